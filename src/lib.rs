@@ -1,0 +1,8 @@
+//! pgbraid: a deterministic interleaving explorer for database transactions, on real PostgreSQL.
+
+pub mod explore;
+pub mod postgres;
+pub mod report;
+pub mod run;
+pub mod scenario;
+pub mod verdict;

@@ -1,0 +1,1 @@
+//! The server to run on, scratch databases and their reset, and who waits for whom.

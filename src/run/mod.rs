@@ -1,0 +1,3 @@
+//! Executes one schedule, one step at a time, and returns its history.
+
+pub mod history;

@@ -1,0 +1,121 @@
+//! What is to be explored: setup, sessions, invariants.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::scenario::source::SqlText;
+use crate::scenario::sql::{Statement, Template};
+
+/// A scenario, its copies expanded into sessions.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// The file's stem, or the name given to the builder.
+    pub name: String,
+    /// Where it was read from, if it was read from a file.
+    pub path: Option<PathBuf>,
+    /// SQL that makes the state every run starts from; may hold several statements.
+    pub setup: Option<SqlText>,
+    pub sessions: Vec<Session>,
+    pub invariants: Vec<Invariant>,
+    pub deadlock: DeadlockPolicy,
+    /// `table.column` names whose values are no part of an outcome.
+    pub ignore: Vec<IgnoredColumn>,
+    /// What the reader of the file should know: sources of nondeterminism, mostly.
+    pub warnings: Vec<String>,
+}
+
+/// One database connection and the ordered steps that it will run.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// Unique within the scenario: `worker`, or `worker-1` where there are copies.
+    pub name: String,
+    /// Index of the `[[session]]` entry this is a copy of.
+    pub entry: usize,
+    pub isolation: Isolation,
+    /// Values known before the first step, by variable name.
+    pub params: BTreeMap<String, Param>,
+    pub steps: Arc<[Step]>,
+    /// SQLSTATEs that may end this session without failing the schedule.
+    pub allow_errors: Vec<String>,
+    pub retry: Option<Retry>,
+}
+
+/// One statement of a session.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Unique within the session; made from the statement's first word where the file gives none.
+    pub name: String,
+    /// Whether the file named it.
+    pub named: bool,
+    pub sql: SqlText,
+    /// The SQL with `:name` replaced by `$n`.
+    pub template: Template,
+    pub statement: Statement,
+    /// The step is passed over unless this is true.
+    pub when: Option<Condition>,
+}
+
+/// An SQL expression over a session's variables.
+#[derive(Debug, Clone)]
+pub struct Condition {
+    pub sql: SqlText,
+    pub template: Template,
+}
+
+#[derive(Debug, Clone)]
+pub struct Invariant {
+    pub name: String,
+    pub sql: SqlText,
+}
+
+/// Which errors make a session run its whole transaction again, and how often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    pub on: Vec<String>,
+    pub max: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Isolation {
+    #[default]
+    ReadCommitted,
+    RepeatableRead,
+    Serializable,
+}
+
+impl Isolation {
+    /// The name as SQL writes it, in lower case.
+    pub fn as_sql(self) -> &'static str {
+        match self {
+            Isolation::ReadCommitted => "read committed",
+            Isolation::RepeatableRead => "repeatable read",
+            Isolation::Serializable => "serializable",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeadlockPolicy {
+    #[default]
+    Fails,
+    Allowed,
+}
+
+/// A parameter's value, typed as the same literal would be in SQL.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Param {
+    /// Untyped, as a quoted literal is: the server infers the type from the place.
+    Text(String),
+    Integer(i64),
+    /// Kept as text: numeric in SQL.
+    Numeric(String),
+    Boolean(bool),
+}
+
+/// A column whose values are no part of an outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IgnoredColumn {
+    pub table: String,
+    pub column: String,
+}

@@ -1,0 +1,59 @@
+//! What has to be known of a statement before the server sees it.
+
+/// A statement with `:name` replaced by `$1`, `$2`, …
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// Text to send, with `$n` in place of the variables.
+    pub text: String,
+    /// The variable behind each `$n`, in order; a variable used twice has one number.
+    pub variables: Vec<Placeholder>,
+    /// The pieces between the placeholders, to fill values in for reading.
+    pub pieces: Vec<Piece>,
+}
+
+/// A variable and where it is first used (byte offset in the SQL, of the colon).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placeholder {
+    pub name: String,
+    pub offset: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    Text(String),
+    /// Index into [`Template::variables`].
+    Variable(usize),
+}
+
+/// What kind of statement a step is, as far as scheduling needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    pub kind: StatementKind,
+    /// Its rows come in an order that it asks for (ORDER BY at the top level).
+    pub ordered: bool,
+    /// It changes the schema, or may (so a run cannot be undone by putting rows back).
+    pub changes_schema: bool,
+    /// It takes some of the rows without saying which (LIMIT or FETCH FIRST without ORDER BY).
+    pub arbitrary_rows: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatementKind {
+    /// BEGIN, START TRANSACTION
+    Begin,
+    /// COMMIT, END; `chain`: AND CHAIN
+    Commit { chain: bool },
+    /// ROLLBACK, ABORT (not ROLLBACK TO); `chain`: AND CHAIN
+    Rollback { chain: bool },
+    Savepoint,
+    RollbackTo,
+    Release,
+    /// PREPARE TRANSACTION
+    PrepareTransaction,
+    /// SET, RESET, SHOW: takes no snapshot and touches no table
+    Setting,
+    /// A statement that Postgres refuses in a transaction block (VACUUM, CREATE INDEX CONCURRENTLY, …)
+    OutsideBlock,
+    /// Anything else: runs in a transaction block
+    Plain,
+}

@@ -1,0 +1,3 @@
+//! Judges a history.
+
+pub mod outcome;
