@@ -1,1 +1,44 @@
 //! The server to run on, scratch databases and their reset, and who waits for whom.
+
+pub mod baseline;
+pub mod locks;
+pub mod scratch;
+pub mod server;
+pub mod suspend;
+pub mod wire;
+
+pub use server::Server;
+
+use wire::{Reply, ResultSet, WireError};
+
+/// What can go wrong between pgbraid and the server. A failing statement of a session is not among it: that is a
+/// result.
+#[derive(Debug, thiserror::Error)]
+pub enum PostgresError {
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// A query of pgbraid's own failed.
+    #[error("{doing} failed: {error}")]
+    Query { doing: &'static str, error: wire::ServerError },
+    #[error("the connection string is not valid: {0}")]
+    ConnectionString(tokio_postgres::Error),
+    #[error("PostgreSQL {version} is too old: pgbraid needs {} or later", server::OLDEST_MAJOR)]
+    TooOld { version: String },
+    #[error("stopping or continuing a backend failed: {0}")]
+    Signal(nix::errno::Errno),
+}
+
+/// The last result of a query of pgbraid's own.
+fn expect(reply: Reply, doing: &'static str) -> Result<ResultSet, PostgresError> {
+    reply.into_result().map_err(|error| PostgresError::Query { doing, error })
+}
+
+/// A name as SQL writes it.
+pub(crate) fn quote_identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text as SQL writes it (`standard_conforming_strings` is on in every session of ours).
+pub(crate) fn quote_literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

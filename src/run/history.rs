@@ -47,6 +47,17 @@ pub enum TurnRole {
     Rollback,
 }
 
+impl TurnRole {
+    /// As outcomes and reports name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            TurnRole::Step => "step",
+            TurnRole::Autocommit => "autocommit",
+            TurnRole::Rollback => "rollback",
+        }
+    }
+}
+
 /// A stretch in which a step was blocked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wait {
@@ -82,7 +93,7 @@ pub struct StepError {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionEnd {
-    /// Every step ran, and no error ended the session.
+    /// No error ended the session, and its last transaction was not rolled back.
     pub committed: bool,
     /// The error that ended the session.
     pub error: Option<StepError>,

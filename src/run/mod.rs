@@ -1,3 +1,60 @@
 //! Executes one schedule, one step at a time, and returns its history.
+//!
+//! [`execute`] drives [`Session`]s and asks a [`Scheduler`] which of those that can go on does. It knows neither where
+//! the sessions' steps come from nor how the scheduler decides.
 
+mod check;
+mod condition;
+mod executor;
 pub mod history;
+mod script;
+mod session;
+mod variable;
+mod volatile;
+mod wait_for;
+mod workbench;
+
+pub use condition::Conditions;
+pub use executor::{Deadlock, Decision, Execution, Limits, Scheduler, execute};
+pub use history::History;
+pub use script::Script;
+pub use session::{DeadlockCheck, Finished, Progress, Session, StepInfo};
+pub use variable::{Variable, Variables};
+pub use volatile::Volatile;
+pub use workbench::{Run, Template, Workbench};
+
+use std::time::Duration;
+
+use crate::postgres::PostgresError;
+use crate::postgres::wire::ServerError;
+use crate::scenario::ScenarioError;
+use crate::scenario::source::SqlText;
+
+/// Why a run came to no result. None of these is a verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    #[error("session {session}, step {step}: {source}")]
+    Session { session: String, step: String, source: PostgresError },
+    #[error(
+        "session {session}, step {step} neither finished nor waited for another session of the run within {limit:?}{}",
+        outsider.as_ref().map(|text| format!("; it waits for {text}")).unwrap_or_default()
+    )]
+    StepTimeout { session: String, step: String, limit: Duration, outsider: Option<String> },
+    #[error("no session can go on: {waiting} waits for a lock that no session of the run will release")]
+    Stuck { waiting: String },
+    /// A variable was used of which the step returned several rows.
+    #[error("session {session}: variable :{variable} has no single value, since step {source_step} returned {rows} rows")]
+    SeveralRows { session: String, variable: String, source_step: String, rows: usize, used_in: Box<SqlText> },
+    /// The server rejected a `when`.
+    #[error("the condition of step {step} of session {session} failed: {error}")]
+    Condition { session: String, step: String, error: ServerError, sql: Box<SqlText> },
+    #[error("`ignore` names `{table}.{column}`, but setup made no such column; the tables are: {}", tables.join(", "))]
+    NothingToIgnore { table: String, column: String, tables: Vec<String> },
+    /// The server rejects a statement of the scenario.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    #[error("interrupted")]
+    Interrupted,
+}

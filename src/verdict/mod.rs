@@ -1,3 +1,95 @@
-//! Judges a history.
+//! Judges a history: is it right?
 
 pub mod outcome;
+
+use crate::postgres::wire::Reply;
+use crate::run::history::{SessionEnd, StepResult, Turn};
+use crate::run::{Deadlock, Volatile};
+use crate::scenario::{DeadlockPolicy, Scenario};
+use outcome::Violation;
+
+const DEADLOCK_DETECTED: &str = "40P01";
+
+/// What an invariant's query returned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InvariantAnswer {
+    Rows { columns: Vec<String>, rows: Vec<Vec<Option<String>>> },
+    Error { sqlstate: String, message: String },
+}
+
+impl InvariantAnswer {
+    pub fn from_reply(reply: Reply, volatile: &Volatile) -> InvariantAnswer {
+        match reply.into_result() {
+            Err(error) => InvariantAnswer::Error { sqlstate: error.sqlstate, message: error.message },
+            Ok(result) => {
+                let columns = result.columns.unwrap_or_default();
+                let show = |row: &Vec<Option<String>>| {
+                    columns.iter().zip(row).map(|(column, value)| volatile.show(column, value)).collect()
+                };
+                let rows = result.rows.iter().map(show).collect();
+                InvariantAnswer::Rows { columns: columns.into_iter().map(|column| column.name).collect(), rows }
+            }
+        }
+    }
+
+    /// An invariant holds when it returns one row that begins with true.
+    fn holds(&self) -> bool {
+        match self {
+            InvariantAnswer::Rows { rows, .. } => {
+                matches!(rows.as_slice(), [row] if row.first().is_some_and(|value| value.as_deref() == Some("t")))
+            }
+            InvariantAnswer::Error { .. } => false,
+        }
+    }
+}
+
+/// Why the schedule fails; nothing where it holds.
+///
+/// A deadlock fails it unless the scenario allows deadlocks or its victim provides for 40P01 (by `retry` or
+/// `allow_errors`); another error, where it ends a session that does not allow it.
+pub fn judge(
+    scenario: &Scenario,
+    turns: &[Turn],
+    ends: &[SessionEnd],
+    deadlocks: &[Deadlock],
+    answers: Vec<InvariantAnswer>,
+) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for (invariant, answer) in scenario.invariants.iter().zip(answers) {
+        if answer.holds() {
+            continue;
+        }
+        let name = invariant.name.clone();
+        violations.push(match answer {
+            InvariantAnswer::Rows { columns, rows } => {
+                Violation::Invariant { name, sql: invariant.sql.text.clone(), columns, rows }
+            }
+            InvariantAnswer::Error { sqlstate, message } => Violation::InvariantError { name, sqlstate, message },
+        });
+    }
+    for deadlock in deadlocks {
+        let victim = &scenario.sessions[deadlock.victim];
+        let provided = victim.allow_errors.iter().any(|state| state == DEADLOCK_DETECTED)
+            || victim.retry.as_ref().is_some_and(|retry| retry.on.iter().any(|state| state == DEADLOCK_DETECTED));
+        if scenario.deadlock == DeadlockPolicy::Fails && !provided {
+            let sessions = deadlock.sessions.iter().map(|&index| scenario.sessions[index].name.clone()).collect();
+            violations.push(Violation::Deadlock { sessions });
+        }
+    }
+    for (index, (session, end)) in scenario.sessions.iter().zip(ends).enumerate() {
+        let Some(error) = &end.error else { continue };
+        let retried = session.retry.as_ref().is_some_and(|retry| retry.on.contains(&error.sqlstate));
+        let judged_as_deadlock = error.sqlstate == DEADLOCK_DETECTED && !retried;
+        if session.allow_errors.contains(&error.sqlstate) || judged_as_deadlock {
+            continue;
+        }
+        let failed = turns.iter().rev().find(|turn| turn.session == index && matches!(turn.result, StepResult::Error(_)));
+        violations.push(Violation::Error {
+            session: session.name.clone(),
+            step: failed.map(|turn| turn.step.clone()).unwrap_or_default(),
+            sqlstate: error.sqlstate.clone(),
+            message: error.message.clone(),
+        });
+    }
+    violations
+}

@@ -1,5 +1,88 @@
 //! What a history amounts to.
 
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+
+use crate::run::history::{SessionEnd, StepResult, TurnRole};
+use crate::scenario::Scenario;
+
+/// Hexadecimal digits of an outcome's id.
+const ID_LENGTH: usize = 12;
+
+/// What an application can rely on after one run: every step's result or SQLSTATE, and the final content of the tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The same for the same outcome, whatever the strategy, the run or the machine: the first digits of a SHA-256 of
+    /// everything else.
+    pub id: String,
+    pub tables: Vec<TableContent>,
+}
+
+impl Outcome {
+    /// `results` has each session's steps that count: step index, role, result.
+    pub fn new(
+        scenario: &Scenario,
+        results: &[Vec<(usize, TurnRole, StepResult)>],
+        ends: &[SessionEnd],
+        tables: Vec<TableContent>,
+    ) -> Outcome {
+        let mut text = String::new();
+        for ((session, results), end) in scenario.sessions.iter().zip(results).zip(ends) {
+            write_value(&mut text, "session", &session.name);
+            for (index, role, result) in results {
+                write_value(&mut text, "step", &index.to_string());
+                write_value(&mut text, "role", role.name());
+                write_result(&mut text, result);
+            }
+            write_value(&mut text, "end", end.error.as_ref().map_or("ok", |error| &error.sqlstate));
+        }
+        for table in &tables {
+            write_value(&mut text, "table", &table.name);
+            write_rows(&mut text, &table.columns, &table.rows);
+        }
+        let digest = Sha256::digest(text.as_bytes());
+        let mut id = String::with_capacity(2 * digest.len());
+        for byte in digest.iter() {
+            // writing to a String cannot fail
+            let _ = write!(id, "{byte:02x}");
+        }
+        id.truncate(ID_LENGTH);
+        Outcome { id, tables }
+    }
+}
+
+/// A tag, the length, the value: no two different outcomes are written alike.
+fn write_value(text: &mut String, tag: &str, value: &str) {
+    let _ = writeln!(text, "{tag} {} {value}", value.len());
+}
+
+fn write_result(text: &mut String, result: &StepResult) {
+    match result {
+        StepResult::Rows { columns, rows, tag, .. } => {
+            write_value(text, "tag", tag);
+            write_rows(text, columns, rows);
+        }
+        StepResult::Done { tag } => write_value(text, "tag", tag),
+        StepResult::Error(error) => write_value(text, "error", &error.sqlstate),
+    }
+}
+
+fn write_rows(text: &mut String, columns: &[String], rows: &[Vec<Option<String>>]) {
+    for column in columns {
+        write_value(text, "column", column);
+    }
+    for row in rows {
+        write_value(text, "row", &row.len().to_string());
+        for value in row {
+            match value {
+                Some(value) => write_value(text, "value", value),
+                None => write_value(text, "null", ""),
+            }
+        }
+    }
+}
+
 /// The final content of one table, columns in their order in the table, rows sorted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableContent {
@@ -26,4 +109,15 @@ pub enum Violation {
     Error { session: String, step: String, sqlstate: String, message: String },
     /// Sessions waited for each other, and the scenario does not allow it.
     Deadlock { sessions: Vec<String> },
+}
+
+impl Violation {
+    /// What it is called in tables and in JSON.
+    pub fn name(&self) -> String {
+        match self {
+            Violation::Invariant { name, .. } | Violation::InvariantError { name, .. } => name.clone(),
+            Violation::Error { session, sqlstate, .. } => format!("error {sqlstate} in {session}"),
+            Violation::Deadlock { .. } => "deadlock".to_owned(),
+        }
+    }
 }

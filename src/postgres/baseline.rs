@@ -1,0 +1,165 @@
+//! The state that every run starts from, and coming back to it.
+
+use super::server::Server;
+use super::wire::Connection;
+use super::{PostgresError, expect, quote_identifier, quote_literal};
+
+/// Beyond this many tables a new copy of the database is quicker than truncating and filling each: truncating costs
+/// 0.3 to 0.5 ms a table, a copy about 10 ms (PostgreSQL 15, fsync off).
+const MOST_TABLES_TO_TRUNCATE: usize = 25;
+
+/// The schema that holds what is pgbraid's own in a scratch database: the kept copies of the tables, and the view
+/// through which invariants see how the sessions ended.
+const OWN_SCHEMA: &str = "CREATE SCHEMA pgbraid;
+CREATE VIEW pgbraid.sessions AS
+  SELECT name, committed, sqlstate, variables
+  FROM jsonb_to_recordset(coalesce(nullif(current_setting('pgbraid.sessions', true), ''), '[]')::jsonb)
+    AS session(name text, committed boolean, sqlstate text, variables jsonb);
+GRANT USAGE ON SCHEMA pgbraid TO PUBLIC;
+GRANT SELECT ON pgbraid.sessions TO PUBLIC;";
+
+/// Plain tables and leaf partitions that the scenario made; foreign tables and those of extensions are left alone.
+const TABLES: &str = "SELECT c.oid, n.nspname, c.relname,
+    (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
+     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pgbraid')
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+  ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\"";
+
+const SEQUENCES: &str = "SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename) FROM pg_catalog.pg_sequences
+  WHERE schemaname <> 'pgbraid' ORDER BY 1";
+
+/// Triggers and foreign keys: where the server does not let us silence them, rows can't be put back one table at a time.
+const HAS_TRIGGERS: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname NOT IN ('pg_catalog', 'information_schema'))";
+
+/// Routines of the scenario that may change the schema when a step calls them (or a trigger does), by the look of their
+/// bodies.
+const ROUTINES_MAY_CHANGE_SCHEMA: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_proc p
+  JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+  WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pgbraid')
+    AND p.prosrc ~* '\\m(create|alter|drop|execute|comment|grant|revoke|refresh|reindex|cluster)\\M'
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                    WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'))";
+
+/// A table of the scenario.
+#[derive(Debug, Clone)]
+pub struct Table {
+    pub oid: u32,
+    pub schema: String,
+    pub name: String,
+    /// Columns that can be written, as SQL writes them, with commas; `None` where there is none.
+    writable: Option<String>,
+}
+
+impl Table {
+    /// The name for reports: qualified where the schema is not `public`.
+    pub fn display_name(&self) -> String {
+        match self.schema.as_str() {
+            "public" => self.name.clone(),
+            schema => format!("{schema}.{}", self.name),
+        }
+    }
+
+    /// The qualified name as SQL writes it.
+    pub fn qualified(&self) -> String {
+        format!("{}.{}", quote_identifier(&self.schema), quote_identifier(&self.name))
+    }
+}
+
+/// How a scratch database comes back to the state after setup.
+#[derive(Debug, Clone)]
+pub enum Reset {
+    /// By this SQL: truncate every table, fill it from its kept copy, set the sequences. The tables are then the same
+    /// to the byte before every run, which matters: plans, and with them the order of row locks and the predicate
+    /// locks of SERIALIZABLE, depend on it.
+    Truncate(String),
+    /// By a new copy of the template database.
+    Copy,
+}
+
+/// What setup made.
+#[derive(Debug, Clone)]
+pub struct Baseline {
+    pub tables: Vec<Table>,
+    pub reset: Reset,
+}
+
+impl Baseline {
+    /// Looks at what setup made in the database behind `control`, adds the schema `pgbraid` to it, and keeps a copy of
+    /// every table there. `steps_change_schema` says that putting rows back is not enough.
+    pub async fn take(
+        control: &mut Connection,
+        server: &Server,
+        steps_change_schema: bool,
+    ) -> Result<Baseline, PostgresError> {
+        let doing = "keeping the state after setup";
+        expect(control.simple(OWN_SCHEMA).await?, doing)?;
+        let tables = tables(control).await?;
+        let has_triggers = is_true(control, HAS_TRIGGERS).await?;
+        let routines_change_schema = is_true(control, ROUTINES_MAY_CHANGE_SCHEMA).await?;
+        if steps_change_schema
+            || routines_change_schema
+            || (has_triggers && !server.replication_role)
+            || tables.len() > MOST_TABLES_TO_TRUNCATE
+        {
+            return Ok(Baseline { tables, reset: Reset::Copy });
+        }
+        let mut reset = String::from("BEGIN;");
+        if server.replication_role {
+            reset += "SET LOCAL session_replication_role = replica;";
+        }
+        if !tables.is_empty() {
+            let names: Vec<String> = tables.iter().map(|table| format!("ONLY {}", table.qualified())).collect();
+            reset += &format!("TRUNCATE {};", names.join(", "));
+        }
+        for (index, table) in tables.iter().enumerate() {
+            let kept = format!("pgbraid.kept_{}", index + 1);
+            let qualified = table.qualified();
+            let keep = format!("CREATE TABLE {kept} AS SELECT * FROM ONLY {qualified}");
+            expect(control.simple(&keep).await?, doing)?;
+            let Some(columns) = &table.writable else { continue };
+            if is_true(control, &format!("SELECT EXISTS (SELECT FROM {kept})")).await? {
+                reset += &format!(
+                    "INSERT INTO {qualified} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {kept};"
+                );
+            }
+        }
+        let sequences = expect(control.simple(SEQUENCES).await?, doing)?;
+        for name in sequences.rows.iter().filter_map(|row| row.first()?.as_deref()) {
+            let state = expect(control.simple(&format!("SELECT last_value, is_called FROM {name}")).await?, doing)?;
+            if let Some([Some(last_value), Some(is_called)]) = state.rows.first().map(Vec::as_slice) {
+                reset += &format!("SELECT setval({}, {last_value}, '{is_called}');", quote_literal(name));
+            }
+        }
+        reset += "COMMIT";
+        // what cannot be truncated (a foreign key from a partitioned table, say) shows here and not in a run
+        if control.simple(&reset).await?.error.is_some() {
+            control.simple("ROLLBACK").await?;
+            return Ok(Baseline { tables, reset: Reset::Copy });
+        }
+        Ok(Baseline { tables, reset: Reset::Truncate(reset) })
+    }
+}
+
+/// The scenario's tables, by schema and name.
+pub async fn tables(control: &mut Connection) -> Result<Vec<Table>, PostgresError> {
+    let found = expect(control.simple(TABLES).await?, "looking for the scenario's tables")?;
+    Ok(found
+        .rows
+        .into_iter()
+        .filter_map(|row| match <[Option<String>; 4]>::try_from(row) {
+            Ok([Some(oid), Some(schema), Some(name), writable]) => {
+                Some(Table { oid: oid.parse().ok()?, schema, name, writable })
+            }
+            _ => None,
+        })
+        .collect())
+}
+
+async fn is_true(control: &mut Connection, sql: &str) -> Result<bool, PostgresError> {
+    let answer = expect(control.simple(sql).await?, "looking at what setup made")?;
+    Ok(answer.scalar() == Some("t"))
+}

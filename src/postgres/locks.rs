@@ -1,0 +1,103 @@
+//! Who waits for whom, as the server's lock table says.
+
+use std::task::{Context, Poll, ready};
+
+use super::wire::{Connection, Event, Reply, Value};
+use super::{PostgresError, expect};
+
+/// `pg_locks` takes one consistent picture of the whole lock table, so the sessions found waiting in it wait at the same
+/// instant; DISTINCT finishes that picture before the first `pg_blocking_pids` is asked. A session that waits at an
+/// instant when every other one waits or is idle keeps waiting until one of the idle ones goes on, so the blockers may
+/// be asked afterwards. `pg_safe_snapshot_blocking_pids` knows the one wait that is no lock: READ ONLY DEFERRABLE.
+const WAITING: &str = "SELECT pid, pg_catalog.pg_blocking_pids(pid) FROM (
+    SELECT DISTINCT pid FROM pg_catalog.pg_locks WHERE NOT granted AND pid = ANY ($1::int[])) AS waiting
+ UNION ALL
+ SELECT pid, blockers FROM (
+    SELECT pid, pg_catalog.pg_safe_snapshot_blocking_pids(pid) AS blockers FROM unnest($1::int[]) AS pid) AS safe
+ WHERE blockers <> '{}'";
+
+/// What `pg_blocking_pids` says where a prepared transaction holds the lock.
+pub const PREPARED_TRANSACTION: i32 = 0;
+
+/// A backend that waits, and the backends that it waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    pub pid: i32,
+    pub blockers: Vec<i32>,
+}
+
+/// Looks at the lock table on a connection that it shares with other queries: a look that is no longer wanted is left
+/// behind, and its answer thrown away before anything else is read.
+#[derive(Debug, Default)]
+pub struct LockMonitor {
+    under_way: bool,
+    stale: u32,
+}
+
+impl LockMonitor {
+    /// Asks which of `pids` wait. [`LockMonitor::poll_answer`] brings the answer.
+    pub async fn ask(&mut self, control: &mut Connection, pids: &[i32]) -> Result<(), PostgresError> {
+        self.abandon();
+        let list: Vec<String> = pids.iter().map(i32::to_string).collect();
+        control.queue_statement(WAITING, &[Value::text(format!("{{{}}}", list.join(",")))])?;
+        control.queue_sync();
+        control.flush().await?;
+        self.under_way = true;
+        Ok(())
+    }
+
+    /// Whether an answer is awaited.
+    pub fn is_under_way(&self) -> bool {
+        self.under_way
+    }
+
+    /// The answer to the last question, once it is there.
+    pub fn poll_answer(
+        &mut self,
+        control: &mut Connection,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Vec<Waiting>, PostgresError>> {
+        loop {
+            let Event::Reply(reply) = ready!(control.poll_event(cx))? else { continue };
+            if self.stale > 0 {
+                self.stale -= 1;
+                continue;
+            }
+            self.under_way = false;
+            return Poll::Ready(waiting(reply));
+        }
+    }
+
+    /// The answer is no longer wanted.
+    pub fn abandon(&mut self) {
+        if std::mem::take(&mut self.under_way) {
+            self.stale += 1;
+        }
+    }
+
+    /// Throws away the answers that were left behind, so that the connection can be used for something else.
+    pub async fn drain(&mut self, control: &mut Connection) -> Result<(), PostgresError> {
+        self.abandon();
+        while self.stale > 0 {
+            control.reply().await?;
+            self.stale -= 1;
+        }
+        Ok(())
+    }
+}
+
+fn waiting(reply: Reply) -> Result<Vec<Waiting>, PostgresError> {
+    let result = expect(reply, "asking who waits for whom")?;
+    let number = |text: &str| text.trim().parse().ok();
+    Ok(result
+        .rows
+        .iter()
+        .filter_map(|row| match row.as_slice() {
+            [Some(pid), Some(blockers)] => Some(Waiting {
+                pid: number(pid)?,
+                blockers: blockers.trim_matches(['{', '}']).split(',').filter_map(number).collect(),
+            }),
+            _ => None,
+        })
+        .collect())
+}

@@ -1,0 +1,126 @@
+//! The server that scenarios run on.
+
+use tokio_postgres::config::Config;
+
+use super::wire::Connection;
+use super::{PostgresError, expect};
+
+/// The oldest major version that is supported.
+pub const OLDEST_MAJOR: u32 = 12;
+
+/// Settings that every connection of ours starts with, so that values print the same everywhere and plans do not depend
+/// on how often a statement has run.
+const COMMON_SETTINGS: [(&str, &str); 15] = [
+    ("TimeZone", "UTC"),
+    ("DateStyle", "ISO, MDY"),
+    ("IntervalStyle", "postgres"),
+    ("extra_float_digits", "1"),
+    ("bytea_output", "hex"),
+    ("standard_conforming_strings", "on"),
+    ("plan_cache_mode", "force_custom_plan"),
+    ("max_parallel_workers_per_gather", "0"),
+    ("jit", "off"),
+    ("search_path", "\"$user\", public"),
+    ("statement_timeout", "0"),
+    ("lock_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("default_transaction_read_only", "off"),
+    ("default_transaction_deferrable", "off"),
+];
+
+/// A server and what may be done on it.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    maintenance_database: String,
+    run_id: String,
+    version: u32,
+    /// `deadlock_timeout`, `log_lock_waits` and where messages go may be set, so the victim of a deadlock can be chosen.
+    pub deadlock_control: bool,
+    /// `session_replication_role` may be set, so rows can be put back without firing triggers.
+    pub replication_role: bool,
+    /// Its backends may be stopped and continued by signals, so sessions released together can be let go one by one.
+    pub signals: bool,
+}
+
+impl Server {
+    /// Takes the server that `config` names and finds out what it permits.
+    ///
+    /// # Errors
+    /// When it cannot be reached, refuses, or is too old.
+    pub async fn connect(config: Config, signals: bool) -> Result<Server, PostgresError> {
+        let maintenance_database = config.get_dbname().unwrap_or("postgres").to_owned();
+        let mut connection = Connection::open(&config, &maintenance_database, &COMMON_SETTINGS).await?;
+        let doing = "asking the server for its version and privileges";
+        let version = expect(connection.simple("SHOW server_version_num").await?, doing)?;
+        let version: u32 = version.scalar().and_then(|text| text.parse().ok()).unwrap_or_default();
+        if version / 10_000 < OLDEST_MAJOR {
+            let text = expect(connection.simple("SHOW server_version").await?, doing)?;
+            return Err(PostgresError::TooOld { version: text.scalar().unwrap_or("?").to_owned() });
+        }
+        let may_set = if version >= 150_000 {
+            "SELECT bool_and(has_parameter_privilege(name, 'SET')),
+                    has_parameter_privilege('session_replication_role', 'SET')
+             FROM unnest('{deadlock_timeout,log_lock_waits,lc_messages,log_min_messages}'::text[]) AS name"
+        } else {
+            "SELECT rolsuper, rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
+        };
+        let may_set = expect(connection.simple(may_set).await?, doing)?;
+        let granted = |column: usize| {
+            may_set.rows.first().and_then(|row| row.get(column)).is_some_and(|value| value.as_deref() == Some("t"))
+        };
+        Ok(Server {
+            config,
+            maintenance_database,
+            run_id: run_id(),
+            version,
+            deadlock_control: granted(0),
+            replication_role: granted(1),
+            signals,
+        })
+    }
+
+    /// As in `server_version_num`: 150020 for 15.20.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// What marks this run's databases and connections on the server.
+    pub fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    /// Connects to the database that the connection string names, to create and drop others.
+    pub async fn maintenance(&self) -> Result<Connection, PostgresError> {
+        let name = self.application_name("");
+        self.open(&self.maintenance_database, &[("application_name", &name)]).await
+    }
+
+    /// Connects to a scratch database for pgbraid's own queries.
+    pub async fn control(&self, database: &str) -> Result<Connection, PostgresError> {
+        let name = self.application_name("");
+        self.open(database, &[("application_name", &name)]).await
+    }
+
+    /// Connects a session of a scenario to a scratch database.
+    pub async fn session(&self, database: &str, settings: &[(&str, &str)]) -> Result<Connection, PostgresError> {
+        self.open(database, settings).await
+    }
+
+    /// The name that connections of this run bear.
+    pub fn application_name(&self, suffix: &str) -> String {
+        format!("pgbraid_{}{suffix}", self.run_id)
+    }
+
+    async fn open(&self, database: &str, settings: &[(&str, &str)]) -> Result<Connection, PostgresError> {
+        let mut all = COMMON_SETTINGS.to_vec();
+        all.extend_from_slice(settings);
+        Ok(Connection::open(&self.config, database, &all).await?)
+    }
+}
+
+/// Unique enough to tell this run's databases from those of any other run on the same server.
+fn run_id() -> String {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    format!("{:x}_{:x}", since_epoch.as_micros(), std::process::id())
+}

@@ -1,0 +1,245 @@
+//! Sending requests and putting replies together.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use postgres_protocol::IsNull;
+use postgres_protocol::message::{backend::Message, frontend};
+use tokio::io::AsyncWriteExt;
+use tokio_util::io::poll_read_buf;
+
+use super::reply::{self, Notice, Notification, Reply, ResultSet, TransactionStatus};
+use super::stream::Stream;
+use super::{ServerError, WireError};
+
+/// The start of the server's message, logged with `log_lock_waits`, that a session has waited for `deadlock_timeout`
+/// and that its deadlock check found none; the second is the message that the wait is over.
+const STILL_WAITING: &str = " still waiting for ";
+const ACQUIRED: &str = " acquired ";
+
+/// A connection to one database.
+#[derive(Debug)]
+pub struct Connection {
+    pub(super) stream: Stream,
+    pub(super) incoming: BytesMut,
+    pub(super) outgoing: BytesMut,
+    pub(super) backend_pid: i32,
+    pub(super) transaction: TransactionStatus,
+    pub(super) building: Reply,
+    pub(super) result: ResultSet,
+}
+
+/// A value to bind, in the server's text format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value {
+    /// 0 lets the server infer the type, as it does for a quoted literal.
+    pub type_oid: u32,
+    pub text: Option<String>,
+}
+
+impl Value {
+    pub fn text(text: impl Into<String>) -> Value {
+        Value { type_oid: 0, text: Some(text.into()) }
+    }
+}
+
+/// What can come from the server while a request is under way.
+#[derive(Debug)]
+pub enum Event {
+    Reply(Reply),
+    /// The session waits for a lock, and its deadlock check has run and found none.
+    StillWaiting,
+    /// The wait that was logged is over.
+    Acquired,
+}
+
+impl Connection {
+    /// Process number of the session's backend.
+    pub fn backend_pid(&self) -> i32 {
+        self.backend_pid
+    }
+
+    /// As of the last reply.
+    pub fn transaction(&self) -> TransactionStatus {
+        self.transaction
+    }
+
+    /// Queues a string of one or more statements (the simple query protocol).
+    pub fn queue_simple(&mut self, sql: &str) -> Result<(), WireError> {
+        frontend::query(sql, &mut self.outgoing).map_err(invalid)
+    }
+
+    /// Queues one statement with its values, not yet ended by [`Connection::queue_sync`].
+    pub fn queue_statement(&mut self, sql: &str, values: &[Value]) -> Result<(), WireError> {
+        let buffer = &mut self.outgoing;
+        frontend::parse("", sql, values.iter().map(|value| value.type_oid), buffer).map_err(invalid)?;
+        frontend::bind(
+            "",
+            "",
+            [],
+            values,
+            |value, buffer| match &value.text {
+                Some(text) => {
+                    buffer.extend_from_slice(text.as_bytes());
+                    Ok(IsNull::No)
+                }
+                None => Ok(IsNull::Yes),
+            },
+            [],
+            buffer,
+        )
+        .map_err(|error| match error {
+            frontend::BindError::Conversion(error) => WireError::Protocol(error.to_string()),
+            frontend::BindError::Serialization(error) => invalid(error),
+        })?;
+        frontend::describe(b'P', "", buffer).map_err(invalid)?;
+        frontend::execute("", 0, buffer).map_err(invalid)
+    }
+
+    /// Ends a request: the server replies once for everything queued since the last.
+    pub fn queue_sync(&mut self) {
+        frontend::sync(&mut self.outgoing);
+    }
+
+    /// Sends what is queued.
+    pub async fn flush(&mut self) -> Result<(), WireError> {
+        self.stream.write_all_buf(&mut self.outgoing).await.map_err(WireError::Lost)
+    }
+
+    /// Runs a string of one or more statements.
+    pub async fn simple(&mut self, sql: &str) -> Result<Reply, WireError> {
+        self.queue_simple(sql)?;
+        self.flush().await?;
+        self.reply().await
+    }
+
+    /// Runs one statement with its values.
+    pub async fn query(&mut self, sql: &str, values: &[Value]) -> Result<Reply, WireError> {
+        self.queue_statement(sql, values)?;
+        self.queue_sync();
+        self.flush().await?;
+        self.reply().await
+    }
+
+    /// Parses a statement without running it, for the columns that it would return.
+    pub async fn describe(&mut self, sql: &str, types: &[u32]) -> Result<Reply, WireError> {
+        frontend::parse("", sql, types.iter().copied(), &mut self.outgoing).map_err(invalid)?;
+        frontend::describe(b'S', "", &mut self.outgoing).map_err(invalid)?;
+        self.queue_sync();
+        self.flush().await?;
+        self.reply().await
+    }
+
+    /// Waits for the next reply. Nothing is lost when the future is dropped.
+    pub async fn reply(&mut self) -> Result<Reply, WireError> {
+        loop {
+            if let Event::Reply(reply) = poll_fn(|cx| self.poll_event(cx)).await? {
+                return Ok(reply);
+            }
+        }
+    }
+
+    /// What comes next from the server.
+    pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, WireError>> {
+        loop {
+            while let Some(message) = Message::parse(&mut self.incoming).map_err(invalid)? {
+                if let Some(event) = self.take_in(message)? {
+                    return Poll::Ready(Ok(event));
+                }
+            }
+            ready!(self.poll_read(cx))?;
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+        let read = match ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.incoming)) {
+            Ok(0) => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        // the server says why before it hangs up
+        Poll::Ready(read.map_err(|error| match self.building.error.take() {
+            Some(reason) => WireError::Terminated(reason),
+            None => WireError::Lost(error),
+        }))
+    }
+
+    pub(super) async fn read_message(&mut self) -> Result<Message, WireError> {
+        loop {
+            if let Some(message) = Message::parse(&mut self.incoming).map_err(invalid)? {
+                return Ok(message);
+            }
+            poll_fn(|cx| self.poll_read(cx)).await?;
+        }
+    }
+
+    fn take_in(&mut self, message: Message) -> Result<Option<Event>, WireError> {
+        match message {
+            Message::RowDescription(body) => self.result.columns = Some(reply::columns(&body)?),
+            Message::DataRow(body) => self.result.rows.push(reply::row(&body)?),
+            Message::CommandComplete(body) => {
+                self.result.tag = body.tag().map_err(invalid)?.to_owned();
+                self.end_result();
+            }
+            Message::EmptyQueryResponse => self.end_result(),
+            Message::ErrorResponse(body) => {
+                self.result = ResultSet::default();
+                let error = reply::server_error(body.fields())?;
+                // of several, the last says why the connection goes
+                if self.building.error.is_none() || error.severity == "FATAL" {
+                    self.building.error = Some(error);
+                }
+            }
+            Message::NoticeResponse(body) => {
+                let ServerError { severity, message, .. } = reply::server_error(body.fields())?;
+                if severity != "LOG" {
+                    self.building.notices.push(Notice { severity, message });
+                } else if message.contains(STILL_WAITING) {
+                    return Ok(Some(Event::StillWaiting));
+                } else if message.contains(ACQUIRED) {
+                    return Ok(Some(Event::Acquired));
+                }
+            }
+            Message::NotificationResponse(body) => self.building.notifications.push(Notification {
+                process_id: body.process_id(),
+                channel: body.channel().map_err(invalid)?.to_owned(),
+                payload: body.message().map_err(invalid)?.to_owned(),
+            }),
+            // the scenario's reader refuses it; a function cannot start one
+            Message::CopyInResponse(_) => return Err(WireError::Protocol("a request for COPY data".into())),
+            Message::ReadyForQuery(body) => {
+                if self.result.columns.is_some() {
+                    // a description without an execution
+                    self.end_result();
+                }
+                self.transaction = TransactionStatus::from_byte(body.status())?;
+                let mut reply = std::mem::take(&mut self.building);
+                reply.transaction = self.transaction;
+                return Ok(Some(Event::Reply(reply)));
+            }
+            Message::ParseComplete
+            | Message::BindComplete
+            | Message::CloseComplete
+            | Message::NoData
+            | Message::ParameterDescription(_)
+            | Message::ParameterStatus(_)
+            | Message::PortalSuspended
+            | Message::CopyOutResponse(_)
+            | Message::CopyData(_)
+            | Message::CopyDone => {}
+            _ => return Err(WireError::Protocol("in a reply".into())),
+        }
+        Ok(None)
+    }
+
+    fn end_result(&mut self) {
+        self.building.results.push(std::mem::take(&mut self.result));
+    }
+}
+
+fn invalid(error: io::Error) -> WireError {
+    WireError::Protocol(error.to_string())
+}

@@ -1,0 +1,36 @@
+//! A connection that shows what a step-wise run needs to see and ordinary clients hide: whether a transaction is open,
+//! results as the server prints them together with their types, and messages that arrive while a statement waits.
+//!
+//! The messages themselves are encoded and decoded by `postgres-protocol`; connection strings are read by
+//! `tokio-postgres`.
+
+mod connection;
+mod reply;
+mod startup;
+mod stream;
+
+pub use connection::{Connection, Event, Value};
+pub use reply::{Column, Notice, Notification, Reply, ResultSet, ServerError, TransactionStatus};
+
+/// What can go wrong with a connection; an error of a statement is part of its [`Reply`] instead.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    #[error("cannot connect to {target}: {source}")]
+    Connect { target: String, source: std::io::Error },
+    #[error("the server refused the connection: {0}")]
+    Refused(ServerError),
+    #[error("the server asks for {0}, which is not supported")]
+    UnsupportedAuthentication(&'static str),
+    #[error("the server asks for a password and none is given")]
+    PasswordMissing,
+    #[error("the connection string asks for TLS (sslmode=require), which is not supported")]
+    TlsRequired,
+    #[error("authentication failed: {0}")]
+    Authentication(std::io::Error),
+    #[error("the server closed the connection: {0}")]
+    Terminated(ServerError),
+    #[error("the connection was lost: {0}")]
+    Lost(std::io::Error),
+    #[error("the server sent a message that does not belong here: {0}")]
+    Protocol(String),
+}

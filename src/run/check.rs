@@ -1,0 +1,211 @@
+//! Checks a scenario against the server before any schedule is run, so that a mistake is shown in its place in the file
+//! and not as a schedule that fails.
+
+use std::collections::BTreeMap;
+
+use super::condition::PREFIX;
+use super::{RunError, Variables, Volatile};
+use crate::postgres::baseline::Baseline;
+use crate::postgres::wire::{Connection, Reply, ServerError, Value};
+use crate::postgres::PostgresError;
+use crate::scenario::source::SqlText;
+use crate::scenario::sql::{StatementKind, Template};
+use crate::scenario::{Scenario, ScenarioError, Session, Step};
+
+const SYNTAX_ERROR: &str = "42601";
+const INDETERMINATE_TYPE: &str = "42P18";
+const BOOLEAN: u32 = 16;
+
+/// Runs the scenario's setup.
+pub async fn run_setup(control: &mut Connection, scenario: &Scenario) -> Result<(), RunError> {
+    let Some(setup) = &scenario.setup else { return Ok(()) };
+    let reply = control.simple(&setup.text).await.map_err(PostgresError::from)?;
+    if let Some(error) = &reply.error {
+        return Err(rejected(setup, error.position, error, "the setup").into());
+    }
+    // a setup that ends inside a transaction would leave nothing behind
+    control.simple("COMMIT").await.map_err(PostgresError::from)?;
+    Ok(())
+}
+
+/// Has the server parse every statement, condition and invariant. Where steps change the schema, only errors of syntax
+/// count: names may come and go.
+pub async fn check_statements(
+    control: &mut Connection,
+    scenario: &Scenario,
+    schema_changes: bool,
+) -> Result<(), RunError> {
+    let mut checker = Checker { control, schema_changes };
+    let mut checked: Vec<&Session> = Vec::new();
+    for session in &scenario.sessions {
+        // copies with the same parameters have the same statements
+        if !checked.iter().any(|other| other.entry == session.entry && other.params == session.params) {
+            checker.session(session).await?;
+            checked.push(session);
+        }
+    }
+    for invariant in &scenario.invariants {
+        let what = format!("invariant `{}`", invariant.name);
+        let described = checker.control.describe(&invariant.sql.text, &[]).await.map_err(PostgresError::from)?;
+        let Some(columns) = checker.columns(&invariant.sql, described, &[], &what, |position| position)? else {
+            continue;
+        };
+        if !columns.values().any(|&(place, type_oid)| place == 0 && type_oid == BOOLEAN) {
+            let error = ServerError {
+                sqlstate: "42804".into(),
+                message: "its first column is not a boolean".into(),
+                hint: Some("an invariant returns one row whose first column is true; further columns are shown".into()),
+                ..ServerError::default()
+            };
+            return Err(rejected(&invariant.sql, None, &error, &what).into());
+        }
+    }
+    Ok(())
+}
+
+/// Finds the columns that the scenario ignores.
+pub async fn ignore_columns(
+    control: &mut Connection,
+    scenario: &Scenario,
+    baseline: &Baseline,
+    volatile: &mut Volatile,
+) -> Result<(), RunError> {
+    for ignored in &scenario.ignore {
+        let table = baseline.tables.iter().find(|table| table.display_name() == ignored.table);
+        let attribute = match table {
+            Some(table) => {
+                let sql = "SELECT attnum FROM pg_catalog.pg_attribute
+                           WHERE attrelid = $1::oid AND attname = $2 AND attnum > 0 AND NOT attisdropped";
+                let values = [Value::text(table.oid.to_string()), Value::text(ignored.column.clone())];
+                let reply = control.query(sql, &values).await.map_err(PostgresError::from)?;
+                let found = reply
+                    .into_result()
+                    .map_err(|error| PostgresError::Query { doing: "looking for an ignored column", error })?;
+                found.scalar().and_then(|text| text.parse::<i16>().ok()).map(|attribute| (table.oid, attribute))
+            }
+            None => None,
+        };
+        match attribute {
+            Some((table, attribute)) => volatile.ignore(table, attribute),
+            None => {
+                return Err(RunError::NothingToIgnore {
+                    table: ignored.table.clone(),
+                    column: ignored.column.clone(),
+                    tables: baseline.tables.iter().map(|table| table.display_name()).collect(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Checker<'a> {
+    control: &'a mut Connection,
+    schema_changes: bool,
+}
+
+/// A statement's columns: place and type, by name.
+type Columns = BTreeMap<String, (usize, u32)>;
+
+impl Checker<'_> {
+    async fn session(&mut self, session: &Session) -> Result<(), RunError> {
+        let mut types: BTreeMap<String, u32> = Variables::from_params(&session.params).types();
+        // whether every column of the steps so far is known
+        let mut complete = true;
+        for step in session.steps.iter() {
+            if let Some(condition) = &step.when {
+                self.known(&condition.sql, &condition.template, &types, complete)?;
+                let sql = format!("{PREFIX}{}\n), false)::boolean", condition.template.text);
+                let what = format!("the condition of step `{}`", step.name);
+                let shift = |position: u32| {
+                    condition.template.original_position(position.saturating_sub(PREFIX.chars().count() as u32).max(1))
+                };
+                let described = self.describe(&sql, &condition.template, &types).await?;
+                self.columns(&condition.sql, described, &session.allow_errors, &what, shift)?;
+            }
+            self.known(&step.sql, &step.template, &types, complete)?;
+            match self.step(session, step, &types).await? {
+                Some(columns) => types.extend(columns.into_iter().map(|(name, (_, type_oid))| (name, type_oid))),
+                None => complete = false,
+            }
+        }
+        Ok(())
+    }
+
+    async fn step(
+        &mut self,
+        session: &Session,
+        step: &Step,
+        types: &BTreeMap<String, u32>,
+    ) -> Result<Option<Columns>, RunError> {
+        if !matches!(step.statement.kind, StatementKind::Plain | StatementKind::Setting | StatementKind::OutsideBlock) {
+            let described = self.describe(&step.template.text, &step.template, types).await?;
+            let what = format!("step `{}`", step.name);
+            self.columns(&step.sql, described, &session.allow_errors, &what, |position| position)?;
+            return Ok(Some(Columns::new()));
+        }
+        let described = self.describe(&step.template.text, &step.template, types).await?;
+        let what = format!("step `{}` of session `{}`", step.name, session.name);
+        self.columns(&step.sql, described, &session.allow_errors, &what, |position| {
+            step.template.original_position(position)
+        })
+    }
+
+    async fn describe(
+        &mut self,
+        sql: &str,
+        template: &Template,
+        types: &BTreeMap<String, u32>,
+    ) -> Result<Reply, RunError> {
+        let types: Vec<u32> =
+            template.variables.iter().map(|variable| types.get(&variable.name).copied().unwrap_or(0)).collect();
+        Ok(self.control.describe(sql, &types).await.map_err(PostgresError::from)?)
+    }
+
+    /// A variable that no earlier step can have set is a mistake.
+    fn known(
+        &self,
+        sql: &SqlText,
+        template: &Template,
+        types: &BTreeMap<String, u32>,
+        complete: bool,
+    ) -> Result<(), ScenarioError> {
+        match template.variables.iter().find(|variable| !types.contains_key(&variable.name)) {
+            Some(unknown) if complete => {
+                let known: Vec<String> = types.keys().cloned().collect();
+                Err(ScenarioError::unknown_variable(sql, unknown, &known))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The columns that the server described, or its error where that is a mistake of the scenario; `None` where the
+    /// statement can be judged only when it runs.
+    fn columns(
+        &self,
+        sql: &SqlText,
+        described: Reply,
+        allowed: &[String],
+        what: &str,
+        original: impl Fn(u32) -> u32,
+    ) -> Result<Option<Columns>, RunError> {
+        if let Some(error) = &described.error {
+            let certain = match error.sqlstate.as_str() {
+                SYNTAX_ERROR => true,
+                INDETERMINATE_TYPE => false,
+                _ => !self.schema_changes,
+            };
+            return match certain && !allowed.contains(&error.sqlstate) {
+                true => Err(rejected(sql, error.position.map(original), error, what).into()),
+                false => Ok(None),
+            };
+        }
+        let columns = described.into_result().ok().and_then(|result| result.columns).unwrap_or_default();
+        let columns = columns.into_iter().enumerate().map(|(place, column)| (column.name, (place, column.type_oid)));
+        Ok(Some(columns.collect()))
+    }
+}
+
+fn rejected(sql: &SqlText, position: Option<u32>, error: &ServerError, what: &str) -> ScenarioError {
+    ScenarioError::rejected_sql(sql, position, &error.sqlstate, &error.message, error.hint.as_deref(), what)
+}

@@ -1,0 +1,57 @@
+//! Evaluates `when`: on pgbraid's own connection, so that nothing changes in the session's transaction.
+
+use std::collections::HashMap;
+
+use super::{RunError, Variables};
+use crate::postgres::PostgresError;
+use crate::postgres::locks::LockMonitor;
+use crate::postgres::wire::{Connection, Value};
+use crate::scenario::Condition;
+
+/// Stands before a condition; its length is what error positions are off by. The line breaks keep a comment at the
+/// condition's end from reaching further.
+pub const PREFIX: &str = "SELECT coalesce((\n";
+
+/// Answers, by text and values: a condition depends on nothing else.
+pub type ConditionCache = HashMap<(String, Vec<(u32, Option<String>)>), bool>;
+
+/// What it takes to evaluate conditions.
+pub struct Conditions<'a> {
+    pub control: &'a mut Connection,
+    pub monitor: &'a mut LockMonitor,
+    pub cache: &'a mut ConditionCache,
+}
+
+impl Conditions<'_> {
+    /// Whether the condition is true; NULL is not.
+    ///
+    /// # Errors
+    /// When a variable has no single value, or the server rejects the expression.
+    pub async fn is_true(
+        &mut self,
+        session: &str,
+        step: &str,
+        condition: &Condition,
+        variables: &Variables,
+    ) -> Result<bool, RunError> {
+        let values = variables.bind(session, &condition.template, &condition.sql)?;
+        let text = &condition.template.text;
+        let key =
+            (text.clone(), values.iter().map(|Value { type_oid, text }| (*type_oid, text.clone())).collect::<Vec<_>>());
+        if let Some(answer) = self.cache.get(&key) {
+            return Ok(*answer);
+        }
+        self.monitor.drain(self.control).await?;
+        let sql = format!("{PREFIX}{text}\n), false)::boolean");
+        let reply = self.control.query(&sql, &values).await.map_err(PostgresError::from)?;
+        let answer = reply.into_result().map_err(|error| RunError::Condition {
+            session: session.to_owned(),
+            step: step.to_owned(),
+            error,
+            sql: Box::new(condition.sql.clone()),
+        })?;
+        let answer = answer.scalar() == Some("t");
+        self.cache.insert(key, answer);
+        Ok(answer)
+    }
+}

@@ -1,0 +1,538 @@
+//! One schedule, step by step.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::history::{History, StepResult, Turn, Wait};
+use super::session::{DeadlockCheck, Finished, Progress, Session};
+use super::wait_for::WaitForGraph;
+use super::{Conditions, RunError, condition::ConditionCache};
+use crate::postgres::locks::{LockMonitor, Waiting};
+use crate::postgres::wire::Connection;
+use crate::postgres::{PostgresError, locks, suspend};
+
+/// Pauses between two looks at the lock table; the last one repeats. The first looks come at once.
+const BACKOFF_MILLIS: [u64; 9] = [0, 0, 0, 1, 1, 2, 4, 8, 16];
+
+/// How long a wait may go without the server's word that its deadlock check has run. It is due after a millisecond; a
+/// session that has turned such messages off never gives it, and the victim is then not under control.
+const CHECK_GRACE: Duration = Duration::from_millis(200);
+
+/// Decides which session goes on.
+pub trait Scheduler {
+    /// Takes the sessions that can go on (never none, ascending) and returns one of them.
+    fn choose(&mut self, turn: usize, ready: &[usize]) -> usize;
+}
+
+/// One turn's choice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Sessions that could go on, ascending.
+    pub ready: Vec<usize>,
+    pub chosen: usize,
+}
+
+/// What executing one schedule brought.
+#[derive(Debug, Clone)]
+pub struct Execution {
+    pub turns: Vec<Turn>,
+    pub decisions: Vec<Decision>,
+    /// Sessions of each deadlock that Postgres resolved, and the session that was its victim.
+    pub deadlocks: Vec<Deadlock>,
+    /// What was not under control, in words.
+    pub uncontrolled: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deadlock {
+    /// Ascending, the victim included.
+    pub sessions: Vec<usize>,
+    pub victim: usize,
+    pub turn: usize,
+}
+
+/// What the server lets a run control, and how long it may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Longest time that a step may take while it does not wait for another session of the run.
+    pub step_timeout: Duration,
+    /// Deadlock checks can be timed, and the server says when one has run.
+    pub deadlock_control: bool,
+    /// Backends can be stopped and continued, so that sessions released together go on one by one.
+    pub signals: bool,
+}
+
+/// Runs the sessions to their ends in the order that `scheduler` gives.
+///
+/// A session's step is over when its reply has arrived; it is blocked when the lock table shows it waiting for another
+/// session of the run. Nothing else counts, and no choice is made before every step under way is one or the other.
+///
+/// Sessions released together by one step go on in the order in which they began to wait, one at a time. Every other
+/// order of theirs is reached by a schedule in which they began to wait in that order.
+///
+/// # Errors
+/// When a step neither finishes nor blocks in time, or a connection is lost.
+pub async fn execute<S: Session>(
+    sessions: &mut [S],
+    control: &mut Connection,
+    monitor: &mut LockMonitor,
+    conditions: &mut ConditionCache,
+    limits: Limits,
+    scheduler: &mut dyn Scheduler,
+) -> Result<Execution, RunError> {
+    for session in sessions.iter_mut() {
+        session.find_next(&mut Conditions { control, monitor, cache: conditions }).await?;
+    }
+    let states = sessions.iter().map(|_| State::Idle).collect();
+    let execution =
+        Execution { turns: Vec::new(), decisions: Vec::new(), deadlocks: Vec::new(), uncontrolled: Vec::new() };
+    let mut executor = Executor { sessions, control, monitor, conditions, limits, states, execution };
+    while let Some(ready) = executor.ready()? {
+        let turn = executor.execution.turns.len();
+        let chosen = scheduler.choose(turn, &ready);
+        executor.execution.decisions.push(Decision { ready, chosen });
+        executor.take_turn(chosen).await?;
+    }
+    executor.monitor.drain(executor.control).await?;
+    Ok(executor.execution)
+}
+
+/// Where a session stands.
+#[derive(Debug, Clone)]
+enum State {
+    /// It has nothing under way.
+    Idle,
+    InFlight(InFlight),
+}
+
+#[derive(Debug, Clone)]
+struct InFlight {
+    /// The turn in which its step was sent.
+    turn: usize,
+    /// The wait that it is in, once that is known.
+    wait: Option<(usize, Vec<usize>)>,
+    check: DeadlockCheck,
+    /// Its deadlock check has run in the present wait.
+    checked: bool,
+    /// Its backend is stopped by a signal.
+    stopped: bool,
+}
+
+struct Executor<'a, S> {
+    sessions: &'a mut [S],
+    control: &'a mut Connection,
+    monitor: &'a mut LockMonitor,
+    conditions: &'a mut ConditionCache,
+    limits: Limits,
+    states: Vec<State>,
+    execution: Execution,
+}
+
+enum Happening {
+    Session(usize, Progress),
+    Look(Vec<Waiting>),
+    Pause,
+}
+
+impl<S: Session> Executor<'_, S> {
+    /// The sessions that can go on; `None` when all have finished.
+    fn ready(&self) -> Result<Option<Vec<usize>>, RunError> {
+        let ready: Vec<usize> = (0..self.sessions.len())
+            .filter(|&index| matches!(self.states[index], State::Idle) && self.sessions[index].next_step().is_some())
+            .collect();
+        if !ready.is_empty() {
+            return Ok(Some(ready));
+        }
+        match self.in_flight().next() {
+            None => Ok(None),
+            Some((index, _)) => Err(RunError::Stuck { waiting: self.sessions[index].name().to_owned() }),
+        }
+    }
+
+    fn in_flight(&self) -> impl Iterator<Item = (usize, &InFlight)> {
+        self.states.iter().enumerate().filter_map(|(index, state)| match state {
+            State::InFlight(in_flight) => Some((index, in_flight)),
+            State::Idle => None,
+        })
+    }
+
+    fn running(&self) -> Vec<usize> {
+        self.in_flight().filter(|(_, in_flight)| !in_flight.stopped).map(|(index, _)| index).collect()
+    }
+
+    fn in_flight_mut(&mut self, index: usize) -> Option<&mut InFlight> {
+        match &mut self.states[index] {
+            State::InFlight(in_flight) => Some(in_flight),
+            State::Idle => None,
+        }
+    }
+
+    /// Lets `chosen` go on by one step, and waits until every step under way is over or blocked.
+    async fn take_turn(&mut self, chosen: usize) -> Result<(), RunError> {
+        let Some(info) = self.sessions[chosen].next_step().cloned() else { return Ok(()) };
+        let turn = self.execution.turns.len();
+        let waiting: Vec<usize> = self.in_flight().map(|(index, _)| index).collect();
+        let _stopped = self.stop_backends(&waiting)?;
+        let check = self.deadlock_check(&waiting);
+        self.execution.turns.push(Turn {
+            session: chosen,
+            step: info.name,
+            step_index: info.index,
+            role: info.role,
+            sql: info.sql,
+            filled: info.filled,
+            begin: info.begin,
+            attempt: info.attempt,
+            result: StepResult::Done { tag: String::new() },
+            waits: Vec::new(),
+            finished_in: turn,
+        });
+        self.sessions[chosen].go_on(check).await?;
+        self.states[chosen] =
+            State::InFlight(InFlight { turn, wait: None, check, checked: false, stopped: false });
+        let mut finished = self.settle(turn).await?;
+        self.let_released_go_on(turn, &mut finished).await?;
+        self.note_released_together(turn, &finished);
+        for index in finished {
+            let mut conditions =
+                Conditions { control: self.control, monitor: self.monitor, cache: self.conditions };
+            self.sessions[index].find_next(&mut conditions).await?;
+        }
+        Ok(())
+    }
+
+    /// With two sessions, one that is sent while the other waits is the one that closes a cycle, and no other check is
+    /// wanted. With more, a session may close a cycle later, when it is released and waits anew, so all check soon; the
+    /// run then goes on only when the server has said that the check has run.
+    fn deadlock_check(&self, waiting: &[usize]) -> DeadlockCheck {
+        if self.sessions.len() <= 2 && waiting.is_empty() { DeadlockCheck::Never } else { DeadlockCheck::Soon }
+    }
+
+    /// Stops the backends of blocked sessions before a step that may release several of them: what they do then is a
+    /// race between processes that no order of steps decides (measured: three waiting inserts of one key, released by a
+    /// rollback, won 71, 23 and 6 times of 100). They wait on a lock and have had their deadlock check, so they hold
+    /// none of the server's internal locks.
+    fn stop_backends(&mut self, waiting: &[usize]) -> Result<Option<suspend::Suspended>, RunError> {
+        if !self.limits.signals || waiting.len() < 2 {
+            return Ok(None);
+        }
+        let pids = waiting.iter().map(|&index| self.sessions[index].backend_pid()).collect();
+        let suspended = suspend::Suspended::stop(pids)?;
+        for &index in waiting {
+            if let Some(in_flight) = self.in_flight_mut(index) {
+                in_flight.stopped = true;
+            }
+        }
+        Ok(Some(suspended))
+    }
+
+    /// Continues the stopped sessions that no longer wait, one at a time, the one that began to wait first first.
+    async fn let_released_go_on(&mut self, turn: usize, finished: &mut Vec<usize>) -> Result<(), RunError> {
+        loop {
+            let mut stopped: Vec<(usize, usize, usize)> = self
+                .in_flight()
+                .filter(|(_, in_flight)| in_flight.stopped)
+                .map(|(index, in_flight)| {
+                    (in_flight.wait.as_ref().map_or(in_flight.turn, |(from, _)| *from), in_flight.turn, index)
+                })
+                .collect();
+            if stopped.is_empty() {
+                return Ok(());
+            }
+            stopped.sort_unstable();
+            let waiting = self.look(&stopped.iter().map(|&(.., index)| index).collect::<Vec<_>>()).await?;
+            let is_waiting = |index: usize| waiting.iter().any(|one| one.pid == self.sessions[index].backend_pid());
+            let released = stopped.iter().map(|&(.., index)| index).find(|&index| !is_waiting(index));
+            let Some(released) = released else {
+                for (.., index) in stopped {
+                    self.continue_backend(index)?;
+                }
+                finished.extend(self.settle(turn).await?);
+                return Ok(());
+            };
+            self.continue_backend(released)?;
+            finished.extend(self.settle(turn).await?);
+        }
+    }
+
+    fn continue_backend(&mut self, index: usize) -> Result<(), RunError> {
+        suspend::continue_backend(self.sessions[index].backend_pid())?;
+        if let Some(in_flight) = self.in_flight_mut(index) {
+            in_flight.stopped = false;
+        }
+        Ok(())
+    }
+
+    /// One look at the lock table.
+    async fn look(&mut self, indexes: &[usize]) -> Result<Vec<Waiting>, RunError> {
+        let pids: Vec<i32> = indexes.iter().map(|&index| self.sessions[index].backend_pid()).collect();
+        self.monitor.ask(self.control, &pids).await?;
+        Ok(poll_fn(|cx| self.monitor.poll_answer(self.control, cx)).await?)
+    }
+
+    /// Waits until every session that runs has finished its step or is blocked; returns those that have finished.
+    async fn settle(&mut self, turn: usize) -> Result<Vec<usize>, RunError> {
+        let started = Instant::now();
+        let mut finished = Vec::new();
+        let mut looks = 0;
+        let mut unchecked_since = None;
+        let mut outsider = None;
+        // the first look comes at once where somebody may hold a lock
+        let others_in_transaction = {
+            let running = self.running();
+            running.len() > 1
+                || (0..self.sessions.len()).any(|index| !running.contains(&index) && self.sessions[index].in_transaction())
+                || self.in_flight().any(|(_, in_flight)| in_flight.stopped)
+        };
+        if !others_in_transaction {
+            looks = BACKOFF_MILLIS.iter().position(|&pause| pause > 0).unwrap_or_default();
+        }
+        let mut pause: Pin<Box<Sleep>> = Box::pin(sleep(pause_before(looks)));
+        let mut due = others_in_transaction;
+        loop {
+            let running = self.running();
+            if running.is_empty() {
+                self.monitor.abandon();
+                break;
+            }
+            if started.elapsed() > self.limits.step_timeout {
+                return Err(self.timed_out(&running, outsider));
+            }
+            if due && !self.monitor.is_under_way() {
+                let pids: Vec<i32> = running.iter().map(|&index| self.sessions[index].backend_pid()).collect();
+                self.monitor.ask(self.control, &pids).await?;
+                due = false;
+            }
+            match self.next_happening(&running, pause.as_mut()).await? {
+                Happening::Session(index, Progress::Finished(result)) => {
+                    self.finish(index, turn, result);
+                    finished.push(index);
+                    looks = 0;
+                    due = true;
+                    self.monitor.abandon();
+                }
+                Happening::Session(index, Progress::StillWaiting) => {
+                    if let Some(in_flight) = self.in_flight_mut(index) {
+                        in_flight.checked = true;
+                    }
+                    due = true;
+                }
+                Happening::Session(index, Progress::Acquired) => {
+                    if let Some(in_flight) = self.in_flight_mut(index) {
+                        in_flight.checked = false;
+                    }
+                }
+                Happening::Pause => due = true,
+                Happening::Look(waiting) => {
+                    looks += 1;
+                    pause.set(sleep(pause_before(looks)));
+                    // words of the sessions that came before the look count before it
+                    tokio::task::yield_now().await;
+                    if let Some((index, progress)) = self.poll_sessions(&running).await? {
+                        match progress {
+                            Progress::Finished(result) => {
+                                self.finish(index, turn, result);
+                                finished.push(index);
+                            }
+                            Progress::StillWaiting | Progress::Acquired => {
+                                let checked = matches!(progress, Progress::StillWaiting);
+                                if let Some(in_flight) = self.in_flight_mut(index) {
+                                    in_flight.checked = checked;
+                                }
+                            }
+                        }
+                        due = true;
+                        continue;
+                    }
+                    let Some(graph) = self.all_blocked(&running, &waiting, &mut outsider) else { continue };
+                    if self.unchecked(&running) {
+                        let since = *unchecked_since.get_or_insert_with(Instant::now);
+                        if since.elapsed() < CHECK_GRACE {
+                            continue;
+                        }
+                        self.uncontrolled("the server did not report a deadlock check in time; the victim of a deadlock may differ");
+                    }
+                    self.record_waits(turn, &running, &graph);
+                    break;
+                }
+            }
+        }
+        Ok(finished)
+    }
+
+    /// The wait-for graph, when every running session waits for another session of the run and no cycle is left for
+    /// Postgres to break.
+    fn all_blocked(
+        &self,
+        running: &[usize],
+        waiting: &[Waiting],
+        outsider: &mut Option<i32>,
+    ) -> Option<WaitForGraph> {
+        let mut graph = WaitForGraph::default();
+        for &index in running {
+            let pid = self.sessions[index].backend_pid();
+            let wait = waiting.iter().find(|wait| wait.pid == pid)?;
+            let mut blocked = false;
+            for &blocker in &wait.blockers {
+                if let Some(holder) = self.session_of(blocker) {
+                    graph.add(index, holder);
+                    blocked = true;
+                }
+                // a prepared transaction waits for a session of the run to end it
+                blocked |= blocker == locks::PREPARED_TRANSACTION;
+            }
+            if !blocked {
+                *outsider = wait.blockers.first().copied();
+                return None;
+            }
+        }
+        (!graph.has_cycle()).then_some(graph)
+    }
+
+    fn unchecked(&self, running: &[usize]) -> bool {
+        self.limits.deadlock_control
+            && self.in_flight().any(|(index, in_flight)| {
+                running.contains(&index) && in_flight.check == DeadlockCheck::Soon && !in_flight.checked
+            })
+    }
+
+    fn session_of(&self, pid: i32) -> Option<usize> {
+        self.sessions.iter().position(|session| session.backend_pid() == pid)
+    }
+
+    async fn next_happening(&mut self, running: &[usize], mut pause: Pin<&mut Sleep>) -> Result<Happening, RunError> {
+        poll_fn(|cx| {
+            for &index in running {
+                if let Poll::Ready(progress) = self.sessions[index].poll_progress(cx)? {
+                    return Poll::Ready(Ok(Happening::Session(index, progress)));
+                }
+            }
+            if self.monitor.is_under_way() {
+                return match self.monitor.poll_answer(self.control, cx)? {
+                    Poll::Ready(waiting) => Poll::Ready(Ok(Happening::Look(waiting))),
+                    Poll::Pending => Poll::Pending,
+                };
+            }
+            match pause.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(Ok(Happening::Pause)),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// What a session has said already, without waiting.
+    async fn poll_sessions(&mut self, running: &[usize]) -> Result<Option<(usize, Progress)>, RunError> {
+        poll_fn(|cx| {
+            for &index in running {
+                if let Poll::Ready(progress) = self.sessions[index].poll_progress(cx)? {
+                    return Poll::Ready(Ok(Some((index, progress))));
+                }
+            }
+            Poll::Ready(Ok(None))
+        })
+        .await
+    }
+
+    fn finish(&mut self, index: usize, turn: usize, finished: Finished) {
+        let State::InFlight(in_flight) = std::mem::replace(&mut self.states[index], State::Idle) else { return };
+        let own_turn = in_flight.turn;
+        if let Some((from, blocked_by)) = in_flight.wait {
+            self.execution.turns[own_turn].waits.push(Wait { blocked_by, from, until: turn });
+        }
+        if !finished.deadlock.is_empty() {
+            self.record_deadlock(index, own_turn, turn, &finished.deadlock);
+        }
+        let record = &mut self.execution.turns[own_turn];
+        record.result = finished.result;
+        record.finished_in = turn;
+    }
+
+    /// The victim's last wait is often too short to be seen in the lock table, but the server names its blocker.
+    fn record_deadlock(&mut self, victim: usize, own_turn: usize, turn: usize, backends: &[i32]) {
+        let mut sessions: Vec<usize> = backends.iter().filter_map(|&pid| self.session_of(pid)).collect();
+        if let Some(&blocker) = sessions.first() {
+            self.execution.turns[own_turn].waits.push(Wait { blocked_by: vec![blocker], from: turn, until: turn });
+        }
+        sessions.push(victim);
+        sessions.sort_unstable();
+        sessions.dedup();
+        self.execution.deadlocks.push(Deadlock { sessions, victim, turn });
+        if !self.limits.deadlock_control {
+            self.uncontrolled("the server does not let pgbraid set deadlock_timeout, so which session is a deadlock's victim is not under control");
+        }
+    }
+
+    fn record_waits(&mut self, turn: usize, running: &[usize], graph: &WaitForGraph) {
+        for &index in running {
+            let blocked_by = graph.blockers(index);
+            let Some(in_flight) = self.in_flight_mut(index) else { continue };
+            let own_turn = in_flight.turn;
+            match &in_flight.wait {
+                Some((_, before)) if *before == blocked_by => continue,
+                _ => {}
+            }
+            if let Some((from, before)) = in_flight.wait.replace((turn, blocked_by)) {
+                self.execution.turns[own_turn].waits.push(Wait { blocked_by: before, from, until: turn });
+            }
+        }
+    }
+
+    /// Without signals, what sessions released together do is a race, unless an error ends all of them but one.
+    fn note_released_together(&mut self, turn: usize, finished: &[usize]) {
+        if self.limits.signals {
+            return;
+        }
+        let released: Vec<&Turn> = self
+            .execution
+            .turns
+            .iter()
+            .filter(|other| finished.contains(&other.session) && other.finished_in == turn && !other.waits.is_empty())
+            .collect();
+        let went_on = released.iter().any(|other| !matches!(other.result, StepResult::Error(_)));
+        if released.len() > 1 && went_on {
+            self.uncontrolled(
+                "sessions were released together, and on a server that pgbraid did not start it cannot decide which goes on first",
+            );
+        }
+    }
+
+    fn uncontrolled(&mut self, what: &str) {
+        if !self.execution.uncontrolled.iter().any(|known| known == what) {
+            self.execution.uncontrolled.push(what.to_owned());
+        }
+    }
+
+    fn timed_out(&self, running: &[usize], outsider: Option<i32>) -> RunError {
+        let late = self.in_flight().find(|(index, in_flight)| running.contains(index) && in_flight.wait.is_none());
+        let late = late.or_else(|| self.in_flight().next());
+        let (index, turn) = late.map_or((0, 0), |(index, in_flight)| (index, in_flight.turn));
+        RunError::StepTimeout {
+            session: self.sessions[index].name().to_owned(),
+            step: self.execution.turns.get(turn).map(|turn| turn.step.clone()).unwrap_or_default(),
+            limit: self.limits.step_timeout,
+            outsider: outsider.map(|pid| format!("process {pid}, which is no session of the run")),
+        }
+    }
+}
+
+fn pause_before(look: usize) -> Duration {
+    Duration::from_millis(BACKOFF_MILLIS[look.min(BACKOFF_MILLIS.len() - 1)])
+}
+
+impl Execution {
+    /// The history of this execution, given how the sessions ended.
+    pub fn into_history(self, sessions: Vec<String>, ends: Vec<super::history::SessionEnd>) -> History {
+        History { sessions, turns: self.turns, ends }
+    }
+}
+
+impl From<nix::errno::Errno> for RunError {
+    fn from(errno: nix::errno::Errno) -> RunError {
+        RunError::Postgres(PostgresError::Signal(errno))
+    }
+}

@@ -1,0 +1,487 @@
+//! A session whose steps are those of a scenario.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use super::history::{SessionEnd, StepError, StepResult, TurnRole};
+use super::session::{DeadlockCheck, Finished, Progress, Session, StepInfo};
+use super::{Conditions, RunError, Variables, Volatile};
+use crate::postgres::PostgresError;
+use crate::postgres::wire::{Connection, Event, Reply, ResultSet, ServerError, TransactionStatus, WireError};
+use crate::scenario::sql::StatementKind;
+use crate::scenario::{self, Step};
+
+/// How long a session that may close a cycle waits before its deadlock check; the least that Postgres takes.
+const CHECK_SOON: &str = "SET LOCAL deadlock_timeout = '1ms'";
+const CHECK_NEVER: &str = "SET LOCAL deadlock_timeout = '1h'";
+
+const DEADLOCK_DETECTED: &str = "40P01";
+
+/// Runs a session's steps on a connection.
+pub struct Script {
+    session: scenario::Session,
+    volatile: Arc<Volatile>,
+    connection: Connection,
+    /// The deadlock check that the session starts with; `None` where the server does not let us set it.
+    default_check: Option<DeadlockCheck>,
+    /// The one that the transaction has set for itself.
+    transaction_check: Option<DeadlockCheck>,
+    variables: Variables,
+    next: Option<Next>,
+    in_flight: Option<Next>,
+    /// The next step to look at.
+    cursor: usize,
+    /// A BEGIN that goes ahead of the next statement.
+    pending_begin: Option<usize>,
+    /// What a retry comes back to.
+    transaction_start: Option<TransactionStart>,
+    retries_of_transaction: u32,
+    retries: u32,
+    savepoint_open: bool,
+    error: Option<StepError>,
+    /// The last transaction that ended was rolled back.
+    rolled_back: bool,
+    /// Results of the steps that count: a retried transaction's earlier attempts do not.
+    results: Vec<(usize, TurnRole, StepResult)>,
+    ended: bool,
+}
+
+#[derive(Debug, Clone)]
+struct TransactionStart {
+    cursor: usize,
+    variables: Variables,
+    results: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Next {
+    action: Action,
+    info: StepInfo,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    /// A step as it stands.
+    Statement,
+    /// A statement outside a transaction: BEGIN is sent ahead, and a commit of its own follows.
+    Autocommitted,
+    Commit,
+    Rollback,
+}
+
+impl Script {
+    pub fn new(
+        session: scenario::Session,
+        connection: Connection,
+        volatile: Arc<Volatile>,
+        default_check: Option<DeadlockCheck>,
+    ) -> Script {
+        let variables = Variables::from_params(&session.params);
+        Script {
+            session,
+            volatile,
+            connection,
+            default_check,
+            transaction_check: None,
+            variables,
+            next: None,
+            in_flight: None,
+            cursor: 0,
+            pending_begin: None,
+            transaction_start: None,
+            retries_of_transaction: 0,
+            retries: 0,
+            savepoint_open: false,
+            error: None,
+            rolled_back: false,
+            results: Vec::new(),
+            ended: false,
+        }
+    }
+
+    /// Begins to make the session ready for another run: on the server as if newly connected.
+    pub async fn begin_reset(&mut self) -> Result<(), RunError> {
+        if self.open() {
+            self.connection.simple("ROLLBACK").await.map_err(PostgresError::from)?;
+        }
+        self.connection.queue_simple("DISCARD ALL").map_err(PostgresError::from)?;
+        self.connection.flush().await.map_err(PostgresError::from)?;
+        Ok(())
+    }
+
+    /// Ends what [`Script::begin_reset`] began: the steps are all ahead again.
+    pub async fn end_reset(&mut self) -> Result<(), RunError> {
+        let reply = self.connection.reply().await.map_err(PostgresError::from)?;
+        reply
+            .into_result()
+            .map_err(|error| PostgresError::Query { doing: "making a session as if newly connected", error })?;
+        self.variables = Variables::from_params(&self.session.params);
+        self.transaction_check = None;
+        self.next = None;
+        self.in_flight = None;
+        self.cursor = 0;
+        self.pending_begin = None;
+        self.transaction_start = None;
+        self.retries_of_transaction = 0;
+        self.retries = 0;
+        self.savepoint_open = false;
+        self.error = None;
+        self.rolled_back = false;
+        self.results.clear();
+        self.ended = false;
+        Ok(())
+    }
+
+    /// How the session ended.
+    pub fn end(&self) -> SessionEnd {
+        SessionEnd {
+            committed: self.error.is_none() && !self.rolled_back,
+            error: self.error.clone(),
+            retries: self.retries,
+            variables: self.variables.shown(),
+        }
+    }
+
+    /// Its variables with the values that the server sent.
+    pub fn variables(&self) -> &Variables {
+        &self.variables
+    }
+
+    /// What the session's steps brought back, by index; a retried transaction counts once, as it ended.
+    pub fn results(&self) -> &[(usize, TurnRole, StepResult)] {
+        &self.results
+    }
+
+    fn open(&self) -> bool {
+        self.connection.transaction() != TransactionStatus::Idle
+    }
+
+    fn step_info(&self, index: usize, role: TurnRole) -> StepInfo {
+        let step = &self.session.steps[index];
+        let (name, sql, filled) = match role {
+            TurnRole::Step => (
+                step.name.clone(),
+                step.sql.text.clone(),
+                step.template.fill(|variable| self.variables.literal(variable)),
+            ),
+            TurnRole::Autocommit => (format!("commit of {}", step.name), "COMMIT".to_owned(), "COMMIT".to_owned()),
+            TurnRole::Rollback => (format!("rollback of {}", step.name), "ROLLBACK".to_owned(), "ROLLBACK".to_owned()),
+        };
+        StepInfo {
+            name,
+            index,
+            role,
+            sql,
+            filled,
+            begin: self.pending_begin.map(|begin| self.session.steps[begin].sql.text.clone()),
+            attempt: self.retries_of_transaction,
+        }
+    }
+
+    fn start_transaction(&mut self, cursor: usize) {
+        if self.transaction_start.as_ref().is_none_or(|start| start.cursor != cursor) {
+            self.retries_of_transaction = 0;
+        }
+        self.transaction_start =
+            Some(TransactionStart { cursor, variables: self.variables.clone(), results: self.results.len() });
+    }
+
+    fn queue_deadlock_check(&mut self, check: DeadlockCheck) -> Result<(), WireError> {
+        let Some(default) = self.default_check else { return Ok(()) };
+        if self.transaction_check.unwrap_or(default) == check {
+            return Ok(());
+        }
+        let sql = match check {
+            DeadlockCheck::Soon => CHECK_SOON,
+            DeadlockCheck::Never => CHECK_NEVER,
+        };
+        self.transaction_check = Some(check);
+        self.connection.queue_statement(sql, &[])
+    }
+
+    async fn send(&mut self, next: &Next, check: DeadlockCheck) -> Result<(), RunError> {
+        let wire = |error| PostgresError::Wire(error);
+        let step = &self.session.steps[next.info.index];
+        let (sql, values) = match next.action {
+            Action::Statement | Action::Autocommitted => {
+                let values = self.variables.bind(&self.session.name, &step.template, &step.sql)?;
+                (step.template.text.clone(), values)
+            }
+            Action::Commit => ("COMMIT".to_owned(), Vec::new()),
+            Action::Rollback => ("ROLLBACK".to_owned(), Vec::new()),
+        };
+        let begin = match next.action {
+            Action::Autocommitted => Some("BEGIN".to_owned()),
+            _ => self.pending_begin.map(|begin| self.session.steps[begin].template.text.clone()),
+        };
+        // one request: where BEGIN fails, the rest is skipped
+        if let Some(begin) = &begin {
+            self.connection.queue_statement(begin, &[]).map_err(wire)?;
+        }
+        if begin.is_some() || self.connection.transaction() == TransactionStatus::Open {
+            self.queue_deadlock_check(check).map_err(wire)?;
+        }
+        self.connection.queue_statement(&sql, &values).map_err(wire)?;
+        self.connection.queue_sync();
+        self.connection.flush().await.map_err(wire)?;
+        Ok(())
+    }
+
+    /// What the step that was sent brought back.
+    fn take_in(&mut self, reply: Reply) -> Finished {
+        let Some(Next { action, info }) = self.in_flight.take() else {
+            return Finished { result: StepResult::Done { tag: String::new() }, deadlock: Vec::new() };
+        };
+        if let Some(begin) = self.pending_begin.take() {
+            self.start_transaction(begin);
+            self.savepoint_open = false;
+        } else if action == Action::Autocommitted {
+            self.start_transaction(info.index);
+            self.savepoint_open = false;
+        }
+        if reply.transaction == TransactionStatus::Idle {
+            self.transaction_check = None;
+            self.rolled_back = reply.results.last().is_some_and(|result| result.tag == "ROLLBACK");
+        }
+        let deadlock = reply.error.as_ref().map(deadlocked_backends).unwrap_or_default();
+        let result = match reply.into_result() {
+            Ok(result) => self.step_result(&info, action, result),
+            Err(error) => StepResult::Error(step_error(&error)),
+        };
+        self.results.push((info.index, info.role, result.clone()));
+        match &result {
+            StepResult::Error(error) => self.fail(&info, error.clone()),
+            _ => self.pass(action, &info),
+        }
+        Finished { result, deadlock }
+    }
+
+    fn pass(&mut self, action: Action, info: &StepInfo) {
+        match action {
+            Action::Statement => {
+                match self.session.steps[info.index].statement.kind {
+                    StatementKind::Savepoint => self.savepoint_open = true,
+                    // it takes back a deadlock check that was set after the savepoint
+                    StatementKind::RollbackTo => self.transaction_check = None,
+                    _ => {}
+                }
+                self.cursor = info.index + 1;
+                if !self.open() {
+                    self.transaction_start = None;
+                    self.retries_of_transaction = 0;
+                }
+            }
+            Action::Autocommitted => self.next = Some(self.commit_of(info.index)),
+            Action::Commit => {
+                self.cursor = info.index + 1;
+                self.transaction_start = None;
+                self.retries_of_transaction = 0;
+            }
+            Action::Rollback => self.transaction_start = None,
+        }
+    }
+
+    fn commit_of(&self, index: usize) -> Next {
+        Next { action: Action::Commit, info: self.step_info(index, TurnRole::Autocommit) }
+    }
+
+    /// An error ends the session, unless it runs the transaction again.
+    fn fail(&mut self, info: &StepInfo, error: StepError) {
+        let retry = self.session.retry.as_ref().is_some_and(|retry| {
+            retry.on.contains(&error.sqlstate) && self.retries_of_transaction < retry.max
+        });
+        match self.transaction_start.clone().filter(|_| retry) {
+            Some(start) => {
+                self.retries_of_transaction += 1;
+                self.retries += 1;
+                self.cursor = start.cursor;
+                self.variables = start.variables;
+                self.results.truncate(start.results);
+            }
+            // a statement outside any block has nothing to come back to but itself
+            None if retry && self.session.steps[info.index].statement.kind == StatementKind::OutsideBlock => {
+                self.retries_of_transaction += 1;
+                self.retries += 1;
+                self.cursor = info.index;
+                self.results.pop();
+            }
+            None => {
+                self.error = Some(error);
+                self.ended = true;
+            }
+        }
+        if self.open() {
+            let rollback = Next { action: Action::Rollback, info: self.step_info(info.index, TurnRole::Rollback) };
+            self.next = Some(rollback);
+        }
+    }
+
+    fn step_result(&mut self, info: &StepInfo, action: Action, result: ResultSet) -> StepResult {
+        let ResultSet { columns, rows, tag } = result;
+        let Some(columns) = columns else { return StepResult::Done { tag } };
+        let step = &self.session.steps[info.index];
+        let mut shown: Vec<Vec<Option<String>>> = rows
+            .iter()
+            .map(|row| columns.iter().zip(row).map(|(column, value)| self.volatile.show(column, value)).collect())
+            .collect();
+        if matches!(action, Action::Statement | Action::Autocommitted) {
+            for (index, column) in columns.iter().enumerate() {
+                match (rows.as_slice(), shown.as_slice()) {
+                    ([], _) => self.variables.set(&column.name, column.type_oid, None, None),
+                    ([row], [shown]) => {
+                        self.variables.set(&column.name, column.type_oid, row[index].clone(), shown[index].clone());
+                    }
+                    _ => self.variables.set_several(&column.name, &step.name, rows.len()),
+                }
+            }
+        }
+        let ordered = step.statement.ordered;
+        if !ordered {
+            shown.sort();
+        }
+        StepResult::Rows { columns: columns.into_iter().map(|column| column.name).collect(), rows: shown, ordered, tag }
+    }
+
+    /// The statement at `cursor`, and how it has to be sent.
+    fn statement(&self, index: usize) -> Next {
+        let step: &Step = &self.session.steps[index];
+        let action = match step.statement.kind {
+            StatementKind::Plain if !self.open() && self.pending_begin.is_none() => Action::Autocommitted,
+            _ => Action::Statement,
+        };
+        Next { action, info: self.step_info(index, TurnRole::Step) }
+    }
+}
+
+impl Session for Script {
+    fn name(&self) -> &str {
+        &self.session.name
+    }
+
+    fn backend_pid(&self) -> i32 {
+        self.connection.backend_pid()
+    }
+
+    fn in_transaction(&self) -> bool {
+        self.open()
+    }
+
+    fn next_step(&self) -> Option<&StepInfo> {
+        self.next.as_ref().map(|next| &next.info)
+    }
+
+    async fn go_on(&mut self, check: DeadlockCheck) -> Result<(), RunError> {
+        let Some(next) = self.next.take() else { return Ok(()) };
+        self.send(&next, check).await.map_err(|error| match error {
+            RunError::Postgres(source) => {
+                RunError::Session { session: self.session.name.clone(), step: next.info.name.clone(), source }
+            }
+            other => other,
+        })?;
+        self.in_flight = Some(next);
+        Ok(())
+    }
+
+    fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, RunError>> {
+        let event = ready!(self.connection.poll_event(cx)).map_err(|error| RunError::Session {
+            session: self.session.name.clone(),
+            step: self.in_flight.as_ref().map(|next| next.info.name.clone()).unwrap_or_default(),
+            source: error.into(),
+        })?;
+        Poll::Ready(Ok(match event {
+            Event::Reply(reply) => Progress::Finished(self.take_in(reply)),
+            Event::StillWaiting => Progress::StillWaiting,
+            Event::Acquired => Progress::Acquired,
+        }))
+    }
+
+    async fn find_next(&mut self, conditions: &mut Conditions<'_>) -> Result<(), RunError> {
+        // After an error Postgres has let go of everything that the transaction held, unless the error was inside a
+        // savepoint: then the locks from before it are held until the ROLLBACK, which is a turn of its own.
+        if let Some(next) = self.next.take_if(|next| next.action == Action::Rollback) {
+            if self.savepoint_open {
+                self.next = Some(next);
+                return Ok(());
+            }
+            let reply = self.connection.simple("ROLLBACK").await.map_err(PostgresError::from)?;
+            reply.into_result().map_err(|error| PostgresError::Query { doing: "rolling back after an error", error })?;
+            self.transaction_check = None;
+        }
+        if self.next.is_some() || self.ended {
+            return Ok(());
+        }
+        while let Some(step) = self.session.steps.get(self.cursor) {
+            if let Some(condition) = &step.when
+                && !conditions.is_true(&self.session.name, &step.name, condition, &self.variables).await?
+            {
+                self.cursor += 1;
+                continue;
+            }
+            if step.statement.kind == StatementKind::Begin && !self.open() && self.pending_begin.is_none() {
+                self.pending_begin = Some(self.cursor);
+                self.cursor += 1;
+                continue;
+            }
+            self.next = Some(self.statement(self.cursor));
+            return Ok(());
+        }
+        // a transaction that nothing ended is rolled back, as when an application gives its connection back
+        if let Some(last) = self.session.steps.len().checked_sub(1).filter(|_| self.open()) {
+            self.next = Some(Next { action: Action::Rollback, info: self.step_info(last, TurnRole::Rollback) });
+            self.savepoint_open = true;
+            self.ended = true;
+        }
+        Ok(())
+    }
+}
+
+fn step_error(error: &ServerError) -> StepError {
+    StepError { sqlstate: error.sqlstate.clone(), message: without_numbers(&error.message) }
+}
+
+/// Replaces the numbers after words that name a process, a transaction or an object: they differ at every run.
+fn without_numbers(message: &str) -> String {
+    const NUMBERED: [&str; 5] = ["OID", "oid", "process", "transaction", "PID"];
+    let words = message.split(' ').scan("", |before, word| {
+        let masked = NUMBERED.contains(before) && word.trim_end_matches([',', '.', ':', ';']).parse::<u64>().is_ok();
+        *before = word;
+        Some(if masked { "<number>" } else { word })
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// The backends in a deadlock's cycle, from the error's detail: `Process 11 waits for ShareLock on transaction 7;
+/// blocked by process 12.`, a line a process, the victim first.
+fn deadlocked_backends(error: &ServerError) -> Vec<i32> {
+    if error.sqlstate != DEADLOCK_DETECTED {
+        return Vec::new();
+    }
+    let detail = error.detail.as_deref().unwrap_or_default();
+    let blocker = |line: &str| line.rsplit_once("process ")?.1.trim_end_matches('.').parse().ok();
+    detail.lines().filter_map(blocker).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_differ_between_runs_are_left_out_of_messages() {
+        assert_eq!(without_numbers("could not open relation with OID 16422"), "could not open relation with OID <number>");
+        assert_eq!(without_numbers("value 12 is out of range"), "value 12 is out of range");
+    }
+
+    #[test]
+    fn a_deadlock_names_its_backends_with_the_victims_blocker_first() {
+        let error = ServerError {
+            sqlstate: DEADLOCK_DETECTED.into(),
+            detail: Some(
+                "Process 11 waits for ShareLock on transaction 7; blocked by process 12.\n\
+                 Process 12 waits for ShareLock on transaction 8; blocked by process 11."
+                    .into(),
+            ),
+            ..ServerError::default()
+        };
+        assert_eq!(deadlocked_backends(&error), [12, 11]);
+    }
+}

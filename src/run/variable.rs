@@ -1,0 +1,146 @@
+//! Values carried from one statement to the next.
+
+use std::collections::BTreeMap;
+
+use super::RunError;
+use crate::postgres::quote_literal;
+use crate::postgres::wire::Value;
+use crate::scenario::Param;
+use crate::scenario::source::SqlText;
+use crate::scenario::sql::Template;
+
+// Built-in types by their fixed object numbers (src/include/catalog/pg_type.dat).
+const BOOL: u32 = 16;
+const INT8: u32 = 20;
+const INT2: u32 = 21;
+const INT4: u32 = 23;
+const OID: u32 = 26;
+const FLOAT4: u32 = 700;
+const FLOAT8: u32 = 701;
+const UNKNOWN: u32 = 705;
+const NUMERIC: u32 = 1700;
+const RECORD: u32 = 2249;
+const VOID: u32 = 2278;
+
+/// What a name stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Variable {
+    Single {
+        value: Value,
+        /// The text for reading, which does not differ between two runs of the same schedule.
+        shown: Option<String>,
+    },
+    /// The step returned several rows, so that there is no single value.
+    Several { step: String, rows: usize },
+}
+
+/// A session's variables by name. One that is not there is NULL: its step was passed over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Variables(BTreeMap<String, Variable>);
+
+impl Variables {
+    pub fn from_params(params: &BTreeMap<String, Param>) -> Variables {
+        Variables(params.iter().map(|(name, param)| (name.clone(), from_param(param))).collect())
+    }
+
+    /// Sets one column's value. Types that cannot be sent back as they are (an anonymous record, say) are sent
+    /// untyped, as a quoted literal is.
+    pub fn set(&mut self, name: &str, type_oid: u32, text: Option<String>, shown: Option<String>) {
+        let type_oid = if matches!(type_oid, UNKNOWN | RECORD | VOID) { 0 } else { type_oid };
+        self.0.insert(name.to_owned(), Variable::Single { value: Value { type_oid, text }, shown });
+    }
+
+    pub fn set_several(&mut self, name: &str, step: &str, rows: usize) {
+        self.0.insert(name.to_owned(), Variable::Several { step: step.to_owned(), rows });
+    }
+
+    /// The values for a template's `$1`, `$2`, …
+    ///
+    /// # Errors
+    /// When one of them has no single value.
+    pub fn bind(&self, session: &str, template: &Template, sql: &SqlText) -> Result<Vec<Value>, RunError> {
+        template
+            .variables
+            .iter()
+            .map(|placeholder| match self.0.get(&placeholder.name) {
+                Some(Variable::Single { value, .. }) => Ok(value.clone()),
+                None => Ok(Value { type_oid: 0, text: None }),
+                Some(Variable::Several { step, rows }) => Err(RunError::SeveralRows {
+                    session: session.to_owned(),
+                    variable: placeholder.name.clone(),
+                    source_step: step.clone(),
+                    rows: *rows,
+                    used_in: Box::new(sql.clone()),
+                }),
+            })
+            .collect()
+    }
+
+    /// How a variable is written in a statement for reading: as a literal.
+    pub fn literal(&self, name: &str) -> String {
+        match self.0.get(name) {
+            Some(Variable::Single { value, shown }) => match shown {
+                None => "NULL".to_owned(),
+                Some(text) => match value.type_oid {
+                    INT2 | INT4 | INT8 | OID | FLOAT4 | FLOAT8 | NUMERIC => text.clone(),
+                    BOOL => if text == "t" || text == "true" { "true" } else { "false" }.to_owned(),
+                    _ => quote_literal(text),
+                },
+            },
+            Some(Variable::Several { .. }) => format!(":{name}"),
+            None => "NULL".to_owned(),
+        }
+    }
+
+    /// Types by name; 0 where the server infers it.
+    pub fn types(&self) -> BTreeMap<String, u32> {
+        self.0
+            .iter()
+            .filter_map(|(name, variable)| match variable {
+                Variable::Single { value, .. } => Some((name.clone(), value.type_oid)),
+                Variable::Several { .. } => None,
+            })
+            .collect()
+    }
+
+    /// Names and texts for reading.
+    pub fn shown(&self) -> Vec<(String, Option<String>)> {
+        self.0
+            .iter()
+            .filter_map(|(name, variable)| match variable {
+                Variable::Single { shown, .. } => Some((name.clone(), shown.clone())),
+                Variable::Several { .. } => None,
+            })
+            .collect()
+    }
+
+    /// As a JSON object: integers and booleans as such, everything else as the server prints it.
+    pub fn to_json(&self) -> serde_json::Value {
+        let json = |value: &Value| match (&value.text, value.type_oid) {
+            (None, _) => serde_json::Value::Null,
+            (Some(text), INT2 | INT4 | INT8) => text.parse::<i64>().map_or_else(|_| text.clone().into(), Into::into),
+            (Some(text), BOOL) => (text == "t" || text == "true").into(),
+            (Some(text), _) => text.clone().into(),
+        };
+        self.0
+            .iter()
+            .filter_map(|(name, variable)| match variable {
+                Variable::Single { value, .. } => Some((name.clone(), json(value))),
+                Variable::Several { .. } => None,
+            })
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    }
+}
+
+/// A parameter has the type that the same literal has in SQL.
+fn from_param(param: &Param) -> Variable {
+    let (type_oid, text) = match param {
+        Param::Text(text) => (0, text.clone()),
+        Param::Integer(number) if i32::try_from(*number).is_ok() => (INT4, number.to_string()),
+        Param::Integer(number) => (INT8, number.to_string()),
+        Param::Numeric(text) => (NUMERIC, text.clone()),
+        Param::Boolean(value) => (BOOL, value.to_string()),
+    };
+    Variable::Single { value: Value { type_oid, text: Some(text.clone()) }, shown: Some(text) }
+}

@@ -1,0 +1,63 @@
+//! Values that differ between two runs by their nature, and so are no part of a history or an outcome.
+
+use std::collections::HashSet;
+
+use crate::postgres::wire::{Column, Connection};
+use crate::postgres::PostgresError;
+
+// Built-in types by their fixed object numbers (src/include/catalog/pg_type.dat).
+const OID: u32 = 26;
+const TID: u32 = 27;
+const XID: u32 = 28;
+const CID: u32 = 29;
+const DATE: u32 = 1082;
+const TIMESTAMP: u32 = 1114;
+const TIMESTAMPTZ: u32 = 1184;
+const PG_LSN: u32 = 3220;
+const XID8: u32 = 5069;
+
+/// Which values are shown as a placeholder instead: object and transaction numbers, row addresses, times between the
+/// start of setup and a day later, and the columns that the scenario ignores.
+#[derive(Debug, Clone, Default)]
+pub struct Volatile {
+    /// ISO texts in UTC, which sort as the times do.
+    since: String,
+    until: String,
+    ignored: HashSet<(u32, i16)>,
+}
+
+impl Volatile {
+    /// To be called before setup: times from now on are of this run.
+    pub async fn from_now(control: &mut Connection) -> Result<Volatile, PostgresError> {
+        let sql = "SELECT date_trunc('second', clock_timestamp() AT TIME ZONE 'UTC'),
+                          clock_timestamp() AT TIME ZONE 'UTC' + interval '1 day'";
+        let reply = control.simple(sql).await?;
+        let times = reply.into_result().map_err(|error| PostgresError::Query { doing: "asking for the time", error })?;
+        let text = |column: usize| times.rows.first().and_then(|row| row.get(column)?.clone()).unwrap_or_default();
+        Ok(Volatile { since: text(0), until: text(1), ignored: HashSet::new() })
+    }
+
+    /// Leaves a column out, by its table's object number and its own number there.
+    pub fn ignore(&mut self, table_oid: u32, attribute: i16) {
+        self.ignored.insert((table_oid, attribute));
+    }
+
+    /// The value as histories and outcomes have it.
+    pub fn show(&self, column: &Column, value: &Option<String>) -> Option<String> {
+        let text = value.as_ref()?;
+        if self.ignored.contains(&(column.table_oid, column.attribute)) {
+            return Some("<ignored>".to_owned());
+        }
+        let placeholder = match column.type_oid {
+            OID | TID | XID | CID | PG_LSN | XID8 => "<number>",
+            TIMESTAMP | TIMESTAMPTZ if self.is_of_this_run(text) => "<now>",
+            DATE if self.since.get(..10).is_some_and(|day| text.as_str() >= day) && *text <= self.until => "<today>",
+            _ => return Some(text.clone()),
+        };
+        Some(placeholder.to_owned())
+    }
+
+    fn is_of_this_run(&self, text: &str) -> bool {
+        text >= self.since.as_str() && text <= self.until.as_str()
+    }
+}

@@ -1,0 +1,291 @@
+//! What schedules are run on: a scratch database, a connection for each session, and one of pgbraid's own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::condition::ConditionCache;
+use super::executor::{Deadlock, Decision, Limits, Scheduler, execute};
+use super::history::History;
+use super::{DeadlockCheck, RunError, Script, Volatile};
+use crate::postgres::baseline::{self, Baseline, Reset, Table};
+use crate::postgres::locks::LockMonitor;
+use crate::postgres::wire::{Connection, Reply, Value};
+use crate::postgres::{PostgresError, Server};
+use crate::scenario::Scenario;
+use crate::scenario::sql::StatementKind;
+use crate::verdict::outcome::{Outcome, TableContent, Violation};
+use crate::verdict::{self, InvariantAnswer};
+
+/// A scenario's state after setup, in a database that workbenches are copied from.
+#[derive(Debug)]
+pub struct Template {
+    server: Arc<Server>,
+    scenario: Arc<Scenario>,
+    database: String,
+    baseline: Baseline,
+    volatile: Arc<Volatile>,
+}
+
+impl Template {
+    /// Runs the setup in a new scratch database, and checks every statement of the scenario against what it made.
+    ///
+    /// # Errors
+    /// When the server rejects the setup or a statement, with its place in the file.
+    pub async fn prepare(server: Arc<Server>, scenario: Arc<Scenario>) -> Result<Template, RunError> {
+        let database = server.create_scratch(None).await?;
+        let mut control = server.control(&database).await?;
+        let mut volatile = Volatile::from_now(&mut control).await?;
+        super::check::run_setup(&mut control, &scenario).await?;
+        let changes_schema = scenario.sessions.iter().any(|session| {
+            session.steps.iter().any(|step| step.statement.changes_schema)
+        });
+        let baseline = Baseline::take(&mut control, &server, changes_schema).await?;
+        super::check::check_statements(&mut control, &scenario, changes_schema).await?;
+        super::check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
+        Ok(Template { server, scenario, database, baseline, volatile: Arc::new(volatile) })
+    }
+
+    pub fn scenario(&self) -> &Arc<Scenario> {
+        &self.scenario
+    }
+
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+}
+
+/// A scratch database with the sessions of a scenario connected to it.
+pub struct Workbench {
+    template: Arc<Template>,
+    database: String,
+    control: Connection,
+    monitor: LockMonitor,
+    conditions: ConditionCache,
+    scripts: Vec<Script>,
+    limits: Limits,
+}
+
+/// One schedule's run: what happened, what it amounts to, and what is wrong with it.
+#[derive(Debug, Clone)]
+pub struct Run {
+    pub history: History,
+    pub decisions: Vec<Decision>,
+    pub deadlocks: Vec<Deadlock>,
+    pub outcome: Outcome,
+    /// Empty where the schedule holds.
+    pub violations: Vec<Violation>,
+    /// What was not under control, in words.
+    pub uncontrolled: Vec<String>,
+}
+
+impl Run {
+    /// The sessions in the order in which they were let go on, one entry a turn.
+    pub fn order(&self) -> Vec<usize> {
+        self.decisions.iter().map(|decision| decision.chosen).collect()
+    }
+}
+
+impl Workbench {
+    /// Makes a copy of the template and connects the sessions to it.
+    pub async fn open(template: Arc<Template>, step_timeout: Duration) -> Result<Workbench, RunError> {
+        let database = template.server.create_scratch(Some(&template.database)).await?;
+        let control = template.server.control(&database).await?;
+        let limits = Limits {
+            step_timeout,
+            deadlock_control: template.server.deadlock_control,
+            signals: template.server.signals,
+        };
+        let mut workbench = Workbench {
+            template,
+            database,
+            control,
+            monitor: LockMonitor::default(),
+            conditions: ConditionCache::new(),
+            scripts: Vec::new(),
+            limits,
+        };
+        workbench.connect_sessions().await?;
+        Ok(workbench)
+    }
+
+    async fn connect_sessions(&mut self) -> Result<(), RunError> {
+        let Template { server, scenario, volatile, .. } = &*self.template;
+        let default_check = server.deadlock_control.then(|| default_check(scenario));
+        let mut scripts = Vec::with_capacity(scenario.sessions.len());
+        for session in &scenario.sessions {
+            let name = server.application_name(&format!(" {}", session.name));
+            let mut settings =
+                vec![("application_name", name.as_str()), ("default_transaction_isolation", session.isolation.as_sql())];
+            if let Some(check) = default_check {
+                settings.extend(check_settings(check));
+            }
+            let connection = server.session(&self.database, &settings).await?;
+            scripts.push(Script::new(session.clone(), connection, volatile.clone(), default_check));
+        }
+        self.scripts = scripts;
+        Ok(())
+    }
+
+    /// Runs one schedule from the state after setup, and judges it.
+    ///
+    /// # Errors
+    /// When the run comes to no result; it is then no verdict, and the workbench is not to be used again.
+    pub async fn run(&mut self, scheduler: &mut dyn Scheduler) -> Result<Run, RunError> {
+        self.reset().await?;
+        let execution = execute(
+            &mut self.scripts,
+            &mut self.control,
+            &mut self.monitor,
+            &mut self.conditions,
+            self.limits,
+            scheduler,
+        )
+        .await?;
+        let (tables, answers) = self.evaluate().await?;
+        let scenario = &self.template.scenario;
+        let names = scenario.sessions.iter().map(|session| session.name.clone()).collect();
+        let ends: Vec<_> = self.scripts.iter().map(Script::end).collect();
+        let results: Vec<_> = self.scripts.iter().map(|script| script.results().to_vec()).collect();
+        let violations = verdict::judge(scenario, &execution.turns, &ends, &execution.deadlocks, answers);
+        let outcome = Outcome::new(scenario, &results, &ends, tables);
+        let (decisions, deadlocks, uncontrolled) =
+            (execution.decisions.clone(), execution.deadlocks.clone(), execution.uncontrolled.clone());
+        Ok(Run { history: execution.into_history(names, ends), decisions, deadlocks, outcome, violations, uncontrolled })
+    }
+
+    /// Drops the scratch database.
+    pub async fn close(self) -> Result<(), RunError> {
+        let Workbench { template, database, control, scripts, .. } = self;
+        drop(scripts);
+        drop(control);
+        Ok(template.server.drop_scratch(&database).await?)
+    }
+
+    async fn reset(&mut self) -> Result<(), RunError> {
+        let template = self.template.clone();
+        match &template.baseline.reset {
+            Reset::Truncate(sql) => {
+                // an open transaction would hold up TRUNCATE
+                for script in &mut self.scripts {
+                    script.begin_reset().await?;
+                }
+                for script in &mut self.scripts {
+                    script.end_reset().await?;
+                }
+                let reply = self.control.simple(sql).await.map_err(PostgresError::from)?;
+                reply
+                    .into_result()
+                    .map_err(|error| PostgresError::Query { doing: "coming back to the state after setup", error })?;
+            }
+            Reset::Copy => {
+                self.scripts.clear();
+                let fresh = template.server.create_scratch(Some(&template.database)).await?;
+                let old = std::mem::replace(&mut self.database, fresh);
+                self.control = template.server.control(&self.database).await?;
+                self.monitor = LockMonitor::default();
+                template.server.drop_scratch(&old).await?;
+                self.connect_sessions().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The tables' content, and what the invariants say, all in one exchange of messages.
+    async fn evaluate(&mut self) -> Result<(Vec<TableContent>, Vec<InvariantAnswer>), RunError> {
+        let template = self.template.clone();
+        let tables = match template.baseline.reset {
+            Reset::Truncate(_) => template.baseline.tables.clone(),
+            Reset::Copy => baseline::tables(&mut self.control).await?,
+        };
+        let sessions = self.sessions_as_json();
+        let control = &mut self.control;
+        let queue = |control: &mut Connection, sql: &str, values: &[Value]| {
+            control.queue_statement(sql, values)?;
+            control.queue_sync();
+            Ok::<(), PostgresError>(())
+        };
+        for table in &tables {
+            queue(control, &format!("SELECT * FROM ONLY {}", table.qualified()), &[])?;
+        }
+        queue(control, "SELECT set_config('pgbraid.sessions', $1, false)", &[Value::text(sessions)])?;
+        for invariant in &template.scenario.invariants {
+            queue(control, &invariant.sql.text, &[])?;
+        }
+        control.flush().await.map_err(PostgresError::from)?;
+        let mut contents = Vec::with_capacity(tables.len());
+        for table in &tables {
+            let reply = control.reply().await.map_err(PostgresError::from)?;
+            contents.push(content(table, reply, &template.volatile)?);
+        }
+        let reply = control.reply().await.map_err(PostgresError::from)?;
+        reply
+            .into_result()
+            .map_err(|error| PostgresError::Query { doing: "telling the invariants how sessions ended", error })?;
+        let mut answers = Vec::with_capacity(template.scenario.invariants.len());
+        for _ in &template.scenario.invariants {
+            let reply = control.reply().await.map_err(PostgresError::from)?;
+            answers.push(InvariantAnswer::from_reply(reply, &template.volatile));
+        }
+        Ok((contents, answers))
+    }
+
+    /// What `pgbraid.sessions` shows.
+    fn sessions_as_json(&self) -> String {
+        let sessions = self.template.scenario.sessions.iter().zip(&self.scripts).map(|(session, script)| {
+            let end = script.end();
+            serde_json::json!({
+                "name": session.name,
+                "committed": end.committed,
+                "sqlstate": end.error.map(|error| error.sqlstate),
+                "variables": script.variables().to_json(),
+            })
+        });
+        serde_json::Value::from_iter(sessions).to_string()
+    }
+}
+
+/// The deadlock check that sessions start with. Two sessions need it only now and then (see `execute`), and statements
+/// outside a block cannot set it for themselves.
+fn default_check(scenario: &Scenario) -> DeadlockCheck {
+    let outside_block = |session: &crate::scenario::Session| {
+        session.steps.iter().any(|step| step.statement.kind == StatementKind::OutsideBlock)
+    };
+    if scenario.sessions.len() <= 2 && !scenario.sessions.iter().any(outside_block) {
+        DeadlockCheck::Never
+    } else {
+        DeadlockCheck::Soon
+    }
+}
+
+/// With `log_lock_waits`, the server says when a deadlock check has run; the message goes to the client only.
+fn check_settings(check: DeadlockCheck) -> [(&'static str, &'static str); 5] {
+    let timeout = match check {
+        DeadlockCheck::Soon => "1ms",
+        DeadlockCheck::Never => "1h",
+    };
+    [
+        ("deadlock_timeout", timeout),
+        ("log_lock_waits", "on"),
+        ("lc_messages", "C"),
+        ("client_min_messages", "log"),
+        ("log_min_messages", "fatal"),
+    ]
+}
+
+fn content(table: &Table, reply: Reply, volatile: &Volatile) -> Result<TableContent, RunError> {
+    let result = reply
+        .into_result()
+        .map_err(|error| PostgresError::Query { doing: "reading the tables after a run", error })?;
+    let columns = result.columns.unwrap_or_default();
+    let mut rows: Vec<Vec<Option<String>>> = result
+        .rows
+        .iter()
+        .map(|row| columns.iter().zip(row).map(|(column, value)| volatile.show(column, value)).collect())
+        .collect();
+    rows.sort();
+    Ok(TableContent {
+        name: table.display_name(),
+        columns: columns.into_iter().map(|column| column.name).collect(),
+        rows,
+    })
+}
