@@ -55,6 +55,8 @@ pub enum RunError {
     /// The server rejects a statement of the scenario.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
+    #[error("starting a worker failed: {0}")]
+    Runtime(std::io::Error),
     #[error("interrupted")]
     Interrupted,
 }

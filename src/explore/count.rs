@@ -1,0 +1,83 @@
+//! How many interleavings there are.
+
+use num_bigint::BigUint;
+
+use crate::scenario::sql::StatementKind;
+use crate::scenario::{Scenario, Session};
+
+/// Turns that a session takes when each of its steps runs once: a BEGIN goes with the statement after it, and an
+/// autocommitted statement's commit has a turn of its own.
+pub fn turns(session: &Session) -> u32 {
+    let mut in_transaction = false;
+    let mut turns = 0;
+    for step in session.steps.iter() {
+        match step.statement.kind {
+            StatementKind::Begin if !in_transaction => in_transaction = true,
+            StatementKind::Commit { chain } | StatementKind::Rollback { chain } => {
+                in_transaction = chain;
+                turns += 1;
+            }
+            StatementKind::PrepareTransaction => {
+                in_transaction = false;
+                turns += 1;
+            }
+            StatementKind::Plain if !in_transaction => turns += 2,
+            _ => turns += 1,
+        }
+    }
+    turns
+}
+
+/// The number of orders of all sessions' turns that keep each session's own order: the multinomial coefficient.
+pub fn interleavings(scenario: &Scenario) -> BigUint {
+    let mut placed = 0u32;
+    let mut count = BigUint::from(1u32);
+    for session in &scenario.sessions {
+        for own in 1..=turns(session) {
+            placed += 1;
+            // exact at every step: the product so far is a binomial coefficient times what came before
+            count = count * placed / own;
+        }
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn count(sessions: &str) -> BigUint {
+        interleavings(&Scenario::from_toml("test", "test.toml", sessions, Path::new(".")).unwrap())
+    }
+
+    #[test]
+    fn counts_are_multinomials_of_the_turns() {
+        let two_by_three = r#"
+            [[session]]
+            name = "worker"
+            copies = 2
+            steps = ["BEGIN", "SELECT 1", "SELECT 2", "COMMIT"]
+        "#;
+        assert_eq!(count(two_by_three), BigUint::from(20u32));
+        let three_by_four = r#"
+            [[session]]
+            name = "worker"
+            copies = 3
+            steps = ["SELECT 1", "SELECT 2"]
+        "#;
+        assert_eq!(count(three_by_four), BigUint::from(34_650u32));
+    }
+
+    #[test]
+    fn large_counts_are_exact() {
+        let ten_by_four = r#"
+            [[session]]
+            name = "worker"
+            copies = 10
+            steps = ["SELECT 1", "SELECT 2"]
+        "#;
+        // 40! / 4!^10
+        assert_eq!(count(ten_by_four).to_string(), "12868639981414579848070084500000000".to_string());
+    }
+}

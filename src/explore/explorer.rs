@@ -1,0 +1,346 @@
+//! Runs a strategy's schedules, several at a time, and takes their results in the strategy's order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use num_bigint::BigUint;
+use tokio_util::sync::CancellationToken;
+
+use super::{Job, Key, Ordered, Strategy, interleavings};
+use crate::run::{Run, RunError, Scheduler, Template, Workbench};
+
+/// How often the progress is told, and the time bound looked at, while no run ends.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What bounds an exploration.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Schedules run at a time, each on a scratch database of its own.
+    pub jobs: usize,
+    pub max_schedules: Option<u64>,
+    pub timeout: Option<Duration>,
+    /// Goes on after a failure, to collect all outcomes.
+    pub keep_going: bool,
+    /// Longest time that a step may take while it does not wait for another session.
+    pub step_timeout: Duration,
+    /// Ends the exploration early; it then ends with [`RunError::Interrupted`].
+    pub interrupt: CancellationToken,
+}
+
+/// How far an exploration has got.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    pub schedules_run: u64,
+    pub failures: u64,
+    pub planned: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every interleaving was covered and none fails.
+    Holds,
+    Fails,
+    /// Neither: not everything was covered, or something was not under control.
+    Inconclusive,
+}
+
+/// What an exploration found.
+#[derive(Debug, Clone)]
+pub struct Exploration {
+    pub verdict: Verdict,
+    /// Every interleaving was covered.
+    pub exhaustive: bool,
+    /// Why it is inconclusive.
+    pub reasons: Vec<String>,
+    /// Orders of the declared steps that keep each session's own.
+    pub interleavings: BigUint,
+    pub schedules_run: u64,
+    /// How many of them failed.
+    pub failures: u64,
+    pub elapsed: Duration,
+    /// In the order in which they were first reached.
+    pub outcomes: Vec<OutcomeTally>,
+    /// The first failing schedule.
+    pub failure: Option<Run>,
+}
+
+/// An outcome and the schedules that led to it.
+#[derive(Debug, Clone)]
+pub struct OutcomeTally {
+    pub id: String,
+    pub schedules: u64,
+    pub violations: Vec<String>,
+    /// One schedule that leads to it: sessions by index, one entry a turn.
+    pub order: Vec<usize>,
+}
+
+/// Runs schedules until the strategy has no more, one fails, or a bound is reached.
+///
+/// # Errors
+/// When a run comes to no result; there is then no verdict at all.
+pub fn explore(
+    template: &Arc<Template>,
+    strategy: &mut dyn Strategy,
+    options: &Options,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Exploration, RunError> {
+    let started = Instant::now();
+    let stop = options.interrupt.child_token();
+    let mut collector = Collector::default();
+    let result = thread::scope(|scope| {
+        let (report, reports) = channel();
+        let mut workers = Vec::new();
+        for index in 0..options.jobs.max(1) {
+            let (sender, jobs) = channel::<Job>();
+            let (report, template, stop) = (report.clone(), template.clone(), stop.clone());
+            scope.spawn(move || work(index, template, options.step_timeout, &stop, &jobs, &report));
+            workers.push(sender);
+        }
+        drop(report);
+        let coordinator = Coordinator { strategy, options, started, workers, reports, stop: stop.clone() };
+        let result = coordinator.run(&mut collector, progress);
+        stop.cancel();
+        result
+    });
+    let end = result?;
+    let mut exploration = collector.into_exploration(strategy, end, interleavings(template.scenario()));
+    if let Some(failure) = &exploration.failure {
+        confirm(template, options, failure.clone(), &mut exploration)?;
+    }
+    exploration.elapsed = started.elapsed();
+    Ok(exploration)
+}
+
+/// Why no more schedules are run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum End {
+    Complete,
+    Failure,
+    MaxSchedules(u64),
+    Timeout(Duration),
+}
+
+enum Report {
+    Idle(usize),
+    Done { worker: usize, key: Key, run: Result<Box<Run>, RunError> },
+}
+
+struct Coordinator<'a> {
+    strategy: &'a mut dyn Strategy,
+    options: &'a Options,
+    started: Instant,
+    workers: Vec<Sender<Job>>,
+    reports: Receiver<Report>,
+    stop: CancellationToken,
+}
+
+impl Coordinator<'_> {
+    fn run(self, collector: &mut Collector, progress: &mut dyn FnMut(Progress)) -> Result<End, RunError> {
+        let mut idle = BTreeSet::new();
+        let mut under_way: BTreeSet<Key> = BTreeSet::new();
+        let planned = self.strategy.planned();
+        loop {
+            let next = self.strategy.next_key();
+            let frontier = next.iter().chain(under_way.first()).min();
+            if let Some(end) = collector.commit(frontier, self.options) {
+                return Ok(end);
+            }
+            progress(Progress { schedules_run: collector.schedules_run, failures: collector.failures, planned });
+            if next.is_none() && under_way.is_empty() {
+                return Ok(End::Complete);
+            }
+            while let Some(key) = self.strategy.next_key().filter(|key| collector.is_wanted(key, self.options)) {
+                let Some(worker) = idle.pop_first() else { break };
+                let Some(job) = self.strategy.next() else { break };
+                under_way.insert(key);
+                // a worker that has gone has said why
+                let _ = self.workers[worker].send(job);
+            }
+            if let Some(limit) = self.options.timeout.filter(|limit| self.started.elapsed() >= *limit) {
+                return Ok(End::Timeout(limit));
+            }
+            match self.reports.recv_timeout(TICK) {
+                Ok(Report::Idle(worker)) => {
+                    idle.insert(worker);
+                }
+                Ok(Report::Done { worker, key, run }) => {
+                    let run = run?;
+                    under_way.remove(&key);
+                    idle.insert(worker);
+                    let difference = self.strategy.observe(&key, &run);
+                    collector.take(key, *run, difference);
+                }
+                Err(RecvTimeoutError::Timeout) if self.stop.is_cancelled() => return Err(RunError::Interrupted),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(RunError::Interrupted),
+            }
+        }
+    }
+}
+
+/// Results, taken in the order of their keys.
+#[derive(Default)]
+struct Collector {
+    waiting: BTreeMap<Key, (Run, Option<String>)>,
+    /// The smallest key of a failing run, as far as is known.
+    first_failure: Option<Key>,
+    schedules_run: u64,
+    failures: u64,
+    outcomes: Vec<OutcomeTally>,
+    failure: Option<Run>,
+    uncontrolled: BTreeSet<String>,
+}
+
+impl Collector {
+    /// Whether a schedule with this key can still count.
+    fn is_wanted(&self, key: &Key, options: &Options) -> bool {
+        options.keep_going || self.first_failure.as_ref().is_none_or(|failure| key < failure)
+    }
+
+    fn take(&mut self, key: Key, run: Run, difference: Option<String>) {
+        if !run.violations.is_empty() && self.first_failure.as_ref().is_none_or(|first| key < *first) {
+            self.first_failure = Some(key.clone());
+        }
+        self.waiting.insert(key, (run, difference));
+    }
+
+    /// Counts the runs before `frontier`; no schedule before it is still to come.
+    fn commit(&mut self, frontier: Option<&Key>, options: &Options) -> Option<End> {
+        while let Some(entry) = self.waiting.first_entry() {
+            if frontier.is_some_and(|frontier| entry.key() > frontier) {
+                return None;
+            }
+            let (run, difference) = entry.remove();
+            let failed = self.count(run, difference);
+            if failed && !options.keep_going {
+                return Some(End::Failure);
+            }
+            if let Some(limit) = options.max_schedules.filter(|limit| self.schedules_run >= *limit) {
+                let more = frontier.is_some() || !self.waiting.is_empty();
+                return more.then_some(End::MaxSchedules(limit));
+            }
+        }
+        None
+    }
+
+    fn count(&mut self, run: Run, difference: Option<String>) -> bool {
+        let failed = !run.violations.is_empty();
+        self.schedules_run += 1;
+        self.failures += u64::from(failed);
+        self.uncontrolled.extend(difference);
+        self.uncontrolled.extend(run.uncontrolled.iter().cloned());
+        let violations: Vec<String> = run.violations.iter().map(|violation| violation.name()).collect();
+        let known = self.outcomes.iter_mut().find(|tally| tally.id == run.outcome.id && tally.violations == violations);
+        match known {
+            Some(tally) => tally.schedules += 1,
+            None => {
+                let (id, order) = (run.outcome.id.clone(), run.order());
+                self.outcomes.push(OutcomeTally { id, schedules: 1, violations, order });
+            }
+        }
+        if failed && self.failure.is_none() {
+            self.failure = Some(run);
+        }
+        failed
+    }
+
+    fn into_exploration(self, strategy: &dyn Strategy, end: End, interleavings: BigUint) -> Exploration {
+        let mut reasons: Vec<String> = self.uncontrolled.into_iter().collect();
+        match end {
+            End::MaxSchedules(limit) => reasons.push(format!("the bound of {limit} schedules was reached")),
+            End::Timeout(limit) => reasons.push(format!("the time bound of {limit:?} was reached")),
+            End::Complete if !strategy.is_exhaustive() => reasons.push("schedules were sampled, not all run".to_owned()),
+            End::Complete | End::Failure => {}
+        }
+        let exhaustive = strategy.is_exhaustive() && end == End::Complete && reasons.is_empty();
+        let verdict = match self.failure {
+            Some(_) => Verdict::Fails,
+            None if exhaustive => Verdict::Holds,
+            None => Verdict::Inconclusive,
+        };
+        Exploration {
+            verdict,
+            exhaustive,
+            reasons,
+            interleavings,
+            schedules_run: self.schedules_run,
+            failures: self.failures,
+            elapsed: Duration::ZERO,
+            outcomes: self.outcomes,
+            failure: self.failure,
+        }
+    }
+}
+
+/// Runs a failing schedule again: one that does not fail every time is no verdict.
+fn confirm(
+    template: &Arc<Template>,
+    options: &Options,
+    failure: Run,
+    exploration: &mut Exploration,
+) -> Result<(), RunError> {
+    let (sender, jobs) = channel();
+    let (report, reports) = channel();
+    let job = Job { key: Key::new(), scheduler: Box::new(Ordered::new(failure.order())) };
+    // the worker below takes it
+    let _ = sender.send(job);
+    drop(sender);
+    work(0, template.clone(), options.step_timeout, &options.interrupt, &jobs, &report);
+    drop(report);
+    for report in reports {
+        let Report::Done { run, .. } = report else { continue };
+        let again = run?;
+        if again.history != failure.history || again.violations != failure.violations {
+            exploration.verdict = Verdict::Inconclusive;
+            let reason = "a schedule failed, and did otherwise when it was run again: something outside the schedule \
+                          decides (time, chance, or work outside the run)";
+            exploration.reasons.push(reason.to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// A worker: runs the jobs that come on a scratch database of its own.
+fn work(
+    worker: usize,
+    template: Arc<Template>,
+    step_timeout: Duration,
+    stop: &CancellationToken,
+    jobs: &Receiver<Job>,
+    report: &Sender<Report>,
+) {
+    // whoever does not listen any more has what it needs
+    let failed = |error: RunError| drop(report.send(Report::Done { worker, key: Key::new(), run: Err(error) }));
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(RunError::Runtime(error)),
+    };
+    let mut workbench = match runtime.block_on(interruptible(stop, Workbench::open(template, step_timeout))) {
+        Ok(workbench) => workbench,
+        Err(error) => return failed(error),
+    };
+    if report.send(Report::Idle(worker)).is_err() {
+        return;
+    }
+    while let Ok(Job { key, mut scheduler }) = jobs.recv() {
+        let run = runtime.block_on(interruptible(stop, workbench.run(scheduler.as_mut() as &mut dyn Scheduler)));
+        let failed = run.is_err();
+        if report.send(Report::Done { worker, key, run: run.map(Box::new) }).is_err() || failed {
+            break;
+        }
+    }
+}
+
+async fn interruptible<T>(
+    stop: &CancellationToken,
+    work: impl Future<Output = Result<T, RunError>>,
+) -> Result<T, RunError> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Err(RunError::Interrupted),
+        result = work => result,
+    }
+}
