@@ -480,7 +480,9 @@ fn a_retry() {
 
 #[test]
 fn autocommitted_statements() {
-    let insert = "INSERT INTO payments (key, amount)\n  SELECT 'k1', 100\n  WHERE NOT EXISTS (SELECT FROM payments WHERE key = 'k1')";
+    let insert = "
+        INSERT INTO payments (key, amount)
+          SELECT 'k1', 100 WHERE NOT EXISTS (SELECT FROM payments WHERE key = 'k1')";
     let commit = |session: usize| {
         move |turn: &mut Turn| {
             turn.role = TurnRole::Autocommit;
