@@ -1,0 +1,126 @@
+//! Histories written by hand, for tests.
+
+use crate::run::history::{History, SessionEnd, StepError, StepResult, Turn, TurnRole, Wait};
+
+/// Builds a history turn by turn.
+pub(crate) struct Sample(History);
+
+impl Sample {
+    pub(crate) fn new(sessions: &[&str]) -> Self {
+        let end = SessionEnd {
+            committed: true,
+            error: None,
+            retries: 0,
+            variables: Vec::new(),
+        };
+        Sample(History {
+            sessions: sessions.iter().map(|&name| name.to_owned()).collect(),
+            turns: Vec::new(),
+            ends: vec![end; sessions.len()],
+        })
+    }
+
+    pub(crate) fn turn(mut self, session: usize, sql: &str, result: StepResult) -> Self {
+        let index = self.0.turns.len();
+        let first_word = sql.split(' ').next().unwrap_or(sql);
+        self.0.turns.push(Turn {
+            session,
+            step: first_word.to_lowercase(),
+            step_index: self.0.turns.iter().filter(|turn| turn.session == session).count(),
+            role: TurnRole::Step,
+            sql: sql.to_owned(),
+            filled: sql.to_owned(),
+            begin: None,
+            attempt: 0,
+            result,
+            waits: Vec::new(),
+            finished_in: index,
+        });
+        self
+    }
+
+    /// Changes the last turn.
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Turn)) -> Self {
+        change(self.0.turns.last_mut().expect("a turn was added"));
+        self
+    }
+
+    /// The last turn came with a BEGIN.
+    pub(crate) fn begun(self) -> Self {
+        self.with(|turn| turn.begin = Some("BEGIN".to_owned()))
+    }
+
+    /// The last turn waited, and finished when its last wait ended.
+    pub(crate) fn waiting(self, waits: &[(&[usize], usize, usize)]) -> Self {
+        let wait = |&(blocked_by, from, until): &(&[usize], usize, usize)| Wait {
+            blocked_by: blocked_by.to_vec(),
+            from,
+            until,
+        };
+        self.with(|turn| {
+            turn.waits = waits.iter().map(wait).collect();
+            turn.finished_in = turn.waits.last().map_or(turn.finished_in, |wait| wait.until);
+        })
+    }
+
+    pub(crate) fn history(self) -> History {
+        self.0
+    }
+}
+
+pub(crate) fn done(tag: &str) -> StepResult {
+    StepResult::Done { tag: tag.to_owned() }
+}
+
+pub(crate) fn row(fields: &[(&str, Option<&str>)]) -> StepResult {
+    StepResult::Rows {
+        columns: fields.iter().map(|(column, _)| (*column).to_owned()).collect(),
+        rows: vec![fields.iter().map(|(_, value)| value.map(str::to_owned)).collect()],
+        ordered: false,
+        tag: "SELECT 1".to_owned(),
+    }
+}
+
+pub(crate) fn error(sqlstate: &str, message: &str) -> StepResult {
+    StepResult::Error(StepError {
+        sqlstate: sqlstate.to_owned(),
+        message: message.to_owned(),
+    })
+}
+
+/// Two increments of a counter, both reading before either writes.
+pub(crate) fn lost_update() -> History {
+    let read = "SELECT views FROM articles WHERE id = 'a1'";
+    let write = "UPDATE articles SET views = 0 + 1 WHERE id = 'a1'";
+    Sample::new(&["worker-1", "worker-2"])
+        .turn(0, read, row(&[("views", Some("0"))]))
+        .begun()
+        .turn(1, read, row(&[("views", Some("0"))]))
+        .begun()
+        .turn(0, write, done("UPDATE 1"))
+        .turn(0, "COMMIT", done("COMMIT"))
+        .turn(1, write, done("UPDATE 1"))
+        .turn(1, "COMMIT", done("COMMIT"))
+        .history()
+}
+
+/// Two transactions that update the same two rows in opposite order; the second closes the cycle.
+pub(crate) fn deadlock() -> History {
+    Sample::new(&["worker-1", "worker-2"])
+        .turn(0, "UPDATE accounts SET n = n - 1 WHERE id = 1", done("UPDATE 1"))
+        .begun()
+        .turn(1, "UPDATE accounts SET n = n - 1 WHERE id = 2", done("UPDATE 1"))
+        .begun()
+        .turn(0, "UPDATE accounts SET n = n + 1 WHERE id = 2", done("UPDATE 1"))
+        .waiting(&[(&[1], 2, 3)])
+        .turn(
+            1,
+            "UPDATE accounts SET n = n + 1 WHERE id = 1",
+            error("40P01", "deadlock detected"),
+        )
+        .waiting(&[(&[0], 3, 3)])
+        .turn(1, "ROLLBACK", done("ROLLBACK"))
+        .with(|turn| turn.role = TurnRole::Rollback)
+        .turn(0, "COMMIT", done("COMMIT"))
+        .history()
+}

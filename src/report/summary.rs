@@ -1,0 +1,284 @@
+//! The last lines of a report: the verdict, and what it rests on.
+
+use std::time::Duration;
+
+use num_bigint::BigUint;
+
+use crate::report::text::{TextOptions, Tone, counted, grouped, paint, visible, wrap};
+
+/// What an exploration came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// The scenario's name.
+    pub scenario: String,
+    pub verdict: Verdict,
+    /// The strategy's name, as the command line spells it.
+    pub strategy: String,
+    /// The seed of a strategy that samples; `None` for one that enumerates.
+    pub seed: Option<u64>,
+    pub schedules_run: u64,
+    /// How many interleavings there are.
+    pub interleavings: BigUint,
+    pub elapsed: Duration,
+    pub warnings: Vec<String>,
+    pub notes: Vec<String>,
+}
+
+/// The verdict on a scenario.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every interleaving was covered and none fails.
+    Holds,
+    Fails {
+        /// How many of the schedules run fail.
+        schedules: u64,
+        /// Whether every interleaving was covered.
+        exhaustive: bool,
+    },
+    /// No failure was found, and not every interleaving was covered.
+    Inconclusive {
+        /// What stood in the way.
+        reasons: Vec<String>,
+    },
+}
+
+/// The verdict, what was covered, how long it took, then reasons, warnings and notes, a line each or wrapped at
+/// `options.width`. The last line has no line break.
+pub fn summary(summary: &Summary, options: &TextOptions) -> String {
+    let (word, tone) = match summary.verdict {
+        Verdict::Holds => ("HOLDS", Tone::Good),
+        Verdict::Fails { .. } => ("FAILS", Tone::Bad),
+        Verdict::Inconclusive { .. } => ("INCONCLUSIVE", Tone::Blocked),
+    };
+    let claim = format!("{}: {}", visible(&summary.scenario), claim(summary));
+    let mut lines = wrap(&format!("{word}  {claim}"), options.width, |_| false);
+    if let Some(first) = lines.first_mut() {
+        *first = first.replacen(word, &paint(word, tone, options.colour), 1);
+    }
+    let reasons = match &summary.verdict {
+        Verdict::Inconclusive { reasons } => reasons.as_slice(),
+        Verdict::Holds | Verdict::Fails { .. } => &[],
+    };
+    let strategy = visible(&summary.strategy);
+    let details = std::iter::once((strategy.as_str(), coverage(summary)))
+        .chain(reasons.iter().map(|reason| ("because", visible(reason))))
+        .chain(summary.warnings.iter().map(|warning| ("warning", visible(warning))))
+        .chain(summary.notes.iter().map(|note| ("note", visible(note))));
+    for (label, text) in details {
+        let wrapped = wrap(&format!("{label}: {text}"), options.width.saturating_sub(2), |_| false);
+        lines.extend(wrapped.iter().map(|line| format!("  {line}")));
+    }
+    lines.join("\n")
+}
+
+fn claim(summary: &Summary) -> String {
+    let run = summary.schedules_run;
+    let ran = ran(summary);
+    match &summary.verdict {
+        Verdict::Holds => "every interleaving is covered, and none fails".to_owned(),
+        Verdict::Fails { schedules, exhaustive } => {
+            let fail = if *schedules == 1 { "fails" } else { "fail" };
+            let failing = grouped(&schedules.to_string());
+            let covered = if *exhaustive { "every" } else { "not every" };
+            format!(
+                "{failing} of {} {ran} {fail}; {covered} interleaving is covered",
+                counted(run, "schedule")
+            )
+        }
+        Verdict::Inconclusive { .. } if run == 0 => "no schedule was run".to_owned(),
+        Verdict::Inconclusive { .. } => {
+            format!(
+                "no failure in {} {ran}, but not every interleaving is covered",
+                counted(run, "schedule")
+            )
+        }
+    }
+}
+
+fn ran(summary: &Summary) -> &'static str {
+    if summary.seed.is_some() { "sampled" } else { "run" }
+}
+
+/// What was run, out of what, for how long.
+fn coverage(summary: &Summary) -> String {
+    let covered = match summary.verdict {
+        Verdict::Holds => true,
+        Verdict::Fails { exhaustive, .. } => exhaustive,
+        Verdict::Inconclusive { .. } => false,
+    };
+    let noun = if summary.interleavings == BigUint::from(1u8) {
+        "interleaving"
+    } else {
+        "interleavings"
+    };
+    let interleavings = format!("{} {noun}", big_number(&summary.interleavings));
+    let relation = if covered { "covering all" } else { "out of" };
+    let seed = summary.seed.map_or_else(String::new, |seed| format!(", seed {seed}"));
+    format!(
+        "{} {}, {relation} {interleavings}, in {}{seed}",
+        counted(summary.schedules_run, "schedule"),
+        ran(summary),
+        duration(summary.elapsed)
+    )
+}
+
+/// The number in full, and where that is hard to read also as a power of ten.
+fn big_number(n: &BigUint) -> String {
+    const READABLE_DIGITS: usize = 15;
+    let digits = n.to_string();
+    let exact = grouped(&digits);
+    if digits.len() <= READABLE_DIGITS {
+        return exact;
+    }
+    format!(
+        "{exact} (about {}.{} × 10^{})",
+        &digits[..1],
+        &digits[1..2],
+        digits.len() - 1
+    )
+}
+
+/// A time as a person says it.
+fn duration(elapsed: Duration) -> String {
+    let millis = elapsed.as_millis();
+    let seconds = elapsed.as_secs();
+    match () {
+        () if millis == 0 => "under 1 ms".to_owned(),
+        () if millis < 1_000 => format!("{millis} ms"),
+        () if seconds < 60 => format!("{}.{} s", seconds, millis % 1_000 / 100),
+        () if seconds < 3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        () => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+
+    fn exhaustive(verdict: Verdict, run: u64) -> Summary {
+        Summary {
+            scenario: "lost-update".to_owned(),
+            verdict,
+            strategy: "exhaustive".to_owned(),
+            seed: None,
+            schedules_run: run,
+            interleavings: BigUint::from(20u32),
+            elapsed: Duration::from_millis(41),
+            warnings: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn said(value: &Summary) -> String {
+        summary(value, &TextOptions::default())
+    }
+
+    #[test]
+    fn holds_is_said_of_full_coverage() {
+        let mut held = exhaustive(Verdict::Holds, 12);
+        held.warnings
+            .push("step list of reader has a LIMIT without ORDER BY".to_owned());
+        held.notes.push("deadlocks take the server's own time".to_owned());
+        assert_snapshot!(said(&held), @"
+        HOLDS  lost-update: every interleaving is covered, and none fails
+          exhaustive: 12 schedules run, covering all 20 interleavings, in 41 ms
+          warning: step list of reader has a LIMIT without ORDER BY
+          note: deadlocks take the server's own time
+        ");
+    }
+
+    #[test]
+    fn a_failure_says_how_much_was_run() {
+        let first = exhaustive(
+            Verdict::Fails {
+                schedules: 1,
+                exhaustive: false,
+            },
+            3,
+        );
+        assert_snapshot!(said(&first), @"
+        FAILS  lost-update: 1 of 3 schedules run fails; not every interleaving is covered
+          exhaustive: 3 schedules run, out of 20 interleavings, in 41 ms
+        ");
+        let all = exhaustive(
+            Verdict::Fails {
+                schedules: 8,
+                exhaustive: true,
+            },
+            20,
+        );
+        assert_snapshot!(said(&all), @"
+        FAILS  lost-update: 8 of 20 schedules run fail; every interleaving is covered
+          exhaustive: 20 schedules run, covering all 20 interleavings, in 41 ms
+        ");
+    }
+
+    #[test]
+    fn samples_without_a_failure_are_inconclusive() {
+        let reasons = vec!["the strategy random samples".to_owned()];
+        let sampled = Summary {
+            strategy: "random".to_owned(),
+            seed: Some(42),
+            schedules_run: 200,
+            interleavings: BigUint::from(10u8).pow(33) * 42u8,
+            elapsed: Duration::from_millis(125_300),
+            ..exhaustive(Verdict::Inconclusive { reasons }, 0)
+        };
+        assert_snapshot!(said(&sampled), @"
+        INCONCLUSIVE  lost-update: no failure in 200 schedules sampled, but not every interleaving is
+          covered
+          random: 200 schedules sampled, out of 42,000,000,000,000,000,000,000,000,000,000,000 (about 4.2 ×
+            10^34) interleavings, in 2 min 5 s, seed 42
+          because: the strategy random samples
+        ");
+    }
+
+    #[test]
+    fn a_bound_is_named() {
+        let bound = vec!["the bound of 15 schedules was reached".to_owned()];
+        assert_snapshot!(said(&exhaustive(Verdict::Inconclusive { reasons: bound.clone() }, 15)), @"
+        INCONCLUSIVE  lost-update: no failure in 15 schedules run, but not every interleaving is covered
+          exhaustive: 15 schedules run, out of 20 interleavings, in 41 ms
+          because: the bound of 15 schedules was reached
+        ");
+        assert!(said(&exhaustive(Verdict::Inconclusive { reasons: bound }, 0)).contains("no schedule was run"));
+    }
+
+    #[test]
+    fn only_the_verdict_is_coloured() {
+        let coloured = summary(
+            &exhaustive(Verdict::Holds, 12),
+            &TextOptions {
+                colour: true,
+                width: 100,
+            },
+        );
+        assert!(coloured.starts_with("\u{1b}["), "{coloured}");
+        assert!(
+            coloured.lines().skip(1).all(|line| !line.contains('\u{1b}')),
+            "{coloured}"
+        );
+    }
+
+    #[test]
+    fn big_numbers_are_exact_and_readable() {
+        assert_eq!(
+            big_number(&BigUint::from(999_999_999_999_999u64)),
+            "999,999,999,999,999"
+        );
+        let large = BigUint::from(1_234_567_890_123_456u64);
+        assert_eq!(big_number(&large), "1,234,567,890,123,456 (about 1.2 × 10^15)");
+    }
+
+    #[test]
+    fn times_are_said_in_the_unit_that_fits() {
+        let said = |millis| duration(Duration::from_millis(millis));
+        assert_eq!(duration(Duration::from_micros(800)), "under 1 ms");
+        assert_eq!(said(41), "41 ms");
+        assert_eq!(said(1_250), "1.2 s");
+        assert_eq!(said(125_300), "2 min 5 s");
+        assert_eq!(said(7_260_000), "2 h 1 min");
+    }
+}

@@ -1,0 +1,321 @@
+//! A schedule as it ran, for people: time runs downward, one column a session.
+
+use crate::report::reply::reply_lines;
+use crate::report::sql_text::{one_line, starts_clause};
+use crate::report::text::{
+    TextOptions, Tone, joined, paint, share, shorten, table, table_overhead, visible, width, wrap,
+};
+use crate::run::history::{History, StepResult, Turn, TurnRole};
+
+/// Longest statement shown, in columns.
+const STATEMENT_WIDTH: usize = 300;
+/// Longest statement shown where it is repeated, in columns.
+const REPEATED_WIDTH: usize = 32;
+/// More sessions than this, or columns narrower than `NARROWEST_COLUMN`, make a list instead of a column a session.
+const MOST_COLUMNS: usize = 6;
+const NARROWEST_COLUMN: usize = 16;
+/// Widest column of session names in a list.
+const NAME_WIDTH: usize = 24;
+
+/// Draws a history as a table: a row a turn, and a column a session where that is legible, else a column that names
+/// the session.
+///
+/// A step that blocked has a further row, without a number, after the turn that let it go on. No line is wider than
+/// `options.width` where that is at least 60. The last line has no line break.
+pub fn timeline(history: &History, options: &TextOptions) -> String {
+    let number_width = history.turns.len().to_string().len();
+    let events = events(history, number_width);
+    let sessions = history.sessions.len();
+    let room = options
+        .width
+        .saturating_sub(number_width + table_overhead(sessions + 1));
+    if sessions <= MOST_COLUMNS && room >= sessions * NARROWEST_COLUMN {
+        columns(history, &events, room, options.colour)
+    } else {
+        list(
+            history,
+            &events,
+            options.width.saturating_sub(number_width + table_overhead(3)),
+            options.colour,
+        )
+    }
+}
+
+/// What one row shows.
+struct Event {
+    /// The turn counted from 1, or nothing where steps only go on.
+    number: String,
+    /// Sessions, each with its lines, ascending.
+    cells: Vec<(usize, Vec<Line>)>,
+    /// Sessions that are blocked meanwhile.
+    blocked: Vec<usize>,
+}
+
+struct Line {
+    text: String,
+    tone: Tone,
+    is_sql: bool,
+}
+
+impl Line {
+    fn new(tone: Tone, text: impl Into<String>) -> Self {
+        Line {
+            tone,
+            text: text.into(),
+            is_sql: false,
+        }
+    }
+
+    fn sql(text: impl Into<String>) -> Self {
+        Line {
+            tone: Tone::Plain,
+            text: text.into(),
+            is_sql: true,
+        }
+    }
+}
+
+fn events(history: &History, number_width: usize) -> Vec<Event> {
+    let mut events = Vec::new();
+    for (index, turn) in history.turns.iter().enumerate() {
+        let number = format!("{:>number_width$}", index + 1);
+        events.push(Event {
+            number,
+            cells: vec![(turn.session, own_lines(history, index))],
+            blocked: blocked(history, |i| i < index && finish(history, i) >= index),
+        });
+        let cells = later_cells(history, index);
+        if !cells.is_empty() {
+            events.push(Event {
+                number: String::new(),
+                cells,
+                blocked: blocked(history, |i| i <= index && finish(history, i) > index),
+            });
+        }
+    }
+    events
+}
+
+/// Sessions of the turns whose index is chosen.
+fn blocked(history: &History, chosen: impl Fn(usize) -> bool) -> Vec<usize> {
+    history
+        .turns
+        .iter()
+        .enumerate()
+        .filter(|(i, _)| chosen(*i))
+        .map(|(_, turn)| turn.session)
+        .collect()
+}
+
+/// What a turn shows in its own row.
+fn own_lines(history: &History, index: usize) -> Vec<Line> {
+    let turn = &history.turns[index];
+    let mut lines = Vec::new();
+    if starts_retry(history, index) {
+        lines.push(Line::new(Tone::Head, format!("↻ retry {}", turn.attempt)));
+    }
+    if let Some(begin) = &turn.begin {
+        let mark = if is_autocommitted(history, index) {
+            " (autocommit)"
+        } else {
+            ""
+        };
+        lines.push(Line::sql(format!(
+            "{}{mark}",
+            shorten(&one_line(begin), STATEMENT_WIDTH)
+        )));
+    }
+    let finished = finish(history, index) == index;
+    match &turn.result {
+        StepResult::Done { tag } if finished && turn.waits.is_empty() && ends_transaction(tag) => {
+            lines.push(Line::sql(format!(
+                "{} → {}",
+                statement(turn),
+                reply_lines(&turn.result).join(" ")
+            )));
+            return lines;
+        }
+        _ => lines.push(Line::sql(statement(turn))),
+    }
+    for wait in turn.waits.iter().filter(|wait| wait.from <= index) {
+        lines.push(Line::new(
+            Tone::Blocked,
+            format!("⏳ waits for {}", names(history, &wait.blocked_by)),
+        ));
+    }
+    if finished {
+        if !turn.waits.is_empty() && !matches!(turn.result, StepResult::Error(_)) {
+            lines.push(Line::new(Tone::Plain, "▶ goes on"));
+        }
+        lines.extend(result_lines(&turn.result));
+    }
+    lines
+}
+
+fn ends_transaction(tag: &str) -> bool {
+    matches!(tag, "COMMIT" | "ROLLBACK")
+}
+
+/// What the turn with this index brought about for steps that were blocked: a wait for someone else, or going on.
+fn later_cells(history: &History, index: usize) -> Vec<(usize, Vec<Line>)> {
+    let earlier = || history.turns.iter().enumerate().take(index);
+    let released: Vec<usize> = earlier()
+        .filter(|(i, _)| finish(history, *i) == index)
+        .map(|(_, turn)| turn.session)
+        .collect();
+    let mut cells = Vec::new();
+    for (i, turn) in earlier() {
+        let mut lines = Vec::new();
+        for wait in turn.waits.iter().filter(|wait| wait.from > i && wait.from == index) {
+            lines.push(Line::new(
+                Tone::Blocked,
+                format!("⏳ now waits for {}", names(history, &wait.blocked_by)),
+            ));
+        }
+        if finish(history, i) == index {
+            let others: Vec<usize> = released
+                .iter()
+                .copied()
+                .filter(|&session| session != turn.session)
+                .collect();
+            let together = match others.as_slice() {
+                [] => String::new(),
+                [other] => format!(" with {}", name(history, *other)),
+                others => format!(" with {} others", others.len()),
+            };
+            let repeated = shorten(&statement(turn), REPEATED_WIDTH);
+            lines.push(Line::new(Tone::Plain, format!("▶ goes on{together}: {repeated}")));
+            lines.extend(result_lines(&turn.result));
+        }
+        if !lines.is_empty() {
+            cells.push((turn.session, lines));
+        }
+    }
+    cells.sort_by_key(|(session, _)| *session);
+    cells
+}
+
+fn statement(turn: &Turn) -> String {
+    let mark = match turn.role {
+        TurnRole::Step => "",
+        TurnRole::Autocommit => " (autocommit)",
+        TurnRole::Rollback => " (after the error)",
+    };
+    format!("{}{mark}", shorten(&one_line(&turn.filled), STATEMENT_WIDTH))
+}
+
+fn result_lines(result: &StepResult) -> Vec<Line> {
+    let (sign, tone) = match result {
+        StepResult::Error(_) => ("✗", Tone::Bad),
+        StepResult::Rows { .. } | StepResult::Done { .. } => ("→", Tone::Plain),
+    };
+    let line = |(i, text): (usize, String)| {
+        let sign = if i == 0 { sign } else { " " };
+        Line::new(tone, format!("{sign} {text}"))
+    };
+    reply_lines(result).into_iter().enumerate().map(line).collect()
+}
+
+/// The turn in which the step with this index finished, which is never before it and never after the last.
+fn finish(history: &History, index: usize) -> usize {
+    history.turns[index].finished_in.min(history.turns.len() - 1).max(index)
+}
+
+fn starts_retry(history: &History, index: usize) -> bool {
+    let turn = &history.turns[index];
+    let previous = history.turns[..index]
+        .iter()
+        .rev()
+        .find(|other| other.session == turn.session);
+    turn.attempt > 0 && (turn.begin.is_some() || previous.is_none_or(|previous| previous.attempt != turn.attempt))
+}
+
+/// Whether pgbraid committed the statement by itself right after it.
+fn is_autocommitted(history: &History, index: usize) -> bool {
+    let turn = &history.turns[index];
+    let next = history.turns[index + 1..]
+        .iter()
+        .find(|other| other.session == turn.session);
+    next.is_some_and(|next| next.role == TurnRole::Autocommit && next.step_index == turn.step_index)
+}
+
+fn names(history: &History, sessions: &[usize]) -> String {
+    joined(
+        &sessions
+            .iter()
+            .map(|&session| name(history, session))
+            .collect::<Vec<_>>(),
+    )
+}
+
+fn name(history: &History, session: usize) -> String {
+    history
+        .sessions
+        .get(session)
+        .map_or_else(|| format!("session {session}"), |name| visible(name))
+}
+
+fn columns(history: &History, events: &[Event], room: usize, colour: bool) -> String {
+    let sessions = history.sessions.len();
+    let heads: Vec<String> = (0..sessions).map(|session| name(history, session)).collect();
+    let mut natural: Vec<usize> = heads.iter().map(|head| width(head)).collect();
+    for (session, lines) in events.iter().flat_map(|event| &event.cells) {
+        if let Some(natural) = natural.get_mut(*session) {
+            *natural = lines.iter().map(|line| width(&line.text)).fold(*natural, usize::max);
+        }
+    }
+    let widths = share(&natural, room);
+    let head = std::iter::once("#".to_owned()).chain(heads.iter().zip(&widths).map(|(head, &max)| {
+        let line = Line::new(Tone::Head, head.as_str());
+        cell(&[line], max, colour)
+    }));
+    let rows = events.iter().map(|event| {
+        let mut row = vec![String::new(); sessions];
+        for (session, lines) in &event.cells {
+            if let (Some(text), Some(&max)) = (row.get_mut(*session), widths.get(*session)) {
+                *text = cell(lines, max, colour);
+            }
+        }
+        let height = row.iter().map(|text| text.lines().count()).max().unwrap_or(0);
+        for &session in &event.blocked {
+            if let Some(text) = row.get_mut(session).filter(|text| text.is_empty()) {
+                *text = vec![paint("┊", Tone::Blocked, colour); height].join("\n");
+            }
+        }
+        std::iter::once(event.number.clone()).chain(row).collect()
+    });
+    table(std::iter::once(head.collect()).chain(rows))
+}
+
+fn list(history: &History, events: &[Event], room: usize, colour: bool) -> String {
+    let longest = (0..history.sessions.len())
+        .map(|session| width(&name(history, session)))
+        .max()
+        .unwrap_or(0);
+    let name_width = longest.clamp("session".len(), NAME_WIDTH);
+    let text_width = room.saturating_sub(name_width).max(NARROWEST_COLUMN);
+    let head = vec!["#".to_owned(), "session".to_owned(), "statement".to_owned()];
+    let rows = events.iter().flat_map(|event| {
+        event.cells.iter().enumerate().map(move |(i, (session, lines))| {
+            let number = if i == 0 { event.number.clone() } else { String::new() };
+            let name = cell(&[Line::new(Tone::Head, name(history, *session))], name_width, colour);
+            vec![number, name, cell(lines, text_width, colour)]
+        })
+    });
+    table(std::iter::once(head).chain(rows))
+}
+
+fn cell(lines: &[Line], max: usize, colour: bool) -> String {
+    let painted = |line: &Line| {
+        let tone = line.tone;
+        let starts_part = |word: &str| line.is_sql && (starts_clause(word) || word == "→");
+        wrap(&line.text, max, starts_part)
+            .into_iter()
+            .map(move |part| paint(&part, tone, colour))
+            .collect::<Vec<_>>()
+    };
+    lines.iter().flat_map(painted).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests;
