@@ -139,7 +139,7 @@ struct Coordinator<'a> {
 
 impl Coordinator<'_> {
     fn run(self, collector: &mut Collector, progress: &mut dyn FnMut(Progress)) -> Result<End, RunError> {
-        let mut idle = BTreeSet::new();
+        let mut idle: BTreeSet<usize> = BTreeSet::new();
         let mut under_way: BTreeSet<Key> = BTreeSet::new();
         let planned = self.strategy.planned();
         loop {

@@ -1,0 +1,64 @@
+//! The command line: one file a command, and what they share.
+
+mod exit;
+mod explore;
+mod host;
+mod output;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Explores the interleavings of database transactions on a real PostgreSQL
+#[derive(Debug, Parser)]
+#[command(name = "pgbraid", version, about, after_help = EXIT_CODES, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  holds: every interleaving was covered, and none fails
+  1  a schedule fails
+  2  the input is wrong: scenario, options
+  3  the environment is wrong: no server, a lost connection, a step that neither finishes nor blocks
+  4  inconclusive: a bound was reached before everything was covered, or something was not under control";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Explore(explore::Explore),
+}
+
+/// Options that every command has.
+#[derive(Debug, Args)]
+struct Common {
+    /// Server to run on, as a URL or a connection string [default: an embedded server, started and stopped by pgbraid]
+    #[arg(long, value_name = "URL", env = "PGBRAID_DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+
+    /// Schedules to run at a time, each on a scratch database of its own [default: the number of cores]
+    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+
+    /// What to print
+    #[arg(long, value_enum, default_value_t = output::Format::Table)]
+    format: output::Format,
+
+    /// Write the report to a file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    output: Option<std::path::PathBuf>,
+}
+
+/// Runs the command that the arguments name.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Explore(command) => command.run(),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}

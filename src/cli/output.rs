@@ -1,0 +1,43 @@
+//! Where a report goes and how it looks.
+
+use std::fs;
+use std::io::{IsTerminal, Write, stdout};
+use std::path::Path;
+
+use clap::ValueEnum;
+use pgbraid::report::text::TextOptions;
+
+use super::exit::Failure;
+
+/// Columns of a report that does not go to a terminal.
+const DEFAULT_WIDTH: usize = 100;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Tables for people
+    Table,
+    /// One JSON object
+    Json,
+}
+
+/// Colour and width of the terminal, where the report goes to one.
+pub fn text_options(output: Option<&Path>) -> TextOptions {
+    let terminal = console::Term::stdout();
+    if output.is_some() || !stdout().is_terminal() {
+        return TextOptions { width: DEFAULT_WIDTH, colour: false };
+    }
+    let width = terminal.size_checked().map_or(DEFAULT_WIDTH, |(_, columns)| usize::from(columns));
+    TextOptions { width: width.max(40), colour: console::colors_enabled() }
+}
+
+/// Writes a report to a file or to standard output.
+pub fn write(report: &str, output: Option<&Path>) -> Result<(), Failure> {
+    let result = match output {
+        Some(path) => fs::write(path, format!("{report}\n")),
+        None => writeln!(stdout(), "{report}"),
+    };
+    result.map_err(|cause| Failure::Output {
+        path: output.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string()),
+        cause,
+    })
+}

@@ -1,0 +1,51 @@
+//! Progress on a terminal; nothing elsewhere.
+
+use std::io::{IsTerminal, stderr};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pgbraid::explore::Progress;
+
+/// A bar where the number of schedules is known, a count and a rate where it is not.
+pub struct ProgressLine(ProgressBar);
+
+impl ProgressLine {
+    pub fn new(total: Option<u64>) -> ProgressLine {
+        let (bar, template) = match total {
+            Some(total) => (
+                ProgressBar::new(total),
+                "{bar:30} {human_pos}/{human_len} schedules, {per_sec}, {eta} left{msg}",
+            ),
+            None => (ProgressBar::no_length(), "{spinner} {human_pos} schedules, {per_sec}, {elapsed}{msg}"),
+        };
+        if stderr().is_terminal() {
+            // the template is a constant that parses
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+        } else {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        ProgressLine(bar)
+    }
+
+    /// Says what is being done before the first schedule.
+    pub fn say(&self, what: &str) {
+        if stderr().is_terminal() {
+            self.0.set_message(format!(" ({what})"));
+        }
+    }
+
+    pub fn show(&self, progress: Progress) {
+        self.0.set_position(progress.schedules_run);
+        self.0.set_message(match progress.failures {
+            0 => String::new(),
+            failures => format!(", {failures} failed"),
+        });
+    }
+}
+
+impl Drop for ProgressLine {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
