@@ -42,9 +42,13 @@ pub enum StatementKind {
     /// BEGIN, START TRANSACTION
     Begin,
     /// COMMIT, END; `chain`: AND CHAIN
-    Commit { chain: bool },
+    Commit {
+        chain: bool,
+    },
     /// ROLLBACK, ABORT (not ROLLBACK TO); `chain`: AND CHAIN
-    Rollback { chain: bool },
+    Rollback {
+        chain: bool,
+    },
     Savepoint,
     RollbackTo,
     Release,
