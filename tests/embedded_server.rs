@@ -7,7 +7,6 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -91,15 +90,6 @@ fn shared_memory_id(run_folder: &Path) -> String {
         .nth(1)
         .unwrap()
         .to_owned()
-}
-
-/// Waits until `done`, which must come true soon.
-fn wait_until(what: &str, done: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !done() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]
@@ -210,41 +200,53 @@ fn a_backend_that_outlives_its_postmaster_is_ended() {
 
 #[test]
 fn a_server_that_fails_to_start_shows_why_and_leaves_nothing_behind() {
-    let temporary = readable_temp_dir();
     let bindir = readable_temp_dir();
+    // A shell writes the scripts: a file that this process has had open for writing could be held open by the child of
+    // a test on another thread, and would not execute then ("text file busy").
+    let scripts = r#"
+        printf '#!/bin/sh\nexec "%s/initdb" "$@"\n' "$2" >"$1/initdb"
+        printf '#!/bin/sh\n[ "$1" = --version ] && exec "%s/postgres" --version\n' "$2" >"$1/postgres"
+        printf 'echo "FATAL:  out of luck" >&2; exit 1\n' >>"$1/postgres"
+        chmod 755 "$1"/*"#;
     let real = Binaries::find().unwrap();
-    // A shell writes the scripts: see `Machine::script` in the unit tests.
-    let scripts = format!(
-        r#"printf '#!/bin/sh\nexec "{real}/initdb" "$@"\n' >"$1/initdb"
-           printf '#!/bin/sh\ncase "$*" in *--version*) exec "{real}/postgres" --version;; esac
-                   echo "FATAL:  out of luck" >&2; exit 1\n' >"$1/postgres"
-           chmod 755 "$1"/*"#,
-        real = real.dir().display()
-    );
+    let written = Command::new("sh")
+        .args(["-c", scripts, "sh"])
+        .arg(bindir.path())
+        .arg(real.dir())
+        .status()
+        .unwrap();
+    assert!(written.success());
+    match EmbeddedServer::start(&Binaries::in_dir(bindir.path()).unwrap()) {
+        Err(EmbeddedError::EndedAtStart { command, log, .. }) => {
+            assert_eq!(log, "FATAL:  out of luck");
+            let (_, arguments) = command.split_once("postgres -D ").unwrap();
+            let data = Path::new(arguments.split(' ').next().unwrap());
+            assert_gone(data.parent().unwrap());
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_failing_initdb_shows_why_and_leaves_nothing_behind() {
+    let bindir = readable_temp_dir();
+    let scripts = r#"
+        printf '#!/bin/sh\necho "no luck: $2" >&2; exit 3\n' >"$1/initdb"
+        printf '#!/bin/sh\necho "postgres (PostgreSQL) 17.2"\n' >"$1/postgres"
+        chmod 755 "$1"/*"#;
     assert!(
         Command::new("sh")
-            .args(["-c", &scripts, "sh"])
+            .args(["-c", scripts, "sh"])
             .arg(bindir.path())
             .status()
             .unwrap()
             .success()
     );
-    let output = helper("helper_fails_to_start", temporary.path())
-        .env("PGBRAID_PG_BINDIR", bindir.path())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}");
-    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0, "{said}");
-}
-
-#[test]
-#[ignore = "run by a_server_that_fails_to_start_shows_why_and_leaves_nothing_behind in a process of its own"]
-fn helper_fails_to_start() {
-    match EmbeddedServer::start(&Binaries::find().unwrap()) {
-        Err(EmbeddedError::EndedAtStart { command, log, .. }) => {
-            assert!(command.contains("postgres -D "), "{command}");
-            assert_eq!(log, "FATAL:  out of luck");
+    match EmbeddedServer::start(&Binaries::in_dir(bindir.path()).unwrap()) {
+        Err(EmbeddedError::Initdb { status, output, .. }) => {
+            assert_eq!(status.code(), Some(3));
+            let data = Path::new(output.strip_prefix("no luck: ").unwrap());
+            assert_gone(data.parent().unwrap());
         }
         other => panic!("{other:?}"),
     }
@@ -353,7 +355,11 @@ fn the_server_ends_with_a_killed_owner() {
     let mut run = Run::start(temporary.path());
     assert!(!processes_of(&run.folder).is_empty());
     run.kill();
-    wait_until("the server outlives its owner", || processes_of(&run.folder).is_empty());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !processes_of(&run.folder).is_empty() {
+        assert!(Instant::now() < deadline, "the server outlives its owner");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     assert!(run.folder.exists(), "nobody was there to remove it");
     sweep(temporary.path());
     assert_gone(&run.folder);

@@ -94,7 +94,12 @@ impl Binaries {
         self.dir.join("initdb")
     }
 
-    fn in_dir(dir: &Path) -> Result<Binaries, EmbeddedError> {
+    /// The programs in `dir`.
+    ///
+    /// # Errors
+    ///
+    /// `dir` lacks `postgres` or `initdb`, `postgres --version` does not answer, or it tells a version before 12.
+    pub fn in_dir(dir: &Path) -> Result<Binaries, EmbeddedError> {
         // Absolute, because the server does not run in the folder that pgbraid was started in.
         let dir = path::absolute(dir).map_err(|source| EmbeddedError::File {
             path: dir.to_owned(),
