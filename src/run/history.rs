@@ -80,7 +80,9 @@ pub enum StepResult {
         tag: String,
     },
     /// A statement without rows: its command tag, such as `UPDATE 1`.
-    Done { tag: String },
+    Done {
+        tag: String,
+    },
     Error(StepError),
 }
 

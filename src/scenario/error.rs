@@ -45,8 +45,8 @@ pub enum Mistake {
     NoSessions,
     #[error("session `{0}` has no steps")]
     NoSteps(String),
-    #[error("{0} has an empty name")]
-    EmptyName(&'static str),
+    #[error("the name of {0} is blank or holds control characters")]
+    BadName(&'static str),
     #[error("two {what}s have the name `{name}`")]
     DuplicateName { what: &'static str, name: String },
     #[error("`copies` is {0}")]
@@ -67,6 +67,8 @@ pub enum Mistake {
     BadRetries(i64),
     #[error("{0} is empty")]
     Empty(String),
+    #[error("{0} holds a NUL character")]
+    Nul(String),
     #[error("{what} holds {count} statements")]
     SeveralStatements { what: String, count: usize },
     #[error("{0} has a numbered parameter")]
@@ -160,6 +162,7 @@ impl ScenarioError {
 
     /// Adds a label; all labels of an error are in one source.
     pub(crate) fn at(mut self, source: &Arc<Source>, span: Range<usize>, label: impl Into<String>) -> ScenarioError {
+        let span = visible(&source.text, span);
         let place = self.place.get_or_insert_with(|| {
             Box::new(Place {
                 source: source.clone(),
@@ -203,6 +206,15 @@ impl Diagnostic for ScenarioError {
                 }
             },
         )))
+    }
+}
+
+/// A label on the end of a file is drawn nowhere; the last character that can be seen takes it.
+fn visible(text: &str, span: Range<usize>) -> Range<usize> {
+    let seen = text.trim_end();
+    match seen.char_indices().next_back() {
+        Some((last, _)) if span.start >= seen.len() => last..seen.len(),
+        _ => span,
     }
 }
 

@@ -84,6 +84,15 @@ impl Scenario {
     }
 }
 
+/// What serde says, and what TOML calls it.
+const SERDE_WORDS: [(&str, &str); 5] = [
+    ("missing field", "missing key"),
+    ("type: map", "type: table"),
+    ("type: sequence", "type: array"),
+    ("expected a sequence", "expected an array"),
+    ("expected i64", "expected an integer"),
+];
+
 /// The file that is being read.
 struct Document {
     source: Arc<Source>,
@@ -102,7 +111,15 @@ impl Document {
     fn parse(&self) -> Result<RawScenario, ScenarioError> {
         let deserializer = toml::Deserializer::parse(&self.source.text).map_err(|error| {
             let span = error.span().unwrap_or_default();
+            let hint = match error.message() {
+                "duplicate key" => "a key is given once; many sessions are many [[session]] tables",
+                message if message.contains("string") => {
+                    "SQL of several lines goes between \"\"\" and \"\"\", or ''' and '''"
+                }
+                _ => "the format is TOML: strings are in quotes, table names in brackets",
+            };
             self.error(Mistake::Syntax(error.message().to_owned()), span, "here")
+                .hint(hint)
         })?;
         RawScenario::deserialize(deserializer).map_err(|error| self.shape_error(&error))
     }
@@ -111,8 +128,19 @@ impl Document {
     fn shape_error(&self, error: &toml::de::Error) -> ScenarioError {
         let span = error.span().unwrap_or_default();
         let Some(fields) = error.message().strip_prefix("unknown field ") else {
-            let message = error.message().replace("missing field", "missing key");
-            return self.error(Mistake::Shape(message), span, "here");
+            let message = SERDE_WORDS
+                .iter()
+                .fold(error.message().to_owned(), |text, (serde, own)| {
+                    text.replace(serde, own)
+                });
+            let hint = if message.starts_with("missing key") {
+                "this table cannot do without it"
+            } else if message.contains("table, expected an array") {
+                "[[session]] and [[invariant]] are written with two brackets"
+            } else {
+                "strings are in quotes, integers and booleans are not, and arrays are in brackets"
+            };
+            return self.error(Mistake::Shape(message), span, "here").hint(hint);
         };
         let mut names = fields.split('`').skip(1).step_by(2);
         let key = names.next().unwrap_or_default();
@@ -133,8 +161,13 @@ impl Document {
     /// The part of a range of the file that is on its first line.
     fn first_line(&self, span: Range<usize>) -> Range<usize> {
         let text = &self.source.text;
-        let start = text.floor_char_boundary(span.start);
-        let end = text.ceil_char_boundary(span.end).max(start);
+        let boundary = |offset: usize| {
+            (0..=offset.min(text.len()))
+                .rfind(|&at| text.is_char_boundary(at))
+                .unwrap_or(0)
+        };
+        let start = boundary(span.start);
+        let end = boundary(span.end).max(start);
         let line = text[start..end].lines().next().unwrap_or_default();
         start..start + line.len()
     }
@@ -190,7 +223,8 @@ impl Document {
                 SqlText::whole(Arc::new(Source { name, text }))
             }
         };
-        for command in split(&sql.text).iter().filter(|command| copies_to_client(command)) {
+        no_nul(&sql, "the setup")?;
+        if let Some(command) = split(&sql.text).iter().find(|command| copies_to_client(command)) {
             let range = command[0].offset..command[command.len() - 1].end();
             return Err(ScenarioError::new(Mistake::CopiesToClient("the setup".to_owned()))
                 .at_sql(&sql, range, "here")
@@ -232,7 +266,7 @@ impl Document {
             no_numbered_parameter(&sql, &what)?;
             if let Some(variable) = Template::parse(&sql.text).variables.first() {
                 let range = variable.offset..variable.offset + 1 + variable.name.len();
-                let hint = "an invariant runs when the sessions are over; it sees tables, not a session's variables";
+                let hint = "an invariant runs when the sessions are over, and has no variables of its own";
                 return Err(ScenarioError::new(Mistake::VariableInInvariant(what))
                     .at_sql(&sql, range, "here")
                     .hint(hint));
@@ -263,11 +297,9 @@ impl<'a> Names<'a> {
     }
 
     fn add(&mut self, name: &str, span: Range<usize>, a_what: &'static str) -> Result<(), ScenarioError> {
-        if name.trim().is_empty() {
-            return Err(self
-                .document
-                .error(Mistake::EmptyName(a_what), span, "here")
-                .hint("give it a name"));
+        if name.trim().is_empty() || name.chars().any(char::is_control) {
+            let error = self.document.error(Mistake::BadName(a_what), span, "here");
+            return Err(error.hint("a name is one line of text: reports show it"));
         }
         if let Some((_, first)) = self.taken.iter().find(|(taken, _)| taken == name) {
             let mistake = Mistake::DuplicateName {
@@ -290,10 +322,13 @@ impl<'a> Names<'a> {
 }
 
 fn one_statement(sql: &SqlText, what: &str) -> Result<(), ScenarioError> {
+    no_nul(sql, what)?;
     let count = commands(&sql.text);
     let what = what.to_owned();
     match count {
-        0 => Err(ScenarioError::new(Mistake::Empty(what)).at_sql(sql, sql.first_line(), "nothing to run")),
+        0 => Err(ScenarioError::new(Mistake::Empty(what))
+            .at_sql(sql, sql.first_line(), "nothing to run")
+            .hint("write SQL here, or leave it out")),
         1 => Ok(()),
         _ => {
             let second = split(&sql.text)
@@ -304,6 +339,16 @@ fn one_statement(sql: &SqlText, what: &str) -> Result<(), ScenarioError> {
                 .at_sql(sql, second.unwrap_or_default(), "the second begins here")
                 .hint("one statement each: what runs between two statements is what is explored"))
         }
+    }
+}
+
+/// Postgres takes no text with a NUL character.
+fn no_nul(sql: &SqlText, what: &str) -> Result<(), ScenarioError> {
+    match sql.text.find('\0') {
+        None => Ok(()),
+        Some(offset) => Err(ScenarioError::new(Mistake::Nul(what.to_owned()))
+            .at_sql(sql, offset..offset + 1, "here")
+            .hint("Postgres takes no text with one")),
     }
 }
 

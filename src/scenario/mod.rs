@@ -1,7 +1,7 @@
 //! The model of a scenario and its file format. Knows nothing of connections.
 
 pub mod error;
-pub mod file;
+pub(crate) mod file;
 pub mod model;
 pub mod source;
 pub mod sql;

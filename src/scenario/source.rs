@@ -29,11 +29,12 @@ pub struct Origin {
 }
 
 impl SqlText {
-    /// SQL that a whole source holds.
+    /// SQL that a whole source holds, without a byte order mark.
     pub fn whole(source: Arc<Source>) -> SqlText {
-        let offsets = (0..=source.text.len()).collect();
+        let text = source.text.trim_start_matches('\u{feff}').to_owned();
+        let offsets = (source.text.len() - text.len()..=source.text.len()).collect();
         SqlText {
-            text: source.text.clone(),
+            text,
             origin: Some(Origin { source, offsets }),
         }
     }

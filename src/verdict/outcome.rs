@@ -104,9 +104,18 @@ pub enum Violation {
         rows: Vec<Vec<Option<String>>>,
     },
     /// An invariant could not be evaluated in the final state.
-    InvariantError { name: String, sqlstate: String, message: String },
+    InvariantError {
+        name: String,
+        sqlstate: String,
+        message: String,
+    },
     /// An error ended a session that does not allow it.
-    Error { session: String, step: String, sqlstate: String, message: String },
+    Error {
+        session: String,
+        step: String,
+        sqlstate: String,
+        message: String,
+    },
     /// Sessions waited for each other, and the scenario does not allow it.
     Deadlock { sessions: Vec<String> },
 }

@@ -28,7 +28,7 @@ pub(super) struct RawScenario {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a [[session]] table")]
 pub(super) struct RawSession {
     pub name: Text,
     pub copies: Option<Spanned<i64>>,
@@ -42,14 +42,14 @@ pub(super) struct RawSession {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table with `on` and `max`")]
 pub(super) struct RawRetry {
     pub on: Spanned<Vec<Text>>,
     pub max: Spanned<i64>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an [[invariant]] table")]
 pub(super) struct RawInvariant {
     pub name: Text,
     pub sql: Text,

@@ -157,7 +157,7 @@ fn param(document: &Document, name: &str, value: &Spanned<toml::Value>) -> Resul
         toml::Value::String(text) if text.contains('\0') => refuse("text with a NUL character"),
         toml::Value::String(text) => Ok(Param::Text(text.clone())),
         toml::Value::Integer(number) => Ok(Param::Integer(*number)),
-        toml::Value::Float(number) if !number.is_finite() => refuse("infinite or not a number"),
+        toml::Value::Float(number) if !number.is_finite() => refuse("inf or nan"),
         toml::Value::Float(number) => {
             // As the file writes it: 1.10 keeps its zero, and no digit is lost.
             let written = document.source.text.get(value.span()).map(|text| text.replace('_', ""));

@@ -307,8 +307,7 @@ impl<'a> Command<'a> {
             let at = |offset: usize, keywords: &[&str]| self.at(index + offset, keywords);
             let none = at(1, &["ALL", "NULL"]) || self.tokens.get(index + 1).is_some_and(|next| next.text == "0");
             query.ordered |= self.follow(index, &["ORDER", "BY"]);
-            query.takes_some |= self.follow(index, &["LIMIT"]) && !none
-                || self.follow(index, &["OFFSET"]) && !none
+            query.takes_some |= !none && (self.follow(index, &["LIMIT"]) || self.follow(index, &["OFFSET"]))
                 || self.follow(index, &["FETCH"]) && at(1, &["FIRST", "NEXT"])
                 || self.follow(index, &["DISTINCT", "ON"]);
         }
