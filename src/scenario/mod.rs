@@ -1,7 +1,10 @@
 //! The model of a scenario and its file format. Knows nothing of connections.
 
+pub mod error;
+pub(crate) mod file;
 pub mod model;
 pub mod source;
 pub mod sql;
 
+pub use error::{Mistake, ScenarioError};
 pub use model::*;

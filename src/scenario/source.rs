@@ -1,6 +1,9 @@
 //! Where a piece of SQL stands in the file that it came from.
 
+use std::ops::Range;
 use std::sync::Arc;
+
+use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
 /// A file's name and text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,4 +26,75 @@ pub struct Origin {
     pub source: Arc<Source>,
     /// For each byte of the SQL, and one past the end, the byte offset in the source.
     pub offsets: Arc<[usize]>,
+}
+
+impl SqlText {
+    /// SQL that a whole source holds, without a byte order mark.
+    pub fn whole(source: Arc<Source>) -> SqlText {
+        let text = source.text.trim_start_matches('\u{feff}').to_owned();
+        let offsets = (source.text.len() - text.len()..=source.text.len()).collect();
+        SqlText {
+            text,
+            origin: Some(Origin { source, offsets }),
+        }
+    }
+
+    /// SQL that stands in no file.
+    pub fn unplaced(text: impl Into<String>) -> SqlText {
+        SqlText {
+            text: text.into(),
+            origin: None,
+        }
+    }
+
+    /// The source, and a range of the SQL's bytes as a range of the source's. SQL without a source is its own.
+    pub(crate) fn locate(&self, range: Range<usize>) -> (Arc<Source>, Range<usize>) {
+        let start = range.start.min(self.text.len());
+        let end = range.end.clamp(start, self.text.len());
+        let Some(origin) = &self.origin else {
+            return (
+                Arc::new(Source {
+                    name: "SQL".to_owned(),
+                    text: self.text.clone(),
+                }),
+                start..end,
+            );
+        };
+        let size = origin.source.text.len();
+        let place = |index: usize| origin.offsets.get(index).copied().unwrap_or(size).min(size);
+        let from = place(start);
+        // What follows the last byte may stand lines below it, behind a backslash that ends a line of TOML.
+        let last = end.checked_sub(1).filter(|_| end > start).map(place);
+        let to = match last.map(|last| (last, origin.source.text.as_bytes().get(last))) {
+            Some((_, Some(b'\\'))) | None => place(end),
+            Some((last, _)) => last + 1,
+        };
+        (origin.source.clone(), from..to.max(from))
+    }
+
+    /// Bytes of the first line that is not blank, without blank space around it.
+    pub(crate) fn first_line(&self) -> Range<usize> {
+        let start = self.text.len() - self.text.trim_start().len();
+        let line = self.text[start..].lines().next().unwrap_or_default().trim_end();
+        start..start + line.len()
+    }
+}
+
+impl SourceCode for Source {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        lines_before: usize,
+        lines_after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let inner = self.text.read_span(span, lines_before, lines_after)?;
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.name.clone(),
+            inner.data(),
+            *inner.span(),
+            inner.line(),
+            inner.column(),
+            inner.line_count(),
+        )))
+    }
 }

@@ -1,5 +1,12 @@
 //! What has to be known of a statement before the server sees it.
 
+pub(crate) mod classify;
+pub(crate) mod commands;
+pub(crate) mod lexer;
+mod template;
+
+pub use commands::commands;
+
 /// A statement with `:name` replaced by `$1`, `$2`, …
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
@@ -33,7 +40,7 @@ pub struct Statement {
     pub ordered: bool,
     /// It changes the schema, or may (so a run cannot be undone by putting rows back).
     pub changes_schema: bool,
-    /// It takes some of the rows without saying which (LIMIT or FETCH FIRST without ORDER BY).
+    /// It takes some of the rows without saying which (LIMIT, OFFSET, FETCH FIRST or DISTINCT ON without ORDER BY).
     pub arbitrary_rows: bool,
 }
 
@@ -42,9 +49,13 @@ pub enum StatementKind {
     /// BEGIN, START TRANSACTION
     Begin,
     /// COMMIT, END; `chain`: AND CHAIN
-    Commit { chain: bool },
+    Commit {
+        chain: bool,
+    },
     /// ROLLBACK, ABORT (not ROLLBACK TO); `chain`: AND CHAIN
-    Rollback { chain: bool },
+    Rollback {
+        chain: bool,
+    },
     Savepoint,
     RollbackTo,
     Release,

@@ -1,0 +1,365 @@
+//! Reads a scenario file: TOML, checked as far as that is possible without a server.
+
+mod raw;
+mod session;
+mod sqlstate;
+mod steps;
+pub(crate) mod suggest;
+mod toml_string;
+mod transactions;
+mod variables;
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::scenario::error::{Mistake, ScenarioError};
+use crate::scenario::source::{Origin, Source, SqlText};
+use crate::scenario::sql::classify::copies_to_client;
+use crate::scenario::sql::commands::split;
+use crate::scenario::sql::lexer::{TokenKind, tokens};
+use crate::scenario::sql::{Template, commands};
+use crate::scenario::{DeadlockPolicy, IgnoredColumn, Invariant, Scenario};
+use raw::{RawInvariant, RawScenario, Text};
+
+impl Scenario {
+    /// Reads a scenario file; the scenario has the name of the file without its extension.
+    ///
+    /// # Errors
+    ///
+    /// The first mistake in the file, or that it or its `setup_file` cannot be read.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Scenario, ScenarioError> {
+        let path = path.as_ref();
+        let source_name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|cause| {
+            ScenarioError::new(Mistake::Unreadable {
+                path: source_name.clone(),
+                cause,
+            })
+        })?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let base_dir = path.parent().unwrap_or(Path::new(""));
+        let mut scenario = Scenario::from_toml(&name, &source_name, &text, base_dir)?;
+        scenario.path = Some(path.to_owned());
+        Ok(scenario)
+    }
+
+    /// Reads a scenario from the text of its file. `source_name` names the text in errors, and `setup_file` is
+    /// relative to `base_dir`.
+    ///
+    /// # Errors
+    ///
+    /// The first mistake in the text, or that its `setup_file` cannot be read.
+    pub fn from_toml(name: &str, source_name: &str, text: &str, base_dir: &Path) -> Result<Scenario, ScenarioError> {
+        let document = Document::new(source_name, text);
+        let raw = document.parse()?;
+
+        let setup = document.setup(raw.setup, raw.setup_file, base_dir)?;
+        let deadlock = raw
+            .deadlock
+            .map_or(Ok(DeadlockPolicy::default()), |value| document.deadlock(&value))?;
+        let ignore = raw
+            .ignore
+            .iter()
+            .map(|column| document.ignored(column))
+            .collect::<Result<_, _>>()?;
+        let mut warnings = Vec::new();
+        let sessions = session::read(&document, raw.session, &mut warnings)?;
+        let invariants = document.invariants(raw.invariant)?;
+        if invariants.is_empty() {
+            warnings.push("there are no invariants: only errors and deadlocks can fail a schedule".to_owned());
+        }
+        Ok(Scenario {
+            name: name.to_owned(),
+            path: None,
+            setup,
+            sessions,
+            invariants,
+            deadlock,
+            ignore,
+            warnings,
+        })
+    }
+}
+
+/// What serde says, and what TOML calls it.
+const SERDE_WORDS: [(&str, &str); 5] = [
+    ("missing field", "missing key"),
+    ("type: map", "type: table"),
+    ("type: sequence", "type: array"),
+    ("expected a sequence", "expected an array"),
+    ("expected i64", "expected an integer"),
+];
+
+/// The file that is being read.
+struct Document {
+    source: Arc<Source>,
+}
+
+impl Document {
+    fn new(name: &str, text: &str) -> Document {
+        Document {
+            source: Arc::new(Source {
+                name: name.to_owned(),
+                text: text.to_owned(),
+            }),
+        }
+    }
+
+    fn parse(&self) -> Result<RawScenario, ScenarioError> {
+        let deserializer = toml::Deserializer::parse(&self.source.text).map_err(|error| {
+            let span = error.span().unwrap_or_default();
+            let hint = match error.message() {
+                "duplicate key" => "a key is given once; many sessions are many [[session]] tables",
+                message if message.contains("string") => {
+                    "SQL of several lines goes between \"\"\" and \"\"\", or ''' and '''"
+                }
+                _ => "the format is TOML: strings are in quotes, table names in brackets",
+            };
+            self.error(Mistake::Syntax(error.message().to_owned()), span, "here")
+                .hint(hint)
+        })?;
+        RawScenario::deserialize(deserializer).map_err(|error| self.shape_error(&error))
+    }
+
+    /// Turns serde's message into a mistake: it holds an unknown key and the known ones only as text, in backquotes.
+    fn shape_error(&self, error: &toml::de::Error) -> ScenarioError {
+        let span = error.span().unwrap_or_default();
+        let Some(fields) = error.message().strip_prefix("unknown field ") else {
+            let message = SERDE_WORDS
+                .iter()
+                .fold(error.message().to_owned(), |text, (serde, own)| {
+                    text.replace(serde, own)
+                });
+            let hint = if message.starts_with("missing key") {
+                "this table cannot do without it"
+            } else if message.contains("table, expected an array") {
+                "[[session]] and [[invariant]] are written with two brackets"
+            } else {
+                "strings are in quotes, integers and booleans are not, and arrays are in brackets"
+            };
+            return self.error(Mistake::Shape(message), span, "here").hint(hint);
+        };
+        let mut names = fields.split('`').skip(1).step_by(2);
+        let key = names.next().unwrap_or_default();
+        let known: Vec<&str> = names.collect();
+        let hint = match suggest::one_of(key, known.iter().copied()) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("the keys here are {}", known.join(", ")),
+        };
+        self.error(Mistake::UnknownKey(key.to_owned()), span, "not a key here")
+            .hint(hint)
+    }
+
+    /// A mistake at a range of the file's bytes.
+    fn error(&self, mistake: Mistake, span: Range<usize>, label: impl Into<String>) -> ScenarioError {
+        ScenarioError::new(mistake).at(&self.source, self.first_line(span), label)
+    }
+
+    /// The part of a range of the file that is on its first line.
+    fn first_line(&self, span: Range<usize>) -> Range<usize> {
+        let text = &self.source.text;
+        let boundary = |offset: usize| {
+            (0..=offset.min(text.len()))
+                .rfind(|&at| text.is_char_boundary(at))
+                .unwrap_or(0)
+        };
+        let start = boundary(span.start);
+        let end = boundary(span.end).max(start);
+        let line = text[start..end].lines().next().unwrap_or_default();
+        start..start + line.len()
+    }
+
+    /// A string of the file as SQL that knows its place.
+    fn sql(&self, value: &str, span: Range<usize>) -> SqlText {
+        let written = self.source.text.get(span.clone()).unwrap_or_default();
+        let without_returns = |text: &str| text.replace('\r', "");
+        let decoded = toml_string::decode(written, span.start)
+            .filter(|decoded| without_returns(&decoded.text) == without_returns(value));
+        let (text, offsets) = match decoded {
+            Some(decoded) => (decoded.text, decoded.offsets),
+            None => (value.to_owned(), vec![span.start; value.len() + 1]),
+        };
+        SqlText {
+            text,
+            origin: Some(Origin {
+                source: self.source.clone(),
+                offsets: offsets.into(),
+            }),
+        }
+    }
+
+    fn setup(
+        &self,
+        setup: Option<Text>,
+        setup_file: Option<Text>,
+        base_dir: &Path,
+    ) -> Result<Option<SqlText>, ScenarioError> {
+        let sql = match (setup, setup_file) {
+            (None, None) => return Ok(None),
+            (Some(setup), Some(file)) => {
+                let error = self
+                    .error(Mistake::BothSetups, file.span(), "one too many")
+                    .hint("keep one of the two");
+                return Err(error.at(&self.source, self.first_line(setup.span()), "the other"));
+            }
+            (Some(setup), None) => self.sql(setup.get_ref(), setup.span()),
+            (None, Some(file)) => {
+                let path = base_dir.join(file.get_ref());
+                let name = path.display().to_string();
+                let text = std::fs::read_to_string(&path).map_err(|cause| {
+                    self.error(
+                        Mistake::Unreadable {
+                            path: name.clone(),
+                            cause,
+                        },
+                        file.span(),
+                        "named here",
+                    )
+                    .hint("`setup_file` is relative to the scenario file")
+                })?;
+                SqlText::whole(Arc::new(Source { name, text }))
+            }
+        };
+        no_nul(&sql, "the setup")?;
+        if let Some(command) = split(&sql.text).iter().find(|command| copies_to_client(command)) {
+            let range = command[0].offset..command[command.len() - 1].end();
+            return Err(ScenarioError::new(Mistake::CopiesToClient("the setup".to_owned()))
+                .at_sql(&sql, range, "here")
+                .hint("use INSERT; `pg_dump --inserts` writes a dump that way"));
+        }
+        Ok(Some(sql))
+    }
+
+    fn deadlock(&self, value: &Text) -> Result<DeadlockPolicy, ScenarioError> {
+        match value.get_ref().as_str() {
+            "fails" => Ok(DeadlockPolicy::Fails),
+            "allowed" => Ok(DeadlockPolicy::Allowed),
+            other => Err(self
+                .error(Mistake::UnknownDeadlockPolicy(other.to_owned()), value.span(), "here")
+                .hint("it is \"fails\" or \"allowed\"")),
+        }
+    }
+
+    fn ignored(&self, value: &Text) -> Result<IgnoredColumn, ScenarioError> {
+        match value.get_ref().rsplit_once('.') {
+            Some((table, column)) if !table.is_empty() && !column.is_empty() => Ok(IgnoredColumn {
+                table: table.to_owned(),
+                column: column.to_owned(),
+            }),
+            _ => Err(self
+                .error(Mistake::BadIgnore(value.get_ref().clone()), value.span(), "here")
+                .hint("write \"table.column\"")),
+        }
+    }
+
+    fn invariants(&self, raw: Vec<RawInvariant>) -> Result<Vec<Invariant>, ScenarioError> {
+        let mut names = Names::new(self, "invariant");
+        let mut invariants = Vec::new();
+        for RawInvariant { name, sql } in raw {
+            names.add(name.get_ref(), name.span(), "an invariant")?;
+            let what = format!("invariant `{}`", name.get_ref());
+            let sql = self.sql(sql.get_ref(), sql.span());
+            one_statement(&sql, &what)?;
+            no_numbered_parameter(&sql, &what)?;
+            if let Some(variable) = Template::parse(&sql.text).variables.first() {
+                let range = variable.offset..variable.offset + 1 + variable.name.len();
+                let hint = "an invariant runs when the sessions are over, and has no variables of its own";
+                return Err(ScenarioError::new(Mistake::VariableInInvariant(what))
+                    .at_sql(&sql, range, "here")
+                    .hint(hint));
+            }
+            invariants.push(Invariant {
+                name: name.into_inner(),
+                sql,
+            });
+        }
+        Ok(invariants)
+    }
+}
+
+/// Names that must differ, and where each of them is given.
+struct Names<'a> {
+    document: &'a Document,
+    what: &'static str,
+    taken: Vec<(String, Range<usize>)>,
+}
+
+impl<'a> Names<'a> {
+    fn new(document: &'a Document, what: &'static str) -> Self {
+        Names {
+            document,
+            what,
+            taken: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, name: &str, span: Range<usize>, a_what: &'static str) -> Result<(), ScenarioError> {
+        if name.trim().is_empty() || name.chars().any(char::is_control) {
+            let error = self.document.error(Mistake::BadName(a_what), span, "here");
+            return Err(error.hint("a name is one line of text: reports show it"));
+        }
+        if let Some((_, first)) = self.taken.iter().find(|(taken, _)| taken == name) {
+            let mistake = Mistake::DuplicateName {
+                what: self.what,
+                name: name.to_owned(),
+            };
+            let error = self
+                .document
+                .error(mistake, span, "given again")
+                .hint("give it another name");
+            return Err(error.at(
+                &self.document.source,
+                self.document.first_line(first.clone()),
+                "first given here",
+            ));
+        }
+        self.taken.push((name.to_owned(), span));
+        Ok(())
+    }
+}
+
+fn one_statement(sql: &SqlText, what: &str) -> Result<(), ScenarioError> {
+    no_nul(sql, what)?;
+    let count = commands(&sql.text);
+    let what = what.to_owned();
+    match count {
+        0 => Err(ScenarioError::new(Mistake::Empty(what))
+            .at_sql(sql, sql.first_line(), "nothing to run")
+            .hint("write SQL here, or leave it out")),
+        1 => Ok(()),
+        _ => {
+            let second = split(&sql.text)
+                .get(1)
+                .and_then(|command| command.first())
+                .map(|token| token.offset..token.end());
+            Err(ScenarioError::new(Mistake::SeveralStatements { what, count })
+                .at_sql(sql, second.unwrap_or_default(), "the second begins here")
+                .hint("one statement each: what runs between two statements is what is explored"))
+        }
+    }
+}
+
+/// Postgres takes no text with a NUL character.
+fn no_nul(sql: &SqlText, what: &str) -> Result<(), ScenarioError> {
+    match sql.text.find('\0') {
+        None => Ok(()),
+        Some(offset) => Err(ScenarioError::new(Mistake::Nul(what.to_owned()))
+            .at_sql(sql, offset..offset + 1, "here")
+            .hint("Postgres takes no text with one")),
+    }
+}
+
+fn no_numbered_parameter(sql: &SqlText, what: &str) -> Result<(), ScenarioError> {
+    match tokens(&sql.text).find(|token| token.kind == TokenKind::Parameter) {
+        None => Ok(()),
+        Some(token) => Err(ScenarioError::new(Mistake::NumberedParameter(what.to_owned()))
+            .at_sql(sql, token.offset..token.end(), "here")
+            .hint("variables have names: `:name`")),
+    }
+}
+
+#[cfg(test)]
+mod tests;
