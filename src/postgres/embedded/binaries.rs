@@ -65,8 +65,8 @@ impl Binaries {
     ///
     /// # Errors
     ///
-    /// `PGBRAID_PG_BINDIR` is set but names a folder without a usable server, there is no server at all, or none that is
-    /// new enough (PostgreSQL 12).
+    /// `PGBRAID_PG_BINDIR` is set but names a folder without a usable server, or there is no server at all, or none of
+    /// version 12 or newer.
     pub fn find() -> Result<Binaries, EmbeddedError> {
         let search = Search {
             bindir: env::var_os(BINDIR_VARIABLE),

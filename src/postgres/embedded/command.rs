@@ -46,9 +46,9 @@ pub(super) fn server_command(program: &Path, account: Option<&Account>, folder: 
         command.uid(account.uid).gid(account.gid);
     }
     let parent = process::id();
-    // SAFETY: between fork and exec only async-signal-safe calls are allowed. `end_with_parent` makes three plain system
-    // calls (setsid, prctl, getppid) and allocates nothing. It runs after the change of account, which would reset the
-    // signal that prctl asks for.
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed. `end_with_parent` makes three plain
+    // system calls (setsid, prctl, getppid) and allocates nothing. It runs after the change of account, which would
+    // reset the signal that prctl asks for.
     unsafe {
         command.pre_exec(move || end_with_parent(parent));
     }

@@ -3,7 +3,7 @@
 //! The server is for throwaway data. It listens on a Unix socket only, inside a folder that nobody else can enter, and
 //! it ends with the process that started it, however that process ends:
 //!
-//! - [`EmbeddedServer::stop`], or the drop of an [`EmbeddedServer`] (a panic included), stops it and removes its folder;
+//! - [`EmbeddedServer::stop`], or the drop of an [`EmbeddedServer`] (in a panic too), stops it and removes its folder;
 //! - on Linux the kernel stops it when the process is killed;
 //! - what a killed process left behind is found and removed at the next start ([`sweep_leftovers`]).
 //!

@@ -140,8 +140,8 @@ fn lock_new(run_folder: &Path) -> io::Result<File> {
     Ok(lock)
 }
 
-/// Takes over the run folder of an owner that has ended: the lock, or none when the owner lives or the folder is not one
-/// of pgbraid's.
+/// Takes over the run folder of an owner that has ended: the lock, or none when the owner lives or the folder is not
+/// one of pgbraid's.
 pub(super) fn lock_ownerless(run_folder: &Path) -> io::Result<Option<File>> {
     let path = run_folder.join(LOCK);
     // Anything but a plain file (a link, a pipe) was not made by pgbraid.

@@ -24,8 +24,8 @@ pub(super) fn release(data: &Path) -> io::Result<()> {
         return Ok(());
     };
     let owner = fs::metadata(data)?.uid();
-    // SAFETY: plain system calls on a segment's key and id. The only memory that they write is `segment`, which is of the
-    // type that IPC_STAT fills in and is read only after the call has succeeded.
+    // SAFETY: plain system calls on a segment's key and id. The only memory that they write is `segment`, which is of
+    // the type that IPC_STAT fills in and is read only after the call has succeeded.
     unsafe {
         // After a restart of the machine the id may be another's; its key tells.
         if libc::shmget(key, 0, 0) != id {
