@@ -41,10 +41,7 @@ pub enum Failure {
     #[diagnostic(help("give the variable to a step that returns one row, or aggregate the rows"))]
     SeveralRows(RunError),
     #[error("{0}")]
-    StepTimeout(
-        RunError,
-        #[help] &'static str,
-    ),
+    StepTimeout(RunError, #[help] &'static str),
     #[error("cannot write {path}: {cause}")]
     Output { path: String, cause: std::io::Error },
     #[error("cannot start: {0}")]
@@ -53,8 +50,7 @@ pub enum Failure {
     Interrupted,
 }
 
-const STEP_TIMEOUT_HELP: &str =
-    "a step that takes long by itself needs a larger --step-timeout; one that waits for a lock held outside the run \
+const STEP_TIMEOUT_HELP: &str = "a step that takes long by itself needs a larger --step-timeout; one that waits for a lock held outside the run \
      needs that lock released";
 
 impl From<RunError> for Failure {

@@ -16,11 +16,11 @@ use pgbraid::report::violations::violations;
 use pgbraid::run::Template;
 use pgbraid::scenario::Scenario;
 
+use super::Common;
 use super::exit::{self, Failure};
 use super::host::Host;
 use super::output::{self, Format};
 use super::progress::ProgressLine;
-use super::Common;
 
 /// Look for a schedule that breaks the scenario
 ///
@@ -111,11 +111,18 @@ impl Explore {
             step_timeout: self.step_timeout,
             interrupt: host.interrupt.clone(),
         };
-        let exploration = explore(&template, strategy.as_mut(), &options, &mut |progress| line.show(progress))?;
+        let exploration = explore(&template, strategy.as_mut(), &options, &mut |progress| {
+            line.show(progress)
+        })?;
         drop(line);
         let output = self.common.output.as_deref();
         let report = match self.common.format {
-            Format::Table => as_text(&scenario, strategy.as_ref(), &exploration, &output::text_options(output)),
+            Format::Table => as_text(
+                &scenario,
+                strategy.as_ref(),
+                &exploration,
+                &output::text_options(output),
+            ),
             Format::Json => as_json(&scenario, strategy.as_ref(), &exploration),
         };
         drop(host);
@@ -126,9 +133,11 @@ impl Explore {
     fn strategy(&self, scenario: &Scenario) -> Box<dyn Strategy> {
         match self.strategy {
             StrategyName::Exhaustive => Box::new(Exhaustive::new()),
-            StrategyName::Random => {
-                Box::new(Random::new(scenario, self.seed.unwrap_or_else(rand::random), self.samples))
-            }
+            StrategyName::Random => Box::new(Random::new(
+                scenario,
+                self.seed.unwrap_or_else(rand::random),
+                self.samples,
+            )),
         }
     }
 
@@ -141,21 +150,33 @@ impl Explore {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    match text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+    match text
+        .parse::<f64>()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+    {
         Some(duration) if !duration.is_zero() => Ok(duration),
         _ => Err("a number of seconds above 0 is wanted, such as 60 or 0.5".to_owned()),
     }
 }
 
 fn names(scenario: &Scenario, order: &[usize]) -> Vec<String> {
-    order.iter().map(|&index| scenario.sessions[index].name.clone()).collect()
+    order
+        .iter()
+        .map(|&index| scenario.sessions[index].name.clone())
+        .collect()
 }
 
 fn as_text(scenario: &Scenario, strategy: &dyn Strategy, exploration: &Exploration, options: &TextOptions) -> String {
     let mut parts = Vec::new();
     if let Some(failure) = &exploration.failure {
         parts.push(timeline(&failure.history, options));
-        parts.push(violations(&failure.violations, &failure.outcome.tables, &failure.history, options));
+        parts.push(violations(
+            &failure.violations,
+            &failure.outcome.tables,
+            &failure.history,
+            options,
+        ));
     }
     let rows: Vec<OutcomeRow> = exploration
         .outcomes
@@ -172,10 +193,13 @@ fn as_text(scenario: &Scenario, strategy: &dyn Strategy, exploration: &Explorati
     parts.push(outcomes(&rows, options));
     let verdict = match exploration.verdict {
         Verdict::Holds => summary::Verdict::Holds,
-        Verdict::Fails => {
-            summary::Verdict::Fails { schedules: exploration.failures, exhaustive: exploration.exhaustive }
-        }
-        Verdict::Inconclusive => summary::Verdict::Inconclusive { reasons: exploration.reasons.clone() },
+        Verdict::Fails => summary::Verdict::Fails {
+            schedules: exploration.failures,
+            exhaustive: exploration.exhaustive,
+        },
+        Verdict::Inconclusive => summary::Verdict::Inconclusive {
+            reasons: exploration.reasons.clone(),
+        },
     };
     parts.push(summary(
         &Summary {
@@ -199,7 +223,11 @@ fn as_text(scenario: &Scenario, strategy: &dyn Strategy, exploration: &Explorati
 
 fn as_json(scenario: &Scenario, strategy: &dyn Strategy, exploration: &Exploration) -> String {
     let failure = exploration.failure.as_ref().map(|failure| {
-        json::Failure::new(&failure.history, &failure.violations, &names(scenario, &failure.order()))
+        json::Failure::new(
+            &failure.history,
+            &failure.violations,
+            &names(scenario, &failure.order()),
+        )
     });
     let report = json::Report {
         scenario: scenario.name.clone(),

@@ -44,7 +44,11 @@ impl Host {
                 sweep_leftovers();
                 let embedded = EmbeddedServer::start(&Binaries::find()?)?;
                 let mut config = Config::new();
-                config.host_path(embedded.socket_dir()).port(embedded.port()).user(embedded.user()).dbname("postgres");
+                config
+                    .host_path(embedded.socket_dir())
+                    .port(embedded.port())
+                    .user(embedded.user())
+                    .dbname("postgres");
                 (config, Some(embedded))
             }
         };
@@ -62,7 +66,13 @@ impl Host {
                 Ok((server, lease))
             })
             .map_err(Failure::Server)?;
-        Ok(Host { server: Arc::new(server), interrupt, runtime, embedded, _lease: lease })
+        Ok(Host {
+            server: Arc::new(server),
+            interrupt,
+            runtime,
+            embedded,
+            _lease: lease,
+        })
     }
 }
 
@@ -70,7 +80,10 @@ impl Drop for Host {
     fn drop(&mut self) {
         let stopped = match &mut self.embedded {
             Some(embedded) => embedded.stop().map_err(|error| error.to_string()),
-            None => self.runtime.block_on(self.server.drop_all_scratch()).map_err(|error| error.to_string()),
+            None => self
+                .runtime
+                .block_on(self.server.drop_all_scratch())
+                .map_err(|error| error.to_string()),
         };
         if let Err(error) = stopped {
             eprintln!("warning: tidying up failed: {error}");

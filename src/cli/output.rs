@@ -24,10 +24,18 @@ pub enum Format {
 pub fn text_options(output: Option<&Path>) -> TextOptions {
     let terminal = console::Term::stdout();
     if output.is_some() || !stdout().is_terminal() {
-        return TextOptions { width: DEFAULT_WIDTH, colour: false };
+        return TextOptions {
+            width: DEFAULT_WIDTH,
+            colour: false,
+        };
     }
-    let width = terminal.size_checked().map_or(DEFAULT_WIDTH, |(_, columns)| usize::from(columns));
-    TextOptions { width: width.max(40), colour: console::colors_enabled() }
+    let width = terminal
+        .size_checked()
+        .map_or(DEFAULT_WIDTH, |(_, columns)| usize::from(columns));
+    TextOptions {
+        width: width.max(40),
+        colour: console::colors_enabled(),
+    }
 }
 
 /// Writes a report to a file or to standard output.

@@ -15,7 +15,10 @@ impl ProgressLine {
                 ProgressBar::new(total),
                 "{bar:30} {human_pos}/{human_len} schedules, {per_sec}, {eta} left{msg}",
             ),
-            None => (ProgressBar::no_length(), "{spinner} {human_pos} schedules, {per_sec}, {elapsed}{msg}"),
+            None => (
+                ProgressBar::no_length(),
+                "{spinner} {human_pos} schedules, {per_sec}, {elapsed}{msg}",
+            ),
         };
         if stderr().is_terminal() {
             // the template is a constant that parses

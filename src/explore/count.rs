@@ -78,6 +78,9 @@ mod tests {
             steps = ["SELECT 1", "SELECT 2"]
         "#;
         // 40! / 4!^10
-        assert_eq!(count(ten_by_four).to_string(), "12868639981414579848070084500000000".to_string());
+        assert_eq!(
+            count(ten_by_four).to_string(),
+            "12868639981414579848070084500000000".to_string()
+        );
     }
 }

@@ -44,7 +44,10 @@ impl Strategy for Exhaustive {
             self.pending.insert(Key::new(), Prefix::default());
         }
         let (key, prefix) = self.pending.pop_first()?;
-        let scheduler = Box::new(DepthFirst { prefix: prefix.order.clone(), last: None });
+        let scheduler = Box::new(DepthFirst {
+            prefix: prefix.order.clone(),
+            last: None,
+        });
         self.under_way.insert(key.clone(), prefix);
         Some(Job { key, scheduler })
     }
@@ -58,7 +61,11 @@ impl Strategy for Exhaustive {
 
     fn observe(&mut self, key: &Key, run: &Run) -> Option<String> {
         let prefix = self.under_way.remove(key)?;
-        if let Some(difference) = prefix.parent.as_deref().and_then(|parent| difference(parent, run, &prefix.order)) {
+        if let Some(difference) = prefix
+            .parent
+            .as_deref()
+            .and_then(|parent| difference(parent, run, &prefix.order))
+        {
             return Some(difference);
         }
         let order = run.order();
@@ -71,7 +78,13 @@ impl Strategy for Exhaustive {
                 key.push(rank as u32);
                 let mut order = order[..turn].to_vec();
                 order.push(choice);
-                self.pending.insert(key, Prefix { order, parent: Some(parent.clone()) });
+                self.pending.insert(
+                    key,
+                    Prefix {
+                        order,
+                        parent: Some(parent.clone()),
+                    },
+                );
             }
             ranks.push(0);
         }
@@ -82,7 +95,8 @@ impl Strategy for Exhaustive {
 /// The sessions that can go on, in the order in which they are tried: the one that went on last first.
 fn candidates(ready: &[usize], last: Option<usize>) -> impl Iterator<Item = usize> {
     let stay = last.filter(|last| ready.contains(last));
-    stay.into_iter().chain(ready.iter().copied().filter(move |session| Some(*session) != stay))
+    stay.into_iter()
+        .chain(ready.iter().copied().filter(move |session| Some(*session) != stay))
 }
 
 /// Follows a prefix, then takes the first choice each time.
@@ -95,7 +109,9 @@ impl Scheduler for DepthFirst {
     fn choose(&mut self, turn: usize, ready: &[usize]) -> usize {
         let planned = self.prefix.get(turn).copied().filter(|session| ready.contains(session));
         // `ready` is never empty
-        let choice = planned.or_else(|| candidates(ready, self.last).next()).unwrap_or_default();
+        let choice = planned
+            .or_else(|| candidates(ready, self.last).next())
+            .unwrap_or_default();
         self.last = Some(choice);
         choice
     }
@@ -127,6 +143,10 @@ fn difference(parent: &Run, run: &Run, prefix: &[usize]) -> Option<String> {
         }
     }
     let planned = prefix.last().copied();
-    (run.decisions.get(shared).map(|decision| decision.chosen) != planned)
-        .then(|| format!("a session that could go on at turn {} of one run could not in another", shared + 1))
+    (run.decisions.get(shared).map(|decision| decision.chosen) != planned).then(|| {
+        format!(
+            "a session that could go on at turn {} of one run could not in another",
+            shared + 1
+        )
+    })
 }

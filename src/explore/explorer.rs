@@ -100,7 +100,14 @@ pub fn explore(
             workers.push(sender);
         }
         drop(report);
-        let coordinator = Coordinator { strategy, options, started, workers, reports, stop: stop.clone() };
+        let coordinator = Coordinator {
+            strategy,
+            options,
+            started,
+            workers,
+            reports,
+            stop: stop.clone(),
+        };
         let result = coordinator.run(&mut collector, progress);
         stop.cancel();
         result
@@ -125,7 +132,11 @@ enum End {
 
 enum Report {
     Idle(usize),
-    Done { worker: usize, key: Key, run: Result<Box<Run>, RunError> },
+    Done {
+        worker: usize,
+        key: Key,
+        run: Result<Box<Run>, RunError>,
+    },
 }
 
 struct Coordinator<'a> {
@@ -148,11 +159,19 @@ impl Coordinator<'_> {
             if let Some(end) = collector.commit(frontier, self.options) {
                 return Ok(end);
             }
-            progress(Progress { schedules_run: collector.schedules_run, failures: collector.failures, planned });
+            progress(Progress {
+                schedules_run: collector.schedules_run,
+                failures: collector.failures,
+                planned,
+            });
             if next.is_none() && under_way.is_empty() {
                 return Ok(End::Complete);
             }
-            while let Some(key) = self.strategy.next_key().filter(|key| collector.is_wanted(key, self.options)) {
+            while let Some(key) = self
+                .strategy
+                .next_key()
+                .filter(|key| collector.is_wanted(key, self.options))
+            {
                 let Some(worker) = idle.pop_first() else { break };
                 let Some(job) = self.strategy.next() else { break };
                 under_way.insert(key);
@@ -233,12 +252,20 @@ impl Collector {
         self.uncontrolled.extend(difference);
         self.uncontrolled.extend(run.uncontrolled.iter().cloned());
         let violations: Vec<String> = run.violations.iter().map(|violation| violation.name()).collect();
-        let known = self.outcomes.iter_mut().find(|tally| tally.id == run.outcome.id && tally.violations == violations);
+        let known = self
+            .outcomes
+            .iter_mut()
+            .find(|tally| tally.id == run.outcome.id && tally.violations == violations);
         match known {
             Some(tally) => tally.schedules += 1,
             None => {
                 let (id, order) = (run.outcome.id.clone(), run.order());
-                self.outcomes.push(OutcomeTally { id, schedules: 1, violations, order });
+                self.outcomes.push(OutcomeTally {
+                    id,
+                    schedules: 1,
+                    violations,
+                    order,
+                });
             }
         }
         if failed && self.failure.is_none() {
@@ -252,7 +279,9 @@ impl Collector {
         match end {
             End::MaxSchedules(limit) => reasons.push(format!("the bound of {limit} schedules was reached")),
             End::Timeout(limit) => reasons.push(format!("the time bound of {limit:?} was reached")),
-            End::Complete if !strategy.is_exhaustive() => reasons.push("schedules were sampled, not all run".to_owned()),
+            End::Complete if !strategy.is_exhaustive() => {
+                reasons.push("schedules were sampled, not all run".to_owned())
+            }
             End::Complete | End::Failure => {}
         }
         let exhaustive = strategy.is_exhaustive() && end == End::Complete && reasons.is_empty();
@@ -284,11 +313,21 @@ fn confirm(
 ) -> Result<(), RunError> {
     let (sender, jobs) = channel();
     let (report, reports) = channel();
-    let job = Job { key: Key::new(), scheduler: Box::new(Ordered::new(failure.order())) };
+    let job = Job {
+        key: Key::new(),
+        scheduler: Box::new(Ordered::new(failure.order())),
+    };
     // the worker below takes it
     let _ = sender.send(job);
     drop(sender);
-    work(0, template.clone(), options.step_timeout, &options.interrupt, &jobs, &report);
+    work(
+        0,
+        template.clone(),
+        options.step_timeout,
+        &options.interrupt,
+        &jobs,
+        &report,
+    );
     drop(report);
     for report in reports {
         let Report::Done { run, .. } = report else { continue };
@@ -313,7 +352,13 @@ fn work(
     report: &Sender<Report>,
 ) {
     // whoever does not listen any more has what it needs
-    let failed = |error: RunError| drop(report.send(Report::Done { worker, key: Key::new(), run: Err(error) }));
+    let failed = |error: RunError| {
+        drop(report.send(Report::Done {
+            worker,
+            key: Key::new(),
+            run: Err(error),
+        }))
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(RunError::Runtime(error)),
@@ -326,9 +371,20 @@ fn work(
         return;
     }
     while let Ok(Job { key, mut scheduler }) = jobs.recv() {
-        let run = runtime.block_on(interruptible(stop, workbench.run(scheduler.as_mut() as &mut dyn Scheduler)));
+        let run = runtime.block_on(interruptible(
+            stop,
+            workbench.run(scheduler.as_mut() as &mut dyn Scheduler),
+        ));
         let failed = run.is_err();
-        if report.send(Report::Done { worker, key, run: run.map(Box::new) }).is_err() || failed {
+        if report
+            .send(Report::Done {
+                worker,
+                key,
+                run: run.map(Box::new),
+            })
+            .is_err()
+            || failed
+        {
             break;
         }
     }

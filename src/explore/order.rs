@@ -16,7 +16,12 @@ impl Ordered {
 
 impl Scheduler for Ordered {
     fn choose(&mut self, _turn: usize, ready: &[usize]) -> usize {
-        match self.0.iter().position(|session| ready.contains(session)).and_then(|place| self.0.remove(place)) {
+        match self
+            .0
+            .iter()
+            .position(|session| ready.contains(session))
+            .and_then(|place| self.0.remove(place))
+        {
             Some(session) => session,
             None => ready[0],
         }

@@ -26,7 +26,12 @@ impl Random {
             .enumerate()
             .flat_map(|(index, session)| std::iter::repeat_n(index, turns(session) as usize))
             .collect();
-        Random { seed, samples, drawn: 0, turns }
+        Random {
+            seed,
+            samples,
+            drawn: 0,
+            turns,
+        }
     }
 
     /// The order of a sample depends on the seed and its number alone.
@@ -62,7 +67,10 @@ impl Strategy for Random {
         let key = self.next_key()?;
         let order = self.order(self.drawn);
         self.drawn += 1;
-        Some(Job { key, scheduler: Box::new(Ordered::new(order)) })
+        Some(Job {
+            key,
+            scheduler: Box::new(Ordered::new(order)),
+        })
     }
 
     fn next_key(&self) -> Option<Key> {

@@ -28,7 +28,8 @@ const TABLES: &str = "SELECT c.oid, n.nspname, c.relname,
                     WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
   ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\"";
 
-const SEQUENCES: &str = "SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename) FROM pg_catalog.pg_sequences
+const SEQUENCES: &str =
+    "SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename) FROM pg_catalog.pg_sequences
   WHERE schemaname <> 'pgbraid' ORDER BY 1";
 
 /// Triggers and foreign keys: where the server does not let us silence them, rows can't be put back one table at a time.
@@ -105,14 +106,20 @@ impl Baseline {
             || (has_triggers && !server.replication_role)
             || tables.len() > MOST_TABLES_TO_TRUNCATE
         {
-            return Ok(Baseline { tables, reset: Reset::Copy });
+            return Ok(Baseline {
+                tables,
+                reset: Reset::Copy,
+            });
         }
         let mut reset = String::from("BEGIN;");
         if server.replication_role {
             reset += "SET LOCAL session_replication_role = replica;";
         }
         if !tables.is_empty() {
-            let names: Vec<String> = tables.iter().map(|table| format!("ONLY {}", table.qualified())).collect();
+            let names: Vec<String> = tables
+                .iter()
+                .map(|table| format!("ONLY {}", table.qualified()))
+                .collect();
             reset += &format!("TRUNCATE {};", names.join(", "));
         }
         for (index, table) in tables.iter().enumerate() {
@@ -129,7 +136,12 @@ impl Baseline {
         }
         let sequences = expect(control.simple(SEQUENCES).await?, doing)?;
         for name in sequences.rows.iter().filter_map(|row| row.first()?.as_deref()) {
-            let state = expect(control.simple(&format!("SELECT last_value, is_called FROM {name}")).await?, doing)?;
+            let state = expect(
+                control
+                    .simple(&format!("SELECT last_value, is_called FROM {name}"))
+                    .await?,
+                doing,
+            )?;
             if let Some([Some(last_value), Some(is_called)]) = state.rows.first().map(Vec::as_slice) {
                 reset += &format!("SELECT setval({}, {last_value}, '{is_called}');", quote_literal(name));
             }
@@ -138,9 +150,15 @@ impl Baseline {
         // what cannot be truncated (a foreign key from a partitioned table, say) shows here and not in a run
         if control.simple(&reset).await?.error.is_some() {
             control.simple("ROLLBACK").await?;
-            return Ok(Baseline { tables, reset: Reset::Copy });
+            return Ok(Baseline {
+                tables,
+                reset: Reset::Copy,
+            });
         }
-        Ok(Baseline { tables, reset: Reset::Truncate(reset) })
+        Ok(Baseline {
+            tables,
+            reset: Reset::Truncate(reset),
+        })
     }
 }
 
@@ -151,9 +169,12 @@ pub async fn tables(control: &mut Connection) -> Result<Vec<Table>, PostgresErro
         .rows
         .into_iter()
         .filter_map(|row| match <[Option<String>; 4]>::try_from(row) {
-            Ok([Some(oid), Some(schema), Some(name), writable]) => {
-                Some(Table { oid: oid.parse().ok()?, schema, name, writable })
-            }
+            Ok([Some(oid), Some(schema), Some(name), writable]) => Some(Table {
+                oid: oid.parse().ok()?,
+                schema,
+                name,
+                writable,
+            }),
             _ => None,
         })
         .collect())

@@ -16,6 +16,9 @@ const WAITING: &str = "SELECT pid, pg_catalog.pg_blocking_pids(pid) FROM (
     SELECT pid, pg_catalog.pg_safe_snapshot_blocking_pids(pid) AS blockers FROM unnest($1::int[]) AS pid) AS safe
  WHERE blockers <> '{}'";
 
+/// The look is a prepared statement: planning it takes longer than running it.
+const STATEMENT: &str = "pgbraid_waiting";
+
 /// What `pg_blocking_pids` says where a prepared transaction holds the lock.
 pub const PREPARED_TRANSACTION: i32 = 0;
 
@@ -30,6 +33,7 @@ pub struct Waiting {
 /// behind, and its answer thrown away before anything else is read.
 #[derive(Debug, Default)]
 pub struct LockMonitor {
+    prepared: bool,
     under_way: bool,
     stale: u32,
 }
@@ -39,7 +43,10 @@ impl LockMonitor {
     pub async fn ask(&mut self, control: &mut Connection, pids: &[i32]) -> Result<(), PostgresError> {
         self.abandon();
         let list: Vec<String> = pids.iter().map(i32::to_string).collect();
-        control.queue_statement(WAITING, &[Value::text(format!("{{{}}}", list.join(",")))])?;
+        if !std::mem::replace(&mut self.prepared, true) {
+            control.queue_prepare(STATEMENT, WAITING, [0])?;
+        }
+        control.queue_execute(STATEMENT, &[Value::text(format!("{{{}}}", list.join(",")))])?;
         control.queue_sync();
         control.flush().await?;
         self.under_way = true;
@@ -58,7 +65,9 @@ impl LockMonitor {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Vec<Waiting>, PostgresError>> {
         loop {
-            let Event::Reply(reply) = ready!(control.poll_event(cx))? else { continue };
+            let Event::Reply(reply) = ready!(control.poll_event(cx))? else {
+                continue;
+            };
             if self.stale > 0 {
                 self.stale -= 1;
                 continue;
@@ -95,7 +104,11 @@ fn waiting(reply: Reply) -> Result<Vec<Waiting>, PostgresError> {
         .filter_map(|row| match row.as_slice() {
             [Some(pid), Some(blockers)] => Some(Waiting {
                 pid: number(pid)?,
-                blockers: blockers.trim_matches(['{', '}']).split(',').filter_map(number).collect(),
+                blockers: blockers
+                    .trim_matches(['{', '}'])
+                    .split(',')
+                    .filter_map(number)
+                    .collect(),
             }),
             _ => None,
         })

@@ -20,7 +20,10 @@ pub enum PostgresError {
     Wire(#[from] WireError),
     /// A query of pgbraid's own failed.
     #[error("{doing} failed: {error}")]
-    Query { doing: &'static str, error: wire::ServerError },
+    Query {
+        doing: &'static str,
+        error: wire::ServerError,
+    },
     #[error("the connection string is not valid: {0}")]
     ConnectionString(tokio_postgres::Error),
     #[error("PostgreSQL {version} is too old: pgbraid needs {} or later", server::OLDEST_MAJOR)]
@@ -31,7 +34,9 @@ pub enum PostgresError {
 
 /// The last result of a query of pgbraid's own.
 fn expect(reply: Reply, doing: &'static str) -> Result<ResultSet, PostgresError> {
-    reply.into_result().map_err(|error| PostgresError::Query { doing, error })
+    reply
+        .into_result()
+        .map_err(|error| PostgresError::Query { doing, error })
 }
 
 /// A name as SQL writes it.

@@ -25,7 +25,10 @@ impl Server {
             }
             None => sql += " TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'",
         }
-        expect(self.maintenance().await?.simple(&sql).await?, "creating a scratch database")?;
+        expect(
+            self.maintenance().await?.simple(&sql).await?,
+            "creating a scratch database",
+        )?;
         Ok(name)
     }
 
@@ -37,7 +40,10 @@ impl Server {
         } else {
             let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
             let values = [super::wire::Value::text(name)];
-            expect(connection.query(terminate, &values).await?, "ending sessions of a scratch database")?;
+            expect(
+                connection.query(terminate, &values).await?,
+                "ending sessions of a scratch database",
+            )?;
             format!("DROP DATABASE IF EXISTS {}", quote_identifier(name))
         };
         expect(connection.simple(&sql).await?, "dropping a scratch database")?;
@@ -67,7 +73,9 @@ impl Server {
         let living = expect(connection.simple(living).await?, "looking for runs under way")?;
         let living: Vec<&str> = living.rows.iter().filter_map(|row| row.first()?.as_deref()).collect();
         for name in names {
-            let Some((run, _)) = name[PREFIX.len()..].rsplit_once('_') else { continue };
+            let Some((run, _)) = name[PREFIX.len()..].rsplit_once('_') else {
+                continue;
+            };
             let its_name = format!("pgbraid_{run}");
             if !living.iter().any(|application| application.starts_with(&its_name)) {
                 self.drop_scratch(&name).await?;
@@ -82,7 +90,14 @@ impl Server {
             "SELECT datname FROM pg_catalog.pg_database
              WHERE starts_with(datname, '{PREFIX}') AND pg_has_role(datdba, 'USAGE') ORDER BY datname"
         );
-        let found = expect(self.maintenance().await?.simple(&sql).await?, "looking for scratch databases")?;
-        Ok(found.rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
+        let found = expect(
+            self.maintenance().await?.simple(&sql).await?,
+            "looking for scratch databases",
+        )?;
+        Ok(found
+            .rows
+            .into_iter()
+            .filter_map(|row| row.into_iter().next().flatten())
+            .collect())
     }
 }

@@ -56,7 +56,9 @@ impl Server {
         let version: u32 = version.scalar().and_then(|text| text.parse().ok()).unwrap_or_default();
         if version / 10_000 < OLDEST_MAJOR {
             let text = expect(connection.simple("SHOW server_version").await?, doing)?;
-            return Err(PostgresError::TooOld { version: text.scalar().unwrap_or("?").to_owned() });
+            return Err(PostgresError::TooOld {
+                version: text.scalar().unwrap_or("?").to_owned(),
+            });
         }
         let may_set = if version >= 150_000 {
             "SELECT bool_and(has_parameter_privilege(name, 'SET')),
@@ -67,7 +69,11 @@ impl Server {
         };
         let may_set = expect(connection.simple(may_set).await?, doing)?;
         let granted = |column: usize| {
-            may_set.rows.first().and_then(|row| row.get(column)).is_some_and(|value| value.as_deref() == Some("t"))
+            may_set
+                .rows
+                .first()
+                .and_then(|row| row.get(column))
+                .is_some_and(|value| value.as_deref() == Some("t"))
         };
         Ok(Server {
             config,
@@ -93,7 +99,8 @@ impl Server {
     /// Connects to the database that the connection string names, to create and drop others.
     pub async fn maintenance(&self) -> Result<Connection, PostgresError> {
         let name = self.application_name("");
-        self.open(&self.maintenance_database, &[("application_name", &name)]).await
+        self.open(&self.maintenance_database, &[("application_name", &name)])
+            .await
     }
 
     /// Connects to a scratch database for pgbraid's own queries.
@@ -121,6 +128,8 @@ impl Server {
 
 /// Unique enough to tell this run's databases from those of any other run on the same server.
 fn run_id() -> String {
-    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     format!("{:x}_{:x}", since_epoch.as_micros(), std::process::id())
 }

@@ -5,7 +5,6 @@
 use num_bigint::BigUint;
 use serde::{Serialize, Serializer};
 
-use crate::report::violations::violation_name;
 use crate::run::history::{History, StepResult, Turn, TurnRole};
 use crate::verdict::outcome::Violation;
 
@@ -60,7 +59,10 @@ pub struct Outcome {
 /// A schedule that fails.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    pub violations: Vec<NamedViolation>,
+    /// Names of what was violated.
+    pub violations: Vec<String>,
+    /// The same violations with what was seen.
+    pub details: Vec<NamedViolation>,
     /// Session names, one a step.
     pub order: Vec<String>,
     /// One entry a turn.
@@ -155,7 +157,8 @@ impl Failure {
     /// The failing run with this history; `order` is its schedule as session names, one a step.
     pub fn new(history: &History, violations: &[Violation], order: &[String]) -> Self {
         Failure {
-            violations: violations.iter().map(NamedViolation::new).collect(),
+            violations: violations.iter().map(Violation::name).collect(),
+            details: violations.iter().map(NamedViolation::new).collect(),
             order: order.to_vec(),
             history: history
                 .turns
@@ -195,7 +198,7 @@ impl NamedViolation {
             Violation::Deadlock { sessions } => ViolationDetail::Deadlock { sessions },
         };
         NamedViolation {
-            name: violation_name(violation),
+            name: violation.name(),
             detail,
         }
     }
@@ -323,6 +326,9 @@ mod tests {
           ],
           "failure": {
             "violations": [
+              "no update is lost"
+            ],
+            "details": [
               {
                 "name": "no update is lost",
                 "kind": "invariant",
@@ -376,7 +382,7 @@ mod tests {
         let failure = Failure::new(&deadlock(), &[Violation::Deadlock { sessions }], &[]);
         let value: Value = serde_json::to_value(&failure).expect("plain values serialize");
         assert_eq!(
-            value["violations"],
+            value["details"],
             json!([{ "name": "deadlock", "kind": "deadlock", "sessions": ["worker-1", "worker-2"] }])
         );
         let history = &value["history"];

@@ -13,15 +13,6 @@ const ROWS_SHOWN: usize = 10;
 /// Longest statement shown, in columns.
 const STATEMENT_WIDTH: usize = 600;
 
-/// What a violation is called in a list of outcomes: an invariant's name, `deadlock`, or the SQLSTATE and its session.
-pub fn violation_name(violation: &Violation) -> String {
-    match violation {
-        Violation::Invariant { name, .. } | Violation::InvariantError { name, .. } => name.clone(),
-        Violation::Error { session, sqlstate, .. } => format!("{sqlstate} in {session}"),
-        Violation::Deadlock { .. } => "deadlock".to_owned(),
-    }
-}
-
 /// Says for each violation what is wrong, with the values that were seen: for an invariant its SQL, what it returned
 /// and the final content of the tables that the SQL mentions.
 ///
@@ -326,7 +317,7 @@ mod tests {
             sqlstate: "23505".to_owned(),
             message: "duplicate key value".to_owned(),
         };
-        assert_eq!(violation_name(&ended), "23505 in b");
+        assert_eq!(ended.name(), "error 23505 in b");
         assert_snapshot!(said(ended, &[], &history), @"✗ error in b, step insert, turn 2: 23505 duplicate key value");
     }
 

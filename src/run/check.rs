@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use super::condition::PREFIX;
 use super::{RunError, Variables, Volatile};
+use crate::postgres::PostgresError;
 use crate::postgres::baseline::Baseline;
 use crate::postgres::wire::{Connection, Reply, ServerError, Value};
-use crate::postgres::PostgresError;
 use crate::scenario::source::SqlText;
 use crate::scenario::sql::{StatementKind, Template};
 use crate::scenario::{Scenario, ScenarioError, Session, Step};
@@ -35,22 +35,35 @@ pub async fn check_statements(
     scenario: &Scenario,
     schema_changes: bool,
 ) -> Result<(), RunError> {
-    let mut checker = Checker { control, schema_changes };
+    let mut checker = Checker {
+        control,
+        schema_changes,
+    };
     let mut checked: Vec<&Session> = Vec::new();
     for session in &scenario.sessions {
         // copies with the same parameters have the same statements
-        if !checked.iter().any(|other| other.entry == session.entry && other.params == session.params) {
+        if !checked
+            .iter()
+            .any(|other| other.entry == session.entry && other.params == session.params)
+        {
             checker.session(session).await?;
             checked.push(session);
         }
     }
     for invariant in &scenario.invariants {
         let what = format!("invariant `{}`", invariant.name);
-        let described = checker.control.describe(&invariant.sql.text, &[]).await.map_err(PostgresError::from)?;
+        let described = checker
+            .control
+            .describe(&invariant.sql.text, &[])
+            .await
+            .map_err(PostgresError::from)?;
         let Some(columns) = checker.columns(&invariant.sql, described, &[], &what, |position| position)? else {
             continue;
         };
-        if !columns.values().any(|&(place, type_oid)| place == 0 && type_oid == BOOLEAN) {
+        if !columns
+            .values()
+            .any(|&(place, type_oid)| place == 0 && type_oid == BOOLEAN)
+        {
             let error = ServerError {
                 sqlstate: "42804".into(),
                 message: "its first column is not a boolean".into(),
@@ -71,17 +84,24 @@ pub async fn ignore_columns(
     volatile: &mut Volatile,
 ) -> Result<(), RunError> {
     for ignored in &scenario.ignore {
-        let table = baseline.tables.iter().find(|table| table.display_name() == ignored.table);
+        let table = baseline
+            .tables
+            .iter()
+            .find(|table| table.display_name() == ignored.table);
         let attribute = match table {
             Some(table) => {
                 let sql = "SELECT attnum FROM pg_catalog.pg_attribute
                            WHERE attrelid = $1::oid AND attname = $2 AND attnum > 0 AND NOT attisdropped";
                 let values = [Value::text(table.oid.to_string()), Value::text(ignored.column.clone())];
                 let reply = control.query(sql, &values).await.map_err(PostgresError::from)?;
-                let found = reply
-                    .into_result()
-                    .map_err(|error| PostgresError::Query { doing: "looking for an ignored column", error })?;
-                found.scalar().and_then(|text| text.parse::<i16>().ok()).map(|attribute| (table.oid, attribute))
+                let found = reply.into_result().map_err(|error| PostgresError::Query {
+                    doing: "looking for an ignored column",
+                    error,
+                })?;
+                found
+                    .scalar()
+                    .and_then(|text| text.parse::<i16>().ok())
+                    .map(|attribute| (table.oid, attribute))
             }
             None => None,
         };
@@ -118,7 +138,9 @@ impl Checker<'_> {
                 let sql = format!("{PREFIX}{}\n), false)::boolean", condition.template.text);
                 let what = format!("the condition of step `{}`", step.name);
                 let shift = |position: u32| {
-                    condition.template.original_position(position.saturating_sub(PREFIX.chars().count() as u32).max(1))
+                    condition
+                        .template
+                        .original_position(position.saturating_sub(PREFIX.chars().count() as u32).max(1))
                 };
                 let described = self.describe(&sql, &condition.template, &types).await?;
                 self.columns(&condition.sql, described, &session.allow_errors, &what, shift)?;
@@ -138,7 +160,10 @@ impl Checker<'_> {
         step: &Step,
         types: &BTreeMap<String, u32>,
     ) -> Result<Option<Columns>, RunError> {
-        if !matches!(step.statement.kind, StatementKind::Plain | StatementKind::Setting | StatementKind::OutsideBlock) {
+        if !matches!(
+            step.statement.kind,
+            StatementKind::Plain | StatementKind::Setting | StatementKind::OutsideBlock
+        ) {
             let described = self.describe(&step.template.text, &step.template, types).await?;
             let what = format!("step `{}`", step.name);
             self.columns(&step.sql, described, &session.allow_errors, &what, |position| position)?;
@@ -157,8 +182,11 @@ impl Checker<'_> {
         template: &Template,
         types: &BTreeMap<String, u32>,
     ) -> Result<Reply, RunError> {
-        let types: Vec<u32> =
-            template.variables.iter().map(|variable| types.get(&variable.name).copied().unwrap_or(0)).collect();
+        let types: Vec<u32> = template
+            .variables
+            .iter()
+            .map(|variable| types.get(&variable.name).copied().unwrap_or(0))
+            .collect();
         Ok(self.control.describe(sql, &types).await.map_err(PostgresError::from)?)
     }
 
@@ -170,7 +198,11 @@ impl Checker<'_> {
         types: &BTreeMap<String, u32>,
         complete: bool,
     ) -> Result<(), ScenarioError> {
-        match template.variables.iter().find(|variable| !types.contains_key(&variable.name)) {
+        match template
+            .variables
+            .iter()
+            .find(|variable| !types.contains_key(&variable.name))
+        {
             Some(unknown) if complete => {
                 let known: Vec<String> = types.keys().cloned().collect();
                 Err(ScenarioError::unknown_variable(sql, unknown, &known))
@@ -200,12 +232,26 @@ impl Checker<'_> {
                 false => Ok(None),
             };
         }
-        let columns = described.into_result().ok().and_then(|result| result.columns).unwrap_or_default();
-        let columns = columns.into_iter().enumerate().map(|(place, column)| (column.name, (place, column.type_oid)));
+        let columns = described
+            .into_result()
+            .ok()
+            .and_then(|result| result.columns)
+            .unwrap_or_default();
+        let columns = columns
+            .into_iter()
+            .enumerate()
+            .map(|(place, column)| (column.name, (place, column.type_oid)));
         Ok(Some(columns.collect()))
     }
 }
 
 fn rejected(sql: &SqlText, position: Option<u32>, error: &ServerError, what: &str) -> ScenarioError {
-    ScenarioError::rejected_sql(sql, position, &error.sqlstate, &error.message, error.hint.as_deref(), what)
+    ScenarioError::rejected_sql(
+        sql,
+        position,
+        &error.sqlstate,
+        &error.message,
+        error.hint.as_deref(),
+        what,
+    )
 }

@@ -36,8 +36,13 @@ impl Conditions<'_> {
     ) -> Result<bool, RunError> {
         let values = variables.bind(session, &condition.template, &condition.sql)?;
         let text = &condition.template.text;
-        let key =
-            (text.clone(), values.iter().map(|Value { type_oid, text }| (*type_oid, text.clone())).collect::<Vec<_>>());
+        let key = (
+            text.clone(),
+            values
+                .iter()
+                .map(|Value { type_oid, text }| (*type_oid, text.clone()))
+                .collect::<Vec<_>>(),
+        );
         if let Some(answer) = self.cache.get(&key) {
             return Ok(*answer);
         }

@@ -85,12 +85,31 @@ pub async fn execute<S: Session>(
     scheduler: &mut dyn Scheduler,
 ) -> Result<Execution, RunError> {
     for session in sessions.iter_mut() {
-        session.find_next(&mut Conditions { control, monitor, cache: conditions }).await?;
+        session
+            .find_next(&mut Conditions {
+                control,
+                monitor,
+                cache: conditions,
+            })
+            .await?;
     }
     let states = sessions.iter().map(|_| State::Idle).collect();
-    let execution =
-        Execution { turns: Vec::new(), decisions: Vec::new(), deadlocks: Vec::new(), uncontrolled: Vec::new() };
-    let mut executor = Executor { sessions, control, monitor, conditions, limits, states, execution };
+    let execution = Execution {
+        turns: Vec::new(),
+        decisions: Vec::new(),
+        deadlocks: Vec::new(),
+        uncontrolled: Vec::new(),
+    };
+    let mut executor = Executor {
+        sessions,
+        control,
+        monitor,
+        conditions,
+        limits,
+        states,
+        seen_waiting: None,
+        execution,
+    };
     while let Some(ready) = executor.ready()? {
         let turn = executor.execution.turns.len();
         let chosen = scheduler.choose(turn, &ready);
@@ -129,6 +148,8 @@ struct Executor<'a, S> {
     conditions: &'a mut ConditionCache,
     limits: Limits,
     states: Vec<State>,
+    /// The last look, where nothing has gone on since.
+    seen_waiting: Option<Vec<Waiting>>,
     execution: Execution,
 }
 
@@ -149,7 +170,9 @@ impl<S: Session> Executor<'_, S> {
         }
         match self.in_flight().next() {
             None => Ok(None),
-            Some((index, _)) => Err(RunError::Stuck { waiting: self.sessions[index].name().to_owned() }),
+            Some((index, _)) => Err(RunError::Stuck {
+                waiting: self.sessions[index].name().to_owned(),
+            }),
         }
     }
 
@@ -161,7 +184,10 @@ impl<S: Session> Executor<'_, S> {
     }
 
     fn running(&self) -> Vec<usize> {
-        self.in_flight().filter(|(_, in_flight)| !in_flight.stopped).map(|(index, _)| index).collect()
+        self.in_flight()
+            .filter(|(_, in_flight)| !in_flight.stopped)
+            .map(|(index, _)| index)
+            .collect()
     }
 
     fn in_flight_mut(&mut self, index: usize) -> Option<&mut InFlight> {
@@ -173,11 +199,19 @@ impl<S: Session> Executor<'_, S> {
 
     /// Lets `chosen` go on by one step, and waits until every step under way is over or blocked.
     async fn take_turn(&mut self, chosen: usize) -> Result<(), RunError> {
-        let Some(info) = self.sessions[chosen].next_step().cloned() else { return Ok(()) };
+        let Some(info) = self.sessions[chosen].next_step().cloned() else {
+            return Ok(());
+        };
         let turn = self.execution.turns.len();
         let waiting: Vec<usize> = self.in_flight().map(|(index, _)| index).collect();
-        let _stopped = self.stop_backends(&waiting)?;
         let check = self.deadlock_check(&waiting);
+        // A step of a session that nobody waits for releases nobody and closes no cycle.
+        let _stopped = if self.is_waited_for(chosen) {
+            self.await_deadlock_checks(|_| true).await?;
+            self.stop_backends(&waiting)?
+        } else {
+            None
+        };
         self.execution.turns.push(Turn {
             session: chosen,
             step: info.name,
@@ -192,24 +226,92 @@ impl<S: Session> Executor<'_, S> {
             finished_in: turn,
         });
         self.sessions[chosen].go_on(check).await?;
-        self.states[chosen] =
-            State::InFlight(InFlight { turn, wait: None, check, checked: false, stopped: false });
+        self.states[chosen] = State::InFlight(InFlight {
+            turn,
+            wait: None,
+            check,
+            checked: false,
+            stopped: false,
+        });
         let mut finished = self.settle(turn).await?;
         self.let_released_go_on(turn, &mut finished).await?;
         self.note_released_together(turn, &finished);
         for index in finished {
-            let mut conditions =
-                Conditions { control: self.control, monitor: self.monitor, cache: self.conditions };
+            let mut conditions = Conditions {
+                control: self.control,
+                monitor: self.monitor,
+                cache: self.conditions,
+            };
             self.sessions[index].find_next(&mut conditions).await?;
         }
         Ok(())
     }
 
+    fn is_waited_for(&self, session: usize) -> bool {
+        self.in_flight().any(|(_, in_flight)| match &in_flight.wait {
+            // nobody of the run: a prepared transaction, which any session may end
+            Some((_, blocked_by)) => blocked_by.is_empty() || blocked_by.contains(&session),
+            None => true,
+        })
+    }
+
+    /// Waits until the server has said of these blocked sessions that their deadlock checks have run. A check still to
+    /// come could find a cycle that another session closes, and make the wrong one its victim.
+    async fn await_deadlock_checks(&mut self, of: impl Fn(usize) -> bool) -> Result<(), RunError> {
+        let started = Instant::now();
+        loop {
+            let unchecked: Vec<usize> = self
+                .in_flight()
+                .filter(|(_, one)| one.check == DeadlockCheck::Soon && !one.checked && !one.stopped)
+                .filter(|(index, _)| of(*index))
+                .map(|(index, _)| index)
+                .collect();
+            if unchecked.is_empty() || !self.limits.deadlock_control {
+                return Ok(());
+            }
+            if started.elapsed() > CHECK_GRACE {
+                self.uncontrolled(
+                    "the server did not report a deadlock check in time; the victim of a deadlock may differ",
+                );
+                return Ok(());
+            }
+            let mut pause = Box::pin(sleep(pause_before(usize::MAX)));
+            self.monitor.abandon();
+            if let Happening::Session(index, progress) = self.next_happening(&unchecked, pause.as_mut()).await? {
+                match progress {
+                    Progress::Finished(result) => {
+                        // nothing but a timeout that the session set for itself ends a wait without a step of another
+                        let turn = self.execution.turns.len().saturating_sub(1);
+                        self.finish(index, turn, result);
+                        self.uncontrolled("a wait ended by itself, by a timeout that the session set");
+                        let mut conditions = Conditions {
+                            control: self.control,
+                            monitor: self.monitor,
+                            cache: self.conditions,
+                        };
+                        self.sessions[index].find_next(&mut conditions).await?;
+                    }
+                    progress => self.note_check(index, &progress),
+                }
+            }
+        }
+    }
+
+    fn note_check(&mut self, index: usize, progress: &Progress) {
+        if let Some(in_flight) = self.in_flight_mut(index) {
+            in_flight.checked = matches!(progress, Progress::StillWaiting);
+        }
+    }
+
     /// With two sessions, one that is sent while the other waits is the one that closes a cycle, and no other check is
-    /// wanted. With more, a session may close a cycle later, when it is released and waits anew, so all check soon; the
-    /// run then goes on only when the server has said that the check has run.
+    /// wanted. With more, a session may close a cycle later, when it is released and waits anew, so all check soon
+    /// (see `await_deadlock_checks`).
     fn deadlock_check(&self, waiting: &[usize]) -> DeadlockCheck {
-        if self.sessions.len() <= 2 && waiting.is_empty() { DeadlockCheck::Never } else { DeadlockCheck::Soon }
+        if self.sessions.len() <= 2 && waiting.is_empty() {
+            DeadlockCheck::Never
+        } else {
+            DeadlockCheck::Soon
+        }
     }
 
     /// Stops the backends of blocked sessions before a step that may release several of them: what they do then is a
@@ -220,7 +322,10 @@ impl<S: Session> Executor<'_, S> {
         if !self.limits.signals || waiting.len() < 2 {
             return Ok(None);
         }
-        let pids = waiting.iter().map(|&index| self.sessions[index].backend_pid()).collect();
+        let pids = waiting
+            .iter()
+            .map(|&index| self.sessions[index].backend_pid())
+            .collect();
         let suspended = suspend::Suspended::stop(pids)?;
         for &index in waiting {
             if let Some(in_flight) = self.in_flight_mut(index) {
@@ -237,16 +342,26 @@ impl<S: Session> Executor<'_, S> {
                 .in_flight()
                 .filter(|(_, in_flight)| in_flight.stopped)
                 .map(|(index, in_flight)| {
-                    (in_flight.wait.as_ref().map_or(in_flight.turn, |(from, _)| *from), in_flight.turn, index)
+                    (
+                        in_flight.wait.as_ref().map_or(in_flight.turn, |(from, _)| *from),
+                        in_flight.turn,
+                        index,
+                    )
                 })
                 .collect();
             if stopped.is_empty() {
                 return Ok(());
             }
             stopped.sort_unstable();
-            let waiting = self.look(&stopped.iter().map(|&(.., index)| index).collect::<Vec<_>>()).await?;
+            let waiting = match self.seen_waiting.take() {
+                Some(waiting) => waiting,
+                None => self.look().await?,
+            };
             let is_waiting = |index: usize| waiting.iter().any(|one| one.pid == self.sessions[index].backend_pid());
-            let released = stopped.iter().map(|&(.., index)| index).find(|&index| !is_waiting(index));
+            let released = stopped
+                .iter()
+                .map(|&(.., index)| index)
+                .find(|&index| !is_waiting(index));
             let Some(released) = released else {
                 for (.., index) in stopped {
                     self.continue_backend(index)?;
@@ -254,6 +369,9 @@ impl<S: Session> Executor<'_, S> {
                 finished.extend(self.settle(turn).await?);
                 return Ok(());
             };
+            let graph = self.graph(&waiting);
+            self.await_deadlock_checks(|session| graph.waits_for(session, released))
+                .await?;
             self.continue_backend(released)?;
             finished.extend(self.settle(turn).await?);
         }
@@ -268,24 +386,31 @@ impl<S: Session> Executor<'_, S> {
     }
 
     /// One look at the lock table.
-    async fn look(&mut self, indexes: &[usize]) -> Result<Vec<Waiting>, RunError> {
-        let pids: Vec<i32> = indexes.iter().map(|&index| self.sessions[index].backend_pid()).collect();
+    async fn look(&mut self) -> Result<Vec<Waiting>, RunError> {
+        let pids = self.in_flight_pids();
         self.monitor.ask(self.control, &pids).await?;
         Ok(poll_fn(|cx| self.monitor.poll_answer(self.control, cx)).await?)
+    }
+
+    fn in_flight_pids(&self) -> Vec<i32> {
+        self.in_flight()
+            .map(|(index, _)| self.sessions[index].backend_pid())
+            .collect()
     }
 
     /// Waits until every session that runs has finished its step or is blocked; returns those that have finished.
     async fn settle(&mut self, turn: usize) -> Result<Vec<usize>, RunError> {
         let started = Instant::now();
+        self.seen_waiting = None;
         let mut finished = Vec::new();
         let mut looks = 0;
-        let mut unchecked_since = None;
         let mut outsider = None;
         // the first look comes at once where somebody may hold a lock
         let others_in_transaction = {
             let running = self.running();
             running.len() > 1
-                || (0..self.sessions.len()).any(|index| !running.contains(&index) && self.sessions[index].in_transaction())
+                || (0..self.sessions.len())
+                    .any(|index| !running.contains(&index) && self.sessions[index].in_transaction())
                 || self.in_flight().any(|(_, in_flight)| in_flight.stopped)
         };
         if !others_in_transaction {
@@ -303,7 +428,7 @@ impl<S: Session> Executor<'_, S> {
                 return Err(self.timed_out(&running, outsider));
             }
             if due && !self.monitor.is_under_way() {
-                let pids: Vec<i32> = running.iter().map(|&index| self.sessions[index].backend_pid()).collect();
+                let pids = self.in_flight_pids();
                 self.monitor.ask(self.control, &pids).await?;
                 due = false;
             }
@@ -315,16 +440,9 @@ impl<S: Session> Executor<'_, S> {
                     due = true;
                     self.monitor.abandon();
                 }
-                Happening::Session(index, Progress::StillWaiting) => {
-                    if let Some(in_flight) = self.in_flight_mut(index) {
-                        in_flight.checked = true;
-                    }
+                Happening::Session(index, progress) => {
+                    self.note_check(index, &progress);
                     due = true;
-                }
-                Happening::Session(index, Progress::Acquired) => {
-                    if let Some(in_flight) = self.in_flight_mut(index) {
-                        in_flight.checked = false;
-                    }
                 }
                 Happening::Pause => due = true,
                 Happening::Look(waiting) => {
@@ -338,25 +456,16 @@ impl<S: Session> Executor<'_, S> {
                                 self.finish(index, turn, result);
                                 finished.push(index);
                             }
-                            Progress::StillWaiting | Progress::Acquired => {
-                                let checked = matches!(progress, Progress::StillWaiting);
-                                if let Some(in_flight) = self.in_flight_mut(index) {
-                                    in_flight.checked = checked;
-                                }
-                            }
+                            progress => self.note_check(index, &progress),
                         }
                         due = true;
                         continue;
                     }
-                    let Some(graph) = self.all_blocked(&running, &waiting, &mut outsider) else { continue };
-                    if self.unchecked(&running) {
-                        let since = *unchecked_since.get_or_insert_with(Instant::now);
-                        if since.elapsed() < CHECK_GRACE {
-                            continue;
-                        }
-                        self.uncontrolled("the server did not report a deadlock check in time; the victim of a deadlock may differ");
-                    }
+                    let Some(graph) = self.all_blocked(&running, &waiting, &mut outsider) else {
+                        continue;
+                    };
                     self.record_waits(turn, &running, &graph);
+                    self.seen_waiting = Some(waiting);
                     break;
                 }
             }
@@ -364,40 +473,34 @@ impl<S: Session> Executor<'_, S> {
         Ok(finished)
     }
 
+    fn graph(&self, waiting: &[Waiting]) -> WaitForGraph {
+        let mut graph = WaitForGraph::default();
+        for wait in waiting {
+            let Some(session) = self.session_of(wait.pid) else {
+                continue;
+            };
+            for holder in wait.blockers.iter().filter_map(|&pid| self.session_of(pid)) {
+                graph.add(session, holder);
+            }
+        }
+        graph
+    }
+
     /// The wait-for graph, when every running session waits for another session of the run and no cycle is left for
     /// Postgres to break.
-    fn all_blocked(
-        &self,
-        running: &[usize],
-        waiting: &[Waiting],
-        outsider: &mut Option<i32>,
-    ) -> Option<WaitForGraph> {
-        let mut graph = WaitForGraph::default();
+    fn all_blocked(&self, running: &[usize], waiting: &[Waiting], outsider: &mut Option<i32>) -> Option<WaitForGraph> {
         for &index in running {
             let pid = self.sessions[index].backend_pid();
             let wait = waiting.iter().find(|wait| wait.pid == pid)?;
-            let mut blocked = false;
-            for &blocker in &wait.blockers {
-                if let Some(holder) = self.session_of(blocker) {
-                    graph.add(index, holder);
-                    blocked = true;
-                }
-                // a prepared transaction waits for a session of the run to end it
-                blocked |= blocker == locks::PREPARED_TRANSACTION;
-            }
-            if !blocked {
+            // a prepared transaction waits for a session of the run to end it
+            let of_the_run = |&pid: &i32| pid == locks::PREPARED_TRANSACTION || self.session_of(pid).is_some();
+            if !wait.blockers.iter().any(of_the_run) {
                 *outsider = wait.blockers.first().copied();
                 return None;
             }
         }
+        let graph = self.graph(waiting);
         (!graph.has_cycle()).then_some(graph)
-    }
-
-    fn unchecked(&self, running: &[usize]) -> bool {
-        self.limits.deadlock_control
-            && self.in_flight().any(|(index, in_flight)| {
-                running.contains(&index) && in_flight.check == DeadlockCheck::Soon && !in_flight.checked
-            })
     }
 
     fn session_of(&self, pid: i32) -> Option<usize> {
@@ -439,10 +542,16 @@ impl<S: Session> Executor<'_, S> {
     }
 
     fn finish(&mut self, index: usize, turn: usize, finished: Finished) {
-        let State::InFlight(in_flight) = std::mem::replace(&mut self.states[index], State::Idle) else { return };
+        let State::InFlight(in_flight) = std::mem::replace(&mut self.states[index], State::Idle) else {
+            return;
+        };
         let own_turn = in_flight.turn;
         if let Some((from, blocked_by)) = in_flight.wait {
-            self.execution.turns[own_turn].waits.push(Wait { blocked_by, from, until: turn });
+            self.execution.turns[own_turn].waits.push(Wait {
+                blocked_by,
+                from,
+                until: turn,
+            });
         }
         if !finished.deadlock.is_empty() {
             self.record_deadlock(index, own_turn, turn, &finished.deadlock);
@@ -456,7 +565,11 @@ impl<S: Session> Executor<'_, S> {
     fn record_deadlock(&mut self, victim: usize, own_turn: usize, turn: usize, backends: &[i32]) {
         let mut sessions: Vec<usize> = backends.iter().filter_map(|&pid| self.session_of(pid)).collect();
         if let Some(&blocker) = sessions.first() {
-            self.execution.turns[own_turn].waits.push(Wait { blocked_by: vec![blocker], from: turn, until: turn });
+            self.execution.turns[own_turn].waits.push(Wait {
+                blocked_by: vec![blocker],
+                from: turn,
+                until: turn,
+            });
         }
         sessions.push(victim);
         sessions.sort_unstable();
@@ -470,14 +583,20 @@ impl<S: Session> Executor<'_, S> {
     fn record_waits(&mut self, turn: usize, running: &[usize], graph: &WaitForGraph) {
         for &index in running {
             let blocked_by = graph.blockers(index);
-            let Some(in_flight) = self.in_flight_mut(index) else { continue };
+            let Some(in_flight) = self.in_flight_mut(index) else {
+                continue;
+            };
             let own_turn = in_flight.turn;
             match &in_flight.wait {
                 Some((_, before)) if *before == blocked_by => continue,
                 _ => {}
             }
             if let Some((from, before)) = in_flight.wait.replace((turn, blocked_by)) {
-                self.execution.turns[own_turn].waits.push(Wait { blocked_by: before, from, until: turn });
+                self.execution.turns[own_turn].waits.push(Wait {
+                    blocked_by: before,
+                    from,
+                    until: turn,
+                });
             }
         }
     }
@@ -493,7 +612,9 @@ impl<S: Session> Executor<'_, S> {
             .iter()
             .filter(|other| finished.contains(&other.session) && other.finished_in == turn && !other.waits.is_empty())
             .collect();
-        let went_on = released.iter().any(|other| !matches!(other.result, StepResult::Error(_)));
+        let went_on = released
+            .iter()
+            .any(|other| !matches!(other.result, StepResult::Error(_)));
         if released.len() > 1 && went_on {
             self.uncontrolled(
                 "sessions were released together, and on a server that pgbraid did not start it cannot decide which goes on first",
@@ -508,12 +629,19 @@ impl<S: Session> Executor<'_, S> {
     }
 
     fn timed_out(&self, running: &[usize], outsider: Option<i32>) -> RunError {
-        let late = self.in_flight().find(|(index, in_flight)| running.contains(index) && in_flight.wait.is_none());
+        let late = self
+            .in_flight()
+            .find(|(index, in_flight)| running.contains(index) && in_flight.wait.is_none());
         let late = late.or_else(|| self.in_flight().next());
         let (index, turn) = late.map_or((0, 0), |(index, in_flight)| (index, in_flight.turn));
         RunError::StepTimeout {
             session: self.sessions[index].name().to_owned(),
-            step: self.execution.turns.get(turn).map(|turn| turn.step.clone()).unwrap_or_default(),
+            step: self
+                .execution
+                .turns
+                .get(turn)
+                .map(|turn| turn.step.clone())
+                .unwrap_or_default(),
             limit: self.limits.step_timeout,
             outsider: outsider.map(|pid| format!("process {pid}, which is no session of the run")),
         }
@@ -527,7 +655,11 @@ fn pause_before(look: usize) -> Duration {
 impl Execution {
     /// The history of this execution, given how the sessions ended.
     pub fn into_history(self, sessions: Vec<String>, ends: Vec<super::history::SessionEnd>) -> History {
-        History { sessions, turns: self.turns, ends }
+        History {
+            sessions,
+            turns: self.turns,
+            ends,
+        }
     }
 }
 

@@ -36,22 +36,48 @@ pub enum RunError {
     #[error(transparent)]
     Postgres(#[from] PostgresError),
     #[error("session {session}, step {step}: {source}")]
-    Session { session: String, step: String, source: PostgresError },
+    Session {
+        session: String,
+        step: String,
+        source: PostgresError,
+    },
     #[error(
         "session {session}, step {step} neither finished nor waited for another session of the run within {limit:?}{}",
         outsider.as_ref().map(|text| format!("; it waits for {text}")).unwrap_or_default()
     )]
-    StepTimeout { session: String, step: String, limit: Duration, outsider: Option<String> },
+    StepTimeout {
+        session: String,
+        step: String,
+        limit: Duration,
+        outsider: Option<String>,
+    },
     #[error("no session can go on: {waiting} waits for a lock that no session of the run will release")]
     Stuck { waiting: String },
     /// A variable was used of which the step returned several rows.
-    #[error("session {session}: variable :{variable} has no single value, since step {source_step} returned {rows} rows")]
-    SeveralRows { session: String, variable: String, source_step: String, rows: usize, used_in: Box<SqlText> },
+    #[error(
+        "session {session}: variable :{variable} has no single value, since step {source_step} returned {rows} rows"
+    )]
+    SeveralRows {
+        session: String,
+        variable: String,
+        source_step: String,
+        rows: usize,
+        used_in: Box<SqlText>,
+    },
     /// The server rejected a `when`.
     #[error("the condition of step {step} of session {session} failed: {error}")]
-    Condition { session: String, step: String, error: ServerError, sql: Box<SqlText> },
+    Condition {
+        session: String,
+        step: String,
+        error: ServerError,
+        sql: Box<SqlText>,
+    },
     #[error("`ignore` names `{table}.{column}`, but setup made no such column; the tables are: {}", tables.join(", "))]
-    NothingToIgnore { table: String, column: String, tables: Vec<String> },
+    NothingToIgnore {
+        table: String,
+        column: String,
+        tables: Vec<String>,
+    },
     /// The server rejects a statement of the scenario.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),

@@ -104,7 +104,9 @@ impl Script {
         if self.open() {
             self.connection.simple("ROLLBACK").await.map_err(PostgresError::from)?;
         }
-        self.connection.queue_simple("DISCARD ALL").map_err(PostgresError::from)?;
+        self.connection
+            .queue_simple("DISCARD ALL")
+            .map_err(PostgresError::from)?;
         self.connection.flush().await.map_err(PostgresError::from)?;
         Ok(())
     }
@@ -112,9 +114,10 @@ impl Script {
     /// Ends what [`Script::begin_reset`] began: the steps are all ahead again.
     pub async fn end_reset(&mut self) -> Result<(), RunError> {
         let reply = self.connection.reply().await.map_err(PostgresError::from)?;
-        reply
-            .into_result()
-            .map_err(|error| PostgresError::Query { doing: "making a session as if newly connected", error })?;
+        reply.into_result().map_err(|error| PostgresError::Query {
+            doing: "making a session as if newly connected",
+            error,
+        })?;
         self.variables = Variables::from_params(&self.session.params);
         self.transaction_check = None;
         self.next = None;
@@ -164,8 +167,16 @@ impl Script {
                 step.sql.text.clone(),
                 step.template.fill(|variable| self.variables.literal(variable)),
             ),
-            TurnRole::Autocommit => (format!("commit of {}", step.name), "COMMIT".to_owned(), "COMMIT".to_owned()),
-            TurnRole::Rollback => (format!("rollback of {}", step.name), "ROLLBACK".to_owned(), "ROLLBACK".to_owned()),
+            TurnRole::Autocommit => (
+                format!("commit of {}", step.name),
+                "COMMIT".to_owned(),
+                "COMMIT".to_owned(),
+            ),
+            TurnRole::Rollback => (
+                format!("rollback of {}", step.name),
+                "ROLLBACK".to_owned(),
+                "ROLLBACK".to_owned(),
+            ),
         };
         StepInfo {
             name,
@@ -173,21 +184,32 @@ impl Script {
             role,
             sql,
             filled,
-            begin: self.pending_begin.map(|begin| self.session.steps[begin].sql.text.clone()),
+            begin: self
+                .pending_begin
+                .map(|begin| self.session.steps[begin].sql.text.clone()),
             attempt: self.retries_of_transaction,
         }
     }
 
     fn start_transaction(&mut self, cursor: usize) {
-        if self.transaction_start.as_ref().is_none_or(|start| start.cursor != cursor) {
+        if self
+            .transaction_start
+            .as_ref()
+            .is_none_or(|start| start.cursor != cursor)
+        {
             self.retries_of_transaction = 0;
         }
-        self.transaction_start =
-            Some(TransactionStart { cursor, variables: self.variables.clone(), results: self.results.len() });
+        self.transaction_start = Some(TransactionStart {
+            cursor,
+            variables: self.variables.clone(),
+            results: self.results.len(),
+        });
     }
 
     fn queue_deadlock_check(&mut self, check: DeadlockCheck) -> Result<(), WireError> {
-        let Some(default) = self.default_check else { return Ok(()) };
+        let Some(default) = self.default_check else {
+            return Ok(());
+        };
         if self.transaction_check.unwrap_or(default) == check {
             return Ok(());
         }
@@ -212,7 +234,9 @@ impl Script {
         };
         let begin = match next.action {
             Action::Autocommitted => Some("BEGIN".to_owned()),
-            _ => self.pending_begin.map(|begin| self.session.steps[begin].template.text.clone()),
+            _ => self
+                .pending_begin
+                .map(|begin| self.session.steps[begin].template.text.clone()),
         };
         // one request: where BEGIN fails, the rest is skipped
         if let Some(begin) = &begin {
@@ -230,7 +254,10 @@ impl Script {
     /// What the step that was sent brought back.
     fn take_in(&mut self, reply: Reply) -> Finished {
         let Some(Next { action, info }) = self.in_flight.take() else {
-            return Finished { result: StepResult::Done { tag: String::new() }, deadlock: Vec::new() };
+            return Finished {
+                result: StepResult::Done { tag: String::new() },
+                deadlock: Vec::new(),
+            };
         };
         if let Some(begin) = self.pending_begin.take() {
             self.start_transaction(begin);
@@ -282,14 +309,19 @@ impl Script {
     }
 
     fn commit_of(&self, index: usize) -> Next {
-        Next { action: Action::Commit, info: self.step_info(index, TurnRole::Autocommit) }
+        Next {
+            action: Action::Commit,
+            info: self.step_info(index, TurnRole::Autocommit),
+        }
     }
 
     /// An error ends the session, unless it runs the transaction again.
     fn fail(&mut self, info: &StepInfo, error: StepError) {
-        let retry = self.session.retry.as_ref().is_some_and(|retry| {
-            retry.on.contains(&error.sqlstate) && self.retries_of_transaction < retry.max
-        });
+        let retry = self
+            .session
+            .retry
+            .as_ref()
+            .is_some_and(|retry| retry.on.contains(&error.sqlstate) && self.retries_of_transaction < retry.max);
         match self.transaction_start.clone().filter(|_| retry) {
             Some(start) => {
                 self.retries_of_transaction += 1;
@@ -311,25 +343,37 @@ impl Script {
             }
         }
         if self.open() {
-            let rollback = Next { action: Action::Rollback, info: self.step_info(info.index, TurnRole::Rollback) };
+            let rollback = Next {
+                action: Action::Rollback,
+                info: self.step_info(info.index, TurnRole::Rollback),
+            };
             self.next = Some(rollback);
         }
     }
 
     fn step_result(&mut self, info: &StepInfo, action: Action, result: ResultSet) -> StepResult {
         let ResultSet { columns, rows, tag } = result;
-        let Some(columns) = columns else { return StepResult::Done { tag } };
+        let Some(columns) = columns else {
+            return StepResult::Done { tag };
+        };
         let step = &self.session.steps[info.index];
         let mut shown: Vec<Vec<Option<String>>> = rows
             .iter()
-            .map(|row| columns.iter().zip(row).map(|(column, value)| self.volatile.show(column, value)).collect())
+            .map(|row| {
+                columns
+                    .iter()
+                    .zip(row)
+                    .map(|(column, value)| self.volatile.show(column, value))
+                    .collect()
+            })
             .collect();
         if matches!(action, Action::Statement | Action::Autocommitted) {
             for (index, column) in columns.iter().enumerate() {
                 match (rows.as_slice(), shown.as_slice()) {
                     ([], _) => self.variables.set(&column.name, column.type_oid, None, None),
                     ([row], [shown]) => {
-                        self.variables.set(&column.name, column.type_oid, row[index].clone(), shown[index].clone());
+                        self.variables
+                            .set(&column.name, column.type_oid, row[index].clone(), shown[index].clone());
                     }
                     _ => self.variables.set_several(&column.name, &step.name, rows.len()),
                 }
@@ -339,7 +383,12 @@ impl Script {
         if !ordered {
             shown.sort();
         }
-        StepResult::Rows { columns: columns.into_iter().map(|column| column.name).collect(), rows: shown, ordered, tag }
+        StepResult::Rows {
+            columns: columns.into_iter().map(|column| column.name).collect(),
+            rows: shown,
+            ordered,
+            tag,
+        }
     }
 
     /// The statement at `cursor`, and how it has to be sent.
@@ -349,7 +398,10 @@ impl Script {
             StatementKind::Plain if !self.open() && self.pending_begin.is_none() => Action::Autocommitted,
             _ => Action::Statement,
         };
-        Next { action, info: self.step_info(index, TurnRole::Step) }
+        Next {
+            action,
+            info: self.step_info(index, TurnRole::Step),
+        }
     }
 }
 
@@ -373,9 +425,11 @@ impl Session for Script {
     async fn go_on(&mut self, check: DeadlockCheck) -> Result<(), RunError> {
         let Some(next) = self.next.take() else { return Ok(()) };
         self.send(&next, check).await.map_err(|error| match error {
-            RunError::Postgres(source) => {
-                RunError::Session { session: self.session.name.clone(), step: next.info.name.clone(), source }
-            }
+            RunError::Postgres(source) => RunError::Session {
+                session: self.session.name.clone(),
+                step: next.info.name.clone(),
+                source,
+            },
             other => other,
         })?;
         self.in_flight = Some(next);
@@ -385,7 +439,11 @@ impl Session for Script {
     fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, RunError>> {
         let event = ready!(self.connection.poll_event(cx)).map_err(|error| RunError::Session {
             session: self.session.name.clone(),
-            step: self.in_flight.as_ref().map(|next| next.info.name.clone()).unwrap_or_default(),
+            step: self
+                .in_flight
+                .as_ref()
+                .map(|next| next.info.name.clone())
+                .unwrap_or_default(),
             source: error.into(),
         })?;
         Poll::Ready(Ok(match event {
@@ -404,7 +462,10 @@ impl Session for Script {
                 return Ok(());
             }
             let reply = self.connection.simple("ROLLBACK").await.map_err(PostgresError::from)?;
-            reply.into_result().map_err(|error| PostgresError::Query { doing: "rolling back after an error", error })?;
+            reply.into_result().map_err(|error| PostgresError::Query {
+                doing: "rolling back after an error",
+                error,
+            })?;
             self.transaction_check = None;
         }
         if self.next.is_some() || self.ended {
@@ -412,7 +473,9 @@ impl Session for Script {
         }
         while let Some(step) = self.session.steps.get(self.cursor) {
             if let Some(condition) = &step.when
-                && !conditions.is_true(&self.session.name, &step.name, condition, &self.variables).await?
+                && !conditions
+                    .is_true(&self.session.name, &step.name, condition, &self.variables)
+                    .await?
             {
                 self.cursor += 1;
                 continue;
@@ -427,7 +490,10 @@ impl Session for Script {
         }
         // a transaction that nothing ended is rolled back, as when an application gives its connection back
         if let Some(last) = self.session.steps.len().checked_sub(1).filter(|_| self.open()) {
-            self.next = Some(Next { action: Action::Rollback, info: self.step_info(last, TurnRole::Rollback) });
+            self.next = Some(Next {
+                action: Action::Rollback,
+                info: self.step_info(last, TurnRole::Rollback),
+            });
             self.savepoint_open = true;
             self.ended = true;
         }
@@ -436,7 +502,10 @@ impl Session for Script {
 }
 
 fn step_error(error: &ServerError) -> StepError {
-    StepError { sqlstate: error.sqlstate.clone(), message: without_numbers(&error.message) }
+    StepError {
+        sqlstate: error.sqlstate.clone(),
+        message: without_numbers(&error.message),
+    }
 }
 
 /// Replaces the numbers after words that name a process, a transaction or an object: they differ at every run.
@@ -467,7 +536,10 @@ mod tests {
 
     #[test]
     fn numbers_that_differ_between_runs_are_left_out_of_messages() {
-        assert_eq!(without_numbers("could not open relation with OID 16422"), "could not open relation with OID <number>");
+        assert_eq!(
+            without_numbers("could not open relation with OID 16422"),
+            "could not open relation with OID <number>"
+        );
         assert_eq!(without_numbers("value 12 is out of range"), "value 12 is out of range");
     }
 

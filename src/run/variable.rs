@@ -40,18 +40,39 @@ pub struct Variables(BTreeMap<String, Variable>);
 
 impl Variables {
     pub fn from_params(params: &BTreeMap<String, Param>) -> Variables {
-        Variables(params.iter().map(|(name, param)| (name.clone(), from_param(param))).collect())
+        Variables(
+            params
+                .iter()
+                .map(|(name, param)| (name.clone(), from_param(param)))
+                .collect(),
+        )
     }
 
     /// Sets one column's value. Types that cannot be sent back as they are (an anonymous record, say) are sent
     /// untyped, as a quoted literal is.
     pub fn set(&mut self, name: &str, type_oid: u32, text: Option<String>, shown: Option<String>) {
-        let type_oid = if matches!(type_oid, UNKNOWN | RECORD | VOID) { 0 } else { type_oid };
-        self.0.insert(name.to_owned(), Variable::Single { value: Value { type_oid, text }, shown });
+        let type_oid = if matches!(type_oid, UNKNOWN | RECORD | VOID) {
+            0
+        } else {
+            type_oid
+        };
+        self.0.insert(
+            name.to_owned(),
+            Variable::Single {
+                value: Value { type_oid, text },
+                shown,
+            },
+        );
     }
 
     pub fn set_several(&mut self, name: &str, step: &str, rows: usize) {
-        self.0.insert(name.to_owned(), Variable::Several { step: step.to_owned(), rows });
+        self.0.insert(
+            name.to_owned(),
+            Variable::Several {
+                step: step.to_owned(),
+                rows,
+            },
+        );
     }
 
     /// The values for a template's `$1`, `$2`, …
@@ -64,7 +85,10 @@ impl Variables {
             .iter()
             .map(|placeholder| match self.0.get(&placeholder.name) {
                 Some(Variable::Single { value, .. }) => Ok(value.clone()),
-                None => Ok(Value { type_oid: 0, text: None }),
+                None => Ok(Value {
+                    type_oid: 0,
+                    text: None,
+                }),
                 Some(Variable::Several { step, rows }) => Err(RunError::SeveralRows {
                     session: session.to_owned(),
                     variable: placeholder.name.clone(),
@@ -142,5 +166,11 @@ fn from_param(param: &Param) -> Variable {
         Param::Numeric(text) => (NUMERIC, text.clone()),
         Param::Boolean(value) => (BOOL, value.to_string()),
     };
-    Variable::Single { value: Value { type_oid, text: Some(text.clone()) }, shown: Some(text) }
+    Variable::Single {
+        value: Value {
+            type_oid,
+            text: Some(text.clone()),
+        },
+        shown: Some(text),
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use crate::postgres::wire::{Column, Connection};
 use crate::postgres::PostgresError;
+use crate::postgres::wire::{Column, Connection};
 
 // Built-in types by their fixed object numbers (src/include/catalog/pg_type.dat).
 const OID: u32 = 26;
@@ -32,9 +32,22 @@ impl Volatile {
         let sql = "SELECT date_trunc('second', clock_timestamp() AT TIME ZONE 'UTC'),
                           clock_timestamp() AT TIME ZONE 'UTC' + interval '1 day'";
         let reply = control.simple(sql).await?;
-        let times = reply.into_result().map_err(|error| PostgresError::Query { doing: "asking for the time", error })?;
-        let text = |column: usize| times.rows.first().and_then(|row| row.get(column)?.clone()).unwrap_or_default();
-        Ok(Volatile { since: text(0), until: text(1), ignored: HashSet::new() })
+        let times = reply.into_result().map_err(|error| PostgresError::Query {
+            doing: "asking for the time",
+            error,
+        })?;
+        let text = |column: usize| {
+            times
+                .rows
+                .first()
+                .and_then(|row| row.get(column)?.clone())
+                .unwrap_or_default()
+        };
+        Ok(Volatile {
+            since: text(0),
+            until: text(1),
+            ignored: HashSet::new(),
+        })
     }
 
     /// Leaves a column out, by its table's object number and its own number there.

@@ -36,13 +36,20 @@ impl Template {
         let mut control = server.control(&database).await?;
         let mut volatile = Volatile::from_now(&mut control).await?;
         super::check::run_setup(&mut control, &scenario).await?;
-        let changes_schema = scenario.sessions.iter().any(|session| {
-            session.steps.iter().any(|step| step.statement.changes_schema)
-        });
+        let changes_schema = scenario
+            .sessions
+            .iter()
+            .any(|session| session.steps.iter().any(|step| step.statement.changes_schema));
         let baseline = Baseline::take(&mut control, &server, changes_schema).await?;
         super::check::check_statements(&mut control, &scenario, changes_schema).await?;
         super::check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
-        Ok(Template { server, scenario, database, baseline, volatile: Arc::new(volatile) })
+        Ok(Template {
+            server,
+            scenario,
+            database,
+            baseline,
+            volatile: Arc::new(volatile),
+        })
     }
 
     pub fn scenario(&self) -> &Arc<Scenario> {
@@ -109,18 +116,30 @@ impl Workbench {
     }
 
     async fn connect_sessions(&mut self) -> Result<(), RunError> {
-        let Template { server, scenario, volatile, .. } = &*self.template;
+        let Template {
+            server,
+            scenario,
+            volatile,
+            ..
+        } = &*self.template;
         let default_check = server.deadlock_control.then(|| default_check(scenario));
         let mut scripts = Vec::with_capacity(scenario.sessions.len());
         for session in &scenario.sessions {
             let name = server.application_name(&format!(" {}", session.name));
-            let mut settings =
-                vec![("application_name", name.as_str()), ("default_transaction_isolation", session.isolation.as_sql())];
+            let mut settings = vec![
+                ("application_name", name.as_str()),
+                ("default_transaction_isolation", session.isolation.as_sql()),
+            ];
             if let Some(check) = default_check {
                 settings.extend(check_settings(check));
             }
             let connection = server.session(&self.database, &settings).await?;
-            scripts.push(Script::new(session.clone(), connection, volatile.clone(), default_check));
+            scripts.push(Script::new(
+                session.clone(),
+                connection,
+                volatile.clone(),
+                default_check,
+            ));
         }
         self.scripts = scripts;
         Ok(())
@@ -148,14 +167,30 @@ impl Workbench {
         let results: Vec<_> = self.scripts.iter().map(|script| script.results().to_vec()).collect();
         let violations = verdict::judge(scenario, &execution.turns, &ends, &execution.deadlocks, answers);
         let outcome = Outcome::new(scenario, &results, &ends, tables);
-        let (decisions, deadlocks, uncontrolled) =
-            (execution.decisions.clone(), execution.deadlocks.clone(), execution.uncontrolled.clone());
-        Ok(Run { history: execution.into_history(names, ends), decisions, deadlocks, outcome, violations, uncontrolled })
+        let (decisions, deadlocks, uncontrolled) = (
+            execution.decisions.clone(),
+            execution.deadlocks.clone(),
+            execution.uncontrolled.clone(),
+        );
+        Ok(Run {
+            history: execution.into_history(names, ends),
+            decisions,
+            deadlocks,
+            outcome,
+            violations,
+            uncontrolled,
+        })
     }
 
     /// Drops the scratch database.
     pub async fn close(self) -> Result<(), RunError> {
-        let Workbench { template, database, control, scripts, .. } = self;
+        let Workbench {
+            template,
+            database,
+            control,
+            scripts,
+            ..
+        } = self;
         drop(scripts);
         drop(control);
         Ok(template.server.drop_scratch(&database).await?)
@@ -173,9 +208,10 @@ impl Workbench {
                     script.end_reset().await?;
                 }
                 let reply = self.control.simple(sql).await.map_err(PostgresError::from)?;
-                reply
-                    .into_result()
-                    .map_err(|error| PostgresError::Query { doing: "coming back to the state after setup", error })?;
+                reply.into_result().map_err(|error| PostgresError::Query {
+                    doing: "coming back to the state after setup",
+                    error,
+                })?;
             }
             Reset::Copy => {
                 self.scripts.clear();
@@ -207,7 +243,11 @@ impl Workbench {
         for table in &tables {
             queue(control, &format!("SELECT * FROM ONLY {}", table.qualified()), &[])?;
         }
-        queue(control, "SELECT set_config('pgbraid.sessions', $1, false)", &[Value::text(sessions)])?;
+        queue(
+            control,
+            "SELECT set_config('pgbraid.sessions', $1, false)",
+            &[Value::text(sessions)],
+        )?;
         for invariant in &template.scenario.invariants {
             queue(control, &invariant.sql.text, &[])?;
         }
@@ -218,9 +258,10 @@ impl Workbench {
             contents.push(content(table, reply, &template.volatile)?);
         }
         let reply = control.reply().await.map_err(PostgresError::from)?;
-        reply
-            .into_result()
-            .map_err(|error| PostgresError::Query { doing: "telling the invariants how sessions ended", error })?;
+        reply.into_result().map_err(|error| PostgresError::Query {
+            doing: "telling the invariants how sessions ended",
+            error,
+        })?;
         let mut answers = Vec::with_capacity(template.scenario.invariants.len());
         for _ in &template.scenario.invariants {
             let reply = control.reply().await.map_err(PostgresError::from)?;
@@ -231,15 +272,21 @@ impl Workbench {
 
     /// What `pgbraid.sessions` shows.
     fn sessions_as_json(&self) -> String {
-        let sessions = self.template.scenario.sessions.iter().zip(&self.scripts).map(|(session, script)| {
-            let end = script.end();
-            serde_json::json!({
-                "name": session.name,
-                "committed": end.committed,
-                "sqlstate": end.error.map(|error| error.sqlstate),
-                "variables": script.variables().to_json(),
-            })
-        });
+        let sessions = self
+            .template
+            .scenario
+            .sessions
+            .iter()
+            .zip(&self.scripts)
+            .map(|(session, script)| {
+                let end = script.end();
+                serde_json::json!({
+                    "name": session.name,
+                    "committed": end.committed,
+                    "sqlstate": end.error.map(|error| error.sqlstate),
+                    "variables": script.variables().to_json(),
+                })
+            });
         serde_json::Value::from_iter(sessions).to_string()
     }
 }
@@ -248,7 +295,10 @@ impl Workbench {
 /// outside a block cannot set it for themselves.
 fn default_check(scenario: &Scenario) -> DeadlockCheck {
     let outside_block = |session: &crate::scenario::Session| {
-        session.steps.iter().any(|step| step.statement.kind == StatementKind::OutsideBlock)
+        session
+            .steps
+            .iter()
+            .any(|step| step.statement.kind == StatementKind::OutsideBlock)
     };
     if scenario.sessions.len() <= 2 && !scenario.sessions.iter().any(outside_block) {
         DeadlockCheck::Never
@@ -273,14 +323,21 @@ fn check_settings(check: DeadlockCheck) -> [(&'static str, &'static str); 5] {
 }
 
 fn content(table: &Table, reply: Reply, volatile: &Volatile) -> Result<TableContent, RunError> {
-    let result = reply
-        .into_result()
-        .map_err(|error| PostgresError::Query { doing: "reading the tables after a run", error })?;
+    let result = reply.into_result().map_err(|error| PostgresError::Query {
+        doing: "reading the tables after a run",
+        error,
+    })?;
     let columns = result.columns.unwrap_or_default();
     let mut rows: Vec<Vec<Option<String>>> = result
         .rows
         .iter()
-        .map(|row| columns.iter().zip(row).map(|(column, value)| volatile.show(column, value)).collect())
+        .map(|row| {
+            columns
+                .iter()
+                .zip(row)
+                .map(|(column, value)| volatile.show(column, value))
+                .collect()
+        })
         .collect();
     rows.sort();
     Ok(TableContent {

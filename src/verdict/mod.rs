@@ -13,21 +13,37 @@ const DEADLOCK_DETECTED: &str = "40P01";
 /// What an invariant's query returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InvariantAnswer {
-    Rows { columns: Vec<String>, rows: Vec<Vec<Option<String>>> },
-    Error { sqlstate: String, message: String },
+    Rows {
+        columns: Vec<String>,
+        rows: Vec<Vec<Option<String>>>,
+    },
+    Error {
+        sqlstate: String,
+        message: String,
+    },
 }
 
 impl InvariantAnswer {
     pub fn from_reply(reply: Reply, volatile: &Volatile) -> InvariantAnswer {
         match reply.into_result() {
-            Err(error) => InvariantAnswer::Error { sqlstate: error.sqlstate, message: error.message },
+            Err(error) => InvariantAnswer::Error {
+                sqlstate: error.sqlstate,
+                message: error.message,
+            },
             Ok(result) => {
                 let columns = result.columns.unwrap_or_default();
                 let show = |row: &Vec<Option<String>>| {
-                    columns.iter().zip(row).map(|(column, value)| volatile.show(column, value)).collect()
+                    columns
+                        .iter()
+                        .zip(row)
+                        .map(|(column, value)| volatile.show(column, value))
+                        .collect()
                 };
                 let rows = result.rows.iter().map(show).collect();
-                InvariantAnswer::Rows { columns: columns.into_iter().map(|column| column.name).collect(), rows }
+                InvariantAnswer::Rows {
+                    columns: columns.into_iter().map(|column| column.name).collect(),
+                    rows,
+                }
             }
         }
     }
@@ -61,29 +77,49 @@ pub fn judge(
         }
         let name = invariant.name.clone();
         violations.push(match answer {
-            InvariantAnswer::Rows { columns, rows } => {
-                Violation::Invariant { name, sql: invariant.sql.text.clone(), columns, rows }
-            }
-            InvariantAnswer::Error { sqlstate, message } => Violation::InvariantError { name, sqlstate, message },
+            InvariantAnswer::Rows { columns, rows } => Violation::Invariant {
+                name,
+                sql: invariant.sql.text.clone(),
+                columns,
+                rows,
+            },
+            InvariantAnswer::Error { sqlstate, message } => Violation::InvariantError {
+                name,
+                sqlstate,
+                message,
+            },
         });
     }
     for deadlock in deadlocks {
         let victim = &scenario.sessions[deadlock.victim];
         let provided = victim.allow_errors.iter().any(|state| state == DEADLOCK_DETECTED)
-            || victim.retry.as_ref().is_some_and(|retry| retry.on.iter().any(|state| state == DEADLOCK_DETECTED));
+            || victim
+                .retry
+                .as_ref()
+                .is_some_and(|retry| retry.on.iter().any(|state| state == DEADLOCK_DETECTED));
         if scenario.deadlock == DeadlockPolicy::Fails && !provided {
-            let sessions = deadlock.sessions.iter().map(|&index| scenario.sessions[index].name.clone()).collect();
+            let sessions = deadlock
+                .sessions
+                .iter()
+                .map(|&index| scenario.sessions[index].name.clone())
+                .collect();
             violations.push(Violation::Deadlock { sessions });
         }
     }
     for (index, (session, end)) in scenario.sessions.iter().zip(ends).enumerate() {
         let Some(error) = &end.error else { continue };
-        let retried = session.retry.as_ref().is_some_and(|retry| retry.on.contains(&error.sqlstate));
+        let retried = session
+            .retry
+            .as_ref()
+            .is_some_and(|retry| retry.on.contains(&error.sqlstate));
         let judged_as_deadlock = error.sqlstate == DEADLOCK_DETECTED && !retried;
         if session.allow_errors.contains(&error.sqlstate) || judged_as_deadlock {
             continue;
         }
-        let failed = turns.iter().rev().find(|turn| turn.session == index && matches!(turn.result, StepResult::Error(_)));
+        let failed = turns
+            .iter()
+            .rev()
+            .find(|turn| turn.session == index && matches!(turn.result, StepResult::Error(_)));
         violations.push(Violation::Error {
             session: session.name.clone(),
             step: failed.map(|turn| turn.step.clone()).unwrap_or_default(),

@@ -35,7 +35,11 @@ impl Outcome {
                 write_value(&mut text, "role", role.name());
                 write_result(&mut text, result);
             }
-            write_value(&mut text, "end", end.error.as_ref().map_or("ok", |error| &error.sqlstate));
+            write_value(
+                &mut text,
+                "end",
+                end.error.as_ref().map_or("ok", |error| &error.sqlstate),
+            );
         }
         for table in &tables {
             write_value(&mut text, "table", &table.name);

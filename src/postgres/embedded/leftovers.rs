@@ -21,7 +21,7 @@ use super::run_folder::{self, PREFIX};
 pub fn sweep_leftovers() -> Vec<PathBuf> {
     let mut owners = vec![geteuid().as_raw()];
     owners.extend(Account::for_server().ok().flatten().map(|account| account.uid));
-    run_folder::temporary_dirs()
+    run_folder::swept_dirs()
         .iter()
         .flat_map(|dir| sweep(dir, &owners))
         .collect()

@@ -42,7 +42,10 @@ pub struct Value {
 
 impl Value {
     pub fn text(text: impl Into<String>) -> Value {
-        Value { type_oid: 0, text: Some(text.into()) }
+        Value {
+            type_oid: 0,
+            text: Some(text.into()),
+        }
     }
 }
 
@@ -74,11 +77,26 @@ impl Connection {
 
     /// Queues one statement with its values, not yet ended by [`Connection::queue_sync`].
     pub fn queue_statement(&mut self, sql: &str, values: &[Value]) -> Result<(), WireError> {
+        self.queue_prepare("", sql, values.iter().map(|value| value.type_oid))?;
+        self.queue_execute("", values)
+    }
+
+    /// Queues the preparation of a statement that is to be executed by name.
+    pub fn queue_prepare(
+        &mut self,
+        name: &str,
+        sql: &str,
+        types: impl IntoIterator<Item = u32>,
+    ) -> Result<(), WireError> {
+        frontend::parse(name, sql, types, &mut self.outgoing).map_err(invalid)
+    }
+
+    /// Queues the execution of a prepared statement.
+    pub fn queue_execute(&mut self, name: &str, values: &[Value]) -> Result<(), WireError> {
         let buffer = &mut self.outgoing;
-        frontend::parse("", sql, values.iter().map(|value| value.type_oid), buffer).map_err(invalid)?;
         frontend::bind(
             "",
-            "",
+            name,
             [],
             values,
             |value, buffer| match &value.text {
@@ -106,7 +124,10 @@ impl Connection {
 
     /// Sends what is queued.
     pub async fn flush(&mut self) -> Result<(), WireError> {
-        self.stream.write_all_buf(&mut self.outgoing).await.map_err(WireError::Lost)
+        self.stream
+            .write_all_buf(&mut self.outgoing)
+            .await
+            .map_err(WireError::Lost)
     }
 
     /// Runs a string of one or more statements.
@@ -126,7 +147,7 @@ impl Connection {
 
     /// Parses a statement without running it, for the columns that it would return.
     pub async fn describe(&mut self, sql: &str, types: &[u32]) -> Result<Reply, WireError> {
-        frontend::parse("", sql, types.iter().copied(), &mut self.outgoing).map_err(invalid)?;
+        self.queue_prepare("", sql, types.iter().copied())?;
         frontend::describe(b'S', "", &mut self.outgoing).map_err(invalid)?;
         self.queue_sync();
         self.flush().await?;

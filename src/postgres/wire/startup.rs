@@ -53,7 +53,9 @@ impl Connection {
                     .any(|mechanism| Ok(mechanism == sasl::SCRAM_SHA_256))
                     .map_err(WireError::Authentication)?;
                 if !offers_scram {
-                    return Err(WireError::UnsupportedAuthentication("a SASL mechanism other than SCRAM-SHA-256"));
+                    return Err(WireError::UnsupportedAuthentication(
+                        "a SASL mechanism other than SCRAM-SHA-256",
+                    ));
                 }
                 self.scram(password()?).await?;
             }
@@ -80,13 +82,17 @@ impl Connection {
             .map_err(WireError::Authentication)?;
         self.flush().await?;
         let Message::AuthenticationSaslContinue(body) = self.startup_message().await? else {
-            return Err(WireError::Protocol("in place of the SASL exchange's second message".into()));
+            return Err(WireError::Protocol(
+                "in place of the SASL exchange's second message".into(),
+            ));
         };
         scram.update(body.data()).map_err(WireError::Authentication)?;
         frontend::sasl_response(scram.message(), &mut self.outgoing).map_err(WireError::Authentication)?;
         self.flush().await?;
         let Message::AuthenticationSaslFinal(body) = self.startup_message().await? else {
-            return Err(WireError::Protocol("in place of the SASL exchange's last message".into()));
+            return Err(WireError::Protocol(
+                "in place of the SASL exchange's last message".into(),
+            ));
         };
         scram.finish(body.data()).map_err(WireError::Authentication)
     }
