@@ -22,7 +22,7 @@ pub enum PostgresError {
     #[error("{doing} failed: {error}")]
     Query {
         doing: &'static str,
-        error: wire::ServerError,
+        error: Box<wire::ServerError>,
     },
     #[error("the connection string is not valid: {0}")]
     ConnectionString(tokio_postgres::Error),

@@ -69,7 +69,7 @@ pub enum RunError {
     Condition {
         session: String,
         step: String,
-        error: ServerError,
+        error: Box<ServerError>,
         sql: Box<SqlText>,
     },
     #[error("`ignore` names `{table}.{column}`, but setup made no such column; the tables are: {}", tables.join(", "))]

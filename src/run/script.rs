@@ -270,7 +270,7 @@ impl Script {
             self.transaction_check = None;
             self.rolled_back = reply.results.last().is_some_and(|result| result.tag == "ROLLBACK");
         }
-        let deadlock = reply.error.as_ref().map(deadlocked_backends).unwrap_or_default();
+        let deadlock = reply.error.as_deref().map(deadlocked_backends).unwrap_or_default();
         let result = match reply.into_result() {
             Ok(result) => self.step_result(&info, action, result),
             Err(error) => StepResult::Error(step_error(&error)),

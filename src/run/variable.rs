@@ -103,16 +103,16 @@ impl Variables {
     /// How a variable is written in a statement for reading: as a literal.
     pub fn literal(&self, name: &str) -> String {
         match self.0.get(name) {
-            Some(Variable::Single { value, shown }) => match shown {
-                None => "NULL".to_owned(),
-                Some(text) => match value.type_oid {
-                    INT2 | INT4 | INT8 | OID | FLOAT4 | FLOAT8 | NUMERIC => text.clone(),
-                    BOOL => if text == "t" || text == "true" { "true" } else { "false" }.to_owned(),
-                    _ => quote_literal(text),
-                },
+            Some(Variable::Single {
+                value,
+                shown: Some(text),
+            }) => match value.type_oid {
+                INT2 | INT4 | INT8 | OID | FLOAT4 | FLOAT8 | NUMERIC => text.clone(),
+                BOOL => if text == "t" || text == "true" { "true" } else { "false" }.to_owned(),
+                _ => quote_literal(text),
             },
             Some(Variable::Several { .. }) => format!(":{name}"),
-            None => "NULL".to_owned(),
+            Some(Variable::Single { shown: None, .. }) | None => "NULL".to_owned(),
         }
     }
 

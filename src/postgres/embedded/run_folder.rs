@@ -145,6 +145,8 @@ pub(super) fn swept_dirs() -> Vec<PathBuf> {
 }
 
 /// Whether a folder is on a file system with room for a server's files several times over.
+// the types differ between systems, so on some the conversion is to the same type
+#[allow(clippy::useless_conversion)]
 fn has_room(dir: &Path) -> bool {
     statvfs(dir).is_ok_and(|room| u64::from(room.blocks_available()) * u64::from(room.fragment_size()) >= ROOM)
 }

@@ -215,7 +215,7 @@ impl Connection {
                 }
             }
             Message::NoticeResponse(body) => {
-                let ServerError { severity, message, .. } = reply::server_error(body.fields())?;
+                let ServerError { severity, message, .. } = *reply::server_error(body.fields())?;
                 if severity != "LOG" {
                     self.building.notices.push(Notice { severity, message });
                 } else if message.contains(STILL_WAITING) {

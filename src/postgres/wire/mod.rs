@@ -18,7 +18,7 @@ pub enum WireError {
     #[error("cannot connect to {target}: {source}")]
     Connect { target: String, source: std::io::Error },
     #[error("the server refused the connection: {0}")]
-    Refused(ServerError),
+    Refused(Box<ServerError>),
     #[error("the server asks for {0}, which is not supported")]
     UnsupportedAuthentication(&'static str),
     #[error("the server asks for a password and none is given")]
@@ -28,7 +28,7 @@ pub enum WireError {
     #[error("authentication failed: {0}")]
     Authentication(std::io::Error),
     #[error("the server closed the connection: {0}")]
-    Terminated(ServerError),
+    Terminated(Box<ServerError>),
     #[error("the connection was lost: {0}")]
     Lost(std::io::Error),
     #[error("the server sent a message that does not belong here: {0}")]

@@ -32,7 +32,7 @@ pub struct Reply {
     /// One for each statement that was completed.
     pub results: Vec<ResultSet>,
     /// The error that ended the request early.
-    pub error: Option<ServerError>,
+    pub error: Option<Box<ServerError>>,
     pub notices: Vec<Notice>,
     pub notifications: Vec<Notification>,
     pub transaction: TransactionStatus,
@@ -40,7 +40,7 @@ pub struct Reply {
 
 impl Reply {
     /// The last statement's result, or the error.
-    pub fn into_result(mut self) -> Result<ResultSet, ServerError> {
+    pub fn into_result(mut self) -> Result<ResultSet, Box<ServerError>> {
         match self.error {
             Some(error) => Err(error),
             None => Ok(self.results.pop().unwrap_or_default()),
@@ -124,7 +124,7 @@ pub struct Notification {
     pub payload: String,
 }
 
-pub(super) fn server_error(mut fields: ErrorFields<'_>) -> Result<ServerError, WireError> {
+pub(super) fn server_error(mut fields: ErrorFields<'_>) -> Result<Box<ServerError>, WireError> {
     let mut error = ServerError::default();
     while let Some(field) = fields.next().map_err(|error| WireError::Protocol(error.to_string()))? {
         let value = String::from_utf8_lossy(field.value_bytes()).into_owned();
@@ -140,5 +140,5 @@ pub(super) fn server_error(mut fields: ErrorFields<'_>) -> Result<ServerError, W
             _ => {}
         }
     }
-    Ok(error)
+    Ok(Box::new(error))
 }
