@@ -75,6 +75,7 @@
 //! # }
 //! ```
 
+pub mod conflict;
 pub mod explore;
 pub mod postgres;
 pub mod report;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use pgbraid::explore::{Exhaustive, Exploration, Options, Random, Strategy, Verdict, explore, interleavings};
+use pgbraid::explore::{Dpor, Exhaustive, Exploration, Options, Random, Strategy, Verdict, explore, interleavings};
 use pgbraid::report::json;
 use pgbraid::report::outcomes::{OutcomeRow, outcomes};
 use pgbraid::report::summary::{self, Summary, summary};
@@ -34,7 +34,7 @@ pub struct Explore {
     scenario: PathBuf,
 
     /// Which schedules to run
-    #[arg(long, value_enum, default_value_t = StrategyName::Exhaustive)]
+    #[arg(long, value_enum, default_value_t = StrategyName::Dpor)]
     strategy: StrategyName,
 
     /// Stop after this many schedules; the verdict is then inconclusive
@@ -52,6 +52,10 @@ pub struct Explore {
     /// Seed of `random`, for the same schedules again [default: a new one each time, which is printed]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+
+    /// Let `dpor` tell interchangeable sessions (copies without parameters of their own) apart
+    #[arg(long)]
+    no_symmetry: bool,
 
     /// Go on after a failure, to collect all outcomes
     #[arg(long)]
@@ -78,6 +82,8 @@ Examples:
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum StrategyName {
+    /// Every interleaving, by running one schedule of each class that cannot differ
+    Dpor,
     /// Every interleaving, depth first
     Exhaustive,
     /// A sample, uniform over interleavings
@@ -87,10 +93,10 @@ enum StrategyName {
 impl Explore {
     pub fn run(self) -> Result<ExitCode, Failure> {
         let scenario = Arc::new(Scenario::from_file(&self.scenario)?);
-        let mut strategy = self.strategy(&scenario);
         let line = ProgressLine::new(match self.strategy {
             StrategyName::Exhaustive => u64::try_from(interleavings(&scenario)).ok(),
             StrategyName::Random => Some(self.samples),
+            StrategyName::Dpor => None,
         });
         line.say("starting the server");
         let host = Host::obtain(self.common.database_url.as_deref())?;
@@ -103,6 +109,7 @@ impl Explore {
             }
         });
         let template = Arc::new(prepared?);
+        let mut strategy = self.strategy(&template);
         let options = Options {
             jobs: self.jobs(),
             max_schedules: self.max_schedules,
@@ -130,8 +137,14 @@ impl Explore {
         Ok(exit::code(exploration.verdict))
     }
 
-    fn strategy(&self, scenario: &Scenario) -> Box<dyn Strategy> {
+    fn strategy(&self, template: &Template) -> Box<dyn Strategy> {
+        let scenario = template.scenario();
         match self.strategy {
+            StrategyName::Dpor => Box::new(Dpor::new(
+                scenario.clone(),
+                template.footprints().clone(),
+                !self.no_symmetry,
+            )),
             StrategyName::Exhaustive => Box::new(Exhaustive::new()),
             StrategyName::Random => Box::new(Random::new(
                 scenario,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::{Job, Key, Strategy};
+use crate::run::history::Turn;
 use crate::run::{Run, Scheduler};
 
 /// Runs a schedule, and at each turn that it chose itself notes the other choices as prefixes of schedules still to be
@@ -106,8 +107,12 @@ struct DepthFirst {
 }
 
 impl Scheduler for DepthFirst {
-    fn choose(&mut self, turn: usize, ready: &[usize]) -> usize {
-        let planned = self.prefix.get(turn).copied().filter(|session| ready.contains(session));
+    fn choose(&mut self, turns: &[Turn], ready: &[usize]) -> usize {
+        let planned = self
+            .prefix
+            .get(turns.len())
+            .copied()
+            .filter(|session| ready.contains(session));
         // `ready` is never empty
         let choice = planned
             .or_else(|| candidates(ready, self.last).next())

@@ -1,16 +1,22 @@
 //! Strategies: which schedules to run, and running them.
 
 mod count;
+mod dpor;
 mod exhaustive;
 mod explorer;
+mod happens_before;
 mod order;
 mod random;
+mod symmetry;
 
 pub use count::{interleavings, turns};
+pub use dpor::Dpor;
 pub use exhaustive::Exhaustive;
 pub use explorer::{Exploration, Options, OutcomeTally, Progress, Verdict, explore};
 pub use order::Ordered;
 pub use random::Random;
+
+use num_bigint::BigUint;
 
 use crate::run::{Run, Scheduler};
 
@@ -40,6 +46,16 @@ pub trait Strategy {
     /// How many schedules are sure to be run, where that is known.
     fn planned(&self) -> Option<u64> {
         None
+    }
+
+    /// How many schedules the runs so far stand for, where it can be counted.
+    fn covered(&self) -> Option<BigUint> {
+        None
+    }
+
+    /// Runs that turned out to be like an earlier one.
+    fn redundant(&self) -> u64 {
+        0
     }
 
     /// The next schedule, the one with the smallest key first; `None` when there is none for now (a run under way may

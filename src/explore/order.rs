@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::run::Scheduler;
+use crate::run::history::Turn;
 
 /// Lets sessions go on in a given order, one entry a turn. An entry whose session is blocked is passed over until that
 /// session is released; when the order is used up, or names nobody who can go on, the first session that can goes on.
@@ -15,7 +16,7 @@ impl Ordered {
 }
 
 impl Scheduler for Ordered {
-    fn choose(&mut self, _turn: usize, ready: &[usize]) -> usize {
+    fn choose(&mut self, _turns: &[Turn], ready: &[usize]) -> usize {
         match self
             .0
             .iter()
@@ -35,10 +36,10 @@ mod tests {
     #[test]
     fn a_blocked_sessions_entry_waits_for_its_release() {
         let mut order = Ordered::new([1, 0, 1, 0]);
-        assert_eq!(order.choose(0, &[0]), 0);
-        assert_eq!(order.choose(1, &[0, 1]), 1);
-        assert_eq!(order.choose(2, &[0, 1]), 1);
-        assert_eq!(order.choose(3, &[0]), 0);
-        assert_eq!(order.choose(4, &[2]), 2);
+        assert_eq!(order.choose(&[], &[0]), 0);
+        assert_eq!(order.choose(&[], &[0, 1]), 1);
+        assert_eq!(order.choose(&[], &[0, 1]), 1);
+        assert_eq!(order.choose(&[], &[0]), 0);
+        assert_eq!(order.choose(&[], &[2]), 2);
     }
 }

@@ -1,6 +1,7 @@
 //! The server to run on, scratch databases and their reset, and who waits for whom.
 
 pub mod baseline;
+pub mod catalog;
 pub mod embedded;
 pub mod locks;
 pub mod scratch;

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use super::condition::PREFIX;
 use super::{RunError, Variables, Volatile};
+use crate::conflict::{self, Footprint, Footprints};
 use crate::postgres::PostgresError;
 use crate::postgres::baseline::Baseline;
+use crate::postgres::catalog::{self, Catalog};
 use crate::postgres::wire::{Connection, Reply, ServerError, Value};
 use crate::scenario::source::SqlText;
 use crate::scenario::sql::{StatementKind, Template};
@@ -28,27 +30,36 @@ pub async fn run_setup(control: &mut Connection, scenario: &Scenario) -> Result<
     Ok(())
 }
 
-/// Has the server parse every statement, condition and invariant. Where steps change the schema, only errors of syntax
-/// count: names may come and go.
+/// Has the server parse every statement, condition and invariant, and returns what each step may touch. Where steps
+/// change the schema, only errors of syntax count (names may come and go), and nothing is known of what steps touch.
 pub async fn check_statements(
     control: &mut Connection,
     scenario: &Scenario,
     schema_changes: bool,
-) -> Result<(), RunError> {
+) -> Result<Footprints, RunError> {
+    let catalog = Catalog::read(control).await?;
+    let deferred = catalog.deferrable;
     let mut checker = Checker {
         control,
         schema_changes,
+        catalog,
     };
-    let mut checked: Vec<&Session> = Vec::new();
+    let mut checked: Vec<(&Session, Vec<Footprint>)> = Vec::new();
+    let mut footprints = Vec::with_capacity(scenario.sessions.len());
     for session in &scenario.sessions {
         // copies with the same parameters have the same statements
-        if !checked
+        let known = checked
             .iter()
-            .any(|other| other.entry == session.entry && other.params == session.params)
-        {
-            checker.session(session).await?;
-            checked.push(session);
-        }
+            .find(|(other, _)| other.entry == session.entry && other.params == session.params);
+        let steps = match known {
+            Some((_, steps)) => steps.clone(),
+            None => {
+                let steps = checker.session(session).await?;
+                checked.push((session, steps.clone()));
+                steps
+            }
+        };
+        footprints.push(steps);
     }
     for invariant in &scenario.invariants {
         let what = format!("invariant `{}`", invariant.name);
@@ -73,7 +84,10 @@ pub async fn check_statements(
             return Err(rejected(&invariant.sql, None, &error, &what).into());
         }
     }
-    Ok(())
+    Ok(match schema_changes {
+        true => Footprints::unknown(scenario),
+        false => Footprints::new(footprints, deferred),
+    })
 }
 
 /// Finds the columns that the scenario ignores.
@@ -122,13 +136,16 @@ pub async fn ignore_columns(
 struct Checker<'a> {
     control: &'a mut Connection,
     schema_changes: bool,
+    catalog: Catalog,
 }
 
 /// A statement's columns: place and type, by name.
 type Columns = BTreeMap<String, (usize, u32)>;
 
 impl Checker<'_> {
-    async fn session(&mut self, session: &Session) -> Result<(), RunError> {
+    /// Checks a session's steps, and returns what each may touch.
+    async fn session(&mut self, session: &Session) -> Result<Vec<Footprint>, RunError> {
+        let mut footprints = Vec::with_capacity(session.steps.len());
         let mut types: BTreeMap<String, u32> = Variables::from_params(&session.params).types();
         // whether every column of the steps so far is known
         let mut complete = true;
@@ -146,12 +163,24 @@ impl Checker<'_> {
                 self.columns(&condition.sql, described, &session.allow_errors, &what, shift)?;
             }
             self.known(&step.sql, &step.template, &types, complete)?;
+            footprints.push(self.footprint(step, &types).await?);
             match self.step(session, step, &types).await? {
                 Some(columns) => types.extend(columns.into_iter().map(|(name, (_, type_oid))| (name, type_oid))),
                 None => complete = false,
             }
         }
-        Ok(())
+        Ok(footprints)
+    }
+
+    async fn footprint(&mut self, step: &Step, types: &BTreeMap<String, u32>) -> Result<Footprint, RunError> {
+        let relations = match step.statement.kind {
+            StatementKind::Plain => {
+                let types = bound_types(&step.template, types);
+                catalog::analysed_relations(self.control, &step.template.text, &types).await?
+            }
+            _ => None,
+        };
+        Ok(conflict::footprint(&step.sql.text, relations.as_deref(), &self.catalog))
     }
 
     async fn step(
@@ -182,11 +211,7 @@ impl Checker<'_> {
         template: &Template,
         types: &BTreeMap<String, u32>,
     ) -> Result<Reply, RunError> {
-        let types: Vec<u32> = template
-            .variables
-            .iter()
-            .map(|variable| types.get(&variable.name).copied().unwrap_or(0))
-            .collect();
+        let types = bound_types(template, types);
         Ok(self.control.describe(sql, &types).await.map_err(PostgresError::from)?)
     }
 
@@ -243,6 +268,14 @@ impl Checker<'_> {
             .map(|(place, column)| (column.name, (place, column.type_oid)));
         Ok(Some(columns.collect()))
     }
+}
+
+fn bound_types(template: &Template, types: &BTreeMap<String, u32>) -> Vec<u32> {
+    template
+        .variables
+        .iter()
+        .map(|variable| types.get(&variable.name).copied().unwrap_or(0))
+        .collect()
 }
 
 fn rejected(sql: &SqlText, position: Option<u32>, error: &ServerError, what: &str) -> ScenarioError {

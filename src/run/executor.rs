@@ -24,8 +24,9 @@ const CHECK_GRACE: Duration = Duration::from_millis(200);
 
 /// Decides which session goes on.
 pub trait Scheduler {
-    /// Takes the sessions that can go on (never none, ascending) and returns one of them.
-    fn choose(&mut self, turn: usize, ready: &[usize]) -> usize;
+    /// Takes what has happened so far (a step that is blocked has [`Turn::IN_FLIGHT`] for its end) and the sessions that
+    /// can go on (never none, ascending), and returns one of them.
+    fn choose(&mut self, turns: &[Turn], ready: &[usize]) -> usize;
 }
 
 /// One turn's choice.
@@ -111,8 +112,7 @@ pub async fn execute<S: Session>(
         execution,
     };
     while let Some(ready) = executor.ready()? {
-        let turn = executor.execution.turns.len();
-        let chosen = scheduler.choose(turn, &ready);
+        let chosen = scheduler.choose(&executor.execution.turns, &ready);
         executor.execution.decisions.push(Decision { ready, chosen });
         executor.take_turn(chosen).await?;
     }
@@ -223,7 +223,7 @@ impl<S: Session> Executor<'_, S> {
             attempt: info.attempt,
             result: StepResult::Done { tag: String::new() },
             waits: Vec::new(),
-            finished_in: turn,
+            finished_in: Turn::IN_FLIGHT,
         });
         self.sessions[chosen].go_on(check).await?;
         self.states[chosen] = State::InFlight(InFlight {

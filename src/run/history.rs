@@ -37,6 +37,11 @@ pub struct Turn {
     pub finished_in: usize,
 }
 
+impl Turn {
+    /// What `finished_in` is while the step is under way.
+    pub const IN_FLIGHT: usize = usize::MAX;
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TurnRole {
     /// A step of the scenario.

@@ -7,6 +7,7 @@ use super::condition::ConditionCache;
 use super::executor::{Deadlock, Decision, Limits, Scheduler, execute};
 use super::history::History;
 use super::{DeadlockCheck, RunError, Script, Volatile};
+use crate::conflict::Footprints;
 use crate::postgres::baseline::{self, Baseline, Reset, Table};
 use crate::postgres::locks::LockMonitor;
 use crate::postgres::wire::{Connection, Reply, Value};
@@ -24,6 +25,7 @@ pub struct Template {
     database: String,
     baseline: Baseline,
     volatile: Arc<Volatile>,
+    footprints: Footprints,
 }
 
 impl Template {
@@ -41,7 +43,7 @@ impl Template {
             .iter()
             .any(|session| session.steps.iter().any(|step| step.statement.changes_schema));
         let baseline = Baseline::take(&mut control, &server, changes_schema).await?;
-        super::check::check_statements(&mut control, &scenario, changes_schema).await?;
+        let footprints = super::check::check_statements(&mut control, &scenario, changes_schema).await?;
         super::check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
         Ok(Template {
             server,
@@ -49,11 +51,17 @@ impl Template {
             database,
             baseline,
             volatile: Arc::new(volatile),
+            footprints,
         })
     }
 
     pub fn scenario(&self) -> &Arc<Scenario> {
         &self.scenario
+    }
+
+    /// What each step may touch.
+    pub fn footprints(&self) -> &Footprints {
+        &self.footprints
     }
 
     pub fn server(&self) -> &Server {

@@ -1,0 +1,191 @@
+//! A statement's footprint, from the tables that the server says it names and from what hangs on those tables.
+
+use super::footprint::{Footprint, LockStrength, Object, WriteKind};
+use crate::postgres::catalog::{Catalog, RelationLock};
+use crate::scenario::sql::lexer::{Token, TokenKind, tokens};
+
+/// Statements whose tables the server knows when it has analysed them; all others are utility statements.
+const QUERIES: [&str; 8] = [
+    "select", "insert", "update", "delete", "merge", "with", "values", "table",
+];
+
+/// Functions that look at nothing that a session can change.
+const HARMLESS: [&str; 4] = ["pg_sleep", "pg_sleep_for", "pg_typeof", "pg_backend_pid"];
+
+/// What a statement may touch: `relations` are the tables that its analysis locked (`None` where the server did not
+/// take it), to which come what foreign keys check and change, the sequences that columns draw from, and the relatives
+/// of partitions. Triggers and functions of the scenario's own are not looked into: where one may run, nothing is known.
+pub fn footprint(sql: &str, relations: Option<&[(u32, RelationLock)]>, catalog: &Catalog) -> Footprint {
+    let words: Vec<Token<'_>> = tokens(sql).filter(|token| !token.is_blank()).collect();
+    let first = words.first();
+    if first.is_some_and(|word| word.is_one_of(&["listen", "unlisten", "notify"])) {
+        let mut footprint = Footprint::default();
+        footprint.write(Object::Notifications, WriteKind::Change);
+        return footprint;
+    }
+    let Some(relations) = relations.filter(|_| first.is_some_and(|word| word.is_one_of(&QUERIES))) else {
+        return Footprint::unknown();
+    };
+    let mut footprint = Footprint::default();
+    named_objects(&words, catalog, &mut footprint);
+    if !catalog.functions.is_empty()
+        && relations
+            .iter()
+            .any(|(table, lock)| *lock == RelationLock::Write || catalog.views.contains(table))
+    {
+        // a default, a check, a policy or the view may call one
+        return Footprint::unknown();
+    }
+    let adds_only = first.is_some_and(|word| word.is("insert")) && !words.iter().any(|word| word.is("conflict"));
+    let strength = lock_strength(&words);
+    let mut walk = Walk {
+        catalog,
+        footprint,
+        adds_only,
+    };
+    for &(table, lock) in relations {
+        match lock {
+            RelationLock::Read => walk.read(table),
+            RelationLock::RowLock => walk.lock(table, strength),
+            RelationLock::Write => walk.write(table, adds_only),
+            RelationLock::Other => walk.footprint.unknown = true,
+        }
+    }
+    walk.footprint
+}
+
+/// What shows in the text alone: advisory locks, notifications, sequences, functions of the scenario's own, and the
+/// system's views and functions.
+fn named_objects(words: &[Token<'_>], catalog: &Catalog, footprint: &mut Footprint) {
+    for word in words
+        .iter()
+        .filter(|word| matches!(word.kind, TokenKind::Word | TokenKind::QuotedName))
+    {
+        let name = word.text.trim_matches('"').to_lowercase();
+        if catalog.functions.iter().any(|function| function.to_lowercase() == name) {
+            footprint.unknown = true;
+        }
+        if name.starts_with("pg_advisory") || name.starts_with("pg_try_advisory") {
+            footprint.write(Object::AdvisoryLocks, WriteKind::Change);
+        } else if name == "pg_notify" {
+            footprint.write(Object::Notifications, WriteKind::Change);
+        } else if ["nextval", "setval", "currval", "lastval"].contains(&name.as_str()) {
+            footprint.write(Object::Sequences, WriteKind::Change);
+            for &sequence in catalog.sequences.values().flatten() {
+                footprint.write(Object::Relation(sequence), WriteKind::Change);
+            }
+        } else if (name.starts_with("pg_") && !HARMLESS.contains(&name.as_str()))
+            || name == "information_schema"
+            || name.starts_with("txid_")
+            || name.starts_with("lo_")
+            || name.starts_with("dblink")
+        {
+            footprint.unknown = true;
+        }
+    }
+}
+
+/// The strongest of the statement's FOR … clauses.
+fn lock_strength(words: &[Token<'_>]) -> LockStrength {
+    let exclusive = words.iter().enumerate().any(|(index, word)| {
+        word.is("for")
+            && match words.get(index + 1) {
+                Some(next) if next.is("update") => true,
+                Some(next) => next.is("no"),
+                None => false,
+            }
+    });
+    if exclusive {
+        LockStrength::Exclusive
+    } else {
+        LockStrength::Share
+    }
+}
+
+/// Follows what hangs on a table.
+struct Walk<'a> {
+    catalog: &'a Catalog,
+    footprint: Footprint,
+    adds_only: bool,
+}
+
+impl Walk<'_> {
+    fn read(&mut self, table: u32) {
+        for relative in self.relatives(table) {
+            self.footprint.unknown |= self.catalog.opaque.contains(&relative);
+            self.footprint.reads.insert(Object::Relation(relative));
+        }
+    }
+
+    fn lock(&mut self, table: u32, strength: LockStrength) {
+        for relative in self.relatives(table) {
+            self.footprint.unknown |= self.catalog.opaque.contains(&relative);
+            self.footprint.lock(Object::Relation(relative), strength);
+        }
+    }
+
+    fn write(&mut self, table: u32, adds_only: bool) {
+        let relatives = self.relatives(table);
+        let unique = relatives.iter().any(|relative| self.catalog.unique.contains(relative));
+        let kind = if adds_only && !unique {
+            WriteKind::Append
+        } else {
+            WriteKind::Change
+        };
+        for relative in relatives {
+            if self
+                .footprint
+                .writes
+                .get(&Object::Relation(relative))
+                .is_some_and(|known| *known >= kind)
+            {
+                continue;
+            }
+            self.footprint.write(Object::Relation(relative), kind);
+            // a trigger may do anything, and so may whatever stands behind a foreign table
+            self.footprint.unknown |=
+                self.catalog.triggers.contains(&relative) || self.catalog.opaque.contains(&relative);
+            for &sequence in self.catalog.sequences.get(&relative).into_iter().flatten() {
+                self.footprint.write(Object::Relation(sequence), WriteKind::Change);
+            }
+            self.foreign_keys(relative);
+        }
+    }
+
+    /// A changed row that references another locks that one; a row that others reference, when it is changed, has those
+    /// looked up and locked, and perhaps changed too.
+    fn foreign_keys(&mut self, table: u32) {
+        for &(referencing, referenced, cascades) in &self.catalog.foreign_keys {
+            if referencing == table {
+                self.lock(referenced, LockStrength::Share);
+            }
+            if referenced == table && !self.adds_only {
+                self.read(referencing);
+                self.lock(referencing, LockStrength::Share);
+                if cascades {
+                    self.write(referencing, false);
+                }
+            }
+        }
+    }
+
+    /// A table with its parents and children, all the way up and down: a partition is reached through its parent.
+    fn relatives(&self, table: u32) -> Vec<u32> {
+        let mut relatives = vec![table];
+        let mut next = 0;
+        while let Some(&one) = relatives.get(next) {
+            next += 1;
+            for &(child, parent) in &self.catalog.inheritance {
+                let other = match one {
+                    _ if one == child => parent,
+                    _ if one == parent => child,
+                    _ => continue,
+                };
+                if !relatives.contains(&other) {
+                    relatives.push(other);
+                }
+            }
+        }
+        relatives
+    }
+}

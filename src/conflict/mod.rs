@@ -1,0 +1,15 @@
+//! Which turns of a run can matter to each other: the conflict relation of partial-order reduction, in terms of
+//! Postgres's multi-version concurrency control.
+//!
+//! Everything here errs on one side: two turns that are said not to conflict lead to the same state in either order;
+//! what is not known conflicts with everything.
+
+mod analysis;
+mod event;
+mod footprint;
+mod rules;
+
+pub use analysis::footprint;
+pub use event::{Event, events};
+pub use footprint::{Footprint, Footprints, LockStrength, Object, WriteKind};
+pub use rules::conflict;

@@ -1,0 +1,114 @@
+//! The conflict relation.
+
+use super::event::{End, Event, Piece};
+use super::footprint::{Footprint, LockStrength, Object, WriteKind};
+
+/// Whether the order of two turns can matter: they move the same session, or something that one does conflicts with
+/// something that the other does. Symmetric.
+pub fn conflict(one: &Event, other: &Event) -> bool {
+    one.participants
+        .iter()
+        .any(|session| other.participants.contains(session))
+        || one
+            .pieces
+            .iter()
+            .any(|a| other.pieces.iter().any(|b| pieces_conflict(a, b)))
+}
+
+fn pieces_conflict(a: &Piece, b: &Piece) -> bool {
+    statements_conflict(a, b)
+        || b.end.as_ref().is_some_and(|end| statement_and_end_conflict(a, b, end))
+        || a.end.as_ref().is_some_and(|end| statement_and_end_conflict(b, a, end))
+        || ends_conflict(a, b)
+}
+
+fn statements_conflict(a: &Piece, b: &Piece) -> bool {
+    let (one, other) = (&a.statement, &b.statement);
+    if (one.unknown && !other.is_empty()) || (other.unknown && !one.is_empty()) {
+        return true;
+    }
+    // which of two serializable transactions is aborted depends on the order of a read and a write
+    let serializable = a.snapshots.serializable && b.snapshots.serializable;
+    let tracked = |reader: &Footprint, writer: &Footprint| {
+        writer
+            .writes
+            .keys()
+            .any(|object| reader.reads.contains(object) || reader.locks.contains_key(object))
+    };
+    locks_conflict(one, other) || (serializable && (tracked(one, other) || tracked(other, one)))
+}
+
+/// Whether two statements may wait for each other, or for the same thing.
+fn locks_conflict(one: &Footprint, other: &Footprint) -> bool {
+    one.writes
+        .keys()
+        .chain(one.locks.keys())
+        .any(|&object| match (strength(one, object), strength(other, object)) {
+            (Some(a), Some(b)) => a.max(b) == Strength::Exclusive,
+            _ => false,
+        })
+}
+
+/// How exclusive a statement's claim on an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Strength {
+    Share,
+    Exclusive,
+}
+
+fn strength(footprint: &Footprint, object: Object) -> Option<Strength> {
+    let write = footprint.writes.get(&object).map(|kind| match kind {
+        // rows that are added meet nothing but claims on rows that are there
+        WriteKind::Append => Strength::Share,
+        WriteKind::Change => Strength::Exclusive,
+    });
+    let lock = footprint.locks.get(&object).map(|strength| match strength {
+        LockStrength::Share => Strength::Share,
+        LockStrength::Exclusive => Strength::Exclusive,
+    });
+    write.max(lock)
+}
+
+/// A statement of one session, and another's commit or rollback.
+fn statement_and_end_conflict(piece: &Piece, ending: &Piece, end: &End) -> bool {
+    let statement = &piece.statement;
+    if statement.is_empty() && piece.transaction.is_none() {
+        return false;
+    }
+    if piece.snapshots.serializable && ending.snapshots.serializable {
+        return true;
+    }
+    if (statement.unknown && !end.held.is_empty()) || (end.held.unknown && !statement.is_empty()) {
+        return true;
+    }
+    let written = || end.held.writes.keys();
+    if end.committed {
+        if piece.snapshots.per_statement && written().any(|&object| statement.touches(object)) {
+            return true;
+        }
+        let whole = piece.transaction.as_ref().filter(|_| piece.snapshots.per_transaction);
+        if let Some(whole) = whole
+            && ((whole.unknown && !end.held.is_empty())
+                || (end.held.unknown && !whole.is_empty())
+                || written().any(|&object| whole.touches(object)))
+        {
+            return true;
+        }
+    }
+    locks_conflict(statement, &end.held)
+}
+
+/// Commits and rollbacks of two sessions: their order matters where reads are tracked, and where they send
+/// notifications.
+fn ends_conflict(a: &Piece, b: &Piece) -> bool {
+    let (Some(one), Some(other)) = (&a.end, &b.end) else {
+        return false;
+    };
+    if a.snapshots.serializable && b.snapshots.serializable {
+        return true;
+    }
+    let notifies = |end: &End| end.held.writes.contains_key(&Object::Notifications);
+    (a.statement.unknown && !other.held.is_empty())
+        || (b.statement.unknown && !one.held.is_empty())
+        || (notifies(one) && notifies(other))
+}

@@ -1,0 +1,322 @@
+//! Dynamic partial-order reduction: of schedules that differ only in the order of turns that do not conflict, one is
+//! run.
+//!
+//! Source sets with sleep sets, after Abdulla, Aronis, Jonsson and Sagonas, *Optimal Dynamic Partial Order Reduction*
+//! (POPL 2014), section 5. A transition is a turn: the step of the session that is let go on and the steps that it
+//! releases, so a blocked session is one that has no transition.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use num_bigint::BigUint;
+
+use super::happens_before::HappensBefore;
+use super::symmetry::Symmetry;
+use super::{Job, Key, Strategy};
+use crate::conflict::{Event, Footprints, conflict, events};
+use crate::run::history::Turn;
+use crate::run::{Run, Scheduler};
+use crate::scenario::Scenario;
+
+/// What the reduction knows of a scenario.
+struct Model {
+    scenario: Arc<Scenario>,
+    footprints: Footprints,
+    symmetry: Symmetry,
+}
+
+/// Explores one schedule of each class.
+pub struct Dpor {
+    model: Arc<Model>,
+    /// The path that is being explored.
+    path: Vec<Node>,
+    state: State,
+    next_run: u32,
+    /// Schedules that the runs so far stand for; `None` once one could not be counted.
+    covered: Option<BigUint>,
+    redundant: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    NotStarted,
+    /// A run is under way whose path is new from this turn on.
+    UnderWay {
+        from: usize,
+    },
+    /// The path's end waits to be turned back from.
+    Ready,
+    Finished,
+}
+
+/// A turn of the path and the other choices there.
+struct Node {
+    /// Sessions that could go on, those left out that another stands for.
+    ready: Vec<usize>,
+    /// Sessions that are to be let go on here.
+    backtrack: BTreeSet<usize>,
+    /// What has been explored from here, or from before here in a way that made no difference, and what it did.
+    sleep: Vec<Event>,
+    event: Event,
+}
+
+impl Dpor {
+    /// `symmetric` lets interchangeable sessions stand for each other.
+    pub fn new(scenario: Arc<Scenario>, footprints: Footprints, symmetric: bool) -> Dpor {
+        let symmetry = if symmetric {
+            Symmetry::of(&scenario)
+        } else {
+            Symmetry::none(&scenario)
+        };
+        Dpor {
+            model: Arc::new(Model {
+                scenario,
+                footprints,
+                symmetry,
+            }),
+            path: Vec::new(),
+            state: State::NotStarted,
+            next_run: 0,
+            covered: Some(BigUint::default()),
+            redundant: 0,
+        }
+    }
+
+    /// Goes back to the last turn with a choice left, and takes it; returns the turn.
+    fn turn_back(&mut self) -> Option<usize> {
+        while let Some(mut node) = self.path.pop() {
+            // what was explored here is not to be explored again until something that it conflicts with has happened
+            node.sleep.push(node.event.clone());
+            let asleep = |session: usize| node.sleep.iter().any(|event| event.session == session);
+            let choice = node.backtrack.iter().copied().find(|&session| !asleep(session));
+            if let Some(choice) = choice {
+                node.event = Event {
+                    session: choice,
+                    participants: Vec::new(),
+                    pieces: Vec::new(),
+                };
+                self.path.push(node);
+                return Some(self.path.len() - 1);
+            }
+        }
+        None
+    }
+
+    /// Adds a choice at each turn that races with one from `from` on, where none there is yet leads to the other order.
+    fn reverse_races(&mut self, events: &[Event], from: usize, until: usize) {
+        let order = HappensBefore::new(events);
+        for later in from..until {
+            for earlier in order.races(later) {
+                // a session cannot be ahead of its own earlier turn, nor of the turn that released it
+                if events[earlier]
+                    .participants
+                    .iter()
+                    .any(|session| events[later].participants.contains(session))
+                {
+                    continue;
+                }
+                let initials = initials(events, &order, earlier, later);
+                self.add_choice(events, earlier, &initials);
+            }
+        }
+    }
+
+    fn add_choice(&mut self, events: &[Event], turn: usize, initials: &[usize]) {
+        let has_begun = |session: usize| events[..turn].iter().any(|event| event.session == session);
+        let stand_in = |session: usize| self.model.symmetry.stand_in(session, has_begun);
+        let initials: Vec<usize> = initials.iter().map(|&session| stand_in(session)).collect();
+        let node = &mut self.path[turn];
+        let covered = |session: &usize| {
+            node.backtrack.contains(session) || node.sleep.iter().any(|event| event.session == *session)
+        };
+        if initials.iter().any(covered) {
+            return;
+        }
+        match initials.iter().rev().find(|session| node.ready.contains(session)) {
+            Some(&session) => {
+                node.backtrack.insert(session);
+            }
+            // not expected; then everything is tried
+            None => node.backtrack.extend(&node.ready),
+        }
+    }
+
+    /// How many schedules a run stands for, those included in which interchangeable sessions have changed places.
+    fn count(&self, events: &[Event], order: &HappensBefore) -> Option<BigUint> {
+        let groups = self.model.symmetry.groups();
+        let first = |session: usize| events.iter().position(|event| event.session == session);
+        let mut chains = Vec::new();
+        let mut permutations = BigUint::from(1u32);
+        for group in groups {
+            let firsts: Vec<usize> = group.iter().filter_map(|&session| first(session)).collect();
+            for place in 1..=firsts.len() {
+                permutations *= place;
+            }
+            chains.push(firsts);
+        }
+        match chains.as_slice() {
+            [] => order.count_schedules(events, &[]),
+            [chain] => Some(order.count_schedules(events, chain)? * permutations),
+            _ => None,
+        }
+    }
+}
+
+/// The sessions that can come first when `later` is put before `earlier`: of the turns between that do not happen after
+/// `earlier`, and of `later`, those that have none of these before them.
+fn initials(events: &[Event], order: &HappensBefore, earlier: usize, later: usize) -> Vec<usize> {
+    let mut kept: Vec<usize> = (earlier + 1..later)
+        .filter(|&turn| !order.is_before(earlier, turn))
+        .collect();
+    kept.push(later);
+    let is_initial = |turn: usize| !kept.iter().any(|&other| other < turn && order.is_before(other, turn));
+    kept.iter()
+        .copied()
+        .filter(|&turn| is_initial(turn))
+        .map(|turn| events[turn].session)
+        .collect()
+}
+
+impl Strategy for Dpor {
+    fn name(&self) -> &'static str {
+        "dpor"
+    }
+
+    fn is_exhaustive(&self) -> bool {
+        true
+    }
+
+    fn covered(&self) -> Option<BigUint> {
+        self.covered.clone()
+    }
+
+    fn redundant(&self) -> u64 {
+        self.redundant
+    }
+
+    fn next(&mut self) -> Option<Job> {
+        let key = self.next_key()?;
+        let (prefix, sleep) = match self.path.last() {
+            Some(last) => (
+                self.path.iter().map(|node| node.event.session).collect(),
+                last.sleep.clone(),
+            ),
+            None => (Vec::new(), Vec::new()),
+        };
+        self.state = State::UnderWay {
+            from: self.path.len().saturating_sub(1),
+        };
+        self.next_run += 1;
+        let scheduler = Box::new(Guided {
+            model: self.model.clone(),
+            prefix,
+            sleep,
+        });
+        Some(Job { key, scheduler })
+    }
+
+    fn next_key(&self) -> Option<Key> {
+        matches!(self.state, State::NotStarted | State::Ready).then(|| vec![self.next_run])
+    }
+
+    fn observe(&mut self, _key: &Key, run: &Run) -> Option<String> {
+        let State::UnderWay { from } = self.state else {
+            return None;
+        };
+        let model = self.model.clone();
+        let events = events(&model.scenario, &model.footprints, &run.history.turns);
+        let known = self.path.len();
+        for (turn, node) in self.path.iter().enumerate() {
+            let same = events.get(turn).is_some_and(|event| {
+                event.session == node.event.session && (turn == known - 1 || *event == node.event)
+            });
+            let has_begun = |session: usize| events[..turn].iter().any(|event| event.session == session);
+            if !same || model.symmetry.first_of_each(&run.decisions[turn].ready, has_begun) != node.ready {
+                self.state = State::Finished;
+                return Some(format!("two runs of the same schedule differ at turn {}", turn + 1));
+            }
+        }
+        if let Some(last) = self.path.last_mut() {
+            last.event = events[known - 1].clone();
+        }
+        let mut asleep_from = events.len();
+        let mut sleep = self
+            .path
+            .last()
+            .map(|node| awake(&node.sleep, &node.event))
+            .unwrap_or_default();
+        for turn in known..events.len() {
+            let event = &events[turn];
+            if sleep.iter().any(|asleep| asleep.session == event.session) {
+                asleep_from = turn;
+                break;
+            }
+            let has_begun = |session: usize| events[..turn].iter().any(|event| event.session == session);
+            let next_sleep = awake(&sleep, event);
+            self.path.push(Node {
+                ready: model.symmetry.first_of_each(&run.decisions[turn].ready, has_begun),
+                backtrack: BTreeSet::from([event.session]),
+                sleep,
+                event: event.clone(),
+            });
+            sleep = next_sleep;
+        }
+        self.reverse_races(&events[..asleep_from], from, asleep_from);
+        if asleep_from < events.len() {
+            self.redundant += 1;
+        } else {
+            let order = HappensBefore::new(&events);
+            self.covered = match (self.covered.take(), self.count(&events, &order)) {
+                (Some(covered), Some(count)) => Some(covered + count),
+                _ => None,
+            };
+        }
+        self.state = match self.turn_back() {
+            Some(_) => State::Ready,
+            None => State::Finished,
+        };
+        None
+    }
+}
+
+/// Of the events that are asleep, those that one more event does not wake.
+fn awake(sleep: &[Event], event: &Event) -> Vec<Event> {
+    sleep
+        .iter()
+        .filter(|asleep| !conflict(asleep, event))
+        .cloned()
+        .collect()
+}
+
+/// Follows a prefix, then chooses freely among the sessions that are not asleep.
+struct Guided {
+    model: Arc<Model>,
+    prefix: Vec<usize>,
+    /// What is asleep at the prefix's last turn.
+    sleep: Vec<Event>,
+}
+
+impl Scheduler for Guided {
+    fn choose(&mut self, turns: &[Turn], ready: &[usize]) -> usize {
+        if let Some(planned) = self.prefix.get(turns.len()).filter(|session| ready.contains(session)) {
+            return *planned;
+        }
+        let events = events(&self.model.scenario, &self.model.footprints, turns);
+        let mut sleep = self.sleep.clone();
+        for event in events.iter().skip(self.prefix.len().saturating_sub(1)) {
+            sleep = awake(&sleep, event);
+        }
+        let has_begun = |session: usize| turns.iter().any(|turn| turn.session == session);
+        let free: Vec<usize> = self
+            .model
+            .symmetry
+            .first_of_each(ready, has_begun)
+            .into_iter()
+            .filter(|session| !sleep.iter().any(|event| event.session == *session))
+            .collect();
+        let last = turns.last().map(|turn| turn.session);
+        // nobody is awake: whatever comes has been explored, and the run goes to its end for its own sake
+        let candidates = if free.is_empty() { ready } else { &free };
+        last.filter(|last| candidates.contains(last)).unwrap_or(candidates[0])
+    }
+}

@@ -1,0 +1,126 @@
+//! The happens-before order of a run's turns, and what follows from it.
+
+use std::collections::HashMap;
+
+use fixedbitset::FixedBitSet;
+use num_bigint::BigUint;
+
+use crate::conflict::{Event, conflict};
+
+/// States beyond which the schedules that a run stands for are not counted.
+const MOST_STATES: usize = 200_000;
+
+/// The least partial order that has every two conflicting turns in the order in which they ran. Runs with the same
+/// events in the same partial order lead to the same outcome (Mazurkiewicz's traces).
+pub struct HappensBefore {
+    /// For each turn, those that happen before it.
+    before: Vec<FixedBitSet>,
+    /// For each turn, the earlier ones that it conflicts with.
+    conflicts: Vec<FixedBitSet>,
+}
+
+impl HappensBefore {
+    pub fn new(events: &[Event]) -> HappensBefore {
+        let mut before: Vec<FixedBitSet> = Vec::with_capacity(events.len());
+        let mut conflicts = Vec::with_capacity(events.len());
+        for (later, event) in events.iter().enumerate() {
+            let mut own_before = FixedBitSet::with_capacity(events.len());
+            let mut own_conflicts = FixedBitSet::with_capacity(events.len());
+            for earlier in (0..later).filter(|&earlier| conflict(&events[earlier], event)) {
+                own_conflicts.insert(earlier);
+                own_before.insert(earlier);
+                own_before.union_with(&before[earlier]);
+            }
+            before.push(own_before);
+            conflicts.push(own_conflicts);
+        }
+        HappensBefore { before, conflicts }
+    }
+
+    pub fn is_before(&self, earlier: usize, later: usize) -> bool {
+        self.before[later].contains(earlier)
+    }
+
+    /// The earlier turns that race with `turn`: they conflict with it, and nothing in between orders the two.
+    pub fn races(&self, turn: usize) -> impl Iterator<Item = usize> {
+        self.conflicts[turn].ones().filter(move |&earlier| {
+            !self.before[turn]
+                .ones()
+                .any(|between| between > earlier && self.is_before(earlier, between))
+        })
+    }
+
+    /// How many schedules have this order: its linear extensions, counted over how far each session has got. `first` has
+    /// turns that are to come in the order given. `None` where there are too many states to count.
+    pub fn count_schedules(&self, events: &[Event], first: &[usize]) -> Option<BigUint> {
+        let sessions = events.iter().map(|event| event.session + 1).max().unwrap_or_default();
+        let mut turns: Vec<Vec<usize>> = vec![Vec::new(); sessions];
+        for (turn, event) in events.iter().enumerate() {
+            turns[event.session].push(turn);
+        }
+        let after: HashMap<usize, usize> = first.windows(2).map(|pair| (pair[1], pair[0])).collect();
+        let mut level: HashMap<Vec<u16>, BigUint> = HashMap::from([(vec![0; sessions], BigUint::from(1u32))]);
+        let mut states = 0;
+        for _ in 0..events.len() {
+            let mut next: HashMap<Vec<u16>, BigUint> = HashMap::new();
+            for (progress, count) in level {
+                states += 1;
+                if states > MOST_STATES {
+                    return None;
+                }
+                let is_done = |turn: usize| {
+                    let session = events[turn].session;
+                    turns[session]
+                        .iter()
+                        .take(usize::from(progress[session]))
+                        .any(|&done| done == turn)
+                };
+                for session in 0..sessions {
+                    let Some(&turn) = turns[session].get(usize::from(progress[session])) else {
+                        continue;
+                    };
+                    let ready = self.before[turn].ones().all(is_done)
+                        && after.get(&turn).is_none_or(|&earlier| is_done(earlier));
+                    if ready {
+                        let mut progress = progress.clone();
+                        progress[session] += 1;
+                        *next.entry(progress).or_default() += &count;
+                    }
+                }
+            }
+            level = next;
+        }
+        Some(level.into_values().sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(session: usize, participants: &[usize]) -> Event {
+        Event {
+            session,
+            participants: participants.to_vec(),
+            pieces: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn independent_sessions_interleave_in_every_way() {
+        let events = [event(0, &[0]), event(0, &[0]), event(1, &[1]), event(1, &[1])];
+        let order = HappensBefore::new(&events);
+        assert!(order.is_before(0, 1) && !order.is_before(1, 2));
+        assert_eq!(order.count_schedules(&events, &[]), Some(BigUint::from(6u32)));
+        assert_eq!(order.count_schedules(&events, &[0, 2]), Some(BigUint::from(3u32)));
+    }
+
+    #[test]
+    fn a_release_orders_the_released_session_after_it() {
+        let events = [event(0, &[0]), event(1, &[1]), event(0, &[0, 1]), event(1, &[1])];
+        let order = HappensBefore::new(&events);
+        assert!(order.is_before(2, 3) && order.is_before(0, 3));
+        assert_eq!(order.races(2).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(order.count_schedules(&events, &[]), Some(BigUint::from(2u32)));
+    }
+}

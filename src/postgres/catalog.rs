@@ -1,0 +1,164 @@
+//! How the tables of a scratch database hang together, as the system catalogs say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::wire::{Connection, Value};
+use super::{PostgresError, expect};
+
+/// The first object number of what users make.
+const FIRST_USER_OBJECT: u32 = 16_384;
+
+const FOREIGN_KEYS: &str =
+    "SELECT conrelid, confrelid, confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd')
+  FROM pg_catalog.pg_constraint WHERE contype = 'f'";
+const INHERITANCE: &str = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits";
+const UNIQUE: &str = "SELECT DISTINCT indrelid FROM pg_catalog.pg_index WHERE indrelid >= 16384
+    AND (indisunique OR indisexclusion)";
+const TRIGGERS: &str = "SELECT DISTINCT tgrelid FROM pg_catalog.pg_trigger WHERE NOT tgisinternal";
+const SEQUENCES: &str = "SELECT p.refobjid, p.objid
+  FROM pg_catalog.pg_depend p JOIN pg_catalog.pg_class s ON s.oid = p.objid AND s.relkind = 'S'
+  WHERE p.classid = 'pg_class'::regclass AND p.refclassid = 'pg_class'::regclass AND p.deptype IN ('a', 'i')
+ UNION
+ SELECT DISTINCT d.adrelid, p.refobjid
+  FROM pg_catalog.pg_depend p JOIN pg_catalog.pg_attrdef d ON d.oid = p.objid
+  JOIN pg_catalog.pg_class s ON s.oid = p.refobjid AND s.relkind = 'S'
+  WHERE p.classid = 'pg_attrdef'::regclass AND p.refclassid = 'pg_class'::regclass";
+const OPAQUE: &str = "SELECT oid FROM pg_catalog.pg_class
+  WHERE oid >= 16384 AND relkind NOT IN ('r', 'p', 'v', 'm', 'S', 'i', 'I', 't')";
+const VIEWS: &str = "SELECT oid FROM pg_catalog.pg_class WHERE oid >= 16384 AND relkind = 'v'";
+const FUNCTIONS: &str = "SELECT DISTINCT p.proname FROM pg_catalog.pg_proc p
+  WHERE p.oid >= 16384 AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                    WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')";
+const DEFERRABLE: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE condeferrable)
+    OR EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgdeferrable AND NOT tgisinternal)";
+
+/// Locks on relations that the transaction of this connection holds.
+const OWN_LOCKS: &str = "SELECT relation, mode FROM pg_catalog.pg_locks
+  WHERE locktype = 'relation' AND pid = pg_catalog.pg_backend_pid()
+    AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())";
+
+/// What the system catalogs say of a scenario's tables.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    /// Referencing table, referenced table, and whether a change of the latter changes the former.
+    pub foreign_keys: Vec<(u32, u32, bool)>,
+    /// Child, parent.
+    pub inheritance: Vec<(u32, u32)>,
+    /// Tables with a unique index or an exclusion constraint.
+    pub unique: BTreeSet<u32>,
+    /// Tables with triggers of the scenario's own.
+    pub triggers: BTreeSet<u32>,
+    /// The sequences that a table's columns draw from.
+    pub sequences: BTreeMap<u32, BTreeSet<u32>>,
+    /// Foreign tables and whatever else is no table of ours.
+    pub opaque: BTreeSet<u32>,
+    pub views: BTreeSet<u32>,
+    /// Names of functions of the scenario's own.
+    pub functions: BTreeSet<String>,
+    /// Some constraint or trigger may be put off until a commit.
+    pub deferrable: bool,
+}
+
+impl Catalog {
+    pub async fn read(control: &mut Connection) -> Result<Catalog, PostgresError> {
+        let numbers = |row: &Vec<Option<String>>| -> Vec<u32> {
+            row.iter()
+                .map(|value| value.as_deref().and_then(|text| text.parse().ok()).unwrap_or_default())
+                .collect()
+        };
+        let foreign_keys = rows(control, FOREIGN_KEYS).await?;
+        let mut catalog = Catalog {
+            foreign_keys: foreign_keys
+                .iter()
+                .map(|row| (numbers(row)[0], numbers(row)[1], row[2].as_deref() == Some("t")))
+                .collect(),
+            inheritance: rows(control, INHERITANCE)
+                .await?
+                .iter()
+                .map(|row| (numbers(row)[0], numbers(row)[1]))
+                .collect(),
+            unique: rows(control, UNIQUE).await?.iter().map(|row| numbers(row)[0]).collect(),
+            triggers: rows(control, TRIGGERS)
+                .await?
+                .iter()
+                .map(|row| numbers(row)[0])
+                .collect(),
+            opaque: rows(control, OPAQUE).await?.iter().map(|row| numbers(row)[0]).collect(),
+            views: rows(control, VIEWS).await?.iter().map(|row| numbers(row)[0]).collect(),
+            functions: rows(control, FUNCTIONS)
+                .await?
+                .into_iter()
+                .filter_map(|row| row.into_iter().next()?)
+                .collect(),
+            deferrable: rows(control, DEFERRABLE)
+                .await?
+                .iter()
+                .any(|row| row[0].as_deref() == Some("t")),
+            sequences: BTreeMap::new(),
+        };
+        for row in rows(control, SEQUENCES).await? {
+            catalog
+                .sequences
+                .entry(numbers(&row)[0])
+                .or_default()
+                .insert(numbers(&row)[1]);
+        }
+        Ok(catalog)
+    }
+}
+
+async fn rows(control: &mut Connection, sql: &str) -> Result<Vec<Vec<Option<String>>>, PostgresError> {
+    let result = expect(control.simple(sql).await?, "reading the system catalogs")?;
+    let width = result.columns.map_or(0, |columns| columns.len());
+    Ok(result.rows.into_iter().filter(|row| row.len() == width).collect())
+}
+
+/// How a statement locks a table while the server analyses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelationLock {
+    Read,
+    RowLock,
+    Write,
+    Other,
+}
+
+/// The tables that a statement names, views looked through, by the locks that its analysis takes; those of the system
+/// catalogs are left out. `None` where the server does not take the statement. It is analysed in a transaction of its
+/// own and not run.
+pub async fn analysed_relations(
+    control: &mut Connection,
+    sql: &str,
+    types: &[u32],
+) -> Result<Option<Vec<(u32, RelationLock)>>, PostgresError> {
+    control.simple("BEGIN").await?;
+    let described = control.describe(sql, types).await?;
+    let locks = match described.error {
+        Some(_) => None,
+        None => Some(expect(
+            control.query(OWN_LOCKS, &[] as &[Value]).await?,
+            "asking for a statement's tables",
+        )?),
+    };
+    control.simple("ROLLBACK").await?;
+    let Some(locks) = locks else { return Ok(None) };
+    let mut relations = Vec::new();
+    for row in &locks.rows {
+        let [Some(relation), Some(mode)] = row.as_slice() else {
+            continue;
+        };
+        let Ok(relation) = relation.parse::<u32>() else {
+            continue;
+        };
+        let lock = match mode.as_str() {
+            "AccessShareLock" => RelationLock::Read,
+            "RowShareLock" => RelationLock::RowLock,
+            "RowExclusiveLock" => RelationLock::Write,
+            _ => RelationLock::Other,
+        };
+        if relation >= FIRST_USER_OBJECT {
+            relations.push((relation, lock));
+        }
+    }
+    Ok(Some(relations))
+}
