@@ -1,6 +1,8 @@
 //! The turns of a run, as far as conflicts go.
 
-use super::footprint::{Footprint, Footprints};
+use std::sync::Arc;
+
+use super::footprint::{Footprint, Footprints, Object};
 use crate::run::history::{StepResult, Turn, TurnRole};
 use crate::scenario::sql::StatementKind;
 use crate::scenario::sql::lexer::{TokenKind, tokens};
@@ -21,6 +23,8 @@ pub struct Event {
 pub struct Piece {
     pub snapshots: Snapshots,
     pub statement: Footprint,
+    /// What its transaction has read, locked and written before.
+    pub held: Footprint,
     /// Where the statement takes the transaction's one snapshot: all that the transaction may look at with it.
     pub transaction: Option<Footprint>,
     /// The transaction (or a part of it, behind a savepoint) ended.
@@ -46,6 +50,11 @@ pub struct Snapshots {
 }
 
 impl Snapshots {
+    /// Each statement takes a snapshot, and nothing else is the case.
+    pub fn is_read_committed(self) -> bool {
+        self.per_statement && !self.per_transaction && !self.serializable
+    }
+
     const UNKNOWN: Snapshots = Snapshots {
         per_statement: true,
         per_transaction: true,
@@ -61,7 +70,7 @@ impl Snapshots {
     }
 
     /// A session that sets an isolation level in SQL has any of them.
-    fn of_session(session: &Session) -> Snapshots {
+    pub fn of_session(session: &Session) -> Snapshots {
         let sets_level = session.steps.iter().any(|step| {
             tokens(&step.sql.text).any(|token| {
                 token.kind == TokenKind::Word
@@ -91,43 +100,119 @@ struct Transaction {
     held: Footprint,
 }
 
-/// The events of a run's turns, one a turn.
-pub fn events(scenario: &Scenario, footprints: &Footprints, turns: &[Turn]) -> Vec<Event> {
-    let mut transactions = vec![Transaction::default(); scenario.sessions.len()];
-    let mut events = Vec::with_capacity(turns.len());
-    for (index, turn) in turns.iter().enumerate() {
+/// The events of a run, taken down turn by turn.
+#[derive(Debug, Clone)]
+pub struct EventLog {
+    scenario: Arc<Scenario>,
+    footprints: Footprints,
+    events: Vec<Event>,
+    transactions: Vec<Transaction>,
+    /// Rows that are locked, of tables where that is known: the row, its holder, and the turn that took it.
+    rows: Vec<(Object, usize, usize)>,
+}
+
+impl EventLog {
+    pub fn new(scenario: Arc<Scenario>, footprints: Footprints) -> EventLog {
+        let transactions = vec![Transaction::default(); scenario.sessions.len()];
+        EventLog {
+            scenario,
+            footprints,
+            events: Vec::new(),
+            transactions,
+            rows: Vec::new(),
+        }
+    }
+
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// Takes down the turns up to `until` that are not yet. What a turn did is known when the next is chosen, so turns
+    /// that are under way do not matter.
+    pub fn extend(&mut self, turns: &[Turn], until: usize) {
+        while self.events.len() < until {
+            self.take_down(turns, self.events.len());
+        }
+    }
+
+    /// Whether the step that a session has before it would only wait: for a row that another holds, to do then what it
+    /// would do if it were let go on then (see [`Footprints::row_taken`]), and nobody waits for the session meanwhile.
+    pub fn only_waits(&self, session: usize, role: TurnRole, begins: bool, filled: &str) -> bool {
+        let transaction = &self.transactions[session];
+        if role != TurnRole::Step || (!begins && transaction.open && transaction.held.holds()) {
+            return false;
+        }
+        let Some(row) = self.footprints.row_taken(filled) else {
+            return false;
+        };
+        self.rows
+            .iter()
+            .any(|(held, holder, _)| *holder != session && held.overlaps(&row))
+    }
+
+    /// The turn in which `holder` took the row that a statement takes, if it holds it.
+    pub fn taken_in(&self, holder: usize, filled: &str) -> Option<usize> {
+        let row = self.footprints.row_taken(filled)?;
+        self.rows
+            .iter()
+            .find(|(held, its_holder, _)| *its_holder == holder && held.overlaps(&row))
+            .map(|row| row.2)
+    }
+
+    fn take_down(&mut self, turns: &[Turn], index: usize) {
+        let turn = &turns[index];
         let mut event = Event {
             session: turn.session,
             participants: vec![turn.session],
             pieces: Vec::new(),
         };
-        let mut add = |turn: &Turn, finished: bool| {
-            let transaction = &mut transactions[turn.session];
-            event
-                .pieces
-                .push(piece(scenario, footprints, turn, transaction, finished));
-        };
-        add(turn, turn.finished_in == index);
+        event.pieces.push(self.piece(turn, index, turn.finished_in == index));
         for released in turns[..index].iter().filter(|earlier| earlier.finished_in == index) {
-            add(released, true);
+            event.pieces.push(self.piece(released, index, true));
             event.participants.push(released.session);
         }
         // a session that moved from one wait to another moved too
         for moved in turns[..index].iter().filter(|earlier| earlier.finished_in > index) {
             if moved.waits.iter().any(|wait| wait.until == index) && !event.participants.contains(&moved.session) {
                 event.participants.push(moved.session);
-                event.pieces.push(piece(
-                    scenario,
-                    footprints,
-                    moved,
-                    &mut transactions[moved.session],
-                    false,
-                ));
+                event.pieces.push(self.piece(moved, index, false));
             }
         }
-        events.push(event);
+        self.events.push(event);
     }
-    events
+
+    fn piece(&mut self, turn: &Turn, index: usize, finished: bool) -> Piece {
+        let piece = piece(
+            &self.scenario,
+            &self.footprints,
+            turn,
+            &mut self.transactions[turn.session],
+            finished,
+        );
+        if piece.end.is_some() {
+            self.rows.retain(|(_, holder, _)| *holder != turn.session);
+        } else if finished
+            && turn.role == TurnRole::Step
+            && found_row(&turn.result)
+            && let Some(row) = self.footprints.row_taken(&turn.filled)
+            && !self
+                .rows
+                .iter()
+                .any(|(held, holder, _)| *holder == turn.session && *held == row)
+        {
+            self.rows.push((row, turn.session, index));
+        }
+        piece
+    }
+}
+
+/// Whether a statement that is confined to a row found it.
+fn found_row(result: &StepResult) -> bool {
+    match result {
+        StepResult::Rows { rows, .. } => !rows.is_empty(),
+        StepResult::Done { tag } => tag != "UPDATE 0",
+        StepResult::Error(_) => false,
+    }
 }
 
 fn piece(
@@ -156,6 +241,10 @@ fn piece(
         };
     }
     let mut statement = match (turn.role, kind) {
+        // reads at SERIALIZABLE are tracked by pages and tables
+        (TurnRole::Step, StatementKind::Plain) if !snapshots.serializable => {
+            footprints.filled(turn.session, turn.step_index, &turn.filled)
+        }
         (TurnRole::Step, StatementKind::Plain | StatementKind::OutsideBlock) => {
             footprints.step(turn.session, turn.step_index)
         }
@@ -173,6 +262,7 @@ fn piece(
             StatementKind::Setting | StatementKind::Savepoint | StatementKind::Release
         );
     let whole = takes_snapshot.then(|| rest_of_transaction(session, footprints, turn));
+    let held = transaction.held.clone();
     transaction.held.add(&statement);
     // an error takes back the transaction, or what came after its last savepoint
     let failed = finished && matches!(turn.result, StepResult::Error(_));
@@ -194,6 +284,7 @@ fn piece(
     Piece {
         snapshots,
         statement,
+        held,
         transaction: whole,
         end,
     }

@@ -1,20 +1,41 @@
 //! What a statement may touch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::event::Snapshots;
+use super::pin::{Pin, PinnedAction, RowKey, pin};
+use crate::postgres::catalog::Catalog;
 use crate::scenario::Scenario;
 
 /// Something that statements of different sessions can meet at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Object {
     /// A table or sequence by its object number.
     Relation(u32),
+    /// One row of a table.
+    Row(u32, RowKey),
     /// All advisory locks.
     AdvisoryLocks,
     /// All LISTEN and NOTIFY.
     Notifications,
     /// Every sequence, where a statement names it in a way that is not understood.
     Sequences,
+}
+
+impl Object {
+    /// Whether the two have anything in common. Rows named by different keys may be the same row.
+    pub fn overlaps(&self, other: &Object) -> bool {
+        match (self, other) {
+            (Object::Row(one, _), Object::Relation(other)) | (Object::Relation(one), Object::Row(other, _)) => {
+                one == other
+            }
+            (Object::Row(table, one), Object::Row(other_table, other)) => {
+                table == other_table && (one.index != other.index || one.values == other.values)
+            }
+            _ => self == other,
+        }
+    }
 }
 
 /// How strongly a statement locks rows that it does not change.
@@ -73,20 +94,45 @@ impl Footprint {
     /// Adds what another footprint touches.
     pub fn add(&mut self, other: &Footprint) {
         self.unknown |= other.unknown;
-        self.reads.extend(&other.reads);
-        for (&object, &strength) in &other.locks {
-            self.lock(object, strength);
+        self.reads.extend(other.reads.iter().cloned());
+        for (object, &strength) in &other.locks {
+            self.lock(object.clone(), strength);
         }
-        for (&object, &kind) in &other.writes {
-            self.write(object, kind);
+        for (object, &kind) in &other.writes {
+            self.write(object.clone(), kind);
         }
     }
 
     /// Whether it reads, locks or writes an object (adding rows where they meet nothing is none of these).
-    pub fn touches(&self, object: Object) -> bool {
-        self.reads.contains(&object)
-            || self.locks.contains_key(&object)
-            || self.writes.get(&object).is_some_and(|kind| *kind == WriteKind::Change)
+    pub fn touches(&self, object: &Object) -> bool {
+        self.reads
+            .iter()
+            .chain(self.locks.keys())
+            .any(|own| own.overlaps(object))
+            || self
+                .writes
+                .iter()
+                .any(|(own, kind)| *kind == WriteKind::Change && own.overlaps(object))
+    }
+
+    /// Whether it locks or changes something, so that others may have to wait for it.
+    pub fn holds(&self) -> bool {
+        self.unknown || !self.locks.is_empty() || !self.writes.is_empty()
+    }
+
+    /// What the statement touches given that of the pin's table it touches the pin's row alone.
+    pub fn confined_to(mut self, pin: &Pin) -> Footprint {
+        let (table, row) = (Object::Relation(pin.table), Object::Row(pin.table, pin.row.clone()));
+        if self.reads.remove(&table) {
+            self.reads.insert(row.clone());
+        }
+        if let Some(strength) = self.locks.remove(&table) {
+            self.locks.insert(row.clone(), strength);
+        }
+        if let Some(kind) = self.writes.remove(&table) {
+            self.writes.insert(row, kind);
+        }
+        self
     }
 }
 
@@ -97,11 +143,25 @@ pub struct Footprints {
     steps: Vec<Vec<Footprint>>,
     /// A commit may run checks or triggers that were put off till then.
     pub deferred: bool,
+    catalog: Catalog,
+    /// Tables whose rows are only ever locked and updated one at a time by one unique key, at READ COMMITTED, and that
+    /// key's index.
+    row_by_row: BTreeMap<u32, u32>,
+    /// Pins by statement: the same ones come in every run.
+    pins: Arc<Mutex<HashMap<String, Option<Pin>>>>,
 }
 
 impl Footprints {
-    pub fn new(steps: Vec<Vec<Footprint>>, deferred: bool) -> Footprints {
-        Footprints { steps, deferred }
+    /// `steps` has each session's footprints, by step.
+    pub fn new(scenario: &Scenario, steps: Vec<Vec<Footprint>>, catalog: Catalog) -> Footprints {
+        let row_by_row = row_by_row(scenario, &steps, &catalog);
+        Footprints {
+            steps,
+            deferred: catalog.deferrable,
+            catalog,
+            row_by_row,
+            pins: Arc::default(),
+        }
     }
 
     /// Where nothing is known: every step conflicts with every other.
@@ -111,10 +171,14 @@ impl Footprints {
             .iter()
             .map(|session| vec![Footprint::unknown(); session.steps.len()])
             .collect();
-        Footprints { steps, deferred: true }
+        Footprints {
+            steps,
+            deferred: true,
+            ..Footprints::default()
+        }
     }
 
-    /// A step's footprint, of which nothing is known where there is none.
+    /// A step's footprint whatever its values are; nothing is known where there is none.
     pub fn step(&self, session: usize, step: usize) -> Footprint {
         self.steps
             .get(session)
@@ -122,4 +186,79 @@ impl Footprints {
             .cloned()
             .unwrap_or_else(Footprint::unknown)
     }
+
+    /// A step's footprint given its statement with the variables filled in.
+    pub fn filled(&self, session: usize, step: usize, sql: &str) -> Footprint {
+        let footprint = self.step(session, step);
+        if footprint.unknown {
+            return footprint;
+        }
+        match self.pin(sql) {
+            Some(pin) => footprint.confined_to(&pin),
+            None => footprint,
+        }
+    }
+
+    fn pin(&self, sql: &str) -> Option<Pin> {
+        // what another thread may have left half done is no more than a missing entry
+        let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+        match pins.get(sql) {
+            Some(known) => known.clone(),
+            None => pins.entry(sql.to_owned()).or_insert(pin(sql, &self.catalog)).clone(),
+        }
+    }
+
+    /// The row that a statement waits for and then takes, where when it begins to wait makes no difference to what it
+    /// does: at READ COMMITTED it takes the row's newest version when the wait is over, and in this table rows do not
+    /// come, go or change their key.
+    pub fn row_taken(&self, sql: &str) -> Option<Object> {
+        if self.row_by_row.is_empty() {
+            return None;
+        }
+        let pin = self.pin(sql)?;
+        let takes = pin.exact && matches!(pin.action, PinnedAction::LockExclusive | PinnedAction::Update);
+        (takes && self.row_by_row.contains_key(&pin.table)).then_some(Object::Row(pin.table, pin.row))
+    }
+}
+
+/// See [`Footprints::row_taken`]. One step about which nothing is known, one statement that is not confined to a row by
+/// its key alone, or one session at another isolation level, and a table is not among them.
+fn row_by_row(scenario: &Scenario, steps: &[Vec<Footprint>], catalog: &Catalog) -> BTreeMap<u32, u32> {
+    let anything_goes = catalog.deferrable
+        || scenario
+            .sessions
+            .iter()
+            .any(|session| !Snapshots::of_session(session).is_read_committed())
+        || steps.iter().flatten().any(|footprint| footprint.unknown);
+    if anything_goes {
+        return BTreeMap::new();
+    }
+    let in_foreign_key = |table: u32| {
+        catalog
+            .foreign_keys
+            .iter()
+            .any(|&(one, other, _)| one == table || other == table)
+    };
+    let mut found = BTreeMap::new();
+    for &table in catalog.tables.keys().filter(|&&table| !in_foreign_key(table)) {
+        let relation = Object::Relation(table);
+        let mut pins = Vec::new();
+        for (session, steps) in scenario.sessions.iter().zip(steps) {
+            for (step, footprint) in session.steps.iter().zip(steps) {
+                if footprint.locks.contains_key(&relation) || footprint.writes.contains_key(&relation) {
+                    pins.push(pin(&step.template.text, catalog));
+                }
+            }
+        }
+        let Some(pins) = pins.into_iter().collect::<Option<Vec<Pin>>>() else {
+            continue;
+        };
+        let orderly = |pin: &Pin| pin.exact && matches!(pin.action, PinnedAction::LockExclusive | PinnedAction::Update);
+        if let Some(first) = pins.first()
+            && pins.iter().all(|pin| orderly(pin) && pin.row.index == first.row.index)
+        {
+            found.insert(table, first.row.index);
+        }
+    }
+    found
 }

@@ -7,9 +7,10 @@
 mod analysis;
 mod event;
 mod footprint;
+mod pin;
 mod rules;
 
 pub use analysis::footprint;
-pub use event::{Event, events};
+pub use event::{Event, EventLog};
 pub use footprint::{Footprint, Footprints, LockStrength, Object, WriteKind};
 pub use rules::conflict;

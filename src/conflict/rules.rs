@@ -30,23 +30,28 @@ fn statements_conflict(a: &Piece, b: &Piece) -> bool {
     // which of two serializable transactions is aborted depends on the order of a read and a write
     let serializable = a.snapshots.serializable && b.snapshots.serializable;
     let tracked = |reader: &Footprint, writer: &Footprint| {
+        let read = || reader.reads.iter().chain(reader.locks.keys());
         writer
             .writes
             .keys()
-            .any(|object| reader.reads.contains(object) || reader.locks.contains_key(object))
+            .any(|written| read().any(|object| object.overlaps(written)))
     };
+    // Who sends first of two that may wait for each other decides which closes a deadlock's cycle, and is its victim. In a
+    // longer cycle every one may wait for what the next holds.
+    let may_close_cycle = |waits: &Footprint, holder: &Piece| {
+        claims(&holder.statement).next().is_some() && locks_conflict(waits, &holder.held)
+    };
+    if may_close_cycle(one, b) || may_close_cycle(other, a) {
+        return true;
+    }
     locks_conflict(one, other) || (serializable && (tracked(one, other) || tracked(other, one)))
 }
 
 /// Whether two statements may wait for each other, or for the same thing.
 fn locks_conflict(one: &Footprint, other: &Footprint) -> bool {
-    one.writes
-        .keys()
-        .chain(one.locks.keys())
-        .any(|&object| match (strength(one, object), strength(other, object)) {
-            (Some(a), Some(b)) => a.max(b) == Strength::Exclusive,
-            _ => false,
-        })
+    claims(one).any(|(object, strength)| {
+        claims(other).any(|(claimed, other)| strength.max(other) == Strength::Exclusive && object.overlaps(claimed))
+    })
 }
 
 /// How exclusive a statement's claim on an object is.
@@ -56,17 +61,17 @@ enum Strength {
     Exclusive,
 }
 
-fn strength(footprint: &Footprint, object: Object) -> Option<Strength> {
-    let write = footprint.writes.get(&object).map(|kind| match kind {
+fn claims(footprint: &Footprint) -> impl Iterator<Item = (&Object, Strength)> {
+    let writes = footprint.writes.iter().map(|(object, kind)| match kind {
         // rows that are added meet nothing but claims on rows that are there
-        WriteKind::Append => Strength::Share,
-        WriteKind::Change => Strength::Exclusive,
+        WriteKind::Append => (object, Strength::Share),
+        WriteKind::Change => (object, Strength::Exclusive),
     });
-    let lock = footprint.locks.get(&object).map(|strength| match strength {
-        LockStrength::Share => Strength::Share,
-        LockStrength::Exclusive => Strength::Exclusive,
+    let locks = footprint.locks.iter().map(|(object, strength)| match strength {
+        LockStrength::Share => (object, Strength::Share),
+        LockStrength::Exclusive => (object, Strength::Exclusive),
     });
-    write.max(lock)
+    writes.chain(locks)
 }
 
 /// A statement of one session, and another's commit or rollback.
@@ -83,14 +88,14 @@ fn statement_and_end_conflict(piece: &Piece, ending: &Piece, end: &End) -> bool 
     }
     let written = || end.held.writes.keys();
     if end.committed {
-        if piece.snapshots.per_statement && written().any(|&object| statement.touches(object)) {
+        if piece.snapshots.per_statement && written().any(|object| statement.touches(object)) {
             return true;
         }
         let whole = piece.transaction.as_ref().filter(|_| piece.snapshots.per_transaction);
         if let Some(whole) = whole
             && ((whole.unknown && !end.held.is_empty())
                 || (end.held.unknown && !whole.is_empty())
-                || written().any(|&object| whole.touches(object)))
+                || written().any(|object| whole.touches(object)))
         {
             return true;
         }

@@ -4,6 +4,11 @@
 //! Source sets with sleep sets, after Abdulla, Aronis, Jonsson and Sagonas, *Optimal Dynamic Partial Order Reduction*
 //! (POPL 2014), section 5. A transition is a turn: the step of the session that is let go on and the steps that it
 //! releases, so a blocked session is one that has no transition.
+//!
+//! A session whose step would only wait for a row, to do then what it would do if it were let go on when the row is free
+//! ([`EventLog::only_waits`]), is taken as having no transition either, as one that waits for a mutex. The end of the
+//! transaction that holds the row and the step that takes it next can then not change places; what can is the step that
+//! took the row before and the one that takes it next.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,9 +18,9 @@ use num_bigint::BigUint;
 use super::happens_before::HappensBefore;
 use super::symmetry::Symmetry;
 use super::{Job, Key, Strategy};
-use crate::conflict::{Event, Footprints, conflict, events};
+use crate::conflict::{Event, EventLog, Footprints, conflict};
 use crate::run::history::Turn;
-use crate::run::{Run, Scheduler};
+use crate::run::{Candidate, Run, Scheduler};
 use crate::scenario::Scenario;
 
 /// What the reduction knows of a scenario.
@@ -23,6 +28,33 @@ struct Model {
     scenario: Arc<Scenario>,
     footprints: Footprints,
     symmetry: Symmetry,
+}
+
+/// The choices at one turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Choices {
+    ready: Vec<usize>,
+    only_wait: Vec<usize>,
+}
+
+impl Model {
+    fn log(&self) -> EventLog {
+        EventLog::new(self.scenario.clone(), self.footprints.clone())
+    }
+
+    /// Of the sessions that can go on, those worth it: `only_waits` says which would only wait.
+    fn choices(
+        &self,
+        ready: &[usize],
+        only_waits: impl Fn(usize) -> bool,
+        has_begun: impl Fn(usize) -> bool,
+    ) -> Choices {
+        let (only_wait, ready): (Vec<usize>, Vec<usize>) = ready.iter().partition(|&&session| only_waits(session));
+        Choices {
+            ready: self.symmetry.first_of_each(&ready, has_begun),
+            only_wait,
+        }
+    }
 }
 
 /// Explores one schedule of each class.
@@ -51,8 +83,10 @@ enum State {
 
 /// A turn of the path and the other choices there.
 struct Node {
-    /// Sessions that could go on, those left out that another stands for.
+    /// Sessions that could go on, those left out that another stands for, or that would only wait.
     ready: Vec<usize>,
+    /// Sessions left out because they would only wait.
+    only_wait: Vec<usize>,
     /// Sessions that are to be let go on here.
     backtrack: BTreeSet<usize>,
     /// What has been explored from here, or from before here in a way that made no difference, and what it did.
@@ -103,7 +137,14 @@ impl Dpor {
     }
 
     /// Adds a choice at each turn that races with one from `from` on, where none there is yet leads to the other order.
-    fn reverse_races(&mut self, events: &[Event], from: usize, until: usize) {
+    /// `taken_in` tells for the end of a transaction, and a step that takes a row which that held, when it had taken it.
+    fn reverse_races(
+        &mut self,
+        events: &[Event],
+        from: usize,
+        until: usize,
+        taken_in: impl Fn(usize, usize) -> Option<usize>,
+    ) {
         let order = HappensBefore::new(events);
         for later in from..until {
             for earlier in order.races(later) {
@@ -115,8 +156,16 @@ impl Dpor {
                 {
                     continue;
                 }
-                let initials = initials(events, &order, earlier, later);
-                self.add_choice(events, earlier, &initials);
+                // it could not come before the end of the transaction that held its row, but before that took the row
+                let session = events[later].session;
+                let earlier = match self.path[earlier].only_wait.contains(&session) {
+                    true => taken_in(earlier, later).filter(|&taken| comes_free(&order, events, taken, later)),
+                    false => Some(earlier),
+                };
+                if let Some(earlier) = earlier {
+                    let initials = initials(events, &order, earlier, later);
+                    self.add_choice(events, earlier, &initials);
+                }
             }
         }
     }
@@ -160,6 +209,12 @@ impl Dpor {
             _ => None,
         }
     }
+}
+
+/// Whether nothing that the later turn's session did in between happens after the earlier turn, so that it can be ahead
+/// of it.
+fn comes_free(order: &HappensBefore, events: &[Event], earlier: usize, later: usize) -> bool {
+    !(earlier + 1..later).any(|turn| events[turn].session == events[later].session && order.is_before(earlier, turn))
 }
 
 /// The sessions that can come first when `later` is put before `earlier`: of the turns between that do not happen after
@@ -224,14 +279,26 @@ impl Strategy for Dpor {
             return None;
         };
         let model = self.model.clone();
-        let events = events(&model.scenario, &model.footprints, &run.history.turns);
+        let turns = &run.history.turns;
+        let mut log = model.log();
+        let mut choices = Vec::with_capacity(turns.len());
+        for (index, decision) in run.decisions.iter().enumerate() {
+            log.extend(turns, index);
+            let only_waits = |session: usize| {
+                let next = turns[index..].iter().find(|turn| turn.session == session);
+                next.is_some_and(|next| log.only_waits(session, next.role, next.begin.is_some(), &next.filled))
+            };
+            let has_begun = |session: usize| turns[..index].iter().any(|turn| turn.session == session);
+            choices.push(model.choices(&decision.ready, only_waits, has_begun));
+        }
+        log.extend(turns, turns.len());
+        let events = log.events().to_vec();
         let known = self.path.len();
         for (turn, node) in self.path.iter().enumerate() {
             let same = events.get(turn).is_some_and(|event| {
                 event.session == node.event.session && (turn == known - 1 || *event == node.event)
             });
-            let has_begun = |session: usize| events[..turn].iter().any(|event| event.session == session);
-            if !same || model.symmetry.first_of_each(&run.decisions[turn].ready, has_begun) != node.ready {
+            if !same || choices[turn].ready != node.ready || choices[turn].only_wait != node.only_wait {
                 self.state = State::Finished;
                 return Some(format!("two runs of the same schedule differ at turn {}", turn + 1));
             }
@@ -251,17 +318,22 @@ impl Strategy for Dpor {
                 asleep_from = turn;
                 break;
             }
-            let has_begun = |session: usize| events[..turn].iter().any(|event| event.session == session);
             let next_sleep = awake(&sleep, event);
             self.path.push(Node {
-                ready: model.symmetry.first_of_each(&run.decisions[turn].ready, has_begun),
+                ready: choices[turn].ready.clone(),
+                only_wait: choices[turn].only_wait.clone(),
                 backtrack: BTreeSet::from([event.session]),
                 sleep,
                 event: event.clone(),
             });
             sleep = next_sleep;
         }
-        self.reverse_races(&events[..asleep_from], from, asleep_from);
+        let taken_in = |end: usize, later: usize| {
+            let mut log = model.log();
+            log.extend(turns, end);
+            log.taken_in(turns[end].session, &turns[later].filled)
+        };
+        self.reverse_races(&events[..asleep_from], from, asleep_from, taken_in);
         if asleep_from < events.len() {
             self.redundant += 1;
         } else {
@@ -297,26 +369,37 @@ struct Guided {
 }
 
 impl Scheduler for Guided {
-    fn choose(&mut self, turns: &[Turn], ready: &[usize]) -> usize {
-        if let Some(planned) = self.prefix.get(turns.len()).filter(|session| ready.contains(session)) {
-            return *planned;
+    fn choose(&mut self, turns: &[Turn], ready: &[Candidate<'_>]) -> usize {
+        if let Some(&planned) = self.prefix.get(turns.len())
+            && ready.iter().any(|candidate| candidate.session == planned)
+        {
+            return planned;
         }
-        let events = events(&self.model.scenario, &self.model.footprints, turns);
+        let mut log = self.model.log();
+        log.extend(turns, turns.len());
         let mut sleep = self.sleep.clone();
-        for event in events.iter().skip(self.prefix.len().saturating_sub(1)) {
+        for event in log.events().iter().skip(self.prefix.len().saturating_sub(1)) {
             sleep = awake(&sleep, event);
         }
         let has_begun = |session: usize| turns.iter().any(|turn| turn.session == session);
-        let free: Vec<usize> = self
-            .model
-            .symmetry
-            .first_of_each(ready, has_begun)
-            .into_iter()
-            .filter(|session| !sleep.iter().any(|event| event.session == *session))
-            .collect();
+        let only_waits = |session: usize| {
+            let next = ready
+                .iter()
+                .find(|candidate| candidate.session == session)
+                .map(|candidate| candidate.step);
+            next.is_some_and(|next| log.only_waits(session, next.role, next.begin.is_some(), &next.filled))
+        };
+        let sessions: Vec<usize> = ready.iter().map(|candidate| candidate.session).collect();
+        let choices = self.model.choices(&sessions, only_waits, has_begun);
+        let is_awake = |session: &usize| !sleep.iter().any(|event| event.session == *session);
+        let free: Vec<usize> = choices.ready.iter().copied().filter(is_awake).collect();
         let last = turns.last().map(|turn| turn.session);
         // nobody is awake: whatever comes has been explored, and the run goes to its end for its own sake
-        let candidates = if free.is_empty() { ready } else { &free };
+        let candidates = match (free.is_empty(), choices.ready.is_empty()) {
+            (false, _) => &free,
+            (true, false) => &choices.ready,
+            (true, true) => &sessions,
+        };
         last.filter(|last| candidates.contains(last)).unwrap_or(candidates[0])
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Job, Key, Strategy};
 use crate::run::history::Turn;
-use crate::run::{Run, Scheduler};
+use crate::run::{Candidate, Run, Scheduler};
 
 /// Runs a schedule, and at each turn that it chose itself notes the other choices as prefixes of schedules still to be
 /// run. Of two choices the one that stays with the session that went on last comes first, so the first schedules are
@@ -107,7 +107,8 @@ struct DepthFirst {
 }
 
 impl Scheduler for DepthFirst {
-    fn choose(&mut self, turns: &[Turn], ready: &[usize]) -> usize {
+    fn choose(&mut self, turns: &[Turn], ready: &[Candidate<'_>]) -> usize {
+        let ready: Vec<usize> = ready.iter().map(|candidate| candidate.session).collect();
         let planned = self
             .prefix
             .get(turns.len())
@@ -115,7 +116,7 @@ impl Scheduler for DepthFirst {
             .filter(|session| ready.contains(session));
         // `ready` is never empty
         let choice = planned
-            .or_else(|| candidates(ready, self.last).next())
+            .or_else(|| candidates(&ready, self.last).next())
             .unwrap_or_default();
         self.last = Some(choice);
         choice

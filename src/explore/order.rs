@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::run::Scheduler;
 use crate::run::history::Turn;
+use crate::run::{Candidate, Scheduler};
 
 /// Lets sessions go on in a given order, one entry a turn. An entry whose session is blocked is passed over until that
 /// session is released; when the order is used up, or names nobody who can go on, the first session that can goes on.
@@ -16,15 +16,15 @@ impl Ordered {
 }
 
 impl Scheduler for Ordered {
-    fn choose(&mut self, _turns: &[Turn], ready: &[usize]) -> usize {
+    fn choose(&mut self, _turns: &[Turn], ready: &[Candidate<'_>]) -> usize {
         match self
             .0
             .iter()
-            .position(|session| ready.contains(session))
+            .position(|session| ready.iter().any(|candidate| candidate.session == *session))
             .and_then(|place| self.0.remove(place))
         {
             Some(session) => session,
-            None => ready[0],
+            None => ready[0].session,
         }
     }
 }
@@ -32,14 +32,32 @@ impl Scheduler for Ordered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::StepInfo;
+    use crate::run::history::TurnRole;
 
     #[test]
     fn a_blocked_sessions_entry_waits_for_its_release() {
+        let step = StepInfo {
+            name: "update".to_owned(),
+            index: 0,
+            role: TurnRole::Step,
+            sql: String::new(),
+            filled: String::new(),
+            begin: None,
+            attempt: 0,
+        };
         let mut order = Ordered::new([1, 0, 1, 0]);
-        assert_eq!(order.choose(&[], &[0]), 0);
-        assert_eq!(order.choose(&[], &[0, 1]), 1);
-        assert_eq!(order.choose(&[], &[0, 1]), 1);
-        assert_eq!(order.choose(&[], &[0]), 0);
-        assert_eq!(order.choose(&[], &[2]), 2);
+        let mut choose = |ready: &[usize]| {
+            let ready: Vec<_> = ready
+                .iter()
+                .map(|&session| Candidate { session, step: &step })
+                .collect();
+            order.choose(&[], &ready)
+        };
+        assert_eq!(choose(&[0]), 0);
+        assert_eq!(choose(&[0, 1]), 1);
+        assert_eq!(choose(&[0, 1]), 1);
+        assert_eq!(choose(&[0]), 0);
+        assert_eq!(choose(&[2]), 2);
     }
 }

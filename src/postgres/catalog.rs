@@ -33,6 +33,35 @@ const FUNCTIONS: &str = "SELECT DISTINCT p.proname FROM pg_catalog.pg_proc p
 const DEFERRABLE: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE condeferrable)
     OR EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgdeferrable AND NOT tgisinternal)";
 
+const TABLES: &str = "SELECT c.oid, n.nspname, c.relname FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')";
+
+/// Unique indexes on plain columns that are checked at once, and the columns' types.
+const UNIQUE_KEYS: &str = "SELECT i.indrelid, i.indexrelid, string_agg(a.attname, ',' ORDER BY k.place),
+    string_agg(a.atttypid::text, ',' ORDER BY k.place),
+    bool_and(coalesce(a.attcollation = 0 OR (SELECT collisdeterministic FROM pg_catalog.pg_collation
+                                             WHERE oid = a.attcollation), true))
+  FROM pg_catalog.pg_index i
+  CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+  WHERE i.indrelid >= 16384 AND i.indisunique AND i.indisvalid AND i.indimmediate
+    AND i.indpred IS NULL AND i.indexprs IS NULL AND k.place <= i.indnkeyatts
+  GROUP BY i.indrelid, i.indexrelid";
+
+/// How many unique or exclusion indexes each table has, and the columns that stand in any of them.
+const UNIQUE_COLUMNS: &str = "SELECT i.indrelid, count(DISTINCT i.indexrelid),
+    coalesce(string_agg(DISTINCT a.attname, ','), '')
+  FROM pg_catalog.pg_index i
+  LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+    AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid
+  LEFT JOIN pg_catalog.pg_constraint c ON c.conindid = i.indexrelid AND c.conrelid = i.indrelid
+  LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid
+    AND (a.attnum = ANY (i.indkey::int2[]) OR a.attnum = d.refobjsubid OR a.attnum = ANY (c.conkey))
+    AND a.attnum > 0
+  WHERE i.indrelid >= 16384 AND (i.indisunique OR i.indisexclusion)
+  GROUP BY i.indrelid";
+
 /// Locks on relations that the transaction of this connection holds.
 const OWN_LOCKS: &str = "SELECT relation, mode FROM pg_catalog.pg_locks
   WHERE locktype = 'relation' AND pid = pg_catalog.pg_backend_pid()
@@ -56,8 +85,44 @@ pub struct Catalog {
     pub views: BTreeSet<u32>,
     /// Names of functions of the scenario's own.
     pub functions: BTreeSet<String>,
+    /// Schema and name of every table and view.
+    pub tables: BTreeMap<u32, (String, String)>,
+    pub unique_keys: Vec<UniqueKey>,
+    /// How many unique or exclusion indexes of any kind a table has.
+    pub unique_indexes: BTreeMap<u32, u32>,
+    /// Columns that stand in any of these.
+    pub indexed_columns: BTreeMap<u32, BTreeSet<String>>,
     /// Some constraint or trigger may be put off until a commit.
     pub deferrable: bool,
+}
+
+/// A unique index on plain columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UniqueKey {
+    pub table: u32,
+    pub index: u32,
+    pub columns: Vec<(String, KeyType)>,
+}
+
+/// Types whose equal values can be told by how they are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyType {
+    Integer,
+    Text,
+    Uuid,
+    Other,
+}
+
+impl KeyType {
+    fn of(type_oid: &str, deterministic: bool) -> KeyType {
+        // src/include/catalog/pg_type.dat: int8, int2, int4; text, varchar; uuid
+        match type_oid {
+            "20" | "21" | "23" => KeyType::Integer,
+            "25" | "1043" if deterministic => KeyType::Text,
+            "2950" => KeyType::Uuid,
+            _ => KeyType::Other,
+        }
+    }
 }
 
 impl Catalog {
@@ -95,8 +160,38 @@ impl Catalog {
                 .await?
                 .iter()
                 .any(|row| row[0].as_deref() == Some("t")),
-            sequences: BTreeMap::new(),
+            ..Catalog::default()
         };
+        for row in rows(control, TABLES).await? {
+            if let [Some(_), Some(schema), Some(name)] = row.as_slice() {
+                catalog.tables.insert(numbers(&row)[0], (schema.clone(), name.clone()));
+            }
+        }
+        for row in rows(control, UNIQUE_KEYS).await? {
+            let [_, _, Some(names), Some(types), deterministic] = row.as_slice() else {
+                continue;
+            };
+            let deterministic = deterministic.as_deref() == Some("t");
+            let columns = names.split(',').zip(types.split(','));
+            let columns = columns
+                .map(|(name, oid)| (name.to_owned(), KeyType::of(oid, deterministic)))
+                .collect();
+            catalog.unique_keys.push(UniqueKey {
+                table: numbers(&row)[0],
+                index: numbers(&row)[1],
+                columns,
+            });
+        }
+        for row in rows(control, UNIQUE_COLUMNS).await? {
+            let columns = row[2]
+                .as_deref()
+                .unwrap_or_default()
+                .split(',')
+                .map(str::to_owned)
+                .collect();
+            catalog.unique_indexes.insert(numbers(&row)[0], numbers(&row)[1]);
+            catalog.indexed_columns.insert(numbers(&row)[0], columns);
+        }
         for row in rows(control, SEQUENCES).await? {
             catalog
                 .sequences

@@ -38,7 +38,6 @@ pub async fn check_statements(
     schema_changes: bool,
 ) -> Result<Footprints, RunError> {
     let catalog = Catalog::read(control).await?;
-    let deferred = catalog.deferrable;
     let mut checker = Checker {
         control,
         schema_changes,
@@ -86,7 +85,7 @@ pub async fn check_statements(
     }
     Ok(match schema_changes {
         true => Footprints::unknown(scenario),
-        false => Footprints::new(footprints, deferred),
+        false => Footprints::new(scenario, footprints, checker.catalog),
     })
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::history::{History, StepResult, Turn, Wait};
-use super::session::{DeadlockCheck, Finished, Progress, Session};
+use super::session::{DeadlockCheck, Finished, Progress, Session, StepInfo};
 use super::wait_for::WaitForGraph;
 use super::{Conditions, RunError, condition::ConditionCache};
 use crate::postgres::locks::{LockMonitor, Waiting};
@@ -22,11 +22,18 @@ const BACKOFF_MILLIS: [u64; 9] = [0, 0, 0, 1, 1, 2, 4, 8, 16];
 /// session that has turned such messages off never gives it, and the victim is then not under control.
 const CHECK_GRACE: Duration = Duration::from_millis(200);
 
+/// A session that can go on, and the step that it then runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    pub session: usize,
+    pub step: &'a StepInfo,
+}
+
 /// Decides which session goes on.
 pub trait Scheduler {
     /// Takes what has happened so far (a step that is blocked has [`Turn::IN_FLIGHT`] for its end) and the sessions that
     /// can go on (never none, ascending), and returns one of them.
-    fn choose(&mut self, turns: &[Turn], ready: &[usize]) -> usize;
+    fn choose(&mut self, turns: &[Turn], ready: &[Candidate<'_>]) -> usize;
 }
 
 /// One turn's choice.
@@ -112,7 +119,16 @@ pub async fn execute<S: Session>(
         execution,
     };
     while let Some(ready) = executor.ready()? {
-        let chosen = scheduler.choose(&executor.execution.turns, &ready);
+        let candidates: Vec<Candidate<'_>> = ready
+            .iter()
+            .filter_map(|&session| {
+                Some(Candidate {
+                    session,
+                    step: executor.sessions[session].next_step()?,
+                })
+            })
+            .collect();
+        let chosen = scheduler.choose(&executor.execution.turns, &candidates);
         executor.execution.decisions.push(Decision { ready, chosen });
         executor.take_turn(chosen).await?;
     }

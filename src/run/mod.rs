@@ -15,7 +15,7 @@ mod wait_for;
 mod workbench;
 
 pub use condition::Conditions;
-pub use executor::{Deadlock, Decision, Execution, Limits, Scheduler, execute};
+pub use executor::{Candidate, Deadlock, Decision, Execution, Limits, Scheduler, execute};
 pub use history::History;
 pub use script::Script;
 pub use session::{DeadlockCheck, Finished, Progress, Session, StepInfo};
