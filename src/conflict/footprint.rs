@@ -44,6 +44,8 @@ pub struct Footprint {
     pub reads: BTreeSet<Object>,
     pub locks: BTreeMap<Object, LockStrength>,
     pub writes: BTreeMap<Object, WriteKind>,
+    /// The order in which it and another statement get their transactions' numbers matters.
+    pub numbered: bool,
 }
 
 impl Footprint {
@@ -73,6 +75,7 @@ impl Footprint {
     /// Adds what another footprint touches.
     pub fn add(&mut self, other: &Footprint) {
         self.unknown |= other.unknown;
+        self.numbered |= other.numbered;
         self.reads.extend(&other.reads);
         for (&object, &strength) in &other.locks {
             self.lock(object, strength);
@@ -100,7 +103,10 @@ pub struct Footprints {
 }
 
 impl Footprints {
-    pub fn new(steps: Vec<Vec<Footprint>>, deferred: bool) -> Footprints {
+    /// By session and step; `deferred` says that a commit may run checks or triggers.
+    pub fn new(mut steps: Vec<Vec<Footprint>>, deferred: bool) -> Footprints {
+        order_additions(&mut steps);
+        order_numbers(&mut steps);
         Footprints { steps, deferred }
     }
 
@@ -121,5 +127,55 @@ impl Footprints {
             .and_then(|steps| steps.get(step))
             .cloned()
             .unwrap_or_else(Footprint::unknown)
+    }
+}
+
+/// Rows lie in the order in which they were added. Where statements lock several of them, they lock them in that order,
+/// and whether sessions come into a deadlock depends on it.
+fn order_additions(steps: &mut [Vec<Footprint>]) {
+    let unknown = steps.iter().flatten().any(|footprint| footprint.unknown);
+    let claims = |footprint: &Footprint| {
+        let changed = footprint.writes.iter().filter(|(_, kind)| **kind == WriteKind::Change);
+        let objects = footprint.locks.keys().chain(changed.map(|(object, _)| object));
+        objects.copied().collect::<Vec<_>>()
+    };
+    let claimed: BTreeSet<Object> = steps.iter().flatten().flat_map(claims).collect();
+    for (object, kind) in steps.iter_mut().flatten().flat_map(|footprint| &mut footprint.writes) {
+        if unknown || claimed.contains(object) {
+            *kind = WriteKind::Change;
+        }
+    }
+}
+
+/// Who waits for a row that several transactions hold together waits for one of them at a time, in the order of their
+/// numbers, and a deadlock is found only with the one that is waited for.
+fn order_numbers(steps: &mut [Vec<Footprint>]) {
+    let objects: BTreeSet<Object> = steps
+        .iter()
+        .flatten()
+        .flat_map(|one| one.locks.keys().copied())
+        .collect();
+    let mut holders = BTreeSet::new();
+    for object in objects {
+        let claiming = |claims: &dyn Fn(&Footprint) -> bool| -> BTreeSet<usize> {
+            (0..steps.len())
+                .filter(|&session| steps[session].iter().any(claims))
+                .collect()
+        };
+        let sharing = claiming(&|one| one.unknown || one.locks.get(&object) == Some(&LockStrength::Share));
+        let excluding = claiming(&|one| {
+            one.unknown
+                || one.locks.get(&object) == Some(&LockStrength::Exclusive)
+                || one.writes.get(&object) == Some(&WriteKind::Change)
+        });
+        let all: BTreeSet<usize> = sharing.union(&excluding).copied().collect();
+        if !sharing.is_empty() && !excluding.is_empty() && all.len() > 2 {
+            holders.extend(all);
+        }
+    }
+    for session in holders {
+        for footprint in &mut steps[session] {
+            footprint.numbered = !footprint.locks.is_empty() || !footprint.writes.is_empty();
+        }
     }
 }

@@ -9,7 +9,7 @@ mod event;
 mod footprint;
 mod rules;
 
-pub use analysis::footprint;
+pub use analysis::{changes_meaning, footprint};
 pub use event::{Event, events};
 pub use footprint::{Footprint, Footprints, LockStrength, Object, WriteKind};
 pub use rules::conflict;

@@ -1,15 +1,14 @@
 //! One scenario, explored with and without reduction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use num_bigint::BigUint;
-use pgbraid::explore::{Dpor, Exhaustive, Exploration, Options, Strategy, explore};
-use pgbraid::run::{RunError, Template};
+use pgbraid::explore::{Dpor, Exhaustive, Strategy};
+use pgbraid::run::{Run, RunError, Template, Workbench};
 use pgbraid::scenario::Scenario;
-use tokio_util::sync::CancellationToken;
 
 use super::host::Host;
 use super::renamed::closure;
@@ -17,12 +16,12 @@ use super::renamed::closure;
 /// Schedules beyond which a scenario is left alone.
 const MOST_SCHEDULES: u64 = 6000;
 
-/// What came of exploring a scenario in both ways.
+/// What came of exploring a scenario in both ways: how many schedules were run each way, and what they led to.
 #[derive(Debug)]
 pub struct Comparison {
-    pub interleavings: BigUint,
     pub exhaustive: u64,
     pub reduced: u64,
+    /// Where there are copies.
     pub symmetric: Option<u64>,
     pub redundant: u64,
     pub outcomes: usize,
@@ -33,14 +32,22 @@ pub struct Comparison {
 pub enum Difference {
     /// The reduction is at fault, in words.
     Found(String),
-    /// The run was not under control, for these reasons.
-    Uncontrolled(Vec<String>),
+    /// The run was not under control, in words.
+    Uncontrolled(String),
     /// A session waits for what nobody will release, or there are too many schedules.
-    Unfit(&'static str),
+    Unfit(String),
 }
 
-/// An outcome, and the violations that come with it.
-type Verdicts = BTreeSet<(String, Vec<String>)>;
+/// An outcome's id, and the violations that come with it.
+pub type Verdict = (String, Vec<String>);
+
+/// What a strategy's schedules led to.
+#[derive(Default)]
+pub struct Found {
+    /// A run for each.
+    pub outcomes: BTreeMap<Verdict, Run>,
+    schedules: u64,
+}
 
 pub fn compare(host: &Host, name: &str, toml: &str) -> Result<Comparison, Difference> {
     let scenario = Scenario::from_toml(name, &format!("{name}.toml"), toml, Path::new("."))
@@ -51,119 +58,108 @@ pub fn compare(host: &Host, name: &str, toml: &str) -> Result<Comparison, Differ
 
 fn compare_on(host: &Host, template: &Arc<Template>) -> Result<Comparison, Difference> {
     let scenario = template.scenario();
-    let dpor = |symmetric| Dpor::new(scenario.clone(), template.footprints().clone(), symmetric);
-    let mut exhaustive = Exhaustive::new();
-    let full = run(template, &mut exhaustive)?;
-    let mut without_symmetry = dpor(false);
-    let reduced = run(template, &mut without_symmetry)?;
-    same_outcomes(&verdicts(&full), &verdicts(&reduced), &orders(&full, &reduced), "reduction")?;
-    if let Some(covered) = without_symmetry.covered()
-        && covered != BigUint::from(full.schedules_run)
-    {
-        return Err(Difference::Found(format!(
-            "the runs stand for {covered} schedules, but there are {} ({} were run, {} redundant)",
-            full.schedules_run,
-            reduced.schedules_run,
-            without_symmetry.redundant()
-        )));
-    }
-    let copies = scenario
-        .sessions
-        .windows(2)
-        .any(|pair| pair[0].entry == pair[1].entry && pair[0].params == pair[1].params);
+    let mut workbench = host
+        .runtime
+        .block_on(Workbench::open(template.clone(), Duration::from_secs(60)))
+        .unwrap();
+    let mut explore = |strategy: &mut dyn Strategy| explore(host, &mut workbench, strategy);
+    let full = explore(&mut Exhaustive::new())?;
+    let mut dpor = Dpor::new(scenario.clone(), template.footprints().clone(), false);
+    let reduced = explore(&mut dpor)?;
+    same_outcomes(&full, &reduced)?;
+    adds_up(&dpor, &reduced, &full)?;
+    let alike = |one: usize, other: usize| {
+        let (one, other) = (&scenario.sessions[one], &scenario.sessions[other]);
+        one.entry == other.entry && one.params == other.params
+    };
     let mut symmetric = None;
-    if copies {
-        let mut strategy = dpor(true);
-        let found = run(template, &mut strategy)?;
-        if found.verdict != full.verdict {
-            return Err(Difference::Found(format!(
-                "with symmetry the verdict is {:?}, without {:?}",
-                found.verdict, full.verdict
-            )));
-        }
-        if let Some(covered) = strategy.covered()
-            && covered != BigUint::from(full.schedules_run)
-        {
-            return Err(Difference::Found(format!(
-                "with symmetry the runs stand for {covered} schedules, but there are {} ({} were run, {} redundant)",
-                full.schedules_run,
-                found.schedules_run,
-                strategy.redundant()
-            )));
-        }
+    if (1..scenario.sessions.len()).any(|session| alike(session - 1, session)) {
+        let mut dpor = Dpor::new(scenario.clone(), template.footprints().clone(), true);
+        let found = explore(&mut dpor)?;
+        adds_up(&dpor, &found, &full)?;
+        same_verdict(&full, &found)?;
         if scenario.sessions.iter().all(|session| session.retry.is_none()) {
-            let renamed = closure(host, template, &found);
-            let ids = full.outcomes.iter().map(|tally| tally.id.clone()).collect();
+            let ids = full.outcomes.keys().map(|(id, _)| id.clone()).collect();
+            let renamed = closure(scenario, &found, alike);
             if renamed != ids {
                 return Err(Difference::Found(format!(
-                    "with symmetry the outcomes are, whatever the names: {renamed:?}, without {ids:?}"
+                    "with symmetry the outcomes are, whatever the names, {renamed:?}, and not {ids:?}"
                 )));
             }
         }
-        symmetric = Some(found.schedules_run);
+        symmetric = Some(found.schedules);
     }
     Ok(Comparison {
-        interleavings: full.interleavings.clone(),
-        exhaustive: full.schedules_run,
-        reduced: reduced.schedules_run,
+        exhaustive: full.schedules,
+        reduced: reduced.schedules,
         symmetric,
-        redundant: without_symmetry.redundant(),
+        redundant: dpor.redundant(),
         outcomes: full.outcomes.len(),
     })
 }
 
-fn run(template: &Arc<Template>, strategy: &mut dyn Strategy) -> Result<Exploration, Difference> {
-    let options = Options {
-        jobs: 1,
-        max_schedules: Some(MOST_SCHEDULES),
-        timeout: None,
-        keep_going: true,
-        step_timeout: Duration::from_secs(60),
-        interrupt: CancellationToken::new(),
-    };
-    let exploration = match explore(template, strategy, &options, &mut |_| {}) {
-        Ok(exploration) => exploration,
-        Err(RunError::Stuck { .. }) => return Err(Difference::Unfit("a session waits for what nobody will release")),
-        Err(error) => return Err(Difference::Uncontrolled(vec![error.to_string()])),
-    };
-    if exploration.schedules_run >= MOST_SCHEDULES {
-        return Err(Difference::Unfit("there are too many schedules"));
+/// Runs all of a strategy's schedules, one by one.
+fn explore(host: &Host, workbench: &mut Workbench, strategy: &mut dyn Strategy) -> Result<Found, Difference> {
+    let mut found = Found::default();
+    while let Some(mut job) = strategy.next() {
+        let run = match host.runtime.block_on(workbench.run(job.scheduler.as_mut())) {
+            Ok(run) => run,
+            Err(error @ RunError::Stuck { .. }) => return Err(Difference::Unfit(error.to_string())),
+            Err(error) => return Err(Difference::Uncontrolled(error.to_string())),
+        };
+        let difference = strategy.observe(&job.key, &run);
+        if let Some(what) = difference.or_else(|| run.uncontrolled.first().cloned()) {
+            let text = format!("{what} ({}, order {:?})", strategy.name(), run.order());
+            return Err(Difference::Uncontrolled(text));
+        }
+        found.schedules += 1;
+        if found.schedules > MOST_SCHEDULES {
+            return Err(Difference::Unfit("there are too many schedules".to_owned()));
+        }
+        let violations = run.violations.iter().map(|violation| violation.name()).collect();
+        found
+            .outcomes
+            .entry((run.outcome.id.clone(), violations))
+            .or_insert(run);
     }
-    if !exploration.exhaustive {
-        let mut reasons = exploration.reasons;
-        reasons.push(format!("under {}", strategy.name()));
-        return Err(Difference::Uncontrolled(reasons));
-    }
-    Ok(exploration)
+    Ok(found)
 }
 
-fn verdicts(exploration: &Exploration) -> Verdicts {
-    let of_each = |tally: &pgbraid::explore::OutcomeTally| (tally.id.clone(), tally.violations.clone());
-    exploration.outcomes.iter().map(of_each).collect()
-}
-
-/// A schedule for each outcome.
-fn orders(one: &Exploration, other: &Exploration) -> BTreeMap<String, Vec<usize>> {
-    let of_each = |tally: &pgbraid::explore::OutcomeTally| (tally.id.clone(), tally.order.clone());
-    other.outcomes.iter().chain(&one.outcomes).map(of_each).collect()
-}
-
-fn same_outcomes(
-    full: &Verdicts,
-    reduced: &Verdicts,
-    orders: &BTreeMap<String, Vec<usize>>,
-    what: &str,
-) -> Result<(), Difference> {
-    if full == reduced {
-        return Ok(());
-    }
-    let list = |missing: Vec<&(String, Vec<String>)>| {
-        let each = missing.iter().map(|(id, _)| format!("{id} by the order {:?}", orders[id]));
-        each.collect::<Vec<_>>().join("; ")
+fn same_outcomes(full: &Found, reduced: &Found) -> Result<(), Difference> {
+    let only_in = |one: &Found, other: &Found| {
+        let missing = one
+            .outcomes
+            .iter()
+            .filter(|(verdict, _)| !other.outcomes.contains_key(*verdict));
+        let by_order = missing.map(|((id, _), run)| format!("{id} by the order {:?}", run.order()));
+        by_order.collect::<Vec<_>>().join("; ")
     };
-    Err(Difference::Found(format!(
-        "{what} misses [{}] and adds [{}]",
-        list(full.difference(reduced).collect()),
-        list(reduced.difference(full).collect())
-    )))
+    let (missing, added) = (only_in(full, reduced), only_in(reduced, full));
+    match missing.is_empty() && added.is_empty() {
+        true => Ok(()),
+        false => Err(Difference::Found(format!(
+            "outcomes that the reduction misses: [{missing}], and that it adds: [{added}]"
+        ))),
+    }
+}
+
+fn same_verdict(full: &Found, symmetric: &Found) -> Result<(), Difference> {
+    let fails = |found: &Found| found.outcomes.keys().any(|(_, violations)| !violations.is_empty());
+    match fails(full) == fails(symmetric) {
+        true => Ok(()),
+        false => Err(Difference::Found("with symmetry the verdict is another".to_owned())),
+    }
+}
+
+/// The certificate: the schedules that the runs stand for are all that there are.
+fn adds_up(dpor: &Dpor, reduced: &Found, full: &Found) -> Result<(), Difference> {
+    match dpor.covered() {
+        Some(covered) if covered != BigUint::from(full.schedules) => Err(Difference::Found(format!(
+            "{} runs ({} of them redundant) stand for {covered} schedules, but there are {}",
+            reduced.schedules,
+            dpor.redundant(),
+            full.schedules
+        ))),
+        _ => Ok(()),
+    }
 }

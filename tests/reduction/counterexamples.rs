@@ -11,7 +11,10 @@ fn counterexamples_stay_mended() {
     let host = Host::start();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reduction/counterexamples");
     let only = std::env::var("PGBRAID_ONLY").unwrap_or_default();
-    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     paths.sort();
     assert!(!paths.is_empty());
     let mut differences = Vec::new();

@@ -47,7 +47,7 @@ const STATEMENTS: &[&str] = &[
     "INSERT INTO p SELECT :v",
     "INSERT INTO p SELECT sum(v) FROM t HAVING count(*) > 0",
     "SELECT count(*) AS many_p FROM p",
-    "SELECT sum(a) AS total_p FROM p FOR SHARE NOWAIT",
+    "SELECT a AS each_a FROM p FOR SHARE NOWAIT",
     "UPDATE p SET a = a + 1",
     "DELETE FROM p",
     "DELETE FROM p WHERE a = 2",
@@ -200,7 +200,11 @@ impl Plan {
     /// Orders of the declared steps.
     pub fn interleavings(&self) -> u64 {
         let (mut placed, mut count) = (0u64, 1u64);
-        for session in self.sessions.iter().flat_map(|one| std::iter::repeat_n(one, one.copies)) {
+        for session in self
+            .sessions
+            .iter()
+            .flat_map(|one| std::iter::repeat_n(one, one.copies))
+        {
             for own in 1..=session.turns() {
                 placed += 1;
                 count = count.saturating_mul(placed) / own;
@@ -322,8 +326,8 @@ fn sessions(words: &[&'static str]) -> impl Strategy<Value = Vec<Session>> + use
         };
         sessions.into_iter().map(level).collect()
     };
-    let serializable_three =
-        (session(words, 3, 1), session(words, 3, 1), session(words, 3, 1)).prop_map(move |(a, b, c)| serializable(vec![a, b, c]));
+    let serializable_three = (session(words, 3, 1), session(words, 3, 1), session(words, 3, 1))
+        .prop_map(move |(a, b, c)| serializable(vec![a, b, c]));
     prop_oneof![
         4 => two,
         5 => three,
@@ -350,4 +354,21 @@ pub fn plans(most_interleavings: u64) -> impl Strategy<Value = Plan> {
         .prop_filter("too many interleavings, or one alone", move |plan| {
             (2..=most_interleavings).contains(&plan.interleavings())
         })
+}
+
+/// One session that runs every statement that can be drawn, so that a mistake in one shows.
+pub fn all_statements() -> Plan {
+    let autocommitted = |&sql: &&'static str| Part::Autocommitted(Step { sql, when: None });
+    let allowed_alone = |sql: &&&str| !sql.starts_with("LOCK");
+    Plan {
+        references: "",
+        trigger: true,
+        invariant: None,
+        sessions: vec![Session {
+            copies: 1,
+            level: LEVELS[0],
+            retry: false,
+            parts: STATEMENTS.iter().filter(allowed_alone).map(autocommitted).collect(),
+        }],
+    }
 }
