@@ -2,6 +2,7 @@
 
 use super::footprint::{Footprint, LockStrength, Object, WriteKind};
 use crate::postgres::catalog::{Catalog, RelationLock};
+use crate::scenario::sql::StatementKind;
 use crate::scenario::sql::lexer::{Token, TokenKind, tokens};
 
 /// Statements whose tables the server knows when it has analysed them; all others are utility statements.
@@ -9,8 +10,33 @@ const QUERIES: [&str; 8] = [
     "select", "insert", "update", "delete", "merge", "with", "values", "table",
 ];
 
+/// Functions that run a query given as text, or look at a table given by name, as those do that make XML.
+const RUN_QUERIES: [&str; 3] = ["ts_stat", "ts_rewrite", "currtid2"];
+
 /// Functions that look at nothing that a session can change.
 const HARMLESS: [&str; 4] = ["pg_sleep", "pg_sleep_for", "pg_typeof", "pg_backend_pid"];
+
+/// Settings that decide what a statement's names mean, which triggers fire, or what a statement waits for.
+const SETTINGS_THAT_MATTER: [&str; 9] = [
+    "search_path",
+    "schema",
+    "role",
+    "authorization",
+    "session_replication_role",
+    "row_security",
+    "deferrable",
+    "transaction_deferrable",
+    "default_transaction_deferrable",
+];
+
+/// Whether a session that runs this statement may mean other tables by its names, or wait for other things, than its
+/// statements' analysis says.
+pub fn changes_meaning(sql: &str, kind: StatementKind) -> bool {
+    tokens(sql).any(|token| match kind {
+        StatementKind::Setting | StatementKind::Begin => token.is_one_of(&SETTINGS_THAT_MATTER),
+        _ => token.kind != TokenKind::String && token.text.trim_matches('"').eq_ignore_ascii_case("set_config"),
+    })
+}
 
 /// What a statement may touch: `relations` are the tables that its analysis locked (`None` where the server did not
 /// take it), to which come what foreign keys check and change, the sequences that columns draw from, and the relatives
@@ -28,16 +54,18 @@ pub fn footprint(sql: &str, relations: Option<&[(u32, RelationLock)]>, catalog: 
     };
     let mut footprint = Footprint::default();
     named_objects(&words, catalog, &mut footprint);
-    if !catalog.functions.is_empty()
-        && relations
-            .iter()
-            .any(|(table, lock)| *lock == RelationLock::Write || catalog.views.contains(table))
-    {
-        // a default, a check, a policy or the view may call one
+    let is_view = |table: &u32| catalog.views.contains(table);
+    let may_call_function = |(table, lock): &(u32, RelationLock)| *lock == RelationLock::Write || is_view(table);
+    if catalog.unnamed_calls || (!catalog.functions.is_empty() && relations.iter().any(may_call_function)) {
+        // a default, a check or the view may call one
         return Footprint::unknown();
     }
     let adds_only = first.is_some_and(|word| word.is("insert")) && !words.iter().any(|word| word.is("conflict"));
-    let strength = lock_strength(&words);
+    // a view may have a FOR UPDATE of its own
+    let strength = match relations.iter().any(|(table, _)| is_view(table)) {
+        true => LockStrength::Exclusive,
+        false => lock_strength(&words),
+    };
     let mut walk = Walk {
         catalog,
         footprint,
@@ -76,9 +104,12 @@ fn named_objects(words: &[Token<'_>], catalog: &Catalog, footprint: &mut Footpri
             }
         } else if (name.starts_with("pg_") && !HARMLESS.contains(&name.as_str()))
             || name == "information_schema"
+            || word.text.starts_with(['U', 'u']) && word.kind == TokenKind::QuotedName
             || name.starts_with("txid_")
             || name.starts_with("lo_")
             || name.starts_with("dblink")
+            || RUN_QUERIES.contains(&name.as_str())
+            || name.contains("_to_xml")
         {
             footprint.unknown = true;
         }
@@ -114,6 +145,11 @@ impl Walk<'_> {
         for relative in self.relatives(table) {
             self.footprint.unknown |= self.catalog.opaque.contains(&relative);
             self.footprint.reads.insert(Object::Relation(relative));
+            if self.catalog.all_sequences.contains(&relative) {
+                // it shows numbers drawn that nobody has committed
+                self.footprint.write(Object::Relation(relative), WriteKind::Change);
+                self.footprint.write(Object::Sequences, WriteKind::Change);
+            }
         }
     }
 

@@ -25,6 +25,9 @@ pub struct Piece {
     pub statement: Footprint,
     /// What its transaction has read, locked and written before.
     pub held: Footprint,
+    /// What its transaction has read, locked and written so far, this statement included, where another's statement
+    /// alone may doom it: among three serializable transactions or more.
+    pub tracked: Option<Footprint>,
     /// Where the statement takes the transaction's one snapshot: all that the transaction may look at with it.
     pub transaction: Option<Footprint>,
     /// The transaction (or a part of it, behind a savepoint) ended.
@@ -264,6 +267,8 @@ fn piece(
     let whole = takes_snapshot.then(|| rest_of_transaction(session, footprints, turn));
     let held = transaction.held.clone();
     transaction.held.add(&statement);
+    let tracked = (snapshots.serializable && !statement.is_empty() && serializable_sessions(scenario) > 2)
+        .then(|| transaction.held.clone());
     // an error takes back the transaction, or what came after its last savepoint
     let failed = finished && matches!(turn.result, StepResult::Error(_));
     let to_savepoint = turn.role == TurnRole::Step && kind == StatementKind::RollbackTo;
@@ -285,9 +290,15 @@ fn piece(
         snapshots,
         statement,
         held,
+        tracked,
         transaction: whole,
         end,
     }
+}
+
+fn serializable_sessions(scenario: &Scenario) -> usize {
+    let serializable = |session: &&Session| Snapshots::of_session(session).serializable;
+    scenario.sessions.iter().filter(serializable).count()
 }
 
 /// Queries take a snapshot before they run; of utility statements some do.

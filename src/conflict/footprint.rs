@@ -65,6 +65,8 @@ pub struct Footprint {
     pub reads: BTreeSet<Object>,
     pub locks: BTreeMap<Object, LockStrength>,
     pub writes: BTreeMap<Object, WriteKind>,
+    /// The order in which it and another statement get their transactions' numbers matters.
+    pub numbered: bool,
 }
 
 impl Footprint {
@@ -94,6 +96,7 @@ impl Footprint {
     /// Adds what another footprint touches.
     pub fn add(&mut self, other: &Footprint) {
         self.unknown |= other.unknown;
+        self.numbered |= other.numbered;
         self.reads.extend(other.reads.iter().cloned());
         for (object, &strength) in &other.locks {
             self.lock(object.clone(), strength);
@@ -120,16 +123,17 @@ impl Footprint {
         self.unknown || !self.locks.is_empty() || !self.writes.is_empty()
     }
 
-    /// What the statement touches given that of the pin's table it touches the pin's row alone.
-    pub fn confined_to(mut self, pin: &Pin) -> Footprint {
+    /// What the statement touches given that of the pin's table it touches the pin's row alone; its claims on the table
+    /// stay as they are unless `claims_too`.
+    pub fn confined_to(mut self, pin: &Pin, claims_too: bool) -> Footprint {
         let (table, row) = (Object::Relation(pin.table), Object::Row(pin.table, pin.row.clone()));
         if self.reads.remove(&table) {
             self.reads.insert(row.clone());
         }
-        if let Some(strength) = self.locks.remove(&table) {
+        if claims_too && let Some(strength) = self.locks.remove(&table) {
             self.locks.insert(row.clone(), strength);
         }
-        if let Some(kind) = self.writes.remove(&table) {
+        if claims_too && let Some(kind) = self.writes.remove(&table) {
             self.writes.insert(row, kind);
         }
         self
@@ -144,6 +148,10 @@ pub struct Footprints {
     /// A commit may run checks or triggers that were put off till then.
     pub deferred: bool,
     catalog: Catalog,
+    /// Tables of which every statement that locks or writes does so to one row. Elsewhere rows do not count, since where
+    /// a row lies depends on the order in which rows were added and changed, and the order in which another statement
+    /// locks several depends on where they lie.
+    confined: BTreeSet<u32>,
     /// Tables whose rows are only ever locked and updated one at a time by one unique key, at READ COMMITTED, and that
     /// key's index.
     row_by_row: BTreeMap<u32, u32>,
@@ -153,12 +161,15 @@ pub struct Footprints {
 
 impl Footprints {
     /// `steps` has each session's footprints, by step.
-    pub fn new(scenario: &Scenario, steps: Vec<Vec<Footprint>>, catalog: Catalog) -> Footprints {
-        let row_by_row = row_by_row(scenario, &steps, &catalog);
+    pub fn new(scenario: &Scenario, mut steps: Vec<Vec<Footprint>>, catalog: Catalog) -> Footprints {
+        order_additions(&mut steps);
+        order_numbers(&mut steps);
+        let (confined, row_by_row) = tables_by_row(scenario, &steps, &catalog);
         Footprints {
             steps,
             deferred: catalog.deferrable,
             catalog,
+            confined,
             row_by_row,
             pins: Arc::default(),
         }
@@ -194,7 +205,7 @@ impl Footprints {
             return footprint;
         }
         match self.pin(sql) {
-            Some(pin) => footprint.confined_to(&pin),
+            Some(pin) => footprint.confined_to(&pin, self.confined.contains(&pin.table)),
             None => footprint,
         }
     }
@@ -221,44 +232,98 @@ impl Footprints {
     }
 }
 
-/// See [`Footprints::row_taken`]. One step about which nothing is known, one statement that is not confined to a row by
-/// its key alone, or one session at another isolation level, and a table is not among them.
-fn row_by_row(scenario: &Scenario, steps: &[Vec<Footprint>], catalog: &Catalog) -> BTreeMap<u32, u32> {
-    let anything_goes = catalog.deferrable
-        || scenario
-            .sessions
-            .iter()
-            .any(|session| !Snapshots::of_session(session).is_read_committed())
-        || steps.iter().flatten().any(|footprint| footprint.unknown);
-    if anything_goes {
-        return BTreeMap::new();
+/// The tables of which every statement that locks or writes is confined to a row, and of these the ones meant by
+/// [`Footprints::row_taken`], where each does so by the same key alone and every session is at READ COMMITTED. One step
+/// about which nothing is known, and there are none.
+fn tables_by_row(
+    scenario: &Scenario,
+    steps: &[Vec<Footprint>],
+    catalog: &Catalog,
+) -> (BTreeSet<u32>, BTreeMap<u32, u32>) {
+    let (mut confined, mut row_by_row) = (BTreeSet::new(), BTreeMap::new());
+    if catalog.deferrable || steps.iter().flatten().any(|footprint| footprint.unknown) {
+        return (confined, row_by_row);
     }
-    let in_foreign_key = |table: u32| {
-        catalog
-            .foreign_keys
-            .iter()
-            .any(|&(one, other, _)| one == table || other == table)
-    };
-    let mut found = BTreeMap::new();
-    for &table in catalog.tables.keys().filter(|&&table| !in_foreign_key(table)) {
+    let read_committed = scenario
+        .sessions
+        .iter()
+        .all(|session| Snapshots::of_session(session).is_read_committed());
+    for &table in catalog.tables.keys() {
         let relation = Object::Relation(table);
         let mut pins = Vec::new();
         for (session, steps) in scenario.sessions.iter().zip(steps) {
             for (step, footprint) in session.steps.iter().zip(steps) {
                 if footprint.locks.contains_key(&relation) || footprint.writes.contains_key(&relation) {
-                    pins.push(pin(&step.template.text, catalog));
+                    pins.push(pin(&step.template.text, catalog).filter(|pin| pin.table == table));
                 }
             }
         }
         let Some(pins) = pins.into_iter().collect::<Option<Vec<Pin>>>() else {
             continue;
         };
+        confined.insert(table);
+        let in_foreign_key = catalog
+            .foreign_keys
+            .iter()
+            .any(|&(one, other, _)| one == table || other == table);
         let orderly = |pin: &Pin| pin.exact && matches!(pin.action, PinnedAction::LockExclusive | PinnedAction::Update);
         if let Some(first) = pins.first()
+            && read_committed
+            && !in_foreign_key
             && pins.iter().all(|pin| orderly(pin) && pin.row.index == first.row.index)
         {
-            found.insert(table, first.row.index);
+            row_by_row.insert(table, first.row.index);
         }
     }
-    found
+    (confined, row_by_row)
+}
+
+/// Rows lie in the order in which they were added. Where statements lock several of them, they lock them in that order,
+/// and whether sessions come into a deadlock depends on it.
+fn order_additions(steps: &mut [Vec<Footprint>]) {
+    let unknown = steps.iter().flatten().any(|footprint| footprint.unknown);
+    let claims = |footprint: &Footprint| {
+        let changed = footprint.writes.iter().filter(|(_, kind)| **kind == WriteKind::Change);
+        let objects = footprint.locks.keys().chain(changed.map(|(object, _)| object));
+        objects.cloned().collect::<Vec<_>>()
+    };
+    let claimed: BTreeSet<Object> = steps.iter().flatten().flat_map(claims).collect();
+    for (object, kind) in steps.iter_mut().flatten().flat_map(|footprint| &mut footprint.writes) {
+        if unknown || claimed.contains(object) {
+            *kind = WriteKind::Change;
+        }
+    }
+}
+
+/// Who waits for a row that several transactions hold together waits for one of them at a time, in the order of their
+/// numbers, and a deadlock is found only with the one that is waited for.
+fn order_numbers(steps: &mut [Vec<Footprint>]) {
+    let objects: BTreeSet<Object> = steps
+        .iter()
+        .flatten()
+        .flat_map(|one| one.locks.keys().cloned())
+        .collect();
+    let mut holders = BTreeSet::new();
+    for object in objects {
+        let claiming = |claims: &dyn Fn(&Footprint) -> bool| -> BTreeSet<usize> {
+            (0..steps.len())
+                .filter(|&session| steps[session].iter().any(claims))
+                .collect()
+        };
+        let sharing = claiming(&|one| one.unknown || one.locks.get(&object) == Some(&LockStrength::Share));
+        let excluding = claiming(&|one| {
+            one.unknown
+                || one.locks.get(&object) == Some(&LockStrength::Exclusive)
+                || one.writes.get(&object) == Some(&WriteKind::Change)
+        });
+        let all: BTreeSet<usize> = sharing.union(&excluding).copied().collect();
+        if !sharing.is_empty() && !excluding.is_empty() && all.len() > 2 {
+            holders.extend(all);
+        }
+    }
+    for session in holders {
+        for footprint in &mut steps[session] {
+            footprint.numbered = !footprint.locks.is_empty() || !footprint.writes.is_empty();
+        }
+    }
 }

@@ -10,7 +10,7 @@ mod footprint;
 mod pin;
 mod rules;
 
-pub use analysis::footprint;
+pub use analysis::{changes_meaning, footprint};
 pub use event::{Event, EventLog};
 pub use footprint::{Footprint, Footprints, LockStrength, Object, WriteKind};
 pub use rules::conflict;

@@ -24,27 +24,53 @@ fn pieces_conflict(a: &Piece, b: &Piece) -> bool {
 
 fn statements_conflict(a: &Piece, b: &Piece) -> bool {
     let (one, other) = (&a.statement, &b.statement);
-    if (one.unknown && !other.is_empty()) || (other.unknown && !one.is_empty()) {
+    if (one.unknown && may_meet_unknown(b)) || (other.unknown && may_meet_unknown(a)) {
         return true;
     }
-    // which of two serializable transactions is aborted depends on the order of a read and a write
     let serializable = a.snapshots.serializable && b.snapshots.serializable;
-    let tracked = |reader: &Footprint, writer: &Footprint| {
-        let read = || reader.reads.iter().chain(reader.locks.keys());
-        writer
-            .writes
-            .keys()
-            .any(|written| read().any(|object| object.overlaps(written)))
-    };
-    // Who sends first of two that may wait for each other decides which closes a deadlock's cycle, and is its victim. In a
-    // longer cycle every one may wait for what the next holds.
-    let may_close_cycle = |waits: &Footprint, holder: &Piece| {
-        claims(&holder.statement).next().is_some() && locks_conflict(waits, &holder.held)
-    };
-    if may_close_cycle(one, b) || may_close_cycle(other, a) {
-        return true;
-    }
-    locks_conflict(one, other) || (serializable && (tracked(one, other) || tracked(other, one)))
+    locks_conflict(one, other)
+        || (one.numbered && other.numbered)
+        // which of two serializable transactions is aborted depends on the order of a read and a write
+        || (serializable && (reads_what_is_written(one, other) || reads_what_is_written(other, one)))
+        || (serializable && (may_doom(one, b) || may_doom(other, a)))
+        || may_close_cycle(one, b)
+        || may_close_cycle(other, a)
+}
+
+/// Who sends first of two that may wait for each other decides which closes a deadlock's cycle, and is its victim. In a
+/// longer cycle every one may wait for what the next holds.
+fn may_close_cycle(waits: &Footprint, holder: &Piece) -> bool {
+    claims(&holder.statement).next().is_some() && locks_conflict(waits, &holder.held)
+}
+
+/// What is not known may be anything, the end of a prepared transaction or a wait for a safe snapshot included.
+fn may_meet_unknown(piece: &Piece) -> bool {
+    !piece.statement.is_empty()
+        || piece
+            .transaction
+            .as_ref()
+            .is_some_and(|whole| piece.snapshots.serializable || (piece.snapshots.per_transaction && !whole.is_empty()))
+}
+
+fn reads_what_is_written(reader: &Footprint, writer: &Footprint) -> bool {
+    writer.writes.keys().any(|written| {
+        reader
+            .reads
+            .iter()
+            .chain(reader.locks.keys())
+            .any(|object| object.overlaps(written))
+    })
+}
+
+/// A statement that reads what a serializable transaction has written dooms that one, if it in turn has read what a
+/// third has since changed and committed. The doomed transaction learns of it at its next statement, whatever that
+/// touches.
+fn may_doom(statement: &Footprint, piece: &Piece) -> bool {
+    piece.tracked.as_ref().is_some_and(|tracked| {
+        (tracked.unknown && !statement.is_empty())
+            || reads_what_is_written(statement, tracked)
+            || reads_what_is_written(tracked, statement)
+    })
 }
 
 /// Whether two statements may wait for each other, or for the same thing.

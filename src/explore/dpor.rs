@@ -148,12 +148,9 @@ impl Dpor {
         let order = HappensBefore::new(events);
         for later in from..until {
             for earlier in order.races(later) {
-                // a session cannot be ahead of its own earlier turn, nor of the turn that released it
-                if events[earlier]
-                    .participants
-                    .iter()
-                    .any(|session| events[later].participants.contains(session))
-                {
+                // a session cannot be ahead of its own earlier turn, nor of the turn that released it (but the turn that
+                // released it can well be ahead of the one in which it began to wait)
+                if events[earlier].participants.contains(&events[later].session) {
                     continue;
                 }
                 // it could not come before the end of the transaction that held its row, but before that took the row

@@ -1,7 +1,49 @@
 //! Sessions that can stand for each other.
 
 use crate::scenario::Scenario;
-use crate::scenario::sql::lexer::{TokenKind, tokens};
+use crate::scenario::sql::lexer::{Token, TokenKind, tokens};
+
+/// By these a session can learn its own name.
+const SHOW_A_NAME: [&str; 3] = ["current_setting", "application_name", "pg_stat_activity"];
+
+/// What depends on the order in which rows come.
+const ORDER_MATTERS: [&str; 14] = [
+    "limit",
+    "offset",
+    "fetch",
+    "over",
+    "ordinality",
+    "table",
+    "array_agg",
+    "string_agg",
+    "json_agg",
+    "jsonb_agg",
+    "json_object_agg",
+    "jsonb_object_agg",
+    "xmlagg",
+    "random",
+];
+
+/// What can follow a table's name in FROM where no alias does.
+const AFTER_A_TABLE: [&str; 17] = [
+    "where",
+    "group",
+    "having",
+    "window",
+    "union",
+    "intersect",
+    "except",
+    "order",
+    "for",
+    "join",
+    "inner",
+    "left",
+    "right",
+    "full",
+    "cross",
+    "on",
+    "tablesample",
+];
 
 /// Groups of interchangeable sessions. Of several that have not yet begun, letting one go on leads to what letting
 /// another go on leads to, with the names exchanged; so only the first of them is let go on.
@@ -19,27 +61,44 @@ impl Symmetry {
         }
     }
 
-    /// Copies with the same parameters are interchangeable, unless an invariant or a step may tell them apart by name.
+    /// Copies with the same parameters are interchangeable, unless an invariant or a step may tell them apart.
     pub fn of(scenario: &Scenario) -> Symmetry {
-        let invariants = scenario.invariants.iter().map(|invariant| (&invariant.sql, "name"));
+        let invariants = scenario
+            .invariants
+            .iter()
+            .map(|invariant| (&invariant.sql, &["name"][..]));
         let steps = scenario.sessions.iter().flat_map(|session| {
             session.steps.iter().flat_map(|step| {
-                let condition = step.when.iter().map(|condition| (&condition.sql, "current_setting"));
-                std::iter::once((&step.sql, "current_setting")).chain(condition)
+                let condition = step.when.iter().map(|condition| (&condition.sql, &SHOW_A_NAME[..]));
+                std::iter::once((&step.sql, &SHOW_A_NAME[..])).chain(condition)
             })
         });
-        let tells_apart = invariants.chain(steps).any(|(sql, word)| {
+        let named_apart = invariants.chain(steps).any(|(sql, words)| {
             tokens(&sql.text).any(|token| match token.kind {
-                TokenKind::Word => token.is(word),
-                TokenKind::QuotedName => token.text.trim_matches('"') == word,
+                TokenKind::Word => words.iter().any(|word| token.is(word)),
+                TokenKind::QuotedName => {
+                    !token.text.starts_with('"') || words.iter().any(|word| token.text.trim_matches('"') == *word)
+                }
                 TokenKind::String => scenario
                     .sessions
                     .iter()
                     .any(|session| token.text.contains(&session.name)),
                 _ => false,
-            }) || (word == "name" && selects_everything_of_sessions(&sql.text))
+            })
         });
-        if tells_apart {
+        let setup = scenario
+            .setup
+            .as_ref()
+            .map(|setup| setup.text.to_lowercase())
+            .unwrap_or_default();
+        let functions_may = setup.contains("pgbraid") || SHOW_A_NAME.iter().any(|word| setup.contains(word));
+        if named_apart
+            || functions_may
+            || scenario
+                .invariants
+                .iter()
+                .any(|invariant| picks_among_sessions(&invariant.sql.text))
+        {
             return Symmetry::none(scenario);
         }
         let alike = |one: usize, other: usize| {
@@ -84,11 +143,92 @@ impl Symmetry {
     }
 }
 
-/// `SELECT … FROM pgbraid.sessions` may use the name without naming it: by `*`, or by a row as a whole.
-fn selects_everything_of_sessions(sql: &str) -> bool {
+/// Whether an invariant may tell sessions apart without using the column `name`: by the order of the rows of
+/// `pgbraid.sessions`, by its columns' places, or by a row as a whole.
+fn picks_among_sessions(sql: &str) -> bool {
     let words: Vec<_> = tokens(sql).filter(|token| !token.is_blank()).collect();
-    words.iter().any(|word| word.is("pgbraid"))
-        && words
-            .windows(2)
-            .any(|pair| pair[1].text == "*" && !matches!(pair[0].kind, TokenKind::Open))
+    let text = |index: usize| words.get(index).map_or("", |word: &Token<'_>| word.text);
+    let is_name = |index: usize, name: &str| text(index).trim_matches('"').eq_ignore_ascii_case(name);
+    if !(0..words.len()).any(|index| is_name(index, "pgbraid")) {
+        return false;
+    }
+    let mut row_names = vec!["sessions".to_owned()];
+    for index in 0..words.len() {
+        let whole_table = text(index) == "*" && index > 0 && words[index - 1].kind != TokenKind::Open;
+        let by_order = words[index].is_one_of(&ORDER_MATTERS)
+            || (words[index].is("distinct") && text(index + 1).eq_ignore_ascii_case("on"))
+            || (words[index].is("array") && text(index + 1) == "(");
+        if whole_table || by_order {
+            return true;
+        }
+        if is_name(index, "sessions") && index > 1 && text(index - 1) == "." && is_name(index - 2, "pgbraid") {
+            let alias = if text(index + 1).eq_ignore_ascii_case("as") {
+                index + 2
+            } else {
+                index + 1
+            };
+            let is_alias = words.get(alias).is_some_and(|word| {
+                word.kind == TokenKind::QuotedName || (word.kind == TokenKind::Word && !word.is_one_of(&AFTER_A_TABLE))
+            });
+            if is_alias {
+                if text(alias + 1) == "(" {
+                    return true;
+                }
+                row_names.push(text(alias).trim_matches('"').to_owned());
+            }
+        }
+    }
+    // a row's name that stands for no column
+    (0..words.len()).any(|index| {
+        let declares = text(index.wrapping_sub(1)) == "."
+            || text(index.wrapping_sub(1))
+                .trim_matches('"')
+                .eq_ignore_ascii_case("sessions")
+            || text(index.wrapping_sub(1)).eq_ignore_ascii_case("as");
+        !declares && text(index + 1) != "." && row_names.iter().any(|name| is_name(index, name))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn is_symmetric(invariant: &str) -> bool {
+        let file = format!(
+            "[[session]]\nname = \"worker\"\ncopies = 2\nsteps = [\"SELECT 1\"]\n[[invariant]]\nname = \"one\"\nsql = \"\"\"{invariant}\"\"\"\n"
+        );
+        let scenario = Scenario::from_toml("test", "test.toml", &file, Path::new(".")).unwrap();
+        !Symmetry::of(&scenario).groups().is_empty()
+    }
+
+    #[test]
+    fn invariants_that_count_sessions_do_not_tell_them_apart() {
+        assert!(is_symmetric(
+            "SELECT count(*) FILTER (WHERE committed) = 1 FROM pgbraid.sessions"
+        ));
+        assert!(is_symmetric(
+            "SELECT count(*) = 1 FROM pgbraid.sessions AS s WHERE s.sqlstate = '40001'"
+        ));
+        assert!(is_symmetric(
+            "SELECT sum((variables->>'paid')::int) = 3 FROM pgbraid.sessions WHERE committed"
+        ));
+        assert!(is_symmetric("SELECT a = 1 FROM t ORDER BY a LIMIT 1"));
+    }
+
+    #[test]
+    fn invariants_that_pick_a_session_tell_them_apart() {
+        for invariant in [
+            "SELECT committed FROM pgbraid.sessions WHERE name = 'worker-1'",
+            "SELECT committed FROM pgbraid.sessions WHERE \"name\" LIKE '%1'",
+            "SELECT committed FROM pgbraid.sessions LIMIT 1",
+            "SELECT (array_agg(committed))[1] FROM pgbraid.sessions",
+            "SELECT count(*) = 1 FROM pgbraid.sessions AS s (who, well) WHERE who LIKE '%1' AND well",
+            "SELECT count(*) = 1 FROM pgbraid.sessions s WHERE s::text LIKE '%1%'",
+            "SELECT count(*) = 1 FROM pgbraid.sessions WHERE sessions::text LIKE '%1%'",
+            "SELECT count(*) = 1 FROM (SELECT * FROM pgbraid.sessions) AS s",
+        ] {
+            assert!(!is_symmetric(invariant), "{invariant}");
+        }
+    }
 }

@@ -14,7 +14,8 @@ const FOREIGN_KEYS: &str =
 const INHERITANCE: &str = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits";
 const UNIQUE: &str = "SELECT DISTINCT indrelid FROM pg_catalog.pg_index WHERE indrelid >= 16384
     AND (indisunique OR indisexclusion)";
-const TRIGGERS: &str = "SELECT DISTINCT tgrelid FROM pg_catalog.pg_trigger WHERE NOT tgisinternal";
+const TRIGGERS: &str = "SELECT tgrelid FROM pg_catalog.pg_trigger WHERE NOT tgisinternal
+ UNION SELECT ev_class FROM pg_catalog.pg_rewrite WHERE ev_type <> '1' AND ev_class >= 16384";
 const SEQUENCES: &str = "SELECT p.refobjid, p.objid
   FROM pg_catalog.pg_depend p JOIN pg_catalog.pg_class s ON s.oid = p.objid AND s.relkind = 'S'
   WHERE p.classid = 'pg_class'::regclass AND p.refclassid = 'pg_class'::regclass AND p.deptype IN ('a', 'i')
@@ -23,6 +24,7 @@ const SEQUENCES: &str = "SELECT p.refobjid, p.objid
   FROM pg_catalog.pg_depend p JOIN pg_catalog.pg_attrdef d ON d.oid = p.objid
   JOIN pg_catalog.pg_class s ON s.oid = p.refobjid AND s.relkind = 'S'
   WHERE p.classid = 'pg_attrdef'::regclass AND p.refclassid = 'pg_class'::regclass";
+const ALL_SEQUENCES: &str = "SELECT oid FROM pg_catalog.pg_class WHERE oid >= 16384 AND relkind = 'S'";
 const OPAQUE: &str = "SELECT oid FROM pg_catalog.pg_class
   WHERE oid >= 16384 AND relkind NOT IN ('r', 'p', 'v', 'm', 'S', 'i', 'I', 't')";
 const VIEWS: &str = "SELECT oid FROM pg_catalog.pg_class WHERE oid >= 16384 AND relkind = 'v'";
@@ -30,6 +32,17 @@ const FUNCTIONS: &str = "SELECT DISTINCT p.proname FROM pg_catalog.pg_proc p
   WHERE p.oid >= 16384 AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                     WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')";
+const UNNAMED_CALLS: &str = "WITH own AS (
+    SELECT p.oid FROM pg_catalog.pg_proc p
+    WHERE p.oid >= 16384 AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                      WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'))
+  SELECT EXISTS (SELECT FROM own) AND (
+    EXISTS (SELECT FROM pg_catalog.pg_policy)
+    OR EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE contypid <> 0)
+    OR EXISTS (SELECT FROM pg_catalog.pg_operator WHERE oprcode IN (SELECT oid FROM own))
+    OR EXISTS (SELECT FROM pg_catalog.pg_cast WHERE castfunc IN (SELECT oid FROM own))
+    OR EXISTS (SELECT FROM pg_catalog.pg_amproc WHERE amproc IN (SELECT oid FROM own)))";
 const DEFERRABLE: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE condeferrable)
     OR EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgdeferrable AND NOT tgisinternal)";
 
@@ -76,8 +89,9 @@ pub struct Catalog {
     pub inheritance: Vec<(u32, u32)>,
     /// Tables with a unique index or an exclusion constraint.
     pub unique: BTreeSet<u32>,
-    /// Tables with triggers of the scenario's own.
+    /// Tables with triggers or rules of the scenario's own.
     pub triggers: BTreeSet<u32>,
+    pub all_sequences: BTreeSet<u32>,
     /// The sequences that a table's columns draw from.
     pub sequences: BTreeMap<u32, BTreeSet<u32>>,
     /// Foreign tables and whatever else is no table of ours.
@@ -92,6 +106,9 @@ pub struct Catalog {
     pub unique_indexes: BTreeMap<u32, u32>,
     /// Columns that stand in any of these.
     pub indexed_columns: BTreeMap<u32, BTreeSet<String>>,
+    /// Functions of the scenario's own may run that a statement does not name: by an operator, a cast, the check of a
+    /// domain, or a policy.
+    pub unnamed_calls: bool,
     /// Some constraint or trigger may be put off until a commit.
     pub deferrable: bool,
 }
@@ -160,6 +177,15 @@ impl Catalog {
                 .await?
                 .iter()
                 .any(|row| row[0].as_deref() == Some("t")),
+            unnamed_calls: rows(control, UNNAMED_CALLS)
+                .await?
+                .iter()
+                .any(|row| row[0].as_deref() == Some("t")),
+            all_sequences: rows(control, ALL_SEQUENCES)
+                .await?
+                .iter()
+                .map(|row| numbers(row)[0])
+                .collect(),
             ..Catalog::default()
         };
         for row in rows(control, TABLES).await? {

@@ -12,7 +12,7 @@ use crate::postgres::catalog::{self, Catalog};
 use crate::postgres::wire::{Connection, Reply, ServerError, Value};
 use crate::scenario::source::SqlText;
 use crate::scenario::sql::{StatementKind, Template};
-use crate::scenario::{Scenario, ScenarioError, Session, Step};
+use crate::scenario::{Condition, Scenario, ScenarioError, Session, Step};
 
 const SYNTAX_ERROR: &str = "42601";
 const INDETERMINATE_TYPE: &str = "42P18";
@@ -27,6 +27,8 @@ pub async fn run_setup(control: &mut Connection, scenario: &Scenario) -> Result<
     }
     // a setup that ends inside a transaction would leave nothing behind
     control.simple("COMMIT").await.map_err(PostgresError::from)?;
+    // what it has set (search_path, say) is not set in the sessions
+    control.simple("DISCARD ALL").await.map_err(PostgresError::from)?;
     Ok(())
 }
 
@@ -160,6 +162,7 @@ impl Checker<'_> {
                 };
                 let described = self.describe(&sql, &condition.template, &types).await?;
                 self.columns(&condition.sql, described, &session.allow_errors, &what, shift)?;
+                self.variables_only(condition, &types, &what).await?;
             }
             self.known(&step.sql, &step.template, &types, complete)?;
             footprints.push(self.footprint(step, &types).await?);
@@ -168,7 +171,33 @@ impl Checker<'_> {
                 None => complete = false,
             }
         }
+        let changes_meaning = |step: &Step| conflict::changes_meaning(&step.sql.text, step.statement.kind);
+        if session.steps.iter().any(changes_meaning) {
+            footprints = vec![Footprint::unknown(); session.steps.len()];
+        }
         Ok(footprints)
+    }
+
+    /// A condition that looks at a table would depend on when it is evaluated.
+    async fn variables_only(
+        &mut self,
+        condition: &Condition,
+        types: &BTreeMap<String, u32>,
+        what: &str,
+    ) -> Result<(), RunError> {
+        let types = bound_types(&condition.template, types);
+        let sql = format!("SELECT ({})", condition.template.text);
+        let relations = catalog::analysed_relations(self.control, &sql, &types).await?;
+        if relations.is_none_or(|relations| relations.is_empty()) {
+            return Ok(());
+        }
+        let error = ServerError {
+            sqlstate: "0A000".into(),
+            message: "it looks at a table".into(),
+            hint: Some("a condition is about the session's variables; read the value in a step ahead of it".into()),
+            ..ServerError::default()
+        };
+        Err(rejected(&condition.sql, None, &error, what).into())
     }
 
     async fn footprint(&mut self, step: &Step, types: &BTreeMap<String, u32>) -> Result<Footprint, RunError> {

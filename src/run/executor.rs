@@ -481,6 +481,7 @@ impl<S: Session> Executor<'_, S> {
                         continue;
                     };
                     self.record_waits(turn, &running, &graph);
+                    self.expect_no_check(&waiting);
                     self.seen_waiting = Some(waiting);
                     break;
                 }
@@ -613,6 +614,17 @@ impl<S: Session> Executor<'_, S> {
                     from,
                     until: turn,
                 });
+            }
+        }
+    }
+
+    /// Where the server looks for no deadlock, it will not say that it has.
+    fn expect_no_check(&mut self, waiting: &[Waiting]) {
+        for wait in waiting.iter().filter(|wait| !wait.for_lock) {
+            if let Some(index) = self.session_of(wait.pid)
+                && let Some(in_flight) = self.in_flight_mut(index)
+            {
+                in_flight.checked = true;
             }
         }
     }

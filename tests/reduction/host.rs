@@ -1,0 +1,48 @@
+//! The servers that the scenarios run on: one a thread, for as long as the thread's tests take.
+
+use std::sync::Arc;
+
+use pgbraid::postgres::Server;
+use pgbraid::postgres::embedded::{Binaries, EmbeddedServer};
+use pgbraid::run::{RunError, Template};
+use pgbraid::scenario::Scenario;
+use tokio::runtime::Runtime;
+use tokio_postgres::config::Config;
+
+pub struct Host {
+    pub runtime: Runtime,
+    pub server: Arc<Server>,
+    _embedded: EmbeddedServer,
+}
+
+impl Host {
+    pub fn start() -> Host {
+        let embedded = EmbeddedServer::start(&Binaries::find().unwrap()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let mut config = Config::new();
+        config
+            .host_path(embedded.socket_dir())
+            .port(embedded.port())
+            .user(embedded.user())
+            .dbname("postgres");
+        let server = Arc::new(runtime.block_on(Server::connect(config, true)).unwrap());
+        Host {
+            runtime,
+            server,
+            _embedded: embedded,
+        }
+    }
+
+    /// Runs `work` on a scenario's state after setup, and drops every database that came of it.
+    pub fn with_template<T>(&self, scenario: Scenario, work: impl FnOnce(&Arc<Template>) -> T) -> Result<T, RunError> {
+        let template = self
+            .runtime
+            .block_on(Template::prepare(self.server.clone(), Arc::new(scenario)))?;
+        let result = work(&Arc::new(template));
+        self.runtime.block_on(self.server.drop_all_scratch())?;
+        Ok(result)
+    }
+}
