@@ -113,9 +113,10 @@ pub fn explore(
         result
     });
     let end = result?;
+    let to_confirm = collector.failure.clone().or_else(|| collector.first.take());
     let mut exploration = collector.into_exploration(strategy, end, interleavings(template.scenario()));
-    if let Some(failure) = &exploration.failure {
-        confirm(template, options, failure.clone(), &mut exploration)?;
+    if let Some(run) = to_confirm {
+        confirm(template, options, run, &mut exploration)?;
     }
     exploration.elapsed = started.elapsed();
     Ok(exploration)
@@ -209,6 +210,7 @@ struct Collector {
     schedules_run: u64,
     failures: u64,
     outcomes: Vec<OutcomeTally>,
+    first: Option<Run>,
     failure: Option<Run>,
     uncontrolled: BTreeSet<String>,
 }
@@ -270,6 +272,8 @@ impl Collector {
         }
         if failed && self.failure.is_none() {
             self.failure = Some(run);
+        } else if self.first.is_none() {
+            self.first = Some(run);
         }
         failed
     }
@@ -304,18 +308,19 @@ impl Collector {
     }
 }
 
-/// Runs a failing schedule again: one that does not fail every time is no verdict.
+/// Runs a schedule again: the failing one, which is no verdict where it does not fail every time, else the first, which
+/// shows what no step sees (a table that chance writes to).
 fn confirm(
     template: &Arc<Template>,
     options: &Options,
-    failure: Run,
+    run: Run,
     exploration: &mut Exploration,
 ) -> Result<(), RunError> {
     let (sender, jobs) = channel();
     let (report, reports) = channel();
     let job = Job {
         key: Key::new(),
-        scheduler: Box::new(Ordered::new(failure.order())),
+        scheduler: Box::new(Ordered::new(run.order())),
     };
     // the worker below takes it
     let _ = sender.send(job);
@@ -330,16 +335,36 @@ fn confirm(
     );
     drop(report);
     for report in reports {
-        let Report::Done { run, .. } = report else { continue };
-        let again = run?;
-        if again.history != failure.history || again.violations != failure.violations {
-            exploration.verdict = Verdict::Inconclusive;
-            let reason = "a schedule failed, and did otherwise when it was run again: something outside the schedule \
-                          decides (time, chance, or work outside the run)";
-            exploration.reasons.push(reason.to_owned());
-        }
+        let Report::Done { run: again, .. } = report else {
+            continue;
+        };
+        let again = again?;
+        let failed = !run.violations.is_empty();
+        let reason = if again.history != run.history || again.violations != run.violations {
+            let did = if failed { "failed, and " } else { "" };
+            format!(
+                "a schedule {did}did otherwise when it was run again: something outside the schedule decides (time, \
+                 chance, or work outside the run)"
+            )
+        } else if let Some(table) = differing_table(&run, &again).filter(|_| !failed) {
+            format!(
+                "a schedule left table {table} otherwise when it was run again: chance or time decides; `ignore` leaves \
+                 out a column that does not matter"
+            )
+        } else {
+            continue;
+        };
+        exploration.verdict = Verdict::Inconclusive;
+        exploration.exhaustive = false;
+        exploration.reasons.push(reason);
     }
     Ok(())
+}
+
+fn differing_table(run: &Run, again: &Run) -> Option<String> {
+    let (before, now) = (&run.outcome.tables, &again.outcome.tables);
+    let same = before.iter().zip(now).take_while(|(before, now)| before == now).count();
+    before.get(same).or(now.get(same)).map(|table| table.name.clone())
 }
 
 /// A worker: runs the jobs that come on a scratch database of its own.
