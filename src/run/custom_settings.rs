@@ -14,7 +14,7 @@ pub fn may_be_made(scenario: &Scenario) -> bool {
 }
 
 fn makes_setting(sql: &str) -> bool {
-    let lower = sql.to_lowercase();
+    let lower = sql.replace('"', "").to_lowercase();
     let words: Vec<&str> = lower
         .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.'))
         .filter(|word| !word.is_empty())
