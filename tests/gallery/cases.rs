@@ -16,6 +16,14 @@ macro_rules! gallery {
         fn $name() {
             crate::check::check(stringify!($name));
         })*
+
+        mod fifty_times {
+            $(#[test]
+            #[ignore = "takes minutes: cargo test --release --test gallery -- --ignored fifty_times"]
+            fn $name() {
+                crate::repetition::check(stringify!($name), 50);
+            })*
+        }
     };
 }
 

@@ -4,4 +4,4 @@ mod cases;
 mod check;
 #[path = "../common/mod.rs"]
 mod common;
-mod fifty_times;
+mod repetition;

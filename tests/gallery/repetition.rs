@@ -1,13 +1,10 @@
 //! The same scenario again and again gives the same.
 
-use pgbraid::explore::{Exploration, Options, Verdict};
-
-use crate::cases::CASES;
-use crate::check::{Case, load};
-use crate::common::lab::{Lab, exhaustive};
+use pgbraid::explore::{Exploration, Verdict};
 use pgbraid::run::history::History;
 
-const TIMES: usize = 50;
+use crate::check::{Case, load};
+use crate::common::lab::{Lab, exhaustive};
 
 /// Everything of an exploration that must not change.
 #[derive(Debug, PartialEq)]
@@ -40,33 +37,18 @@ impl Findings {
 /// Alternates between one and two jobs, and starts from a new setup each time.
 fn findings(name: &str, repetition: usize) -> Findings {
     let scenario = load(name);
-    let options = Options {
-        keep_going: true,
-        ..exhaustive(1 + repetition % 2)
-    };
     let mut strategy = Case::named(name).strategy(&scenario);
-    Findings::of(Lab::new().explore(&scenario, strategy.as_mut(), &options))
+    Findings::of(Lab::new().explore(&scenario, strategy.as_mut(), &exhaustive(1 + repetition % 2)))
 }
 
-#[test]
-#[ignore = "takes minutes: cargo test --release --test gallery -- --ignored fifty_times"]
-fn fifty_times() {
-    let mut different = Vec::new();
-    for (name, _) in CASES {
-        let first = findings(name, 0);
-        let differing: Vec<usize> = (1..TIMES)
-            .filter(|&repetition| {
-                let again = findings(name, repetition);
-                if again != first {
-                    eprintln!("{name}, repetition {repetition}:\n{again:#?}\nbut first:\n{first:#?}");
-                }
-                again != first
-            })
-            .collect();
-        eprintln!("{name}: {} of {} differ", differing.len(), TIMES - 1);
-        if !differing.is_empty() {
-            different.push(*name);
-        }
+/// Explores the scenario of a case so often, and compares what is found each time with what was found first.
+pub fn check(name: &str, times: usize) {
+    let first = findings(name, 0);
+    for repetition in 1..times {
+        let again = findings(name, repetition);
+        assert!(
+            again == first,
+            "repetition {repetition}:\n{again:#?}\nbut first:\n{first:#?}"
+        );
     }
-    assert_eq!(different, Vec::<&str>::new());
 }
