@@ -157,9 +157,10 @@ pub fn explore(
         result
     });
     let end = result?;
+    let to_confirm = collector.failure.clone().or_else(|| collector.first.take());
     let mut exploration = collector.into_exploration(strategy, end, interleavings(template.scenario()));
-    if let Some(failure) = &exploration.failure {
-        confirm(template, options, failure.clone(), &mut exploration)?;
+    if let Some(run) = to_confirm {
+        confirm(template, options, run, &mut exploration)?;
     }
     exploration.elapsed = started.elapsed();
     Ok(exploration)
@@ -250,6 +251,7 @@ struct Collector {
     failures: u64,
     tally: Tally,
     outcomes: Vec<OutcomeTally>,
+    first: Option<Run>,
     failure: Option<Run>,
     uncontrolled: BTreeSet<String>,
 }
@@ -313,6 +315,8 @@ impl Collector {
         }
         if failed && self.failure.is_none() {
             self.failure = Some(run);
+        } else if self.first.is_none() {
+            self.first = Some(run);
         }
         failed
     }
@@ -350,21 +354,33 @@ impl Collector {
     }
 }
 
-/// Runs a failing schedule again: one that does not fail every time is no verdict.
+/// Runs a schedule again: the failing one, which is no verdict where it does not fail every time, else the first, which
+/// shows what no step sees (a table that chance writes to).
 fn confirm(
     template: &Arc<Template>,
     options: &Options,
-    failure: Run,
+    run: Run,
     exploration: &mut Exploration,
 ) -> Result<(), RunError> {
     let mut worker = Worker::open(template.clone(), options, options.interrupt.clone())?;
-    let again = worker.run(&mut Ordered::new(failure.order()))?;
-    if let Some(difference) = worker::difference(&failure, &again) {
-        exploration.verdict = Verdict::Inconclusive;
-        exploration.reasons.push(format!(
-            "a schedule failed, and did otherwise when it was run again: something outside the schedule decides (time, \
-             chance, or work outside the run): {difference}"
-        ));
-    }
+    let again = worker.run(&mut Ordered::new(run.order()))?;
+    let failed = !run.violations.is_empty();
+    let reason = if let Some(difference) = worker::differs(&run, &again) {
+        let did = if failed { "failed, and " } else { "" };
+        format!(
+            "a schedule {did}did otherwise when it was run again: something outside the schedule decides (time, chance, \
+             or work outside the run): {difference}"
+        )
+    } else if let Some(table) = worker::leaves_otherwise(&run, &again).filter(|_| !failed) {
+        format!(
+            "a schedule left table {table} otherwise when it was run again: chance or time decides; `ignore` leaves out a \
+             column that does not matter"
+        )
+    } else {
+        return Ok(());
+    };
+    exploration.verdict = Verdict::Inconclusive;
+    exploration.exhaustive = false;
+    exploration.reasons.push(reason);
     Ok(())
 }

@@ -57,8 +57,10 @@ impl Worker {
     /// Runs the schedule of `run` again, and notes in it what came out differently.
     fn check(&mut self, run: &mut Run) -> Result<(), RunError> {
         let again = self.run(&mut Ordered::new(run.order()))?;
-        if let Some(difference) = difference(run, &again) {
-            run.uncontrolled.push(difference);
+        if let Some(difference) = differs(run, &again) {
+            run.uncontrolled.push(format!("in two runs of the same schedule, {difference}"));
+        } else if let Some(table) = leaves_otherwise(run, &again) {
+            run.uncontrolled.push(format!("two runs of the same schedule left table {table} otherwise"));
         }
         Ok(())
     }
@@ -116,23 +118,24 @@ pub fn work(
     }
 }
 
-/// Where two runs of the same schedule differ, in words.
-pub fn difference(one: &Run, other: &Run) -> Option<String> {
+/// Where two runs of the same schedule did not do the same, in words.
+pub fn differs(one: &Run, other: &Run) -> Option<String> {
     let turns = one.history.turns.iter().zip(&other.history.turns);
     if let Some((turn, _)) = turns.into_iter().find(|(one, other)| one != other) {
         let session = &one.history.sessions[turn.session];
-        return Some(format!(
-            "in two runs of the same schedule, step {} of {session} did not do the same",
-            turn.step
-        ));
+        return Some(format!("step {} of {session} did not do the same", turn.step));
     }
     if one.history != other.history {
-        return Some("two runs of the same schedule did not end alike".to_owned());
+        return Some("the sessions did not end alike".to_owned());
     }
-    if one.outcome.id != other.outcome.id {
-        return Some("two runs of the same schedule left different rows in the tables".to_owned());
-    }
-    (one.violations != other.violations).then(|| "two runs of the same schedule broke different invariants".to_owned())
+    (one.violations != other.violations).then(|| "they broke different invariants".to_owned())
+}
+
+/// The first table in which two runs left different rows.
+pub fn leaves_otherwise(one: &Run, other: &Run) -> Option<String> {
+    let (before, now) = (&one.outcome.tables, &other.outcome.tables);
+    let same = before.iter().zip(now).take_while(|(before, now)| before == now).count();
+    before.get(same).or(now.get(same)).map(|table| table.name.clone())
 }
 
 /// Tells of a worker that panicked, so that nobody waits for it.

@@ -1,11 +1,18 @@
 //! Databases of our own: made, dropped, and swept up where an earlier run could not.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
+use tokio::time::sleep;
+
+use super::wire::Value;
 use super::{PostgresError, Server, expect, quote_identifier};
 
 /// Every scratch database's name begins with this, followed by the run's id and a number.
 const PREFIX: &str = "pgbraid_scratch_";
+
+/// How long connections that are ended are waited for.
+const LONGEST_END: Duration = Duration::from_secs(10);
 
 static COUNTER: AtomicU32 = AtomicU32::new(1);
 
@@ -39,7 +46,7 @@ impl Server {
             format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote_identifier(name))
         } else {
             let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
-            let values = [super::wire::Value::text(name)];
+            let values = [Value::text(name)];
             expect(
                 connection.query(terminate, &values).await?,
                 "ending sessions of a scratch database",
@@ -50,14 +57,32 @@ impl Server {
         Ok(())
     }
 
-    /// Drops all scratch databases of this run that are left.
+    /// Drops all scratch databases of this run that are left, and ends all of its connections.
     pub async fn drop_all_scratch(&self) -> Result<(), PostgresError> {
+        self.end_connections().await?;
         for name in self.scratch_databases().await? {
             if name[PREFIX.len()..].starts_with(self.run_id()) {
                 self.drop_scratch(&name).await?;
             }
         }
         Ok(())
+    }
+
+    /// Ends the connections of this run and waits until they have gone. One that was given up in the middle of CREATE
+    /// DATABASE would make that database when all others are dropped.
+    async fn end_connections(&self) -> Result<(), PostgresError> {
+        let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity
+                   WHERE (application_name = $1 OR starts_with(application_name, $1 || ' ')) AND pid <> pg_backend_pid()";
+        let values = [Value::text(self.application_name(""))];
+        let mut connection = self.maintenance().await?;
+        let started = Instant::now();
+        loop {
+            let ended = expect(connection.query(sql, &values).await?, "ending this run's connections")?;
+            if ended.scalar() == Some("0") || started.elapsed() > LONGEST_END {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
     }
 
     /// Drops the scratch databases of runs that no longer have a connection here. A run keeps one, bearing its id, from

@@ -5,6 +5,7 @@
 
 mod check;
 mod condition;
+mod custom_settings;
 mod executor;
 pub mod history;
 mod script;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::condition::ConditionCache;
 use super::executor::{Deadlock, Decision, Limits, Scheduler, execute};
 use super::history::History;
-use super::{DeadlockCheck, RunError, Script, Volatile};
+use super::{DeadlockCheck, RunError, Script, Volatile, custom_settings};
 use crate::conflict::Footprints;
 use crate::postgres::baseline::{self, Baseline, Reset, Table};
 use crate::postgres::locks::LockMonitor;
@@ -77,6 +77,8 @@ pub struct Workbench {
     monitor: LockMonitor,
     conditions: ConditionCache,
     scripts: Vec<Script>,
+    /// Sessions leave something behind on their connections.
+    reconnects: bool,
     limits: Limits,
 }
 
@@ -111,6 +113,7 @@ impl Workbench {
             signals: template.server.signals,
         };
         let mut workbench = Workbench {
+            reconnects: custom_settings::may_be_made(&template.scenario),
             template,
             database,
             control,
@@ -214,6 +217,9 @@ impl Workbench {
                 }
                 for script in &mut self.scripts {
                     script.end_reset().await?;
+                }
+                if self.reconnects {
+                    self.connect_sessions().await?;
                 }
                 let reply = self.control.simple(sql).await.map_err(PostgresError::from)?;
                 reply.into_result().map_err(|error| PostgresError::Query {

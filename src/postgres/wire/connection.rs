@@ -124,10 +124,19 @@ impl Connection {
 
     /// Sends what is queued.
     pub async fn flush(&mut self) -> Result<(), WireError> {
-        self.stream
-            .write_all_buf(&mut self.outgoing)
-            .await
-            .map_err(WireError::Lost)
+        match self.stream.write_all_buf(&mut self.outgoing).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.last_words().await.unwrap_or(WireError::Lost(error))),
+        }
+    }
+
+    /// What the server said before it hung up: it may wait to be read when there is nobody left to write to.
+    async fn last_words(&mut self) -> Option<WireError> {
+        loop {
+            if let Err(error) = poll_fn(|cx| self.poll_event(cx)).await {
+                return Some(error).filter(|error| matches!(error, WireError::Terminated(_)));
+            }
+        }
     }
 
     /// Runs a string of one or more statements.

@@ -1,0 +1,254 @@
+//! Runs on a server that pgbraid did not start.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use nix::sys::signal::Signal;
+use tokio::runtime::Runtime;
+use tokio_postgres::Client;
+
+use crate::common::server::{OwnServer, connect, eventually};
+use crate::program::{LONG, Place, Started, finish, fixture};
+
+/// A server, and a client on it that looks at what runs leave there.
+struct Given {
+    runtime: Runtime,
+    client: Client,
+    server: OwnServer,
+}
+
+#[derive(Debug, PartialEq)]
+struct Inventory {
+    databases: Vec<String>,
+    roles: Vec<String>,
+    backends: Vec<String>,
+}
+
+impl Given {
+    fn start() -> Given {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let server = OwnServer::start();
+        let client = runtime.block_on(connect(&server.config()));
+        Given {
+            runtime,
+            client,
+            server,
+        }
+    }
+
+    fn explore(&self, place: &Place, scenario: &str, user: &str) -> Command {
+        let mut command = place.explore(&fixture(scenario));
+        command.arg("--database-url").arg(self.server.url(user));
+        command
+    }
+
+    fn column(&self, sql: &str) -> Vec<String> {
+        let rows = self.runtime.block_on(self.client.query(sql, &[])).unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    fn execute(&self, sql: &str) {
+        self.runtime.block_on(self.client.batch_execute(sql)).unwrap();
+    }
+
+    fn scratch_databases(&self) -> Vec<String> {
+        self.column("SELECT datname::text FROM pg_database WHERE datname LIKE 'pgbraid%'")
+    }
+
+    fn backends(&self) -> Vec<String> {
+        self.column("SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'pgbraid%'")
+    }
+
+    fn inventory(&self) -> Inventory {
+        // a backend ends a moment after its client has gone
+        eventually("the end of pgbraid's backends", || {
+            self.backends().is_empty().then_some(())
+        });
+        Inventory {
+            databases: self.column("SELECT datname::text FROM pg_database ORDER BY 1"),
+            roles: self.column("SELECT rolname::text FROM pg_roles ORDER BY 1"),
+            backends: self
+                .column("SELECT datname::text FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname <> ''"),
+        }
+    }
+}
+
+#[test]
+fn a_run_leaves_nothing_on_the_server() {
+    let (given, place) = (Given::start(), Place::new());
+    let before = given.inventory();
+    for (scenario, code) in [("counter", 1), ("counter-atomic", 0)] {
+        let run = finish(given.explore(&place, scenario, "postgres"));
+        assert_eq!(run.code, Some(code), "{run:?}");
+        assert_eq!(run.stderr, "");
+        assert_eq!(given.inventory(), before);
+    }
+    assert_eq!(place.run_folders().len(), 0, "no server of its own");
+}
+
+#[test]
+fn the_url_may_come_from_the_environment() {
+    let (given, place) = (Given::start(), Place::new());
+    let mut command = place.explore(&fixture("counter"));
+    command.env("PGBRAID_DATABASE_URL", given.server.url("no_such_user"));
+    finish(command).assert_error(3, &["no_such_user"]);
+}
+
+#[test]
+fn a_mistake_in_the_scenario_leaves_nothing_on_the_server() {
+    let (given, place) = (Given::start(), Place::new());
+    let before = given.inventory();
+    let file = place.write(
+        "bad.toml",
+        "setup = \"CREATE TABLE\"\n[[session]]\nname = \"a\"\nsteps = [\"SELECT 1\"]\n",
+    );
+    let mut command = place.explore(&file);
+    command.arg("--database-url").arg(given.server.url("postgres"));
+    finish(command).assert_error(2, &["bad.toml:1:"]);
+    assert_eq!(given.inventory(), before);
+}
+
+/// Also while databases are being made: the first connections are those that make them.
+#[test]
+fn ctrl_c_leaves_nothing_on_the_server() {
+    let (given, place) = (Given::start(), Place::new());
+    let before = given.inventory();
+    for connections in 1..=10 {
+        let run = Started::new(given.explore(&place, LONG, "postgres"));
+        eventually("connections", || (given.backends().len() >= connections).then_some(()));
+        run.signal(Signal::SIGINT);
+        run.finish().assert_error(130, &["interrupted"]);
+        assert_eq!(given.inventory(), before, "interrupted at {connections} connections");
+    }
+}
+
+#[test]
+fn what_a_killed_run_leaves_is_dropped_by_the_next() {
+    let (given, place) = (Given::start(), Place::new());
+    let before = given.inventory();
+    let run = Started::new(given.explore(&place, LONG, "postgres"));
+    eventually("a session", || (given.backends().len() > 4).then_some(()));
+    run.signal(Signal::SIGKILL);
+    assert_eq!(run.finish().code, None);
+    eventually("the end of the killed run's backends", || {
+        given.backends().is_empty().then_some(())
+    });
+    assert_ne!(given.scratch_databases(), Vec::<String>::new());
+    let next = finish(given.explore(&place, "counter", "postgres"));
+    assert_eq!(next.code, Some(1), "{next:?}");
+    assert_eq!(given.inventory(), before);
+}
+
+#[test]
+fn a_run_under_way_keeps_its_databases_when_another_begins() {
+    let (given, place) = (Given::start(), Place::new());
+    let run = Started::new(given.explore(&place, LONG, "postgres"));
+    eventually("a session", || (given.backends().len() > 4).then_some(()));
+    let databases = given.scratch_databases();
+    assert_eq!(finish(given.explore(&place, "counter", "postgres")).code, Some(1));
+    let kept = given.scratch_databases();
+    assert!(databases.iter().all(|database| kept.contains(database)), "{kept:?}");
+    run.signal(Signal::SIGINT);
+    run.finish().assert_error(130, &["interrupted"]);
+}
+
+#[test]
+fn a_session_that_the_server_ends_is_no_verdict() {
+    let (given, place) = (Given::start(), Place::new());
+    let before = given.inventory();
+    let run = Started::new(given.explore(&place, LONG, "postgres"));
+    eventually("a session", || (given.backends().len() > 4).then_some(()));
+    given.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'pgbraid% customer-1'",
+    );
+    run.finish()
+        .assert_error(3, &["terminating connection due to administrator command"]);
+    assert_eq!(given.inventory(), before);
+}
+
+#[test]
+fn other_clients_change_nothing() {
+    let (given, place) = (Given::start(), Place::new());
+    given.execute("CREATE TABLE busy (id integer PRIMARY KEY, v bigint); INSERT INTO busy SELECT i, 0 FROM generate_series(1, 5) i");
+    let explore = |scenario: &str| {
+        let mut command = given.explore(&place, scenario, "postgres");
+        command.args(["--keep-going", "--format", "json"]);
+        let mut report = finish(command).json();
+        report["elapsed_ms"] = 0.into();
+        report
+    };
+    let scenarios = ["transfer-sum", "opposite-order", "write-skew-serializable"];
+    let alone = scenarios.map(explore);
+    let (stop, statements) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let clients: Vec<_> = (1..=5)
+        .map(|client| {
+            let (config, stop, statements) = (given.server.config(), stop.clone(), statements.clone());
+            given.runtime.spawn(async move {
+                let own = connect(&config).await;
+                while !stop.load(Ordering::Relaxed) {
+                    // they wait for each other as well
+                    let sql = format!(
+                        "BEGIN ISOLATION LEVEL SERIALIZABLE; UPDATE busy SET v = v + 1 WHERE id = {client};
+                         SELECT sum(v) FROM busy; UPDATE busy SET v = v + 1 WHERE id = 1; COMMIT"
+                    );
+                    if own.batch_execute(&sql).await.is_err() {
+                        own.batch_execute("ROLLBACK").await.unwrap();
+                    }
+                    statements.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    let busy = scenarios.map(explore);
+    stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        given.runtime.block_on(client).unwrap();
+    }
+    assert!(statements.load(Ordering::Relaxed) > 50);
+    assert_eq!(alone, busy);
+    assert_eq!(alone[0]["verdict"], "fails");
+    assert_eq!(alone[2]["verdict"], "holds");
+}
+
+#[test]
+fn a_user_without_privileges_can_run_and_is_told_what_is_not_under_control() {
+    let (given, place) = (Given::start(), Place::new());
+    given.execute("CREATE ROLE app LOGIN CREATEDB");
+    let before = given.inventory();
+    let run = finish(given.explore(&place, "counter", "app"));
+    assert_eq!(run.code, Some(1), "{run:?}");
+    let run = finish(given.explore(&place, "stock-check", "app"));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let mut deadlocks = given.explore(&place, "opposite-order", "app");
+    deadlocks.args(["--format", "json"]);
+    let report = finish(deadlocks).json();
+    assert_eq!(report["failure"]["violations"], serde_json::json!(["deadlock"]));
+    assert!(report["reasons"].to_string().contains("not under control"), "{report}");
+    assert_eq!(given.inventory(), before);
+}
+
+#[test]
+fn a_user_who_may_create_no_database_gets_3() {
+    let (given, place) = (Given::start(), Place::new());
+    given.execute("CREATE ROLE app LOGIN");
+    finish(given.explore(&place, "counter", "app")).assert_error(3, &["permission denied to create database"]);
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_gives_3() {
+    let place = Place::new();
+    let explore = |url: &str| {
+        let mut command = place.explore(&fixture("counter"));
+        command.args(["--database-url", url]);
+        finish(command)
+    };
+    // nobody listens on port 1
+    explore("postgres://me@127.0.0.1:1/postgres").assert_error(3, &["cannot connect", "127.0.0.1", "--database-url"]);
+    explore("host=/nonexistent user=me").assert_error(3, &["cannot connect", "/nonexistent"]);
+    explore("postgres://me@localhost:port/postgres").assert_error(2, &["connection string"]);
+}

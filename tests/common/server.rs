@@ -1,0 +1,80 @@
+//! Embedded servers: one for all tests of a binary, and ones of a test's own.
+
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use pgbraid::postgres::embedded::{Binaries, EmbeddedServer};
+use tokio_postgres::{Client, Config, NoTls};
+
+static SHARED: OnceLock<Mutex<Option<EmbeddedServer>>> = OnceLock::new();
+
+/// How to connect to the server that all tests of this binary share. It is started by the first that asks, and stopped
+/// when the process exits.
+pub fn shared_server() -> Config {
+    let server = SHARED.get_or_init(|| {
+        // statics are not dropped
+        // SAFETY: `stop_shared_server` is a plain function that does not unwind into its caller
+        unsafe { libc::atexit(stop_shared_server) };
+        Mutex::new(Some(start()))
+    });
+    let server = server.lock().unwrap_or_else(PoisonError::into_inner);
+    config(server.as_ref().unwrap())
+}
+
+extern "C" fn stop_shared_server() {
+    if let Some(server) = SHARED.get() {
+        drop(server.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+/// A server for one test, stopped when this is dropped.
+pub struct OwnServer(EmbeddedServer);
+
+impl OwnServer {
+    pub fn start() -> OwnServer {
+        OwnServer(start())
+    }
+
+    pub fn config(&self) -> Config {
+        config(&self.0)
+    }
+
+    /// For `--database-url`.
+    pub fn url(&self, user: &str) -> String {
+        let folder = self.0.socket_dir().display();
+        format!("host={folder} port={} user={user} dbname=postgres", self.0.port())
+    }
+}
+
+fn start() -> EmbeddedServer {
+    EmbeddedServer::start(&Binaries::find().unwrap()).unwrap()
+}
+
+fn config(server: &EmbeddedServer) -> Config {
+    let mut config = Config::new();
+    config
+        .host_path(server.socket_dir())
+        .port(server.port())
+        .user(server.user())
+        .dbname("postgres");
+    config
+}
+
+/// A client that is no session of a run.
+pub async fn connect(config: &Config) -> Client {
+    let (client, connection) = config.connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// Waits until `condition` gives something; a test that waits for what does not come fails.
+pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

@@ -1,0 +1,139 @@
+//! Runs a scenario of the gallery and compares what comes out with what its case says.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pgbraid::explore::{Exhaustive, Exploration, Random, Strategy, Verdict};
+use pgbraid::scenario::Scenario;
+
+use crate::cases::CASES;
+use crate::common::lab::{Lab, exhaustive};
+
+pub struct Case {
+    pub coverage: Coverage,
+    /// Why its failing schedules fail, all of them; `None` where none does.
+    pub cause: Option<Cause>,
+}
+
+pub enum Coverage {
+    /// Every interleaving is run: this many schedules, of which this many fail.
+    Every { schedules: u64, failing: u64 },
+    /// There are too many: this many are drawn.
+    Sampled { samples: u64 },
+}
+
+pub enum Cause {
+    /// The invariant of this name is not true.
+    Invariant(&'static str),
+    /// This SQLSTATE ends a session that does not allow it.
+    Error(&'static str),
+    Deadlock,
+}
+
+impl Case {
+    pub fn named(name: &str) -> &'static Case {
+        let (_, case) = CASES.iter().find(|(other, _)| *other == name).unwrap();
+        case
+    }
+
+    /// The strategy of the case, the same at every call.
+    pub fn strategy(&self, scenario: &Scenario) -> Box<dyn Strategy> {
+        match self.coverage {
+            Coverage::Every { .. } => Box::new(Exhaustive::new()),
+            Coverage::Sampled { samples } => Box::new(Random::new(scenario, 1, samples)),
+        }
+    }
+}
+
+impl Cause {
+    /// Whether a violation of this name is this cause.
+    fn is(&self, violation: &str) -> bool {
+        match self {
+            Cause::Invariant(name) => violation == *name,
+            Cause::Error(sqlstate) => violation.starts_with(&format!("error {sqlstate} in ")),
+            Cause::Deadlock => violation == "deadlock",
+        }
+    }
+}
+
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+/// The scenario of a case, by the case's name.
+pub fn load(name: &str) -> Arc<Scenario> {
+    let file = fixtures().join(format!("{}.toml", name.replace('_', "-")));
+    Arc::new(Scenario::from_file(file).unwrap())
+}
+
+pub fn check(name: &str) {
+    let case = Case::named(name);
+    let scenario = load(name);
+    let exploration = Lab::new().explore(&scenario, case.strategy(&scenario).as_mut(), &exhaustive(2));
+    let verdict = match (&case.cause, &case.coverage) {
+        (Some(_), _) => Verdict::Fails,
+        (None, Coverage::Every { .. }) => Verdict::Holds,
+        (None, Coverage::Sampled { .. }) => Verdict::Inconclusive,
+    };
+    assert_eq!(exploration.verdict, verdict, "{:?}", exploration.reasons);
+    match case.coverage {
+        Coverage::Every { schedules, failing } => {
+            assert_eq!(exploration.reasons, Vec::<String>::new());
+            assert!(exploration.exhaustive);
+            assert_eq!((exploration.schedules_run, exploration.failures), (schedules, failing));
+        }
+        Coverage::Sampled { samples } => {
+            assert_eq!(exploration.reasons, ["schedules were sampled, not all run"]);
+            assert!(!exploration.exhaustive);
+            assert_eq!(exploration.schedules_run, samples);
+        }
+    }
+    check_failures(case, &exploration);
+}
+
+fn check_failures(case: &Case, exploration: &Exploration) {
+    let violations: Vec<&String> = exploration
+        .outcomes
+        .iter()
+        .flat_map(|tally| &tally.violations)
+        .collect();
+    match &case.cause {
+        None => assert_eq!(violations, Vec::<&String>::new()),
+        Some(cause) => {
+            assert!(exploration.failure.is_some());
+            let others: Vec<_> = violations.iter().filter(|violation| !cause.is(violation)).collect();
+            assert!(others.is_empty(), "for another cause: {others:?}");
+            assert!(!violations.is_empty());
+        }
+    }
+}
+
+#[test]
+fn every_scenario_has_a_case() {
+    let files: BTreeSet<String> = std::fs::read_dir(fixtures())
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let cases: BTreeSet<String> = CASES.iter().map(|(name, _)| name.replace('_', "-")).collect();
+    assert_eq!(files, cases);
+}
+
+/// Each scenario file says in its head what is expected of it.
+#[test]
+fn the_files_say_what_the_cases_say() {
+    for (name, case) in CASES {
+        let file = fixtures().join(format!("{}.toml", name.replace('_', "-")));
+        let text = std::fs::read_to_string(file).unwrap();
+        let comment: String = text.lines().take_while(|line| line.starts_with('#')).collect();
+        let expected = match (&case.cause, &case.coverage) {
+            (Some(_), _) => "fails",
+            (None, Coverage::Every { .. }) => "holds",
+            (None, Coverage::Sampled { .. }) => "no sample fails",
+        };
+        assert!(
+            comment.contains("Expected: ") && comment.contains(expected),
+            "{name}: {comment}"
+        );
+    }
+}

@@ -1,0 +1,155 @@
+//! Blocked sessions: what the history says of their waits, and who goes on when several are released.
+
+use crate::common::lab::Lab;
+use crate::common::transcript::{results, transcript};
+use crate::on_rows;
+
+const REPETITIONS: usize = 20;
+
+#[test]
+fn a_wait_is_recorded_with_its_blocker_and_its_turns() {
+    let text = on_rows(
+        r#"
+        [[session]]
+        name = "a"
+        steps = ["BEGIN", "UPDATE t SET v = 1 WHERE id = 1", "SELECT 1", "COMMIT"]
+        [[session]]
+        name = "b"
+        steps = ["BEGIN", "UPDATE t SET v = v + 1 WHERE id = 1 RETURNING v", "COMMIT"]
+        "#,
+    );
+    let lab = Lab::new();
+    let run = lab.bench(&text).run_repeatedly(REPETITIONS, "a b a a b");
+    assert_eq!(
+        transcript(&run),
+        [
+            "a.update: UPDATE 1",
+            "b.update: UPDATE 1 [2] (a 1-3)",
+            "a.select: SELECT 1 [1]",
+            "a.commit: COMMIT",
+            "b.commit: COMMIT",
+        ]
+    );
+    let wait = &run.history.turns[1].waits[0];
+    assert_eq!(
+        (wait.blocked_by.as_slice(), wait.from, wait.until),
+        ([0].as_slice(), 1, 3)
+    );
+    assert_eq!(run.history.turns[1].finished_in, 3);
+    assert_eq!(run.history.turns[2].finished_in, 2);
+}
+
+#[test]
+fn a_blocked_sessions_turn_passes_until_it_is_released() {
+    let text = on_rows(
+        r#"
+        [[session]]
+        name = "a"
+        steps = ["BEGIN", "UPDATE t SET v = 1 WHERE id = 1", "COMMIT"]
+        [[session]]
+        name = "b"
+        steps = ["BEGIN", "UPDATE t SET v = 2 WHERE id = 1", "COMMIT"]
+        "#,
+    );
+    let lab = Lab::new();
+    let run = lab.bench(&text).run("a b b a");
+    assert_eq!(run.order(), [0, 1, 0, 1]);
+    let ready: Vec<&[usize]> = run.decisions.iter().map(|decision| decision.ready.as_slice()).collect();
+    assert_eq!(ready, [[0, 1].as_slice(), &[0, 1], &[0], &[1]]);
+}
+
+#[test]
+fn a_session_waits_for_all_who_hold_the_lock() {
+    let text = on_rows(
+        r#"
+        [[session]]
+        name = "reader"
+        copies = 2
+        steps = ["BEGIN", "SELECT v FROM t WHERE id = 1 FOR SHARE", "COMMIT"]
+        [[session]]
+        name = "table"
+        steps = ["BEGIN", "LOCK TABLE t", "COMMIT"]
+        "#,
+    );
+    let lab = Lab::new();
+    let run = lab
+        .bench(&text)
+        .run_repeatedly(REPETITIONS, "reader-1 reader-2 table reader-1 reader-2 table");
+    assert_eq!(
+        transcript(&run),
+        [
+            "reader-1.select: SELECT 1 [0]",
+            "reader-2.select: SELECT 1 [0]",
+            "table.lock: LOCK TABLE (reader-1+reader-2 2-3, reader-2 3-4)",
+            "reader-1.commit: COMMIT",
+            "reader-2.commit: COMMIT",
+            "table.commit: COMMIT",
+        ]
+    );
+}
+
+/// `a` inserts a key and rolls back; `b` and `c` wait with the same key.
+const THREE_INSERTS: &str = r#"
+setup = "CREATE TABLE t (id integer PRIMARY KEY, who text)"
+[[session]]
+name = "a"
+steps = ["BEGIN", "INSERT INTO t VALUES (1, 'a')", "ROLLBACK"]
+[[session]]
+name = "b"
+allow_errors = ["23505"]
+steps = ["BEGIN", "INSERT INTO t VALUES (1, 'b')", "COMMIT"]
+[[session]]
+name = "c"
+allow_errors = ["23505"]
+steps = ["BEGIN", "INSERT INTO t VALUES (1, 'c')", "COMMIT"]
+"#;
+
+#[test]
+fn sessions_released_together_go_on_in_the_order_in_which_they_began_to_wait() {
+    let lab = Lab::new();
+    let mut bench = lab.bench(THREE_INSERTS);
+    let run = bench.run_repeatedly(REPETITIONS, "a b c a b c");
+    assert_eq!(
+        transcript(&run),
+        [
+            "a.insert: INSERT 0 1",
+            "b.insert: INSERT 0 1 (a 1-3)",
+            "c.insert: error 23505 (a 2-3, b 3-4)",
+            "a.rollback: ROLLBACK",
+            "b.commit: COMMIT",
+        ]
+    );
+    let swapped = bench.run_repeatedly(REPETITIONS, "a c b a c b");
+    assert_eq!(
+        transcript(&swapped),
+        [
+            "a.insert: INSERT 0 1",
+            "c.insert: INSERT 0 1 (a 1-3)",
+            "b.insert: error 23505 (a 2-3, c 3-4)",
+            "a.rollback: ROLLBACK",
+            "c.commit: COMMIT",
+        ]
+    );
+}
+
+#[test]
+fn waiters_for_one_row_get_it_in_the_order_in_which_they_began_to_wait() {
+    let text = on_rows(
+        r#"
+        [[session]]
+        name = "w"
+        copies = 4
+        steps = ["BEGIN", "UPDATE t SET v = v + 1 WHERE id = 1 RETURNING v", "COMMIT"]
+        "#,
+    );
+    let lab = Lab::new();
+    let mut bench = lab.bench(&text);
+    for order in [["w-1", "w-2", "w-3", "w-4"], ["w-3", "w-4", "w-2", "w-1"]] {
+        let turns = [order, order].concat().join(" ");
+        let run = bench.run_repeatedly(REPETITIONS, &turns);
+        for (place, session) in order.iter().enumerate() {
+            let got = results(&run, session, "update");
+            assert_eq!(got, [[Some((place + 1).to_string())]], "{session} of {order:?}");
+        }
+    }
+}
