@@ -29,7 +29,8 @@
 //! 2. [`postgres`] starts a server or connects to one, makes scratch databases and resets them, and knows who waits for
 //!    whom. [`Template::prepare`](run::Template::prepare) runs the setup and has the server check every statement.
 //! 3. [`explore`] decides which schedules are run: a [`Strategy`](explore::Strategy) gives them, and
-//!    [`explore()`](explore::explore) runs them, several at a time, and collects what they came to.
+//!    [`explore()`](explore::explore) runs them, several at a time, and collects what they came to. [`conflict`] tells
+//!    which steps can affect each other, so that not every order of the others need be run.
 //! 4. [`run`] executes one schedule, step by step, and returns its history.
 //! 5. [`verdict`] judges a history: invariants, errors, deadlocks.
 //! 6. [`report`] says it, as tables or JSON.
