@@ -44,6 +44,8 @@ pub enum Failure {
     StepTimeout(RunError, #[help] &'static str),
     #[error("cannot write {path}: {cause}")]
     Output { path: String, cause: std::io::Error },
+    #[error("{0}")]
+    Usage(&'static str),
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
     #[error("interrupted: no verdict")]
@@ -78,7 +80,7 @@ impl Failure {
     pub fn report(self) -> ExitCode {
         let code = match &self {
             Failure::Scenario(_) | Failure::SeveralRows(_) | Failure::Run(RunError::NothingToIgnore { .. }) => INPUT,
-            Failure::Server(PostgresError::ConnectionString(_)) | Failure::Output { .. } => INPUT,
+            Failure::Server(PostgresError::ConnectionString(_)) | Failure::Output { .. } | Failure::Usage(_) => INPUT,
             Failure::Interrupted => INTERRUPTED,
             _ => ENVIRONMENT,
         };

@@ -28,9 +28,9 @@ pub struct Explore {
     #[arg(long, value_enum, default_value_t = StrategyName::Dpor)]
     strategy: StrategyName,
 
-    /// How many schedules `random` draws
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
-    samples: u64,
+    /// How many schedules `random` draws [default: 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    samples: Option<u64>,
 
     /// Seed of `random`, for the same schedules again [default: a new one each time, which is printed]
     #[arg(long, value_name = "N")]
@@ -66,9 +66,12 @@ enum StrategyName {
 
 impl Explore {
     pub fn run(self) -> Result<ExitCode, Failure> {
+        if self.strategy != StrategyName::Random && (self.seed.is_some() || self.samples.is_some()) {
+            return Err(Failure::Usage("--seed and --samples go with --strategy random"));
+        }
         let total = |scenario: &Scenario| match self.strategy {
             StrategyName::Exhaustive => u64::try_from(interleavings(scenario)).ok(),
-            StrategyName::Random => Some(self.samples),
+            StrategyName::Random => Some(self.samples()),
             StrategyName::Dpor => None,
         };
         let strategy = |template: &Template| self.strategy(template);
@@ -76,6 +79,10 @@ impl Explore {
             .limits
             .explore(&self.scenario, &self.common, false, total, strategy)?;
         report(&explored, &[], &self.common)
+    }
+
+    fn samples(&self) -> u64 {
+        self.samples.unwrap_or(1000)
     }
 
     fn strategy(&self, template: &Template) -> Box<dyn Strategy> {
@@ -90,7 +97,7 @@ impl Explore {
             StrategyName::Random => Box::new(Random::new(
                 scenario,
                 self.seed.unwrap_or_else(rand::random),
-                self.samples,
+                self.samples(),
             )),
         }
     }

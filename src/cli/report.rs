@@ -83,6 +83,7 @@ fn as_text(
         },
         Verdict::Inconclusive => summary::Verdict::Inconclusive {
             reasons: exploration.reasons.clone(),
+            failed: exploration.failures,
         },
     };
     parts.push(summary(

@@ -137,7 +137,13 @@ pub fn explore(
     let result = thread::scope(|scope| {
         let (report, reports) = channel();
         let mut workers = Vec::new();
-        for index in 0..options.jobs.max(1) {
+        // the names of prepared transactions are the whole server's
+        let jobs = if template.scenario().prepares_transactions() {
+            1
+        } else {
+            options.jobs.max(1)
+        };
+        for index in 0..jobs {
             let (sender, jobs) = channel::<Job>();
             let (report, template, stop) = (report.clone(), template.clone(), stop.clone());
             scope.spawn(move || worker::work(index, template, options, stop, &jobs, &report));

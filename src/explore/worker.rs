@@ -58,9 +58,11 @@ impl Worker {
     fn check(&mut self, run: &mut Run) -> Result<(), RunError> {
         let again = self.run(&mut Ordered::new(run.order()))?;
         if let Some(difference) = differs(run, &again) {
-            run.uncontrolled.push(format!("in two runs of the same schedule, {difference}"));
+            run.uncontrolled
+                .push(format!("in two runs of the same schedule, {difference}"));
         } else if let Some(table) = leaves_otherwise(run, &again) {
-            run.uncontrolled.push(format!("two runs of the same schedule left table {table} otherwise"));
+            run.uncontrolled
+                .push(format!("two runs of the same schedule left table {table} otherwise"));
         }
         Ok(())
     }

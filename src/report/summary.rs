@@ -39,6 +39,8 @@ pub enum Verdict {
     Inconclusive {
         /// What stood in the way.
         reasons: Vec<String>,
+        /// How many of the schedules run failed, without failing each time that they were run.
+        failed: u64,
     },
 }
 
@@ -56,7 +58,7 @@ pub fn summary(summary: &Summary, options: &TextOptions) -> String {
         *first = first.replacen(word, &paint(word, tone, options.colour), 1);
     }
     let reasons = match &summary.verdict {
-        Verdict::Inconclusive { reasons } => reasons.as_slice(),
+        Verdict::Inconclusive { reasons, .. } => reasons.as_slice(),
         Verdict::Holds | Verdict::Fails { .. } => &[],
     };
     let strategy = visible(&summary.strategy);
@@ -86,6 +88,7 @@ fn claim(summary: &Summary) -> String {
             )
         }
         Verdict::Inconclusive { .. } if run == 0 => "no schedule was run".to_owned(),
+        Verdict::Inconclusive { failed: 1.., .. } => "a schedule failed, but not every time that it was run".to_owned(),
         Verdict::Inconclusive { .. } => {
             format!(
                 "no failure in {} {ran}, but not every interleaving is covered",
@@ -224,7 +227,7 @@ mod tests {
             schedules_run: 200,
             interleavings: BigUint::from(10u8).pow(33) * 42u8,
             elapsed: Duration::from_millis(125_300),
-            ..exhaustive(Verdict::Inconclusive { reasons }, 0)
+            ..exhaustive(Verdict::Inconclusive { reasons, failed: 0 }, 0)
         };
         assert_snapshot!(said(&sampled), @"
         INCONCLUSIVE  lost-update: no failure in 200 schedules sampled, but not every interleaving is
@@ -238,12 +241,21 @@ mod tests {
     #[test]
     fn a_bound_is_named() {
         let bound = vec!["the bound of 15 schedules was reached".to_owned()];
-        assert_snapshot!(said(&exhaustive(Verdict::Inconclusive { reasons: bound.clone() }, 15)), @"
+        assert_snapshot!(said(&exhaustive(Verdict::Inconclusive { reasons: bound.clone(), failed: 0 }, 15)), @"
         INCONCLUSIVE  lost-update: no failure in 15 schedules run, but not every interleaving is covered
           exhaustive: 15 schedules run, out of 20 interleavings, in 41 ms
           because: the bound of 15 schedules was reached
         ");
-        assert!(said(&exhaustive(Verdict::Inconclusive { reasons: bound }, 0)).contains("no schedule was run"));
+        assert!(
+            said(&exhaustive(
+                Verdict::Inconclusive {
+                    reasons: bound,
+                    failed: 0
+                },
+                0
+            ))
+            .contains("no schedule was run")
+        );
     }
 
     #[test]

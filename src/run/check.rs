@@ -11,6 +11,8 @@ use crate::postgres::baseline::Baseline;
 use crate::postgres::catalog::{self, Catalog};
 use crate::postgres::wire::{Connection, Reply, ServerError, Value};
 use crate::scenario::source::SqlText;
+use crate::scenario::sql::commands::split;
+use crate::scenario::sql::lexer::{TokenKind, tokens};
 use crate::scenario::sql::{StatementKind, Template};
 use crate::scenario::{Condition, Scenario, ScenarioError, Session, Step};
 
@@ -21,7 +23,11 @@ const BOOLEAN: u32 = 16;
 /// Runs the scenario's setup.
 pub async fn run_setup(control: &mut Connection, scenario: &Scenario) -> Result<(), RunError> {
     let Some(setup) = &scenario.setup else { return Ok(()) };
-    let reply = control.simple(&setup.text).await.map_err(PostgresError::from)?;
+    refuse_shared_objects(setup, "the setup")?;
+    let reply = control
+        .simple(&without_psql_lines(&setup.text))
+        .await
+        .map_err(PostgresError::from)?;
     if let Some(error) = &reply.error {
         return Err(rejected(setup, error.position, error, "the setup").into());
     }
@@ -29,6 +35,56 @@ pub async fn run_setup(control: &mut Connection, scenario: &Scenario) -> Result<
     control.simple("COMMIT").await.map_err(PostgresError::from)?;
     // what it has set (search_path, say) is not set in the sessions
     control.simple("DISCARD ALL").await.map_err(PostgresError::from)?;
+    Ok(())
+}
+
+/// Blanks the lines `\restrict` and `\unrestrict`, which pg_dump writes for psql; every other byte keeps its place.
+fn without_psql_lines(setup: &str) -> String {
+    let is_for_psql = |line: &str| line.starts_with("\\restrict ") || line.starts_with("\\unrestrict ");
+    let blank = |line: &str| {
+        line.chars()
+            .map(|c| if c == '\n' { '\n' } else { ' ' })
+            .collect::<String>()
+    };
+    setup
+        .split_inclusive('\n')
+        .map(|line| {
+            if is_for_psql(line) {
+                blank(line)
+            } else {
+                line.to_owned()
+            }
+        })
+        .collect()
+}
+
+/// Refuses to make, change or drop what belongs to the whole server: a run could not take it back, and on a server that
+/// was given it would stay behind.
+fn refuse_shared_objects(sql: &SqlText, what: &str) -> Result<(), ScenarioError> {
+    for command in split(&sql.text) {
+        let word = |place: usize, words: &[&str]| command.get(place).is_some_and(|token| token.is_one_of(words));
+        let shared = word(0, &["create", "alter", "drop"])
+            && (word(
+                1,
+                &["role", "group", "database", "tablespace", "subscription", "system"],
+            ) || (word(1, &["user"]) && !word(2, &["mapping"])));
+        if shared {
+            let message = "roles, databases and other objects of the whole server are not to be made or changed";
+            let hint = "pgbraid runs in databases of its own, and puts back what is in them between runs; make such an \
+                        object on the server beforehand";
+            let position = command
+                .first()
+                .map(|token| sql.text[..token.offset].chars().count() as u32 + 1);
+            return Err(ScenarioError::rejected_sql(
+                sql,
+                position,
+                "0A000",
+                message,
+                Some(hint),
+                what,
+            ));
+        }
+    }
     Ok(())
 }
 
@@ -152,6 +208,7 @@ impl Checker<'_> {
         let mut complete = true;
         for step in session.steps.iter() {
             if let Some(condition) = &step.when {
+                self.refuse_changing_functions(&condition.sql, &step.name).await?;
                 self.known(&condition.sql, &condition.template, &types, complete)?;
                 let sql = format!("{PREFIX}{}\n), false)::boolean", condition.template.text);
                 let what = format!("the condition of step `{}`", step.name);
@@ -165,6 +222,7 @@ impl Checker<'_> {
                 self.variables_only(condition, &types, &what).await?;
             }
             self.known(&step.sql, &step.template, &types, complete)?;
+            refuse_shared_objects(&step.sql, &format!("step `{}`", step.name))?;
             footprints.push(self.footprint(step, &types).await?);
             match self.step(session, step, &types).await? {
                 Some(columns) => types.extend(columns.into_iter().map(|(name, (_, type_oid))| (name, type_oid))),
@@ -231,6 +289,42 @@ impl Checker<'_> {
         self.columns(&step.sql, described, &session.allow_errors, &what, |position| {
             step.template.original_position(position)
         })
+    }
+
+    /// A condition's answer depends on the session's variables alone, so it may call no function that looks at anything
+    /// else.
+    async fn refuse_changing_functions(&mut self, sql: &SqlText, step: &str) -> Result<(), RunError> {
+        let words: Vec<_> = tokens(&sql.text).filter(|token| !token.is_blank()).collect();
+        let called = words.windows(2).filter(|pair| pair[1].text == "(").map(|pair| &pair[0]);
+        for name in called.filter(|token| matches!(token.kind, TokenKind::Word | TokenKind::QuotedName)) {
+            let folded = match name.kind {
+                TokenKind::Word => name.text.to_lowercase(),
+                _ => name.text.trim_matches('"').to_owned(),
+            };
+            let query = "SELECT EXISTS (SELECT FROM pg_catalog.pg_proc WHERE proname = $1 AND provolatile <> 'i')";
+            let reply = self
+                .control
+                .query(query, &[Value::text(folded.clone())])
+                .await
+                .map_err(PostgresError::from)?;
+            let found = reply.into_result().map_err(|error| PostgresError::Query {
+                doing: "asking for a function",
+                error,
+            })?;
+            if found.scalar() == Some("t") {
+                let position = sql.text[..name.offset].chars().count() as u32 + 1;
+                return Err(ScenarioError::rejected_sql(
+                    sql,
+                    Some(position),
+                    "42P17",
+                    &format!("{folded} is not an IMMUTABLE function"),
+                    Some("a condition sees the session's variables only: call the function in a step, and use its result"),
+                    &format!("the condition of step `{step}`"),
+                )
+                .into());
+            }
+        }
+        Ok(())
     }
 
     async fn describe(

@@ -639,6 +639,13 @@ impl<S: Session> Executor<'_, S> {
             .turns
             .iter()
             .filter(|other| finished.contains(&other.session) && other.finished_in == turn && !other.waits.is_empty())
+            .filter(|other| {
+                !self
+                    .execution
+                    .deadlocks
+                    .iter()
+                    .any(|one| one.turn == turn && one.victim == other.session)
+            })
             .collect();
         let went_on = released
             .iter()

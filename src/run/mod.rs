@@ -82,6 +82,8 @@ pub enum RunError {
     /// The server rejects a statement of the scenario.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
+    #[error("{doing} took longer than {limit:?}; a lock held outside the run may be in the way")]
+    TakesTooLong { doing: &'static str, limit: Duration },
     #[error("starting a worker failed: {0}")]
     Runtime(std::io::Error),
     #[error("interrupted")]

@@ -11,11 +11,14 @@ use crate::conflict::Footprints;
 use crate::postgres::baseline::{self, Baseline, Reset, Table};
 use crate::postgres::locks::LockMonitor;
 use crate::postgres::wire::{Connection, Reply, Value};
-use crate::postgres::{PostgresError, Server};
+use crate::postgres::{PostgresError, Server, quote_literal};
 use crate::scenario::Scenario;
 use crate::scenario::sql::StatementKind;
 use crate::verdict::outcome::{Outcome, TableContent, Violation};
 use crate::verdict::{self, InvariantAnswer};
+
+/// How long pgbraid's own work between two runs may take.
+const OWN_WORK_LIMIT: Duration = Duration::from_secs(60);
 
 /// A scenario's state after setup, in a database that workbenches are copied from.
 #[derive(Debug)]
@@ -161,7 +164,8 @@ impl Workbench {
     /// # Errors
     /// When the run comes to no result; it is then no verdict, and the workbench is not to be used again.
     pub async fn run(&mut self, scheduler: &mut dyn Scheduler) -> Result<Run, RunError> {
-        self.reset().await?;
+        self.within_limit("coming back to the state after setup", Self::reset)
+            .await?;
         let execution = execute(
             &mut self.scripts,
             &mut self.control,
@@ -171,7 +175,10 @@ impl Workbench {
             scheduler,
         )
         .await?;
-        let (tables, answers) = self.evaluate().await?;
+        let (tables, answers) = self
+            .within_limit("reading the state after a run", Self::evaluate)
+            .await?;
+        self.roll_back_prepared().await?;
         let scenario = &self.template.scenario;
         let names = scenario.sessions.iter().map(|session| session.name.clone()).collect();
         let ends: Vec<_> = self.scripts.iter().map(Script::end).collect();
@@ -205,6 +212,40 @@ impl Workbench {
         drop(scripts);
         drop(control);
         Ok(template.server.drop_scratch(&database).await?)
+    }
+
+    /// Work of pgbraid's own that should take no time to speak of, but could meet a lock held outside the run.
+    async fn within_limit<T>(
+        &mut self,
+        doing: &'static str,
+        work: impl AsyncFnOnce(&mut Self) -> Result<T, RunError>,
+    ) -> Result<T, RunError> {
+        let limit = OWN_WORK_LIMIT.max(self.limits.step_timeout);
+        match tokio::time::timeout(limit, work(self)).await {
+            Ok(result) => result,
+            Err(_) => Err(RunError::TakesTooLong { doing, limit }),
+        }
+    }
+
+    /// What a run has prepared and not ended would hold its locks for ever.
+    async fn roll_back_prepared(&mut self) -> Result<(), RunError> {
+        if !self.template.scenario.prepares_transactions() {
+            return Ok(());
+        }
+        let doing = "rolling back prepared transactions";
+        let sql = "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = current_database()";
+        let reply = self.control.simple(sql).await.map_err(PostgresError::from)?;
+        let found = reply
+            .into_result()
+            .map_err(|error| PostgresError::Query { doing, error })?;
+        for gid in found.rows.iter().filter_map(|row| row.first()?.as_deref()) {
+            let sql = format!("ROLLBACK PREPARED {}", quote_literal(gid));
+            let reply = self.control.simple(&sql).await.map_err(PostgresError::from)?;
+            reply
+                .into_result()
+                .map_err(|error| PostgresError::Query { doing, error })?;
+        }
+        Ok(())
     }
 
     async fn reset(&mut self) -> Result<(), RunError> {

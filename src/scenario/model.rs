@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::scenario::source::SqlText;
-use crate::scenario::sql::{Statement, Template};
+use crate::scenario::sql::{Statement, StatementKind, Template};
 
 /// A scenario, its copies expanded into sessions.
 #[derive(Debug, Clone)]
@@ -23,6 +23,14 @@ pub struct Scenario {
     pub ignore: Vec<IgnoredColumn>,
     /// What the reader of the file should know: sources of nondeterminism, mostly.
     pub warnings: Vec<String>,
+}
+
+impl Scenario {
+    /// Whether a step prepares a transaction, which then belongs to the whole server.
+    pub fn prepares_transactions(&self) -> bool {
+        let prepares = |step: &Step| step.statement.kind == StatementKind::PrepareTransaction;
+        self.sessions.iter().any(|session| session.steps.iter().any(prepares))
+    }
 }
 
 /// One database connection and the ordered steps that it will run.

@@ -42,7 +42,6 @@ const LEAVES_SCHEMA: &[&str] = &[
     "DISCARD",
     "CHECKPOINT",
     "VACUUM",
-    "ANALYZE",
     "ANALYSE",
     "COPY",
 ];
