@@ -70,14 +70,19 @@ fn notes(exploration: &Exploration) -> Vec<String> {
     } = exploration.tally;
     let mut notes = Vec::new();
     let run = exploration.schedules_run;
-    notes.push(match (&exploration.covered, exploration.verdict) {
-        (Some(covered), Verdict::Holds) => format!(
+    notes.push(match &exploration.covered {
+        Some(covered) if exploration.verdict == Verdict::Holds && !exploration.leaves_out_waits => format!(
             "the {run} run stand for {covered} schedules, which are all that can occur: a blocked session cannot go on, so \
              several interleavings run as one schedule; `explore --strategy exhaustive` counts them one by one"
         ),
-        (Some(covered), _) => format!("the {run} run stand for {covered} schedules"),
-        (None, _) => "the schedules that those run stand for are too many to be counted".to_owned(),
+        Some(covered) => format!("the {run} run stand for {covered} schedules"),
+        None => "the schedules that those run stand for are too many to be counted".to_owned(),
     });
+    if exploration.leaves_out_waits {
+        let note = "schedules in which a session begins to wait for a row before the row is free, to do then what it would \
+                    do if it came then, are like these and not counted";
+        notes.push(note.to_owned());
+    }
     if exploration.redundant > 0 {
         notes.push(format!(
             "{} of the {run} run turned out to be like an earlier one",

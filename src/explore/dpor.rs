@@ -67,6 +67,7 @@ pub struct Dpor {
     /// Schedules that the runs so far stand for; `None` once one could not be counted.
     covered: Option<BigUint>,
     redundant: u64,
+    leaves_out_waits: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +114,7 @@ impl Dpor {
             next_run: 0,
             covered: Some(BigUint::default()),
             redundant: 0,
+            leaves_out_waits: false,
         }
     }
 
@@ -246,6 +248,10 @@ impl Strategy for Dpor {
         self.redundant
     }
 
+    fn leaves_out_waits(&self) -> bool {
+        self.leaves_out_waits
+    }
+
     fn next(&mut self) -> Option<Job> {
         let key = self.next_key()?;
         let (prefix, sleep) = match self.path.last() {
@@ -288,6 +294,7 @@ impl Strategy for Dpor {
             let has_begun = |session: usize| turns[..index].iter().any(|turn| turn.session == session);
             choices.push(model.choices(&decision.ready, only_waits, has_begun));
         }
+        self.leaves_out_waits |= choices.iter().any(|choices| !choices.only_wait.is_empty());
         log.extend(turns, turns.len());
         let events = log.events().to_vec();
         let known = self.path.len();

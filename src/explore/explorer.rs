@@ -77,6 +77,8 @@ pub struct Exploration {
     pub tally: Tally,
     /// Schedules that those run stand for, themselves included, where it can be counted.
     pub covered: Option<BigUint>,
+    /// Schedules were left out in which a session only waits for what it could take when it is free.
+    pub leaves_out_waits: bool,
     /// Schedules that turned out to be like one that had been run.
     pub redundant: u64,
     pub elapsed: Duration,
@@ -353,6 +355,7 @@ impl Collector {
             tally: self.tally,
             covered: strategy.covered(),
             redundant: strategy.redundant(),
+            leaves_out_waits: strategy.leaves_out_waits(),
             elapsed: Duration::ZERO,
             outcomes: self.outcomes,
             failure: self.failure,

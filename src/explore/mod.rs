@@ -54,6 +54,11 @@ pub trait Strategy {
         None
     }
 
+    /// Whether schedules were left out in which a session only waits for what it could take when it is free.
+    fn leaves_out_waits(&self) -> bool {
+        false
+    }
+
     /// Runs that turned out to be like an earlier one.
     fn redundant(&self) -> u64 {
         0
