@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use pgbraid::explore::{Dpor, Exhaustive, Exploration, Options, Random, Strategy, Verdict, explore, interleavings};
+use pgbraid::report::anomaly::anomaly;
 use pgbraid::report::json;
 use pgbraid::report::outcomes::{OutcomeRow, outcomes};
 use pgbraid::report::summary::{self, Summary, summary};
@@ -17,6 +18,7 @@ use pgbraid::run::Template;
 use pgbraid::scenario::Scenario;
 
 use super::Common;
+use super::checks::Checks;
 use super::exit::{self, Failure};
 use super::host::Host;
 use super::output::{self, Format};
@@ -66,6 +68,9 @@ pub struct Explore {
     step_timeout: Duration,
 
     #[command(flatten)]
+    checks: Checks,
+
+    #[command(flatten)]
     common: Common,
 }
 
@@ -92,7 +97,9 @@ enum StrategyName {
 
 impl Explore {
     pub fn run(self) -> Result<ExitCode, Failure> {
-        let scenario = Arc::new(Scenario::from_file(&self.scenario)?);
+        let mut scenario = Scenario::from_file(&self.scenario)?;
+        self.checks.add_to(&mut scenario);
+        let scenario = Arc::new(scenario);
         let line = ProgressLine::new(match self.strategy {
             StrategyName::Exhaustive => u64::try_from(interleavings(&scenario)).ok(),
             StrategyName::Random => Some(self.samples),
@@ -190,6 +197,13 @@ fn as_text(scenario: &Scenario, strategy: &dyn Strategy, exploration: &Explorati
             &failure.history,
             options,
         ));
+        if let Some(explanation) = exploration
+            .explanation
+            .as_ref()
+            .filter(|one| one.explains(&failure.violations))
+        {
+            parts.push(anomaly(explanation, &failure.history, options));
+        }
     }
     let rows: Vec<OutcomeRow> = exploration
         .outcomes
@@ -241,6 +255,7 @@ fn as_json(scenario: &Scenario, strategy: &dyn Strategy, exploration: &Explorati
             &failure.violations,
             &names(scenario, &failure.order()),
         )
+        .explained(exploration.explanation.as_ref(), &failure.history)
     });
     let report = json::Report {
         scenario: scenario.name.clone(),

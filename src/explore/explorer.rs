@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Job, Key, Ordered, Strategy, interleavings};
 use crate::run::{Run, RunError, Scheduler, Template, Workbench};
+use crate::verdict::dependencies::Explanation;
 
 /// How often the progress is told, and the time bound looked at, while no run ends.
 const TICK: Duration = Duration::from_millis(100);
@@ -65,6 +66,8 @@ pub struct Exploration {
     pub outcomes: Vec<OutcomeTally>,
     /// The first failing schedule.
     pub failure: Option<Run>,
+    /// How its committed transactions depend on each other, where that could be told.
+    pub explanation: Option<Explanation>,
 }
 
 /// An outcome and the schedules that led to it.
@@ -115,7 +118,10 @@ pub fn explore(
     let end = result?;
     let mut exploration = collector.into_exploration(strategy, end, interleavings(template.scenario()));
     if let Some(failure) = &exploration.failure {
-        confirm(template, options, failure.clone(), &mut exploration)?;
+        let failure = failure.clone();
+        if confirm(template, options, &failure, &mut exploration)? {
+            explain(template, options, &failure, &mut exploration)?;
+        }
     }
     exploration.elapsed = started.elapsed();
     Ok(exploration)
@@ -300,17 +306,18 @@ impl Collector {
             elapsed: Duration::ZERO,
             outcomes: self.outcomes,
             failure: self.failure,
+            explanation: None,
         }
     }
 }
 
-/// Runs a failing schedule again: one that does not fail every time is no verdict.
+/// Runs a failing schedule again: one that does not fail every time is no verdict. Returns whether it did as before.
 fn confirm(
     template: &Arc<Template>,
     options: &Options,
-    failure: Run,
+    failure: &Run,
     exploration: &mut Exploration,
-) -> Result<(), RunError> {
+) -> Result<bool, RunError> {
     let (sender, jobs) = channel();
     let (report, reports) = channel();
     let job = Job {
@@ -337,7 +344,36 @@ fn confirm(
             let reason = "a schedule failed, and did otherwise when it was run again: something outside the schedule \
                           decides (time, chance, or work outside the run)";
             exploration.reasons.push(reason.to_owned());
+            return Ok(false);
         }
+    }
+    Ok(true)
+}
+
+/// Finds out what anomaly a failing schedule is. That this cannot be done does not change the verdict.
+fn explain(
+    template: &Arc<Template>,
+    options: &Options,
+    failure: &Run,
+    exploration: &mut Exploration,
+) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(RunError::Runtime)?;
+    let explained = runtime.block_on(interruptible(&options.interrupt, async {
+        let mut workbench = Workbench::open(template.clone(), options.step_timeout).await?;
+        let mut order = Ordered::new(failure.order());
+        let explanation = workbench.explain(&mut order, &failure.history).await;
+        workbench.close().await?;
+        explanation
+    }));
+    match explained {
+        Ok(explanation) => exploration.explanation = explanation,
+        Err(RunError::Interrupted) => return Err(RunError::Interrupted),
+        Err(error) => exploration
+            .reasons
+            .push(format!("the anomaly could not be named: {error}")),
     }
     Ok(())
 }

@@ -7,7 +7,6 @@ mod explorer;
 mod happens_before;
 mod order;
 mod random;
-mod symmetry;
 
 pub use count::{interleavings, turns};
 pub use dpor::Dpor;

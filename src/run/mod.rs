@@ -4,10 +4,13 @@
 //! the sessions' steps come from nor how the scheduler decides.
 
 mod check;
+mod committed_states;
 mod condition;
+mod dependencies;
 mod executor;
 pub mod history;
 mod script;
+mod serial;
 mod session;
 mod variable;
 mod volatile;
@@ -18,6 +21,7 @@ pub use condition::Conditions;
 pub use executor::{Deadlock, Decision, Execution, Limits, Scheduler, execute};
 pub use history::History;
 pub use script::Script;
+pub use serial::{SerialError, SerialOracle};
 pub use session::{DeadlockCheck, Finished, Progress, Session, StepInfo};
 pub use variable::{Variable, Variables};
 pub use volatile::Volatile;
@@ -81,6 +85,9 @@ pub enum RunError {
     /// The server rejects a statement of the scenario.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
+    /// The scenario's outcomes cannot be compared with those of serial orders.
+    #[error(transparent)]
+    Serial(#[from] SerialError),
     #[error("starting a worker failed: {0}")]
     Runtime(std::io::Error),
     #[error("interrupted")]

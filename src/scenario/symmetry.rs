@@ -1,6 +1,7 @@
 //! Sessions that can stand for each other.
 
 use crate::scenario::Scenario;
+use crate::scenario::source::SqlText;
 use crate::scenario::sql::lexer::{TokenKind, tokens};
 
 /// Groups of interchangeable sessions. Of several that have not yet begun, letting one go on leads to what letting
@@ -22,6 +23,18 @@ impl Symmetry {
     /// Copies with the same parameters are interchangeable, unless an invariant or a step may tell them apart by name.
     pub fn of(scenario: &Scenario) -> Symmetry {
         let invariants = scenario.invariants.iter().map(|invariant| (&invariant.sql, "name"));
+        Symmetry::unless_told_apart(scenario, invariants)
+    }
+
+    /// As [`Symmetry::of`], where no invariant looks at the result.
+    pub fn of_steps(scenario: &Scenario) -> Symmetry {
+        Symmetry::unless_told_apart(scenario, std::iter::empty())
+    }
+
+    fn unless_told_apart<'a>(
+        scenario: &'a Scenario,
+        invariants: impl Iterator<Item = (&'a SqlText, &'static str)>,
+    ) -> Symmetry {
         let steps = scenario.sessions.iter().flat_map(|session| {
             session.steps.iter().flat_map(|step| {
                 let condition = step.when.iter().map(|condition| (&condition.sql, "current_setting"));
