@@ -1,4 +1,79 @@
 //! pgbraid: a deterministic interleaving explorer for database transactions, on real PostgreSQL.
+//!
+//! It takes the transactions that an application runs at the same time and runs them on a real server in every order of
+//! their steps. It either shows an order that breaks an invariant, or says that none does.
+//!
+//! # The model
+//!
+//! - A **scenario** ([`Scenario`](scenario::Scenario)) is what is explored: a setup that makes the state to start from,
+//!   sessions, and invariants.
+//! - A **session** is one database connection and the ordered **steps** that it will run. A step is what a session
+//!   sends in one go: one statement, or the commit of a statement that stands outside a transaction. It is the unit of
+//!   scheduling; `BEGIN` goes with the statement after it, and inside a statement nothing is scheduled.
+//! - A **schedule** is the order in which sessions are let go on, one entry a step. An **interleaving** is one schedule
+//!   out of all that keep each session's own order. [`interleavings`](explore::interleavings) counts them.
+//! - A session is **blocked** when its step was sent and the server holds it on a lock of another session. Its turn
+//!   passes until a step of another session releases it; it then finishes that step before the next choice.
+//!   Interleavings that ask a blocked session to go on do not exist on the server, so fewer schedules run than there
+//!   are interleavings.
+//! - A **history** ([`History`](run::History)) is what one run did: every step with its result, its waits and when it
+//!   went on. Nothing in it differs between two runs of the same schedule.
+//! - An **outcome** ([`Outcome`](verdict::outcome::Outcome)) is what a history amounts to: every step's result or
+//!   SQLSTATE, and the final content of the tables.
+//!
+//! # From a scenario to a verdict
+//!
+//! Each stage has a module of its own, and data flows one way:
+//!
+//! 1. [`scenario`] reads the file.
+//! 2. [`postgres`] starts a server or connects to one, makes scratch databases and resets them, and knows who waits for
+//!    whom. [`Template::prepare`](run::Template::prepare) runs the setup and has the server check every statement.
+//! 3. [`explore`] decides which schedules are run: a [`Strategy`](explore::Strategy) gives them, and
+//!    [`explore()`](explore::explore) runs them, several at a time, and collects what they came to.
+//! 4. [`run`] executes one schedule, step by step, and returns its history.
+//! 5. [`verdict`] judges a history: invariants, errors, deadlocks.
+//! 6. [`report`] says it, as tables or JSON.
+//!
+//! # Example
+//!
+//! Two workers read a counter and write it plus one. Each has three steps, because `BEGIN` is none of its own, so there
+//! are 6! / (3! · 3!) = 20 interleavings. This much takes no server:
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use pgbraid::explore::interleavings;
+//! use pgbraid::scenario::Scenario;
+//!
+//! # fn main() -> Result<(), pgbraid::scenario::ScenarioError> {
+//! let text = r#"
+//!     setup = """
+//!     CREATE TABLE articles (id text PRIMARY KEY, views integer NOT NULL);
+//!     INSERT INTO articles VALUES ('a1', 0);
+//!     """
+//!
+//!     [[session]]
+//!     name = "worker"
+//!     copies = 2
+//!     steps = [
+//!       "BEGIN",
+//!       "SELECT views FROM articles WHERE id = 'a1'",
+//!       "UPDATE articles SET views = :views + 1 WHERE id = 'a1'",
+//!       "COMMIT",
+//!     ]
+//!
+//!     [[invariant]]
+//!     name = "no update is lost"
+//!     sql = "SELECT views = 2 FROM articles WHERE id = 'a1'"
+//! "#;
+//! let scenario = Scenario::from_toml("counter", "counter.toml", text, Path::new("."))?;
+//!
+//! let names: Vec<&str> = scenario.sessions.iter().map(|session| session.name.as_str()).collect();
+//! assert_eq!(names, ["worker-1", "worker-2"]);
+//! assert_eq!(interleavings(&scenario).to_string(), "20");
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod conflict;
 pub mod explore;

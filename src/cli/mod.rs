@@ -1,11 +1,13 @@
 //! The command line: one file a command, and what they share.
 
-mod checks;
 mod exit;
 mod explore;
 mod host;
+mod limits;
 mod output;
 mod progress;
+mod prove;
+mod report;
 
 use std::process::ExitCode;
 
@@ -30,6 +32,7 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 enum Command {
     Explore(explore::Explore),
+    Prove(prove::Prove),
 }
 
 /// Options that every command has.
@@ -52,11 +55,21 @@ struct Common {
     output: Option<std::path::PathBuf>,
 }
 
+impl Common {
+    fn jobs(&self) -> usize {
+        match self.jobs {
+            Some(jobs) => usize::from(jobs),
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Explore(command) => command.run(),
+        Command::Prove(command) => command.run(),
     };
     match result {
         Ok(code) => code,

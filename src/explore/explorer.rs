@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use num_bigint::BigUint;
 use tokio_util::sync::CancellationToken;
 
+use super::worker::{self, Report, Worker};
 use super::{Job, Key, Ordered, Strategy, interleavings};
-use crate::run::{Run, RunError, Scheduler, Template, Workbench};
+use crate::run::{Run, RunError, Template};
 use crate::verdict::dependencies::Explanation;
 
 /// How often the progress is told, and the time bound looked at, while no run ends.
@@ -27,8 +28,20 @@ pub struct Options {
     pub keep_going: bool,
     /// Longest time that a step may take while it does not wait for another session.
     pub step_timeout: Duration,
+    /// Which schedules are run twice, to see whether they do the same both times.
+    pub check_determinism: DeterminismCheck,
     /// Ends the exploration early; it then ends with [`RunError::Interrupted`].
     pub interrupt: CancellationToken,
+}
+
+/// Which schedules are run twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeterminismCheck {
+    #[default]
+    None,
+    /// A worker's first, second, fourth, eighth … schedule.
+    Sample,
+    All,
 }
 
 /// How far an exploration has got.
@@ -61,6 +74,12 @@ pub struct Exploration {
     pub schedules_run: u64,
     /// How many of them failed.
     pub failures: u64,
+    /// How they ended otherwise.
+    pub tally: Tally,
+    /// Schedules that those run stand for, themselves included, where it can be counted.
+    pub covered: Option<BigUint>,
+    /// Schedules that turned out to be like one that had been run.
+    pub redundant: u64,
     pub elapsed: Duration,
     /// In the order in which they were first reached.
     pub outcomes: Vec<OutcomeTally>,
@@ -68,6 +87,31 @@ pub struct Exploration {
     pub failure: Option<Run>,
     /// How its committed transactions depend on each other, where that could be told.
     pub explanation: Option<Explanation>,
+}
+
+/// In how many of the schedules run something happened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Some session was blocked.
+    pub blocked: u64,
+    /// Postgres broke a deadlock.
+    pub deadlocks: u64,
+    /// An error ended a session that allows it.
+    pub allowed_errors: u64,
+    /// A session ran a transaction again.
+    pub retries: u64,
+    /// The schedule was run twice, and did the same both times.
+    pub checked_twice: u64,
+}
+
+impl Tally {
+    fn count(&mut self, run: &Run) {
+        self.blocked += u64::from(run.history.turns.iter().any(|turn| !turn.waits.is_empty()));
+        self.deadlocks += u64::from(!run.deadlocks.is_empty());
+        self.allowed_errors +=
+            u64::from(run.violations.is_empty() && run.history.ends.iter().any(|end| end.error.is_some()));
+        self.retries += u64::from(run.history.ends.iter().any(|end| end.retries > 0));
+    }
 }
 
 /// An outcome and the schedules that led to it.
@@ -99,7 +143,7 @@ pub fn explore(
         for index in 0..options.jobs.max(1) {
             let (sender, jobs) = channel::<Job>();
             let (report, template, stop) = (report.clone(), template.clone(), stop.clone());
-            scope.spawn(move || work(index, template, options.step_timeout, &stop, &jobs, &report));
+            scope.spawn(move || worker::work(index, template, options, stop, &jobs, &report));
             workers.push(sender);
         }
         drop(report);
@@ -118,10 +162,7 @@ pub fn explore(
     let end = result?;
     let mut exploration = collector.into_exploration(strategy, end, interleavings(template.scenario()));
     if let Some(failure) = &exploration.failure {
-        let failure = failure.clone();
-        if confirm(template, options, &failure, &mut exploration)? {
-            explain(template, options, &failure, &mut exploration)?;
-        }
+        confirm(template, options, failure.clone(), &mut exploration)?;
     }
     exploration.elapsed = started.elapsed();
     Ok(exploration)
@@ -134,15 +175,6 @@ enum End {
     Failure,
     MaxSchedules(u64),
     Timeout(Duration),
-}
-
-enum Report {
-    Idle(usize),
-    Done {
-        worker: usize,
-        key: Key,
-        run: Result<Box<Run>, RunError>,
-    },
 }
 
 struct Coordinator<'a> {
@@ -191,12 +223,17 @@ impl Coordinator<'_> {
                 Ok(Report::Idle(worker)) => {
                     idle.insert(worker);
                 }
-                Ok(Report::Done { worker, key, run }) => {
+                Ok(Report::Done {
+                    worker,
+                    key,
+                    run,
+                    checked,
+                }) => {
                     let run = run?;
                     under_way.remove(&key);
                     idle.insert(worker);
                     let difference = self.strategy.observe(&key, &run);
-                    collector.take(key, *run, difference);
+                    collector.take(key, *run, difference, checked);
                 }
                 Err(RecvTimeoutError::Timeout) if self.stop.is_cancelled() => return Err(RunError::Interrupted),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -209,11 +246,12 @@ impl Coordinator<'_> {
 /// Results, taken in the order of their keys.
 #[derive(Default)]
 struct Collector {
-    waiting: BTreeMap<Key, (Run, Option<String>)>,
+    waiting: BTreeMap<Key, (Run, Option<String>, bool)>,
     /// The smallest key of a failing run, as far as is known.
     first_failure: Option<Key>,
     schedules_run: u64,
     failures: u64,
+    tally: Tally,
     outcomes: Vec<OutcomeTally>,
     failure: Option<Run>,
     uncontrolled: BTreeSet<String>,
@@ -225,11 +263,11 @@ impl Collector {
         options.keep_going || self.first_failure.as_ref().is_none_or(|failure| key < failure)
     }
 
-    fn take(&mut self, key: Key, run: Run, difference: Option<String>) {
+    fn take(&mut self, key: Key, run: Run, difference: Option<String>, checked: bool) {
         if !run.violations.is_empty() && self.first_failure.as_ref().is_none_or(|first| key < *first) {
             self.first_failure = Some(key.clone());
         }
-        self.waiting.insert(key, (run, difference));
+        self.waiting.insert(key, (run, difference, checked));
     }
 
     /// Counts the runs before `frontier`; no schedule before it is still to come.
@@ -238,8 +276,8 @@ impl Collector {
             if frontier.is_some_and(|frontier| entry.key() > frontier) {
                 return None;
             }
-            let (run, difference) = entry.remove();
-            let failed = self.count(run, difference);
+            let (run, difference, checked) = entry.remove();
+            let failed = self.count(run, difference, checked);
             if failed && !options.keep_going {
                 return Some(End::Failure);
             }
@@ -251,10 +289,12 @@ impl Collector {
         None
     }
 
-    fn count(&mut self, run: Run, difference: Option<String>) -> bool {
+    fn count(&mut self, run: Run, difference: Option<String>, checked: bool) -> bool {
         let failed = !run.violations.is_empty();
         self.schedules_run += 1;
         self.failures += u64::from(failed);
+        self.tally.count(&run);
+        self.tally.checked_twice += u64::from(checked);
         self.uncontrolled.extend(difference);
         self.uncontrolled.extend(run.uncontrolled.iter().cloned());
         let violations: Vec<String> = run.violations.iter().map(|violation| violation.name()).collect();
@@ -303,6 +343,9 @@ impl Collector {
             interleavings,
             schedules_run: self.schedules_run,
             failures: self.failures,
+            tally: self.tally,
+            covered: strategy.covered(),
+            redundant: strategy.redundant(),
             elapsed: Duration::ZERO,
             outcomes: self.outcomes,
             failure: self.failure,
@@ -311,64 +354,25 @@ impl Collector {
     }
 }
 
-/// Runs a failing schedule again: one that does not fail every time is no verdict. Returns whether it did as before.
+/// Runs a failing schedule again: one that does not fail every time is no verdict. Of one that does, finds out what
+/// anomaly it is; that this cannot be done does not change the verdict.
 fn confirm(
     template: &Arc<Template>,
     options: &Options,
-    failure: &Run,
-    exploration: &mut Exploration,
-) -> Result<bool, RunError> {
-    let (sender, jobs) = channel();
-    let (report, reports) = channel();
-    let job = Job {
-        key: Key::new(),
-        scheduler: Box::new(Ordered::new(failure.order())),
-    };
-    // the worker below takes it
-    let _ = sender.send(job);
-    drop(sender);
-    work(
-        0,
-        template.clone(),
-        options.step_timeout,
-        &options.interrupt,
-        &jobs,
-        &report,
-    );
-    drop(report);
-    for report in reports {
-        let Report::Done { run, .. } = report else { continue };
-        let again = run?;
-        if again.history != failure.history || again.violations != failure.violations {
-            exploration.verdict = Verdict::Inconclusive;
-            let reason = "a schedule failed, and did otherwise when it was run again: something outside the schedule \
-                          decides (time, chance, or work outside the run)";
-            exploration.reasons.push(reason.to_owned());
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Finds out what anomaly a failing schedule is. That this cannot be done does not change the verdict.
-fn explain(
-    template: &Arc<Template>,
-    options: &Options,
-    failure: &Run,
+    failure: Run,
     exploration: &mut Exploration,
 ) -> Result<(), RunError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(RunError::Runtime)?;
-    let explained = runtime.block_on(interruptible(&options.interrupt, async {
-        let mut workbench = Workbench::open(template.clone(), options.step_timeout).await?;
-        let mut order = Ordered::new(failure.order());
-        let explanation = workbench.explain(&mut order, &failure.history).await;
-        workbench.close().await?;
-        explanation
-    }));
-    match explained {
+    let mut worker = Worker::open(template.clone(), options, options.interrupt.clone())?;
+    let again = worker.run(&mut Ordered::new(failure.order()))?;
+    if let Some(difference) = worker::difference(&failure, &again) {
+        exploration.verdict = Verdict::Inconclusive;
+        exploration.reasons.push(format!(
+            "a schedule failed, and did otherwise when it was run again: something outside the schedule decides (time, \
+             chance, or work outside the run): {difference}"
+        ));
+        return Ok(());
+    }
+    match worker.explain(&failure) {
         Ok(explanation) => exploration.explanation = explanation,
         Err(RunError::Interrupted) => return Err(RunError::Interrupted),
         Err(error) => exploration
@@ -376,63 +380,4 @@ fn explain(
             .push(format!("the anomaly could not be named: {error}")),
     }
     Ok(())
-}
-
-/// A worker: runs the jobs that come on a scratch database of its own.
-fn work(
-    worker: usize,
-    template: Arc<Template>,
-    step_timeout: Duration,
-    stop: &CancellationToken,
-    jobs: &Receiver<Job>,
-    report: &Sender<Report>,
-) {
-    // whoever does not listen any more has what it needs
-    let failed = |error: RunError| {
-        drop(report.send(Report::Done {
-            worker,
-            key: Key::new(),
-            run: Err(error),
-        }))
-    };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(RunError::Runtime(error)),
-    };
-    let mut workbench = match runtime.block_on(interruptible(stop, Workbench::open(template, step_timeout))) {
-        Ok(workbench) => workbench,
-        Err(error) => return failed(error),
-    };
-    if report.send(Report::Idle(worker)).is_err() {
-        return;
-    }
-    while let Ok(Job { key, mut scheduler }) = jobs.recv() {
-        let run = runtime.block_on(interruptible(
-            stop,
-            workbench.run(scheduler.as_mut() as &mut dyn Scheduler),
-        ));
-        let failed = run.is_err();
-        if report
-            .send(Report::Done {
-                worker,
-                key,
-                run: run.map(Box::new),
-            })
-            .is_err()
-            || failed
-        {
-            break;
-        }
-    }
-}
-
-async fn interruptible<T>(
-    stop: &CancellationToken,
-    work: impl Future<Output = Result<T, RunError>>,
-) -> Result<T, RunError> {
-    tokio::select! {
-        biased;
-        () = stop.cancelled() => Err(RunError::Interrupted),
-        result = work => result,
-    }
 }

@@ -7,11 +7,12 @@ mod explorer;
 mod happens_before;
 mod order;
 mod random;
+mod worker;
 
 pub use count::{interleavings, turns};
 pub use dpor::Dpor;
 pub use exhaustive::Exhaustive;
-pub use explorer::{Exploration, Options, OutcomeTally, Progress, Verdict, explore};
+pub use explorer::{DeterminismCheck, Exploration, Options, OutcomeTally, Progress, Tally, Verdict, explore};
 pub use order::Ordered;
 pub use random::Random;
 

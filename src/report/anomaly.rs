@@ -8,8 +8,7 @@ use crate::verdict::dependencies::{Anomaly, Cycle, Dependency, DependencyKind, E
 /// The last line has no line break.
 pub fn anomaly(explanation: &Explanation, history: &History, options: &TextOptions) -> String {
     let Some(cycle) = &explanation.cycle else {
-        let text = "No cycle of dependencies among the committed transactions explains it: they had the effect of \
-                    running one after another.";
+        let text = "No cycle of dependencies among the committed transactions explains it.";
         return wrap(text, options.width, |_| false).join("\n");
     };
     let words = Words { explanation, history };
@@ -46,7 +45,12 @@ impl Words<'_> {
             DependencyKind::Read => format!("{to} read {row} after {from} wrote it"),
             DependencyKind::ReadBefore { predicate: false } => format!("{from} read {row} before {to} wrote it"),
             DependencyKind::ReadBefore { predicate: true } => {
-                format!("{from} looked for rows before {to} wrote one that belongs to them, {row}")
+                let table = visible(&dependency.table);
+                let key = dependency
+                    .row
+                    .as_ref()
+                    .map_or_else(String::new, |row| format!(" ({})", visible(row)));
+                format!("{from} looked for rows of {table} before {to} wrote one of them{key}")
             }
         }
     }
@@ -63,7 +67,7 @@ impl Words<'_> {
             "{} --{edge}--> {} ({}: {did} in {}; {did_then} in {})",
             self.transaction(dependency.from),
             self.transaction(dependency.to),
-            row(dependency),
+            cell(dependency),
             self.step(dependency.from_turn),
             self.step(dependency.to_turn)
         )
@@ -99,6 +103,14 @@ impl Words<'_> {
             .map(|turn| visible(&turn.step))
             .unwrap_or_default();
         format!("step {name}, turn {}", turn + 1)
+    }
+}
+
+/// As [`row`], for use in brackets.
+fn cell(dependency: &Dependency) -> String {
+    match &dependency.row {
+        Some(row) => format!("{} {}", visible(&dependency.table), visible(row)),
+        None => visible(&dependency.table),
     }
 }
 
@@ -150,7 +162,14 @@ mod tests {
             dependency((0, 2), (1, 4), DependencyKind::Overwrote, Some("id = a1")),
             dependency((1, 1), (0, 2), item, Some("id = a1")),
         ];
-        assert_snapshot!(explained(dependencies), @"");
+        assert_snapshot!(explained(dependencies), @"
+        This is a lost update (P4): worker-2 read articles (id = a1) before worker-1 wrote it, and overwrote
+          what worker-1 wrote.
+          worker-2 --rw--> worker-1 (articles id = a1: read in step select, turn 2; written in step update,
+          turn 3)
+          worker-1 --ww--> worker-2 (articles id = a1: written in step update, turn 3; overwritten in step
+          update, turn 5)
+        ");
     }
 
     #[test]
@@ -160,11 +179,21 @@ mod tests {
             dependency((0, 0), (1, 4), predicate, None),
             dependency((1, 1), (0, 2), predicate, None),
         ];
-        assert_snapshot!(explained(dependencies), @"");
+        assert_snapshot!(explained(dependencies), @"
+        This is a phantom (G2): worker-1 looked for rows of articles before worker-2 wrote one of them and
+          worker-2 looked for rows of articles before worker-1 wrote one of them.
+          worker-1 --rw--> worker-2 (articles: looked for in step select, turn 1; written in step update,
+          turn 5)
+          worker-2 --rw--> worker-1 (articles: looked for in step select, turn 2; written in step update,
+          turn 3)
+        ");
     }
 
     #[test]
     fn without_a_cycle_it_says_so() {
-        assert_snapshot!(explained(Vec::new()), @"");
+        assert_snapshot!(
+            explained(Vec::new()),
+            @"No cycle of dependencies among the committed transactions explains it."
+        );
     }
 }

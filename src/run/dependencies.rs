@@ -176,6 +176,14 @@ fn takes_command(sql: &str) -> bool {
             }))
 }
 
+/// Whether the statement may pass over rows of its tables.
+fn selects_rows(sql: &str) -> bool {
+    let words = [
+        "where", "on", "using", "having", "filter", "limit", "fetch", "offset", "distinct",
+    ];
+    significant(sql).iter().any(|token| token.is_one_of(&words))
+}
+
 fn writes(run: &Recorded<'_>, nodes: &[Node]) -> Vec<Write> {
     let mut writes = Vec::new();
     for (index, pair) in run.states.states.windows(2).enumerate() {
@@ -375,7 +383,10 @@ impl Finder<'_, '_> {
                 };
                 if next && self.depends(node, turn, state, change).await? {
                     let without = Change { add: None, ..change };
-                    let predicate = write.old.is_none() || !self.depends(node, turn, state, without).await?;
+                    // a row that a statement reads may still make no difference to it: a zero in a sum
+                    let predicate = write.old.is_none()
+                        || (selects_rows(&self.run.turns[turn].sql)
+                            && !self.depends(node, turn, state, without).await?);
                     let kind = DependencyKind::ReadBefore { predicate };
                     found.push(self.dependency((node, turn), written, kind, write));
                 }

@@ -266,7 +266,8 @@ impl Document {
             no_numbered_parameter(&sql, &what)?;
             if let Some(variable) = Template::parse(&sql.text).variables.first() {
                 let range = variable.offset..variable.offset + 1 + variable.name.len();
-                let hint = "an invariant runs when the sessions are over, and has no variables of its own";
+                let hint = "an invariant runs when the sessions are over; what they ended with is in `pgbraid.sessions` \
+                            (name, committed, sqlstate, variables jsonb)";
                 return Err(ScenarioError::new(Mistake::VariableInInvariant(what))
                     .at_sql(&sql, range, "here")
                     .hint(hint));

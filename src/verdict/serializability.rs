@@ -82,7 +82,11 @@ impl CommittedPart {
         let mut differences = Vec::new();
         for (index, session) in scenario.sessions.iter().enumerate() {
             let (seen, expected) = (&self.results[index], &serial.results[index]);
-            for (seen, expected) in seen.iter().zip(expected).filter(|(seen, expected)| seen != expected) {
+            let same_step =
+                |(seen, expected): &(&StepOutcome, &StepOutcome)| (seen.0, seen.1) == (expected.0, expected.1);
+            let both = seen.iter().zip(expected).take_while(same_step);
+            let compared = both.clone().count();
+            for (seen, expected) in both.filter(|(seen, expected)| seen.2 != expected.2) {
                 differences.push(Difference::Step {
                     session: session.name.clone(),
                     step: session.steps[seen.0].name.clone(),
@@ -90,7 +94,7 @@ impl CommittedPart {
                     serial: expected.2.clone(),
                 });
             }
-            if seen.len() != expected.len() {
+            if compared < seen.len().max(expected.len()) {
                 differences.push(Difference::OtherSteps {
                     session: session.name.clone(),
                 });

@@ -1,0 +1,118 @@
+//! What bounds an exploration, and how it is run: the options that `explore` and `prove` share.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use pgbraid::explore::{DeterminismCheck, Exploration, Options, Strategy, explore};
+use pgbraid::run::{RunError, Template};
+use pgbraid::scenario::Scenario;
+
+use super::Common;
+use super::exit::Failure;
+use super::host::Host;
+use super::progress::ProgressLine;
+
+#[derive(Debug, Args)]
+pub struct Limits {
+    /// Stop after this many schedules; the verdict is then inconclusive
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_schedules: Option<u64>,
+
+    /// Stop after this many seconds; the verdict is then inconclusive
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    timeout: Option<Duration>,
+
+    /// Go on after a failure, to collect all outcomes
+    #[arg(long)]
+    keep_going: bool,
+
+    /// Tell interchangeable sessions (copies without parameters of their own) apart
+    #[arg(long)]
+    pub no_symmetry: bool,
+
+    /// Run every schedule twice, and compare what happened
+    #[arg(long)]
+    check_determinism: bool,
+
+    /// Require every outcome to be that of some serial order of the committed transactions, as `serializable = true` in
+    /// the scenario does
+    #[arg(long)]
+    serializable: bool,
+
+    /// Longest time that a step may take while it waits for no other session
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    step_timeout: Duration,
+}
+
+/// An exploration and what was explored.
+pub struct Explored {
+    pub scenario: Arc<Scenario>,
+    pub strategy: Box<dyn Strategy>,
+    pub exploration: Exploration,
+}
+
+impl Limits {
+    /// Explores a scenario with the strategy that `strategy` makes, on a server that is gone when this returns.
+    /// `sample_determinism` runs some schedules twice even when not all are to be.
+    pub fn explore(
+        &self,
+        path: &Path,
+        common: &Common,
+        sample_determinism: bool,
+        total: impl FnOnce(&Scenario) -> Option<u64>,
+        strategy: impl FnOnce(&Template) -> Box<dyn Strategy>,
+    ) -> Result<Explored, Failure> {
+        let mut scenario = Scenario::from_file(path)?;
+        if self.serializable {
+            scenario.require_serializable();
+        }
+        let scenario = Arc::new(scenario);
+        let line = ProgressLine::new(total(&scenario));
+        line.say("starting the server");
+        let host = Host::obtain(common.database_url.as_deref())?;
+        line.say("running the setup");
+        let prepared = host.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = host.interrupt.cancelled() => Err(RunError::Interrupted),
+                template = Template::prepare(host.server.clone(), scenario.clone()) => template,
+            }
+        });
+        let template = Arc::new(prepared?);
+        let mut strategy = strategy(&template);
+        let options = Options {
+            jobs: common.jobs(),
+            max_schedules: self.max_schedules,
+            timeout: self.timeout,
+            keep_going: self.keep_going,
+            step_timeout: self.step_timeout,
+            check_determinism: match (self.check_determinism, sample_determinism) {
+                (true, _) => DeterminismCheck::All,
+                (false, true) => DeterminismCheck::Sample,
+                (false, false) => DeterminismCheck::None,
+            },
+            interrupt: host.interrupt.clone(),
+        };
+        let exploration = explore(&template, strategy.as_mut(), &options, &mut |progress| {
+            line.show(progress)
+        })?;
+        Ok(Explored {
+            scenario,
+            strategy,
+            exploration,
+        })
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text
+        .parse::<f64>()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+    {
+        Some(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("a number of seconds above 0 is wanted, such as 60 or 0.5".to_owned()),
+    }
+}
