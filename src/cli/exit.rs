@@ -79,7 +79,8 @@ impl Failure {
     /// Says on standard error what went wrong, and returns the exit code.
     pub fn report(self) -> ExitCode {
         let code = match &self {
-            Failure::Scenario(_) | Failure::SeveralRows(_) | Failure::Run(RunError::NothingToIgnore { .. }) => INPUT,
+            Failure::Scenario(_) | Failure::SeveralRows(_) => INPUT,
+            Failure::Run(RunError::NothingToIgnore { .. } | RunError::Serial(_)) => INPUT,
             Failure::Server(PostgresError::ConnectionString(_)) | Failure::Output { .. } | Failure::Usage(_) => INPUT,
             Failure::Interrupted => INTERRUPTED,
             _ => ENVIRONMENT,

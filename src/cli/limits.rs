@@ -36,6 +36,11 @@ pub struct Limits {
     #[arg(long)]
     check_determinism: bool,
 
+    /// Require every outcome to be that of some serial order of the committed transactions, as `serializable = true` in
+    /// the scenario does
+    #[arg(long)]
+    serializable: bool,
+
     /// Longest time that a step may take while it waits for no other session
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     step_timeout: Duration,
@@ -59,7 +64,11 @@ impl Limits {
         total: impl FnOnce(&Scenario) -> Option<u64>,
         strategy: impl FnOnce(&Template) -> Box<dyn Strategy>,
     ) -> Result<Explored, Failure> {
-        let scenario = Arc::new(Scenario::from_file(path)?);
+        let mut scenario = Scenario::from_file(path)?;
+        if self.serializable {
+            scenario.require_serializable();
+        }
+        let scenario = Arc::new(scenario);
         let line = ProgressLine::new(total(&scenario));
         line.say("starting the server");
         let host = Host::obtain(common.database_url.as_deref())?;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use pgbraid::explore::{Exploration, Strategy, Verdict};
+use pgbraid::report::anomaly::anomaly;
 use pgbraid::report::json;
 use pgbraid::report::outcomes::{OutcomeRow, outcomes};
 use pgbraid::report::summary::{self, Summary, summary};
@@ -61,6 +62,10 @@ fn as_text(
             &failure.history,
             options,
         ));
+        let explanation = exploration.explanation.as_ref();
+        if let Some(explanation) = explanation.filter(|explanation| explanation.explains(&failure.violations)) {
+            parts.push(anomaly(explanation, &failure.history, options));
+        }
     }
     let rows: Vec<OutcomeRow> = exploration
         .outcomes
@@ -113,6 +118,7 @@ fn as_json(scenario: &Scenario, strategy: &dyn Strategy, exploration: &Explorati
             &failure.violations,
             &names(scenario, &failure.order()),
         )
+        .explained(exploration.explanation.as_ref(), &failure.history)
     });
     let report = json::Report {
         scenario: scenario.name.clone(),

@@ -16,12 +16,11 @@ use std::sync::Arc;
 use num_bigint::BigUint;
 
 use super::happens_before::HappensBefore;
-use super::symmetry::Symmetry;
 use super::{Job, Key, Strategy};
 use crate::conflict::{Event, EventLog, Footprints, conflict};
 use crate::run::history::Turn;
 use crate::run::{Candidate, Run, Scheduler};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Symmetry};
 
 /// What the reduction knows of a scenario.
 struct Model {

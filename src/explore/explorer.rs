@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::worker::{self, Report, Worker};
 use super::{Job, Key, Ordered, Strategy, interleavings};
 use crate::run::{Run, RunError, Template};
+use crate::verdict::dependencies::Explanation;
 
 /// How often the progress is told, and the time bound looked at, while no run ends.
 const TICK: Duration = Duration::from_millis(100);
@@ -86,6 +87,8 @@ pub struct Exploration {
     pub outcomes: Vec<OutcomeTally>,
     /// The first failing schedule.
     pub failure: Option<Run>,
+    /// How its committed transactions depend on each other, where that could be told.
+    pub explanation: Option<Explanation>,
 }
 
 /// In how many of the schedules run something happened.
@@ -359,12 +362,14 @@ impl Collector {
             elapsed: Duration::ZERO,
             outcomes: self.outcomes,
             failure: self.failure,
+            explanation: None,
         }
     }
 }
 
 /// Runs a schedule again: the failing one, which is no verdict where it does not fail every time, else the first, which
-/// shows what no step sees (a table that chance writes to).
+/// shows what no step sees (a table that chance writes to). Of a failing one, finds out what anomaly it is; that this
+/// cannot be done does not change the verdict.
 fn confirm(
     template: &Arc<Template>,
     options: &Options,
@@ -380,7 +385,16 @@ fn confirm(
             "a schedule {did}did otherwise when it was run again: something outside the schedule decides (time, chance, \
              or work outside the run): {difference}"
         )
-    } else if let Some(table) = worker::leaves_otherwise(&run, &again).filter(|_| !failed) {
+    } else if failed {
+        match worker.explain(&run) {
+            Ok(explanation) => exploration.explanation = explanation,
+            Err(RunError::Interrupted) => return Err(RunError::Interrupted),
+            Err(error) => exploration
+                .reasons
+                .push(format!("the anomaly could not be named: {error}")),
+        }
+        return Ok(());
+    } else if let Some(table) = worker::leaves_otherwise(&run, &again) {
         format!(
             "a schedule left table {table} otherwise when it was run again: chance or time decides; `ignore` leaves out a \
              column that does not matter"

@@ -7,7 +7,6 @@ mod explorer;
 mod happens_before;
 mod order;
 mod random;
-mod symmetry;
 mod worker;
 
 pub use count::{interleavings, turns};

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{DeterminismCheck, Job, Key, Options, Ordered};
 use crate::run::{Run, RunError, Scheduler, Template, Workbench};
+use crate::verdict::dependencies::Explanation;
 
 /// What a worker tells.
 pub enum Report {
@@ -52,6 +53,17 @@ impl Worker {
             stop,
         } = self;
         runtime.block_on(interruptible(stop, workbench.run(scheduler)))
+    }
+
+    /// Finds out how the committed transactions of `run` depend on each other; see [`Workbench::explain`].
+    pub fn explain(&mut self, run: &Run) -> Result<Option<Explanation>, RunError> {
+        let Worker {
+            runtime,
+            workbench,
+            stop,
+        } = self;
+        let mut order = Ordered::new(run.order());
+        runtime.block_on(interruptible(stop, workbench.explain(&mut order, &run.history)))
     }
 
     /// Runs the schedule of `run` again, and notes in it what came out differently.
@@ -108,10 +120,11 @@ pub fn work(
             DeterminismCheck::All => true,
         };
         let mut run = bench.run(scheduler.as_mut());
-        if checked && let Ok(first) = &mut run {
-            if let Err(error) = bench.check(first) {
-                run = Err(error);
-            }
+        if checked
+            && let Ok(first) = &mut run
+            && let Err(error) = bench.check(first)
+        {
+            run = Err(error);
         }
         let failed = run.is_err();
         if !tell(key, run, checked) || failed {

@@ -52,7 +52,7 @@ pub struct Table {
     pub schema: String,
     pub name: String,
     /// Columns that can be written, as SQL writes them, with commas; `None` where there is none.
-    writable: Option<String>,
+    pub writable: Option<String>,
 }
 
 impl Table {

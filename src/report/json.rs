@@ -5,7 +5,9 @@
 use num_bigint::BigUint;
 use serde::{Serialize, Serializer};
 
+use crate::report::difference::difference_line;
 use crate::run::history::{History, StepResult, Turn, TurnRole};
+use crate::verdict::dependencies::{Dependency, DependencyKind, Explanation};
 use crate::verdict::outcome::Violation;
 
 /// The whole result of one exploration.
@@ -69,6 +71,25 @@ pub struct Failure {
     pub history: Vec<HistoryStep>,
     /// The anomaly's name, where it is known.
     pub anomaly: Option<String>,
+    /// The cycle that makes it one; empty where there is none.
+    pub dependencies: Vec<DependencyEntry>,
+}
+
+/// One dependency between two committed transactions; the second comes after the first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DependencyEntry {
+    pub from: String,
+    pub to: String,
+    /// `ww`, `wr` or `rw`.
+    pub kind: &'static str,
+    /// An `rw` of rows looked for, not of a row read.
+    pub predicate: bool,
+    pub table: String,
+    /// By its primary key.
+    pub row: Option<String>,
+    /// Indexes in the history.
+    pub from_turn: usize,
+    pub to_turn: usize,
 }
 
 /// A violation under the name that the outcomes list it by.
@@ -99,6 +120,14 @@ pub enum ViolationDetail {
     },
     /// Sessions waited for each other.
     Deadlock { sessions: Vec<String> },
+    /// No serial order of the committed transactions leads to this outcome.
+    NotSerializable {
+        serial_orders: usize,
+        /// Session names, one a transaction, of the serial order whose outcome is nearest.
+        nearest: Vec<String>,
+        /// Where it differs, in words.
+        differences: Vec<String>,
+    },
 }
 
 /// One turn of a session.
@@ -166,7 +195,39 @@ impl Failure {
                 .map(|turn| HistoryStep::new(history, turn))
                 .collect(),
             anomaly: None,
+            dependencies: Vec::new(),
         }
+    }
+
+    /// Adds the anomaly's name and its cycle.
+    pub fn explained(mut self, explanation: Option<&Explanation>, history: &History) -> Self {
+        let Some(Explanation {
+            transactions,
+            cycle: Some(cycle),
+        }) = explanation
+        else {
+            return self;
+        };
+        let name = |transaction: usize| {
+            let session = transactions.get(transaction).map(|transaction| transaction.session);
+            session
+                .and_then(|session| history.sessions.get(session))
+                .cloned()
+                .unwrap_or_default()
+        };
+        self.anomaly = Some(cycle.anomaly.name().to_owned());
+        let entry = |one: &Dependency| DependencyEntry {
+            from: name(one.from),
+            to: name(one.to),
+            kind: one.kind.abbreviation(),
+            predicate: one.kind == DependencyKind::ReadBefore { predicate: true },
+            table: one.table.clone(),
+            row: one.row.clone(),
+            from_turn: one.from_turn,
+            to_turn: one.to_turn,
+        };
+        self.dependencies = cycle.dependencies.iter().map(entry).collect();
+        self
     }
 }
 
@@ -196,6 +257,15 @@ impl NamedViolation {
                 message,
             },
             Violation::Deadlock { sessions } => ViolationDetail::Deadlock { sessions },
+            Violation::NotSerializable {
+                orders,
+                nearest,
+                differences,
+            } => ViolationDetail::NotSerializable {
+                serial_orders: orders,
+                nearest,
+                differences: differences.iter().map(difference_line).collect(),
+            },
         };
         NamedViolation {
             name: violation.name(),
@@ -368,7 +438,8 @@ mod tests {
                 "finished_in": 0
               }
             ],
-            "anomaly": null
+            "anomaly": null,
+            "dependencies": []
           },
           "warnings": [],
           "notes": []

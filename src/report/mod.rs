@@ -3,6 +3,8 @@
 //! Everything here is a pure function from values to text or to serializable values. A person is shown turns counted
 //! from 1.
 
+pub mod anomaly;
+mod difference;
 pub mod json;
 pub mod outcomes;
 mod reply;

@@ -1,5 +1,6 @@
 //! Why a schedule fails, with the values that show it.
 
+use crate::report::difference::difference_line;
 use crate::report::reply::error_line;
 use crate::report::sql_text::{mentions, one_line, starts_clause};
 use crate::report::text::{
@@ -10,6 +11,9 @@ use crate::verdict::outcome::{TableContent, Violation};
 
 /// Rows shown of a table or of what an invariant returned.
 const ROWS_SHOWN: usize = 10;
+/// Said where an outcome is not that of a serial order.
+const IGNORE_HINT: &str =
+    "Columns that differ between orders by nature, such as ids drawn from a sequence, go into `ignore`.";
 /// Longest statement shown, in columns.
 const STATEMENT_WIDTH: usize = 600;
 
@@ -44,6 +48,18 @@ pub fn violations(
             Violation::Deadlock { sessions } => {
                 for wait in circle(history, sessions) {
                     lines.extend(indented(wrap(&wait, inner_width(options), |_| false)));
+                }
+            }
+            Violation::NotSerializable {
+                orders,
+                nearest,
+                differences,
+            } => {
+                let mut text = vec![nearest_order(*orders, nearest)];
+                text.extend(differences.iter().take(ROWS_SHOWN).map(difference_line));
+                text.push(IGNORE_HINT.to_owned());
+                for line in text {
+                    lines.extend(indented(wrap(&line, inner_width(options), |_| false)));
                 }
             }
             Violation::InvariantError { .. } | Violation::Error { .. } => {}
@@ -82,6 +98,21 @@ fn headline(violation: &Violation, history: &History) -> String {
             let names: Vec<String> = sessions.iter().map(|name| visible(name)).collect();
             format!("deadlock: {} waited for each other", joined(&names))
         }
+        Violation::NotSerializable { .. } => {
+            "not serializable: no serial order of the committed transactions leads to this outcome".to_owned()
+        }
+    }
+}
+
+fn nearest_order(orders: usize, nearest: &[String]) -> String {
+    let names: Vec<String> = nearest.iter().map(|name| visible(name)).collect();
+    match orders {
+        1 => format!("The serial order is {}. It differs in:", names.join(", ")),
+        _ => format!(
+            "Of {} the nearest is {}. It differs in:",
+            counted(orders as u64, "serial order"),
+            names.join(", ")
+        ),
     }
 }
 

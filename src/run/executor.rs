@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::committed_states::CommittedStates;
 use super::history::{History, StepResult, Turn, Wait};
 use super::session::{DeadlockCheck, Finished, Progress, Session, StepInfo};
 use super::wait_for::WaitForGraph;
@@ -34,6 +35,12 @@ pub trait Scheduler {
     /// Takes what has happened so far (a step that is blocked has [`Turn::IN_FLIGHT`] for its end) and the sessions that
     /// can go on (never none, ascending), and returns one of them.
     fn choose(&mut self, turns: &[Turn], ready: &[Candidate<'_>]) -> usize;
+
+    /// Whether the run ends here, though sessions could go on. Asked ahead of every choice; none of them may be blocked
+    /// then.
+    fn is_over(&mut self, _turns: &[Turn], _ready: &[usize]) -> bool {
+        false
+    }
 }
 
 /// One turn's choice.
@@ -82,6 +89,8 @@ pub struct Limits {
 /// Sessions released together by one step go on in the order in which they began to wait, one at a time. Every other
 /// order of theirs is reached by a schedule in which they began to wait in that order.
 ///
+/// `committed` takes down what was committed after each turn, where that is wanted.
+///
 /// # Errors
 /// When a step neither finishes nor blocks in time, or a connection is lost.
 pub async fn execute<S: Session>(
@@ -91,6 +100,7 @@ pub async fn execute<S: Session>(
     conditions: &mut ConditionCache,
     limits: Limits,
     scheduler: &mut dyn Scheduler,
+    mut committed: Option<&mut CommittedStates>,
 ) -> Result<Execution, RunError> {
     for session in sessions.iter_mut() {
         session
@@ -119,6 +129,9 @@ pub async fn execute<S: Session>(
         execution,
     };
     while let Some(ready) = executor.ready()? {
+        if scheduler.is_over(&executor.execution.turns, &ready) {
+            break;
+        }
         let candidates: Vec<Candidate<'_>> = ready
             .iter()
             .filter_map(|&session| {
@@ -131,6 +144,12 @@ pub async fn execute<S: Session>(
         let chosen = scheduler.choose(&executor.execution.turns, &candidates);
         executor.execution.decisions.push(Decision { ready, chosen });
         executor.take_turn(chosen).await?;
+        if let Some(committed) = committed.as_deref_mut() {
+            executor.monitor.drain(executor.control).await?;
+            committed
+                .look(executor.control, executor.execution.turns.len() - 1)
+                .await?;
+        }
     }
     executor.monitor.drain(executor.control).await?;
     Ok(executor.execution)

@@ -4,11 +4,14 @@
 //! the sessions' steps come from nor how the scheduler decides.
 
 mod check;
+mod committed_states;
 mod condition;
 mod custom_settings;
+mod dependencies;
 mod executor;
 pub mod history;
 mod script;
+mod serial;
 mod session;
 mod variable;
 mod volatile;
@@ -19,6 +22,7 @@ pub use condition::Conditions;
 pub use executor::{Candidate, Deadlock, Decision, Execution, Limits, Scheduler, execute};
 pub use history::History;
 pub use script::Script;
+pub use serial::{SerialError, SerialOracle};
 pub use session::{DeadlockCheck, Finished, Progress, Session, StepInfo};
 pub use variable::{Variable, Variables};
 pub use volatile::Volatile;
@@ -84,6 +88,9 @@ pub enum RunError {
     Scenario(#[from] ScenarioError),
     #[error("{doing} took longer than {limit:?}; a lock held outside the run may be in the way")]
     TakesTooLong { doing: &'static str, limit: Duration },
+    /// The scenario's outcomes cannot be compared with those of serial orders.
+    #[error(transparent)]
+    Serial(#[from] SerialError),
     #[error("starting a worker failed: {0}")]
     Runtime(std::io::Error),
     #[error("interrupted")]

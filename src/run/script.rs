@@ -7,7 +7,7 @@ use super::history::{SessionEnd, StepError, StepResult, TurnRole};
 use super::session::{DeadlockCheck, Finished, Progress, Session, StepInfo};
 use super::{Conditions, RunError, Variables, Volatile};
 use crate::postgres::PostgresError;
-use crate::postgres::wire::{Connection, Event, Reply, ResultSet, ServerError, TransactionStatus, WireError};
+use crate::postgres::wire::{Connection, Event, Reply, ResultSet, ServerError, TransactionStatus, Value, WireError};
 use crate::scenario::sql::StatementKind;
 use crate::scenario::{self, Step};
 
@@ -44,6 +44,15 @@ pub struct Script {
     /// Results of the steps that count: a retried transaction's earlier attempts do not.
     results: Vec<(usize, TurnRole, StepResult)>,
     ended: bool,
+    sent: Vec<Sent>,
+}
+
+/// A step as the server received it.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// The statement with `$n` for its values.
+    pub sql: String,
+    pub values: Vec<Value>,
 }
 
 #[derive(Debug, Clone)]
@@ -96,6 +105,7 @@ impl Script {
             rolled_back: false,
             results: Vec::new(),
             ended: false,
+            sent: Vec::new(),
         }
     }
 
@@ -132,6 +142,7 @@ impl Script {
         self.rolled_back = false;
         self.results.clear();
         self.ended = false;
+        self.sent.clear();
         Ok(())
     }
 
@@ -153,6 +164,11 @@ impl Script {
     /// What the session's steps brought back, by index; a retried transaction counts once, as it ended.
     pub fn results(&self) -> &[(usize, TurnRole, StepResult)] {
         &self.results
+    }
+
+    /// What was sent, one entry for each turn of the session.
+    pub fn sent(&self) -> &[Sent] {
+        &self.sent
     }
 
     fn open(&self) -> bool {
@@ -248,6 +264,7 @@ impl Script {
         self.connection.queue_statement(&sql, &values).map_err(wire)?;
         self.connection.queue_sync();
         self.connection.flush().await.map_err(wire)?;
+        self.sent.push(Sent { sql, values });
         Ok(())
     }
 

@@ -3,18 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::committed_states::CommittedStates;
 use super::condition::ConditionCache;
-use super::executor::{Deadlock, Decision, Limits, Scheduler, execute};
+use super::dependencies::{self, Recorded};
+use super::executor::{Deadlock, Decision, Execution, Limits, Scheduler, execute};
 use super::history::History;
-use super::{DeadlockCheck, RunError, Script, Volatile, custom_settings};
+use super::{DeadlockCheck, RunError, Script, SerialOracle, Volatile, custom_settings};
 use crate::conflict::Footprints;
 use crate::postgres::baseline::{self, Baseline, Reset, Table};
 use crate::postgres::locks::LockMonitor;
 use crate::postgres::wire::{Connection, Reply, Value};
 use crate::postgres::{PostgresError, Server, quote_literal};
-use crate::scenario::Scenario;
 use crate::scenario::sql::StatementKind;
+use crate::scenario::{Scenario, Symmetry};
+use crate::verdict::dependencies::Explanation;
 use crate::verdict::outcome::{Outcome, TableContent, Violation};
+use crate::verdict::serializability::{CommittedPart, StepOutcome};
 use crate::verdict::{self, InvariantAnswer};
 
 /// How long pgbraid's own work between two runs may take.
@@ -29,6 +33,8 @@ pub struct Template {
     baseline: Baseline,
     volatile: Arc<Volatile>,
     footprints: Footprints,
+    /// Where outcomes must be serializable.
+    serial: Option<SerialOracle>,
 }
 
 impl Template {
@@ -37,6 +43,10 @@ impl Template {
     /// # Errors
     /// When the server rejects the setup or a statement, with its place in the file.
     pub async fn prepare(server: Arc<Server>, scenario: Arc<Scenario>) -> Result<Template, RunError> {
+        let serial = scenario
+            .serializable
+            .then(|| SerialOracle::new(&scenario))
+            .transpose()?;
         let database = server.create_scratch(None).await?;
         let mut control = server.control(&database).await?;
         let mut volatile = Volatile::from_now(&mut control).await?;
@@ -55,6 +65,7 @@ impl Template {
             baseline,
             volatile: Arc::new(volatile),
             footprints,
+            serial,
         })
     }
 
@@ -106,7 +117,11 @@ impl Run {
 }
 
 impl Workbench {
-    /// Makes a copy of the template and connects the sessions to it.
+    /// Makes a copy of the template and connects the sessions to it. Where outcomes must be serializable, the first
+    /// workbench of a template runs the serial orders.
+    ///
+    /// # Errors
+    /// When the server fails, or there are too many serial orders.
     pub async fn open(template: Arc<Template>, step_timeout: Duration) -> Result<Workbench, RunError> {
         let database = template.server.create_scratch(Some(&template.database)).await?;
         let control = template.server.control(&database).await?;
@@ -126,7 +141,15 @@ impl Workbench {
             limits,
         };
         workbench.connect_sessions().await?;
+        let template = workbench.template.clone();
+        if let Some(serial) = &template.serial {
+            serial.prepare(&mut workbench).await?;
+        }
         Ok(workbench)
+    }
+
+    pub fn scenario(&self) -> &Arc<Scenario> {
+        &self.template.scenario
     }
 
     async fn connect_sessions(&mut self) -> Result<(), RunError> {
@@ -166,25 +189,22 @@ impl Workbench {
     pub async fn run(&mut self, scheduler: &mut dyn Scheduler) -> Result<Run, RunError> {
         self.within_limit("coming back to the state after setup", Self::reset)
             .await?;
-        let execution = execute(
-            &mut self.scripts,
-            &mut self.control,
-            &mut self.monitor,
-            &mut self.conditions,
-            self.limits,
-            scheduler,
-        )
-        .await?;
+        let execution = self.execute(scheduler, None).await?;
         let (tables, answers) = self
             .within_limit("reading the state after a run", Self::evaluate)
             .await?;
         self.roll_back_prepared().await?;
-        let scenario = &self.template.scenario;
+        let template = self.template.clone();
+        let scenario = &template.scenario;
         let names = scenario.sessions.iter().map(|session| session.name.clone()).collect();
         let ends: Vec<_> = self.scripts.iter().map(Script::end).collect();
-        let results: Vec<_> = self.scripts.iter().map(|script| script.results().to_vec()).collect();
-        let violations = verdict::judge(scenario, &execution.turns, &ends, &execution.deadlocks, answers);
+        let results = self.results();
+        let mut violations = verdict::judge(scenario, &execution.turns, &ends, &execution.deadlocks, answers);
         let outcome = Outcome::new(scenario, &results, &ends, tables);
+        if let Some(serial) = &template.serial {
+            let part = CommittedPart::new(scenario, serial.symmetry(), &results, &outcome.tables);
+            violations.extend(serial.judge(&part, self).await?);
+        }
         let (decisions, deadlocks, uncontrolled) = (
             execution.decisions.clone(),
             execution.deadlocks.clone(),
@@ -198,6 +218,74 @@ impl Workbench {
             violations,
             uncontrolled,
         })
+    }
+
+    /// Runs a serial order, and returns what it leads to.
+    pub(super) async fn run_serially(&mut self, order: &mut dyn Scheduler) -> Result<CommittedPart, RunError> {
+        self.reset().await?;
+        self.execute(order, None).await?;
+        let (tables, _) = self.evaluate().await?;
+        let scenario = &self.template.scenario;
+        let symmetry = Symmetry::of_steps(scenario);
+        Ok(CommittedPart::new(scenario, &symmetry, &self.results(), &tables))
+    }
+
+    /// Runs a failing schedule once more and finds out how its committed transactions depend on each other. Returns
+    /// `None` where that cannot be told: it ran otherwise than `history`, its steps change the schema, or something in it
+    /// cannot be run again.
+    ///
+    /// # Errors
+    /// As [`Workbench::run`].
+    pub async fn explain(
+        &mut self,
+        scheduler: &mut dyn Scheduler,
+        history: &History,
+    ) -> Result<Option<Explanation>, RunError> {
+        let template = self.template.clone();
+        if matches!(template.baseline.reset, Reset::Copy) {
+            return Ok(None);
+        }
+        self.reset().await?;
+        let mut states = CommittedStates::begin(&mut self.control, &template.baseline.tables).await?;
+        let execution = self.execute(scheduler, Some(&mut states)).await?;
+        states.end(&mut self.control).await?;
+        if execution.turns != history.turns {
+            return Ok(None);
+        }
+        let sent: Vec<_> = self.scripts.iter().map(|script| script.sent().to_vec()).collect();
+        // advisory locks that sessions hold would stand in the way
+        self.reset().await?;
+        let recorded = Recorded {
+            scenario: &template.scenario,
+            footprints: &template.footprints,
+            volatile: &template.volatile,
+            turns: &execution.turns,
+            sent: &sent,
+            states: &states,
+            replication_role: template.server.replication_role,
+        };
+        dependencies::explain(recorded, &mut self.control).await
+    }
+
+    async fn execute(
+        &mut self,
+        scheduler: &mut dyn Scheduler,
+        states: Option<&mut CommittedStates>,
+    ) -> Result<Execution, RunError> {
+        execute(
+            &mut self.scripts,
+            &mut self.control,
+            &mut self.monitor,
+            &mut self.conditions,
+            self.limits,
+            scheduler,
+            states,
+        )
+        .await
+    }
+
+    fn results(&self) -> Vec<Vec<StepOutcome>> {
+        self.scripts.iter().map(|script| script.results().to_vec()).collect()
     }
 
     /// Drops the scratch database.

@@ -68,10 +68,7 @@ impl Scenario {
         let mut warnings = Vec::new();
         let sessions = session::read(&document, raw.session, &mut warnings)?;
         let invariants = document.invariants(raw.invariant)?;
-        if invariants.is_empty() {
-            warnings.push("there are no invariants: only errors and deadlocks can fail a schedule".to_owned());
-        }
-        Ok(Scenario {
+        let mut scenario = Scenario {
             name: name.to_owned(),
             path: None,
             setup,
@@ -79,8 +76,11 @@ impl Scenario {
             invariants,
             deadlock,
             ignore,
+            serializable: raw.serializable,
             warnings,
-        })
+        };
+        scenario.warn_if_nothing_must_hold();
+        Ok(scenario)
     }
 }
 

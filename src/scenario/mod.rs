@@ -5,6 +5,8 @@ pub(crate) mod file;
 pub mod model;
 pub mod source;
 pub mod sql;
+mod symmetry;
 
 pub use error::{Mistake, ScenarioError};
 pub use model::*;
+pub use symmetry::Symmetry;

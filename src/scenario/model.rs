@@ -21,15 +21,32 @@ pub struct Scenario {
     pub deadlock: DeadlockPolicy,
     /// `table.column` names whose values are no part of an outcome.
     pub ignore: Vec<IgnoredColumn>,
+    /// Every outcome must equal that of some serial order of the transactions that committed.
+    pub serializable: bool,
     /// What the reader of the file should know: sources of nondeterminism, mostly.
     pub warnings: Vec<String>,
 }
+
+/// The warning of a scenario that says nothing about what must hold.
+const NOTHING_MUST_HOLD: &str = "there are no invariants: only errors and deadlocks can fail a schedule";
 
 impl Scenario {
     /// Whether a step prepares a transaction, which then belongs to the whole server.
     pub fn prepares_transactions(&self) -> bool {
         let prepares = |step: &Step| step.statement.kind == StatementKind::PrepareTransaction;
         self.sessions.iter().any(|session| session.steps.iter().any(prepares))
+    }
+
+    /// Sets `serializable`.
+    pub fn require_serializable(&mut self) {
+        self.serializable = true;
+        self.warnings.retain(|warning| warning != NOTHING_MUST_HOLD);
+    }
+
+    pub(crate) fn warn_if_nothing_must_hold(&mut self) {
+        if self.invariants.is_empty() && !self.serializable {
+            self.warnings.push(NOTHING_MUST_HOLD.to_owned());
+        }
     }
 }
 

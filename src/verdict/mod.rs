@@ -1,6 +1,8 @@
 //! Judges a history: is it right?
 
+pub mod dependencies;
 pub mod outcome;
+pub mod serializability;
 
 use crate::postgres::wire::Reply;
 use crate::run::history::{SessionEnd, StepResult, Turn};

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::run::history::{SessionEnd, StepResult, TurnRole};
 use crate::scenario::Scenario;
+use crate::verdict::serializability::Difference;
 
 /// Hexadecimal digits of an outcome's id.
 const ID_LENGTH: usize = 12;
@@ -45,23 +46,29 @@ impl Outcome {
             write_value(&mut text, "table", &table.name);
             write_rows(&mut text, &table.columns, &table.rows);
         }
-        let digest = Sha256::digest(text.as_bytes());
-        let mut id = String::with_capacity(2 * digest.len());
-        for byte in digest.iter() {
-            // writing to a String cannot fail
-            let _ = write!(id, "{byte:02x}");
-        }
+        let mut id = digest(&text);
         id.truncate(ID_LENGTH);
         Outcome { id, tables }
     }
 }
 
+/// SHA-256 in hexadecimal digits.
+pub(super) fn digest(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    let mut digits = String::with_capacity(2 * digest.len());
+    for byte in digest.iter() {
+        // writing to a String cannot fail
+        let _ = write!(digits, "{byte:02x}");
+    }
+    digits
+}
+
 /// A tag, the length, the value: no two different outcomes are written alike.
-fn write_value(text: &mut String, tag: &str, value: &str) {
+pub(super) fn write_value(text: &mut String, tag: &str, value: &str) {
     let _ = writeln!(text, "{tag} {} {value}", value.len());
 }
 
-fn write_result(text: &mut String, result: &StepResult) {
+pub(super) fn write_result(text: &mut String, result: &StepResult) {
     match result {
         StepResult::Rows { columns, rows, tag, .. } => {
             write_value(text, "tag", tag);
@@ -72,7 +79,7 @@ fn write_result(text: &mut String, result: &StepResult) {
     }
 }
 
-fn write_rows(text: &mut String, columns: &[String], rows: &[Vec<Option<String>>]) {
+pub(super) fn write_rows(text: &mut String, columns: &[String], rows: &[Vec<Option<String>>]) {
     for column in columns {
         write_value(text, "column", column);
     }
@@ -122,6 +129,15 @@ pub enum Violation {
     },
     /// Sessions waited for each other, and the scenario does not allow it.
     Deadlock { sessions: Vec<String> },
+    /// No serial order of the committed transactions has this outcome.
+    NotSerializable {
+        /// How many serial orders there are.
+        orders: usize,
+        /// The session of each transaction, in the serial order whose outcome is nearest.
+        nearest: Vec<String>,
+        /// Where the nearest order's outcome is another one.
+        differences: Vec<Difference>,
+    },
 }
 
 impl Violation {
@@ -131,6 +147,7 @@ impl Violation {
             Violation::Invariant { name, .. } | Violation::InvariantError { name, .. } => name.clone(),
             Violation::Error { session, sqlstate, .. } => format!("error {sqlstate} in {session}"),
             Violation::Deadlock { .. } => "deadlock".to_owned(),
+            Violation::NotSerializable { .. } => "not serializable".to_owned(),
         }
     }
 }

@@ -141,6 +141,7 @@ pub fn exhaustive(jobs: usize) -> Options {
         timeout: None,
         keep_going: true,
         step_timeout: STEP_TIMEOUT,
+        check_determinism: Default::default(),
         interrupt: CancellationToken::new(),
     }
 }

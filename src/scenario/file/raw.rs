@@ -22,6 +22,8 @@ pub(super) struct RawScenario {
     #[serde(default)]
     pub ignore: Vec<Text>,
     #[serde(default)]
+    pub serializable: bool,
+    #[serde(default)]
     pub session: Vec<RawSession>,
     #[serde(default)]
     pub invariant: Vec<RawInvariant>,

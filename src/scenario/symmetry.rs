@@ -1,6 +1,7 @@
 //! Sessions that can stand for each other.
 
 use crate::scenario::Scenario;
+use crate::scenario::source::SqlText;
 use crate::scenario::sql::lexer::{Token, TokenKind, tokens};
 
 /// By these a session can learn its own name.
@@ -66,11 +67,26 @@ impl Symmetry {
         let invariants = scenario
             .invariants
             .iter()
-            .map(|invariant| (&invariant.sql, &["name"][..]));
+            .map(|invariant| (&invariant.sql, ["name"].as_slice()));
+        Symmetry::unless_told_apart(scenario, invariants)
+    }
+
+    /// As [`Symmetry::of`], where no invariant looks at the result.
+    pub fn of_steps(scenario: &Scenario) -> Symmetry {
+        Symmetry::unless_told_apart(scenario, std::iter::empty())
+    }
+
+    fn unless_told_apart<'a>(
+        scenario: &'a Scenario,
+        invariants: impl Iterator<Item = (&'a SqlText, &'static [&'static str])>,
+    ) -> Symmetry {
         let steps = scenario.sessions.iter().flat_map(|session| {
             session.steps.iter().flat_map(|step| {
-                let condition = step.when.iter().map(|condition| (&condition.sql, &SHOW_A_NAME[..]));
-                std::iter::once((&step.sql, &SHOW_A_NAME[..])).chain(condition)
+                let condition = step
+                    .when
+                    .iter()
+                    .map(|condition| (&condition.sql, SHOW_A_NAME.as_slice()));
+                std::iter::once((&step.sql, SHOW_A_NAME.as_slice())).chain(condition)
             })
         });
         let named_apart = invariants.chain(steps).any(|(sql, words)| {
