@@ -10,8 +10,9 @@ const QUERIES: [&str; 8] = [
     "select", "insert", "update", "delete", "merge", "with", "values", "table",
 ];
 
-/// Functions that run a query given as text, or look at a table given by name, as those do that make XML.
-const RUN_QUERIES: [&str; 3] = ["ts_stat", "ts_rewrite", "currtid2"];
+/// Functions that run a query given as text, look at a table given by name (as those do that make XML), or at large
+/// objects.
+const RUN_QUERIES: [&str; 5] = ["ts_stat", "ts_rewrite", "currtid2", "loread", "lowrite"];
 
 /// Functions that look at nothing that a session can change.
 const HARMLESS: [&str; 4] = ["pg_sleep", "pg_sleep_for", "pg_typeof", "pg_backend_pid"];

@@ -43,6 +43,15 @@ const UNNAMED_CALLS: &str = "WITH own AS (
     OR EXISTS (SELECT FROM pg_catalog.pg_operator WHERE oprcode IN (SELECT oid FROM own))
     OR EXISTS (SELECT FROM pg_catalog.pg_cast WHERE castfunc IN (SELECT oid FROM own))
     OR EXISTS (SELECT FROM pg_catalog.pg_amproc WHERE amproc IN (SELECT oid FROM own)))";
+/// A function that sets what names mean, or that changes the schema, has its effect on later statements that do not call
+/// it. A body that is no text (BEGIN ATOMIC) is not looked into.
+const CHANGING_ROUTINES: &str = "SELECT EXISTS (
+  SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+  WHERE p.oid >= 16384 AND n.nspname <> 'pgbraid'
+    AND (p.prosrc = '' OR p.prosrc ~* '\\m(set_config|search_path|create|alter|drop|execute)\\M'
+      OR p.prosrc ~* '\\m(set|reset)\\s+((session|local)\\s+)?(all|role|schema|authorization|session_replication_role|row_security)\\M')
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                    WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'))";
 const DEFERRABLE: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE condeferrable)
     OR EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgdeferrable AND NOT tgisinternal)";
 
@@ -73,6 +82,8 @@ pub struct Catalog {
     /// Functions of the scenario's own may run that a statement does not name: by an operator, a cast, the check of a
     /// domain, or a policy.
     pub unnamed_calls: bool,
+    /// Functions of the scenario's own may change what later statements mean.
+    pub changing_routines: bool,
     /// Some constraint or trigger may be put off until a commit.
     pub deferrable: bool,
 }
@@ -109,6 +120,10 @@ impl Catalog {
                 .filter_map(|row| row.into_iter().next()?)
                 .collect(),
             deferrable: rows(control, DEFERRABLE)
+                .await?
+                .iter()
+                .any(|row| row[0].as_deref() == Some("t")),
+            changing_routines: rows(control, CHANGING_ROUTINES)
                 .await?
                 .iter()
                 .any(|row| row[0].as_deref() == Some("t")),
