@@ -55,7 +55,11 @@ pub fn footprint(sql: &str, relations: Option<&[(u32, RelationLock)]>, catalog: 
     };
     let mut footprint = Footprint::default();
     named_objects(&words, catalog, &mut footprint);
-    let is_view = |table: &u32| catalog.views.contains(table);
+    let is_view = |table: &u32| catalog.views.contains_key(table);
+    for definition in relations.iter().filter_map(|(table, _)| catalog.views.get(table)) {
+        let words: Vec<Token<'_>> = tokens(definition).filter(|token| !token.is_blank()).collect();
+        named_objects(&words, catalog, &mut footprint);
+    }
     let may_call_function = |(table, lock): &(u32, RelationLock)| *lock == RelationLock::Write || is_view(table);
     if catalog.unnamed_calls || (!catalog.functions.is_empty() && relations.iter().any(may_call_function)) {
         // a default, a check or the view may call one

@@ -15,6 +15,9 @@ const INHERITANCE: &str = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherit
 const UNIQUE: &str = "SELECT DISTINCT indrelid FROM pg_catalog.pg_index WHERE indrelid >= 16384
     AND (indisunique OR indisexclusion)";
 const TRIGGERS: &str = "SELECT tgrelid FROM pg_catalog.pg_trigger WHERE NOT tgisinternal
+ UNION SELECT adrelid FROM pg_catalog.pg_attrdef WHERE pg_catalog.pg_get_expr(adbin, adrelid) ~ 'pg_|setval|currval|lastval'
+ UNION SELECT conrelid FROM pg_catalog.pg_constraint
+  WHERE contype = 'c' AND pg_catalog.pg_get_constraintdef(oid) ~ 'pg_|nextval|setval|currval|lastval'
  UNION SELECT ev_class FROM pg_catalog.pg_rewrite WHERE ev_type <> '1' AND ev_class >= 16384";
 const SEQUENCES: &str = "SELECT p.refobjid, p.objid
   FROM pg_catalog.pg_depend p JOIN pg_catalog.pg_class s ON s.oid = p.objid AND s.relkind = 'S'
@@ -27,7 +30,8 @@ const SEQUENCES: &str = "SELECT p.refobjid, p.objid
 const ALL_SEQUENCES: &str = "SELECT oid FROM pg_catalog.pg_class WHERE oid >= 16384 AND relkind = 'S'";
 const OPAQUE: &str = "SELECT oid FROM pg_catalog.pg_class
   WHERE oid >= 16384 AND relkind NOT IN ('r', 'p', 'v', 'm', 'S', 'i', 'I', 't')";
-const VIEWS: &str = "SELECT oid FROM pg_catalog.pg_class WHERE oid >= 16384 AND relkind = 'v'";
+const VIEWS: &str =
+    "SELECT oid, pg_catalog.pg_get_viewdef(oid) FROM pg_catalog.pg_class WHERE oid >= 16384 AND relkind = 'v'";
 const FUNCTIONS: &str = "SELECT DISTINCT p.proname FROM pg_catalog.pg_proc p
   WHERE p.oid >= 16384 AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
@@ -69,14 +73,15 @@ pub struct Catalog {
     pub inheritance: Vec<(u32, u32)>,
     /// Tables with a unique index or an exclusion constraint.
     pub unique: BTreeSet<u32>,
-    /// Tables with triggers or rules of the scenario's own.
+    /// Tables with triggers or rules of the scenario's own, or with defaults or checks that do as much.
     pub triggers: BTreeSet<u32>,
     pub all_sequences: BTreeSet<u32>,
     /// The sequences that a table's columns draw from.
     pub sequences: BTreeMap<u32, BTreeSet<u32>>,
     /// Foreign tables and whatever else is no table of ours.
     pub opaque: BTreeSet<u32>,
-    pub views: BTreeSet<u32>,
+    /// Views and their definitions.
+    pub views: BTreeMap<u32, String>,
     /// Names of functions of the scenario's own.
     pub functions: BTreeSet<String>,
     /// Functions of the scenario's own may run that a statement does not name: by an operator, a cast, the check of a
@@ -113,7 +118,11 @@ impl Catalog {
                 .map(|row| numbers(row)[0])
                 .collect(),
             opaque: rows(control, OPAQUE).await?.iter().map(|row| numbers(row)[0]).collect(),
-            views: rows(control, VIEWS).await?.iter().map(|row| numbers(row)[0]).collect(),
+            views: rows(control, VIEWS)
+                .await?
+                .iter()
+                .map(|row| (numbers(row)[0], row[1].clone().unwrap_or_default()))
+                .collect(),
             functions: rows(control, FUNCTIONS)
                 .await?
                 .into_iter()
