@@ -10,8 +10,9 @@ const QUERIES: [&str; 8] = [
     "select", "insert", "update", "delete", "merge", "with", "values", "table",
 ];
 
-/// Functions that run a query given as text, or look at a table given by name, as those do that make XML.
-const RUN_QUERIES: [&str; 3] = ["ts_stat", "ts_rewrite", "currtid2"];
+/// Functions that run a query given as text, look at a table given by name (as those do that make XML), or at large
+/// objects.
+const RUN_QUERIES: [&str; 5] = ["ts_stat", "ts_rewrite", "currtid2", "loread", "lowrite"];
 
 /// Functions that look at nothing that a session can change.
 const HARMLESS: [&str; 4] = ["pg_sleep", "pg_sleep_for", "pg_typeof", "pg_backend_pid"];
@@ -54,7 +55,11 @@ pub fn footprint(sql: &str, relations: Option<&[(u32, RelationLock)]>, catalog: 
     };
     let mut footprint = Footprint::default();
     named_objects(&words, catalog, &mut footprint);
-    let is_view = |table: &u32| catalog.views.contains(table);
+    let is_view = |table: &u32| catalog.views.contains_key(table);
+    for definition in relations.iter().filter_map(|(table, _)| catalog.views.get(table)) {
+        let words: Vec<Token<'_>> = tokens(definition).filter(|token| !token.is_blank()).collect();
+        named_objects(&words, catalog, &mut footprint);
+    }
     let may_call_function = |(table, lock): &(u32, RelationLock)| *lock == RelationLock::Write || is_view(table);
     if catalog.unnamed_calls || (!catalog.functions.is_empty() && relations.iter().any(may_call_function)) {
         // a default, a check or the view may call one

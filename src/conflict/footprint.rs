@@ -327,3 +327,42 @@ fn order_numbers(steps: &mut [Vec<Footprint>]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: Object = Object::Relation(1);
+
+    fn appends() -> Footprint {
+        let mut footprint = Footprint::default();
+        footprint.write(TABLE, WriteKind::Append);
+        footprint
+    }
+
+    fn locks(strength: LockStrength) -> Footprint {
+        let mut footprint = Footprint::default();
+        footprint.lock(TABLE, strength);
+        footprint
+    }
+
+    #[test]
+    fn the_order_of_added_rows_matters_where_a_statement_locks_them() {
+        let kind = |steps: Vec<Footprint>| Footprints::new(vec![steps], false).step(0, 0).writes[&TABLE];
+        assert_eq!(kind(vec![appends(), appends()]), WriteKind::Append);
+        assert_eq!(kind(vec![appends(), locks(LockStrength::Exclusive)]), WriteKind::Change);
+        assert_eq!(kind(vec![appends(), Footprint::unknown()]), WriteKind::Change);
+    }
+
+    #[test]
+    fn the_order_of_numbers_matters_where_two_may_share_what_a_third_waits_for() {
+        let numbered = |sessions: Vec<Footprint>| {
+            let steps = sessions.into_iter().map(|one| vec![one]).collect();
+            Footprints::new(steps, false).step(0, 0).numbered
+        };
+        let share = || locks(LockStrength::Share);
+        assert!(numbered(vec![share(), share(), locks(LockStrength::Exclusive)]));
+        assert!(!numbered(vec![share(), share(), share()]));
+        assert!(!numbered(vec![share(), locks(LockStrength::Exclusive)]));
+    }
+}

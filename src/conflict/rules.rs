@@ -143,3 +143,56 @@ fn ends_conflict(a: &Piece, b: &Piece) -> bool {
         || (b.statement.unknown && !one.held.is_empty())
         || (notifies(one) && notifies(other))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::event::Snapshots;
+    use super::*;
+
+    const READ: Object = Object::Relation(1);
+    const WRITTEN: Object = Object::Relation(2);
+
+    fn reads(object: Object) -> Footprint {
+        let mut footprint = Footprint::default();
+        footprint.reads.insert(object);
+        footprint
+    }
+
+    fn serializable(session: usize, statement: Footprint, tracked: Option<Footprint>) -> Event {
+        Event {
+            session,
+            participants: vec![session],
+            pieces: vec![Piece {
+                snapshots: Snapshots {
+                    per_statement: false,
+                    per_transaction: true,
+                    serializable: true,
+                },
+                statement,
+                tracked,
+                transaction: None,
+                end: None,
+            }],
+        }
+    }
+
+    #[test]
+    fn a_statement_conflicts_with_any_of_a_transaction_that_it_may_doom() {
+        let mut held = reads(READ);
+        held.write(WRITTEN, WriteKind::Change);
+        let pivot = serializable(0, reads(READ), Some(held));
+        assert!(conflict(&pivot, &serializable(1, reads(WRITTEN), None)));
+        assert!(!conflict(&pivot, &serializable(1, reads(Object::Relation(3)), None)));
+        let alone = serializable(0, reads(READ), None);
+        assert!(!conflict(&alone, &serializable(1, reads(WRITTEN), None)));
+    }
+
+    #[test]
+    fn what_is_not_known_conflicts_with_a_statement_that_takes_the_transactions_snapshot() {
+        let mut snapshot = serializable(0, Footprint::default(), None);
+        let unknown = serializable(1, Footprint::unknown(), None);
+        assert!(!conflict(&snapshot, &unknown));
+        snapshot.pieces[0].transaction = Some(reads(READ));
+        assert!(conflict(&snapshot, &unknown));
+    }
+}

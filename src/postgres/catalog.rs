@@ -15,6 +15,9 @@ const INHERITANCE: &str = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherit
 const UNIQUE: &str = "SELECT DISTINCT indrelid FROM pg_catalog.pg_index WHERE indrelid >= 16384
     AND (indisunique OR indisexclusion)";
 const TRIGGERS: &str = "SELECT tgrelid FROM pg_catalog.pg_trigger WHERE NOT tgisinternal
+ UNION SELECT adrelid FROM pg_catalog.pg_attrdef WHERE pg_catalog.pg_get_expr(adbin, adrelid) ~ 'pg_|setval|currval|lastval'
+ UNION SELECT conrelid FROM pg_catalog.pg_constraint
+  WHERE contype = 'c' AND pg_catalog.pg_get_constraintdef(oid) ~ 'pg_|nextval|setval|currval|lastval'
  UNION SELECT ev_class FROM pg_catalog.pg_rewrite WHERE ev_type <> '1' AND ev_class >= 16384";
 const SEQUENCES: &str = "SELECT p.refobjid, p.objid
   FROM pg_catalog.pg_depend p JOIN pg_catalog.pg_class s ON s.oid = p.objid AND s.relkind = 'S'
@@ -27,7 +30,8 @@ const SEQUENCES: &str = "SELECT p.refobjid, p.objid
 const ALL_SEQUENCES: &str = "SELECT oid FROM pg_catalog.pg_class WHERE oid >= 16384 AND relkind = 'S'";
 const OPAQUE: &str = "SELECT oid FROM pg_catalog.pg_class
   WHERE oid >= 16384 AND relkind NOT IN ('r', 'p', 'v', 'm', 'S', 'i', 'I', 't')";
-const VIEWS: &str = "SELECT oid FROM pg_catalog.pg_class WHERE oid >= 16384 AND relkind = 'v'";
+const VIEWS: &str =
+    "SELECT oid, pg_catalog.pg_get_viewdef(oid) FROM pg_catalog.pg_class WHERE oid >= 16384 AND relkind = 'v'";
 const FUNCTIONS: &str = "SELECT DISTINCT p.proname FROM pg_catalog.pg_proc p
   WHERE p.oid >= 16384 AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
@@ -43,6 +47,15 @@ const UNNAMED_CALLS: &str = "WITH own AS (
     OR EXISTS (SELECT FROM pg_catalog.pg_operator WHERE oprcode IN (SELECT oid FROM own))
     OR EXISTS (SELECT FROM pg_catalog.pg_cast WHERE castfunc IN (SELECT oid FROM own))
     OR EXISTS (SELECT FROM pg_catalog.pg_amproc WHERE amproc IN (SELECT oid FROM own)))";
+/// A function that sets what names mean, or that changes the schema, has its effect on later statements that do not call
+/// it. A body that is no text (BEGIN ATOMIC) is not looked into.
+const CHANGING_ROUTINES: &str = "SELECT EXISTS (
+  SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+  WHERE p.oid >= 16384 AND n.nspname <> 'pgbraid'
+    AND (p.prosrc = '' OR p.prosrc ~* '\\m(set_config|search_path|create|alter|drop|execute)\\M'
+      OR p.prosrc ~* '\\m(set|reset)\\s+((session|local)\\s+)?(all|role|schema|authorization|session_replication_role|row_security)\\M')
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                    WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'))";
 const DEFERRABLE: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE condeferrable)
     OR EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgdeferrable AND NOT tgisinternal)";
 
@@ -89,14 +102,15 @@ pub struct Catalog {
     pub inheritance: Vec<(u32, u32)>,
     /// Tables with a unique index or an exclusion constraint.
     pub unique: BTreeSet<u32>,
-    /// Tables with triggers or rules of the scenario's own.
+    /// Tables with triggers or rules of the scenario's own, or with defaults or checks that do as much.
     pub triggers: BTreeSet<u32>,
     pub all_sequences: BTreeSet<u32>,
     /// The sequences that a table's columns draw from.
     pub sequences: BTreeMap<u32, BTreeSet<u32>>,
     /// Foreign tables and whatever else is no table of ours.
     pub opaque: BTreeSet<u32>,
-    pub views: BTreeSet<u32>,
+    /// Views and their definitions.
+    pub views: BTreeMap<u32, String>,
     /// Names of functions of the scenario's own.
     pub functions: BTreeSet<String>,
     /// Schema and name of every table and view.
@@ -109,6 +123,8 @@ pub struct Catalog {
     /// Functions of the scenario's own may run that a statement does not name: by an operator, a cast, the check of a
     /// domain, or a policy.
     pub unnamed_calls: bool,
+    /// Functions of the scenario's own may change what later statements mean.
+    pub changing_routines: bool,
     /// Some constraint or trigger may be put off until a commit.
     pub deferrable: bool,
 }
@@ -167,13 +183,21 @@ impl Catalog {
                 .map(|row| numbers(row)[0])
                 .collect(),
             opaque: rows(control, OPAQUE).await?.iter().map(|row| numbers(row)[0]).collect(),
-            views: rows(control, VIEWS).await?.iter().map(|row| numbers(row)[0]).collect(),
+            views: rows(control, VIEWS)
+                .await?
+                .iter()
+                .map(|row| (numbers(row)[0], row[1].clone().unwrap_or_default()))
+                .collect(),
             functions: rows(control, FUNCTIONS)
                 .await?
                 .into_iter()
                 .filter_map(|row| row.into_iter().next()?)
                 .collect(),
             deferrable: rows(control, DEFERRABLE)
+                .await?
+                .iter()
+                .any(|row| row[0].as_deref() == Some("t")),
+            changing_routines: rows(control, CHANGING_ROUTINES)
                 .await?
                 .iter()
                 .any(|row| row[0].as_deref() == Some("t")),

@@ -9,10 +9,12 @@ use super::{PostgresError, expect};
 /// instant; DISTINCT finishes that picture before the first `pg_blocking_pids` is asked. A session that waits at an
 /// instant when every other one waits or is idle keeps waiting until one of the idle ones goes on, so the blockers may
 /// be asked afterwards. `pg_safe_snapshot_blocking_pids` knows the one wait that is no lock: READ ONLY DEFERRABLE.
-const WAITING: &str = "SELECT pid, pg_catalog.pg_blocking_pids(pid), true FROM (
-    SELECT DISTINCT pid FROM pg_catalog.pg_locks WHERE NOT granted AND pid = ANY ($1::int[])) AS waiting
+const WAITING: &str = "SELECT pid, pg_catalog.pg_blocking_pids(pid), lock FROM (
+    SELECT DISTINCT pid, concat_ws(' ', locktype, relation, page, tuple, virtualxid, transactionid, classid, objid,
+        objsubid, mode) AS lock
+    FROM pg_catalog.pg_locks WHERE NOT granted AND pid = ANY ($1::int[])) AS waiting
  UNION ALL
- SELECT pid, blockers, false FROM (
+ SELECT pid, blockers, NULL FROM (
     SELECT pid, pg_catalog.pg_safe_snapshot_blocking_pids(pid) AS blockers FROM unnest($1::int[]) AS pid) AS safe
  WHERE blockers <> '{}'";
 
@@ -27,8 +29,9 @@ pub const PREPARED_TRANSACTION: i32 = 0;
 pub struct Waiting {
     pub pid: i32,
     pub blockers: Vec<i32>,
-    /// It waits for a lock, and not for a safe snapshot, where the server looks for no deadlock.
-    pub for_lock: bool,
+    /// What it waits for, to be compared with other waits of the same run; `None` where that is a safe snapshot and no
+    /// lock.
+    pub lock: Option<String>,
 }
 
 /// Looks at the lock table on a connection that it shares with other queries: a look that is no longer wanted is left
@@ -104,14 +107,14 @@ fn waiting(reply: Reply) -> Result<Vec<Waiting>, PostgresError> {
         .rows
         .iter()
         .filter_map(|row| match row.as_slice() {
-            [Some(pid), Some(blockers), Some(for_lock)] => Some(Waiting {
+            [Some(pid), Some(blockers), lock] => Some(Waiting {
                 pid: number(pid)?,
                 blockers: blockers
                     .trim_matches(['{', '}'])
                     .split(',')
                     .filter_map(number)
                     .collect(),
-                for_lock: for_lock == "t",
+                lock: lock.clone(),
             }),
             _ => None,
         })

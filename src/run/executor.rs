@@ -168,12 +168,21 @@ struct InFlight {
     /// The turn in which its step was sent.
     turn: usize,
     /// The wait that it is in, once that is known.
-    wait: Option<(usize, Vec<usize>)>,
+    wait: Option<CurrentWait>,
     check: DeadlockCheck,
     /// Its deadlock check has run in the present wait.
     checked: bool,
     /// Its backend is stopped by a signal.
     stopped: bool,
+}
+
+#[derive(Debug, Clone)]
+struct CurrentWait {
+    /// The turn in which it began.
+    from: usize,
+    blocked_by: Vec<usize>,
+    /// What it waits for, see [`Waiting`].
+    lock: Option<String>,
 }
 
 struct Executor<'a, S> {
@@ -186,6 +195,16 @@ struct Executor<'a, S> {
     /// The last look, where nothing has gone on since.
     seen_waiting: Option<Vec<Waiting>>,
     execution: Execution,
+}
+
+impl CurrentWait {
+    fn until(self, turn: usize) -> Wait {
+        Wait {
+            blocked_by: self.blocked_by,
+            from: self.from,
+            until: turn,
+        }
+    }
 }
 
 enum Happening {
@@ -285,7 +304,7 @@ impl<S: Session> Executor<'_, S> {
     fn is_waited_for(&self, session: usize) -> bool {
         self.in_flight().any(|(_, in_flight)| match &in_flight.wait {
             // nobody of the run: a prepared transaction, which any session may end
-            Some((_, blocked_by)) => blocked_by.is_empty() || blocked_by.contains(&session),
+            Some(wait) => wait.blocked_by.is_empty() || wait.blocked_by.contains(&session),
             None => true,
         })
     }
@@ -378,7 +397,7 @@ impl<S: Session> Executor<'_, S> {
                 .filter(|(_, in_flight)| in_flight.stopped)
                 .map(|(index, in_flight)| {
                     (
-                        in_flight.wait.as_ref().map_or(in_flight.turn, |(from, _)| *from),
+                        in_flight.wait.as_ref().map_or(in_flight.turn, |wait| wait.from),
                         in_flight.turn,
                         index,
                     )
@@ -499,8 +518,7 @@ impl<S: Session> Executor<'_, S> {
                     let Some(graph) = self.all_blocked(&running, &waiting, &mut outsider) else {
                         continue;
                     };
-                    self.record_waits(turn, &running, &graph);
-                    self.expect_no_check(&waiting);
+                    self.record_waits(turn, &running, &graph, &waiting);
                     self.seen_waiting = Some(waiting);
                     break;
                 }
@@ -582,12 +600,8 @@ impl<S: Session> Executor<'_, S> {
             return;
         };
         let own_turn = in_flight.turn;
-        if let Some((from, blocked_by)) = in_flight.wait {
-            self.execution.turns[own_turn].waits.push(Wait {
-                blocked_by,
-                from,
-                until: turn,
-            });
+        if let Some(wait) = in_flight.wait {
+            self.execution.turns[own_turn].waits.push(wait.until(turn));
         }
         if !finished.deadlock.is_empty() {
             self.record_deadlock(index, own_turn, turn, &finished.deadlock);
@@ -616,34 +630,29 @@ impl<S: Session> Executor<'_, S> {
         }
     }
 
-    fn record_waits(&mut self, turn: usize, running: &[usize], graph: &WaitForGraph) {
+    fn record_waits(&mut self, turn: usize, running: &[usize], graph: &WaitForGraph, waiting: &[Waiting]) {
         for &index in running {
-            let blocked_by = graph.blockers(index);
+            let pid = self.sessions[index].backend_pid();
+            let wait = CurrentWait {
+                from: turn,
+                blocked_by: graph.blockers(index),
+                lock: waiting
+                    .iter()
+                    .find(|wait| wait.pid == pid)
+                    .and_then(|wait| wait.lock.clone()),
+            };
             let Some(in_flight) = self.in_flight_mut(index) else {
                 continue;
             };
+            // where the server looks for no deadlock, it will not say that it has
+            in_flight.checked |= wait.lock.is_none();
             let own_turn = in_flight.turn;
             match &in_flight.wait {
-                Some((_, before)) if *before == blocked_by => continue,
+                Some(before) if before.blocked_by == wait.blocked_by && before.lock == wait.lock => continue,
                 _ => {}
             }
-            if let Some((from, before)) = in_flight.wait.replace((turn, blocked_by)) {
-                self.execution.turns[own_turn].waits.push(Wait {
-                    blocked_by: before,
-                    from,
-                    until: turn,
-                });
-            }
-        }
-    }
-
-    /// Where the server looks for no deadlock, it will not say that it has.
-    fn expect_no_check(&mut self, waiting: &[Waiting]) {
-        for wait in waiting.iter().filter(|wait| !wait.for_lock) {
-            if let Some(index) = self.session_of(wait.pid)
-                && let Some(in_flight) = self.in_flight_mut(index)
-            {
-                in_flight.checked = true;
+            if let Some(before) = in_flight.wait.replace(wait) {
+                self.execution.turns[own_turn].waits.push(before.until(turn));
             }
         }
     }

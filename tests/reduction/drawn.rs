@@ -111,7 +111,7 @@ fn drawn_scenarios_lose_nothing() {
         tally.outcomes,
     );
     println!("not fit: {:?}", tally.unfit);
-    for text in tally.uncontrolled.iter().chain(&tally.found) {
+    for text in &tally.found {
         println!("{text}");
     }
     assert!(tally.found.is_empty(), "{} counterexamples", tally.found.len());
@@ -139,9 +139,13 @@ fn check(host: &Host, plan: &Plan, tally: &Mutex<Tally>) -> Result<(), TestCaseE
         Err(difference) => difference,
     };
     match difference {
-        Difference::Found(text) => Err(TestCaseError::fail(text)),
+        Difference::Found(text) => {
+            println!("found, to be made smaller: {text}\n{plan:?}");
+            Err(TestCaseError::fail(text))
+        }
         Difference::Uncontrolled(what) => {
             let text = format!("not under control: {what}\n{plan:?}");
+            println!("{text}");
             tally.lock().unwrap().uncontrolled.push(text);
             Ok(())
         }
