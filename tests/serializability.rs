@@ -387,6 +387,32 @@ fn one_statement_that_checks_and_inserts_makes_a_phantom() {
     );
 }
 
+#[test]
+fn a_statement_that_waited_misses_the_rows_that_are_new() {
+    let refreshed = fixture("list-refresh-for-update.toml");
+    let mut scenario = refreshed.clone();
+    scenario.require_serializable();
+    let expected = [
+        (
+            "refresh-2",
+            "refresh-1",
+            PREDICATE,
+            "items list_id = 1, position = 1",
+            "lock",
+            "fill",
+        ),
+        (
+            "refresh-1",
+            "refresh-2",
+            DependencyKind::Read,
+            "items list_id = 1, position = 1",
+            "clear",
+            "lock",
+        ),
+    ];
+    assert_found(scenario, Anomaly::ReadSkew, &expected);
+}
+
 fn read_only(isolation: &str) -> Scenario {
     // Fekete, O'Neil, O'Neil: A Read-Only Transaction Anomaly Under Snapshot Isolation (2004)
     scenario(&format!(

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::committed_states::CommittedStates;
 use super::condition::ConditionCache;
-use super::dependencies::{self, Recorded};
+use super::dependencies;
 use super::executor::{Deadlock, Decision, Execution, Limits, Scheduler, execute};
 use super::history::History;
+use super::recorded::Recorded;
 use super::{DeadlockCheck, RunError, Script, SerialOracle, Volatile, custom_settings};
 use crate::conflict::Footprints;
 use crate::postgres::baseline::{self, Baseline, Reset, Table};

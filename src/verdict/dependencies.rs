@@ -121,7 +121,16 @@ pub struct Explanation {
 
 impl Explanation {
     pub fn new(transactions: Vec<Transaction>, dependencies: Vec<Dependency>) -> Explanation {
-        let cycle = cycle(&transactions, &dependencies);
+        let mut cycle = cycle(&transactions, &dependencies);
+        if let Some(Cycle { dependencies, .. }) = &mut cycle {
+            // told from the read that came before a write
+            let count = dependencies.len();
+            let after_another = |index: &usize| !dependencies[(index + count - 1) % count].is_anti();
+            let first = (0..count)
+                .filter(|&index| dependencies[index].is_anti())
+                .find(after_another);
+            dependencies.rotate_left(first.unwrap_or(0));
+        }
         Explanation { transactions, cycle }
     }
 
@@ -168,14 +177,17 @@ fn cycle(transactions: &[Transaction], dependencies: &[Dependency]) -> Option<Cy
     if let Some(found) = find(&direct, &direct) {
         return named(Anomaly::CircularInformationFlow, found);
     }
-    let lost = dependencies.iter().filter(|one| one.is_anti()).find_map(|read| {
-        let overwrite = dependencies.iter().find(|one| {
-            overwrote(one)
-                && (one.from, one.to) == (read.to, read.from)
-                && (&one.table, &one.row) == (&read.table, &read.row)
-        })?;
-        Some(vec![read.clone(), overwrite.clone()])
-    });
+    let lost = dependencies
+        .iter()
+        .filter(|one| one.is_anti() && item(one))
+        .find_map(|read| {
+            let overwrite = dependencies.iter().find(|one| {
+                overwrote(one)
+                    && (one.from, one.to) == (read.to, read.from)
+                    && (&one.table, &one.row) == (&read.table, &read.row)
+            })?;
+            Some(vec![read.clone(), overwrite.clone()])
+        });
     if let Some(found) = lost {
         return named(Anomaly::LostUpdate, found);
     }
@@ -262,6 +274,11 @@ mod tests {
             ),
             (vec![(0, 1, RW, "a"), (1, 0, WW, "a")], vec![], Anomaly::LostUpdate),
             (vec![(0, 1, RW, "a"), (1, 0, WW, "b")], vec![], Anomaly::ReadSkew),
+            (
+                vec![(0, 1, PREDICATE_RW, "a"), (1, 0, WW, "a")],
+                vec![],
+                Anomaly::ReadSkew,
+            ),
             (vec![(0, 1, RW, "a"), (1, 0, WR, "b")], vec![0], Anomaly::ReadSkew),
             (vec![(0, 1, RW, "a"), (1, 0, RW, "b")], vec![], Anomaly::WriteSkew),
             (
