@@ -346,9 +346,17 @@ mod tests {
         footprint
     }
 
+    /// What becomes of the first session's first step.
+    fn first(steps: Vec<Vec<Footprint>>) -> Footprint {
+        let mut steps = steps;
+        order_additions(&mut steps);
+        order_numbers(&mut steps);
+        steps[0][0].clone()
+    }
+
     #[test]
     fn the_order_of_added_rows_matters_where_a_statement_locks_them() {
-        let kind = |steps: Vec<Footprint>| Footprints::new(vec![steps], false).step(0, 0).writes[&TABLE];
+        let kind = |steps: Vec<Footprint>| first(vec![steps]).writes[&TABLE];
         assert_eq!(kind(vec![appends(), appends()]), WriteKind::Append);
         assert_eq!(kind(vec![appends(), locks(LockStrength::Exclusive)]), WriteKind::Change);
         assert_eq!(kind(vec![appends(), Footprint::unknown()]), WriteKind::Change);
@@ -356,10 +364,7 @@ mod tests {
 
     #[test]
     fn the_order_of_numbers_matters_where_two_may_share_what_a_third_waits_for() {
-        let numbered = |sessions: Vec<Footprint>| {
-            let steps = sessions.into_iter().map(|one| vec![one]).collect();
-            Footprints::new(steps, false).step(0, 0).numbered
-        };
+        let numbered = |sessions: Vec<Footprint>| first(sessions.into_iter().map(|one| vec![one]).collect()).numbered;
         let share = || locks(LockStrength::Share);
         assert!(numbered(vec![share(), share(), locks(LockStrength::Exclusive)]));
         assert!(!numbered(vec![share(), share(), share()]));

@@ -169,6 +169,7 @@ mod tests {
                     serializable: true,
                 },
                 statement,
+                held: Footprint::default(),
                 tracked,
                 transaction: None,
                 end: None,
