@@ -113,7 +113,9 @@ fn check_failures(case: &Case, exploration: &Exploration) {
 fn every_scenario_has_a_case() {
     let files: BTreeSet<String> = std::fs::read_dir(fixtures())
         .unwrap()
-        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();
     let cases: BTreeSet<String> = CASES.iter().map(|(name, _)| name.replace('_', "-")).collect();
     assert_eq!(files, cases);
