@@ -321,7 +321,8 @@ impl Script {
                 self.transaction_start = None;
                 self.retries_of_transaction = 0;
             }
-            Action::Rollback => self.transaction_start = None,
+            // the retries of a transaction that is run again are counted on
+            Action::Rollback => {}
         }
     }
 
