@@ -268,7 +268,11 @@ impl Checker<'_> {
             }
             _ => None,
         };
-        Ok(conflict::footprint(&step.sql.text, relations.as_deref(), &self.catalog))
+        Ok(conflict::footprint(
+            &step.template.text,
+            relations.as_deref(),
+            &self.catalog,
+        ))
     }
 
     async fn step(
