@@ -193,8 +193,8 @@ impl EventLog {
         self.footprints.row_taken(filled)
     }
 
-    /// Of the transactions that held the row of the turn that is next to be taken down, the turns after the one that took
-    /// it, the end included: its step could have begun to wait before them and would have done the same. `None` where it
+    /// Of the transactions that held the row of the turn that is next to be taken down, the turns in which they moved after
+    /// the one that took it, the end included: its step could have begun to wait before them and would have done the same. `None` where it
     /// depends on more whether it would.
     pub fn could_have_waited_for(&self, next: &Turn) -> Option<Vec<usize>> {
         let waited = self.row_waited_for(next.session, next.role, next.begin.is_some(), &next.filled);
@@ -208,7 +208,7 @@ impl EventLog {
         let turns_of = |held: &HeldRow| {
             let holder = held.holder;
             let turns = held.ended.map_or(0..0, |ended| held.taken + 1..ended + 1);
-            turns.filter(move |&turn| self.events[turn].session == holder)
+            turns.filter(move |&turn| self.events[turn].participants.contains(&holder))
         };
         let turns: Vec<usize> = others.flat_map(turns_of).collect();
         (if_true.is_none() || turns.is_empty()).then_some(turns)
