@@ -292,6 +292,16 @@ fn found_row(result: &StepResult) -> bool {
     }
 }
 
+/// Whether a statement that looks for rows found none.
+fn found_nothing(result: &StepResult) -> bool {
+    match result {
+        StepResult::Rows { tag, .. } | StepResult::Done { tag } => {
+            ["SELECT 0", "UPDATE 0", "DELETE 0"].contains(&tag.as_str())
+        }
+        StepResult::Error(_) => false,
+    }
+}
+
 fn piece(
     scenario: &Scenario,
     footprints: &Footprints,
@@ -327,6 +337,9 @@ fn piece(
         }
         _ => Footprint::default(),
     };
+    if finished && turn.waits.is_empty() && found_nothing(&turn.result) {
+        statement = footprints.found_nothing(statement, &turn.filled);
+    }
     // what a prepared transaction holds is anybody's to end
     statement.unknown |= kind == StatementKind::PrepareTransaction && turn.role == TurnRole::Step;
     let commits =
