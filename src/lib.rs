@@ -82,4 +82,5 @@ pub mod postgres;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod schedule;
 pub mod verdict;

@@ -9,7 +9,7 @@ pub mod json;
 pub mod outcomes;
 mod reply;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 mod sql_text;
 pub mod summary;
 pub mod text;

@@ -2,11 +2,13 @@
 
 pub mod error;
 pub(crate) mod file;
+mod located;
 pub mod model;
 pub mod source;
 pub mod sql;
 mod symmetry;
 
 pub use error::{Mistake, ScenarioError};
+pub use located::Located;
 pub use model::*;
 pub use symmetry::Symmetry;
