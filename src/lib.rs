@@ -79,6 +79,7 @@
 pub mod conflict;
 pub mod explore;
 pub mod postgres;
+pub mod replay;
 pub mod report;
 pub mod run;
 pub mod scenario;

@@ -71,7 +71,7 @@ impl Limits {
         let scenario = Arc::new(scenario);
         let line = ProgressLine::new(total(&scenario));
         line.say("starting the server");
-        let host = Host::obtain(common.database_url.as_deref())?;
+        let host = Host::obtain(common.server.database_url.as_deref())?;
         line.say("running the setup");
         let prepared = host.runtime.block_on(async {
             tokio::select! {
@@ -83,7 +83,7 @@ impl Limits {
         let template = Arc::new(prepared?);
         let mut strategy = strategy(&template);
         let options = Options {
-            jobs: common.jobs(),
+            jobs: common.server.jobs(),
             max_schedules: self.max_schedules,
             timeout: self.timeout,
             keep_going: self.keep_going,
@@ -106,7 +106,7 @@ impl Limits {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub fn seconds(text: &str) -> Result<Duration, String> {
     match text
         .parse::<f64>()
         .ok()

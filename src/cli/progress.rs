@@ -38,6 +38,12 @@ impl ProgressLine {
         }
     }
 
+    /// So many of the schedules are over.
+    pub fn replayed(&self, over: usize) {
+        self.0.set_position(over as u64);
+        self.0.set_message("");
+    }
+
     pub fn show(&self, progress: Progress) {
         self.0.set_position(progress.schedules_run);
         self.0.set_message(match progress.failures {

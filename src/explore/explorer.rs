@@ -376,7 +376,7 @@ fn confirm(
     run: Run,
     exploration: &mut Exploration,
 ) -> Result<(), RunError> {
-    let mut worker = Worker::open(template.clone(), options, options.interrupt.clone())?;
+    let mut worker = Worker::open(template.clone(), options.step_timeout, options.interrupt.clone())?;
     let again = worker.run(&mut Ordered::new(run.order()))?;
     let failed = !run.violations.is_empty();
     let reason = if let Some(difference) = worker::differs(&run, &again) {

@@ -7,7 +7,7 @@ mod explorer;
 mod happens_before;
 mod order;
 mod random;
-mod worker;
+pub(crate) mod worker;
 
 pub use count::{interleavings, turns};
 pub use dpor::Dpor;

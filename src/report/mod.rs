@@ -6,7 +6,9 @@
 pub mod anomaly;
 mod difference;
 pub mod json;
+pub mod junit;
 pub mod outcomes;
+pub mod replay;
 mod reply;
 #[cfg(test)]
 pub(crate) mod sample;

@@ -142,7 +142,7 @@ fn big_number(n: &BigUint) -> String {
 }
 
 /// A time as a person says it.
-fn duration(elapsed: Duration) -> String {
+pub(crate) fn duration(elapsed: Duration) -> String {
     let millis = elapsed.as_millis();
     let seconds = elapsed.as_secs();
     match () {

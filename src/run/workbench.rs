@@ -82,6 +82,14 @@ impl Template {
     pub fn server(&self) -> &Server {
         &self.server
     }
+
+    /// Drops the database; no workbench can be opened after that.
+    ///
+    /// # Errors
+    /// When the server fails.
+    pub async fn drop_database(&self) -> Result<(), RunError> {
+        Ok(self.server.drop_scratch(&self.database).await?)
+    }
 }
 
 /// A scratch database with the sessions of a scenario connected to it.
