@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use pgbraid::explore::{DeterminismCheck, Exploration, Options, Strategy, explore};
+use pgbraid::explore::{DeterminismCheck, Exploration, Options, Strategy, Verdict, explore};
 use pgbraid::run::{RunError, Template};
 use pgbraid::scenario::Scenario;
 
@@ -13,6 +13,7 @@ use super::Common;
 use super::exit::Failure;
 use super::host::Host;
 use super::progress::ProgressLine;
+use super::shrinking::{Shrinkage, Shrinking};
 
 #[derive(Debug, Args)]
 pub struct Limits {
@@ -44,6 +45,13 @@ pub struct Limits {
     /// Longest time that a step may take while it waits for no other session
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     step_timeout: Duration,
+
+    /// Show a failing schedule as it was found, not the smallest
+    #[arg(long, conflicts_with_all = ["pin", "smallest_scenario", "confirm"])]
+    no_shrink: bool,
+
+    #[command(flatten)]
+    shrinking: Shrinking,
 }
 
 /// An exploration and what was explored.
@@ -51,6 +59,8 @@ pub struct Explored {
     pub scenario: Arc<Scenario>,
     pub strategy: Box<dyn Strategy>,
     pub exploration: Exploration,
+    /// The failure made small.
+    pub shrinkage: Option<Shrinkage>,
 }
 
 impl Limits {
@@ -95,13 +105,33 @@ impl Limits {
             },
             interrupt: host.interrupt.clone(),
         };
-        let exploration = explore(&template, strategy.as_mut(), &options, &mut |progress| {
+        let mut exploration = explore(&template, strategy.as_mut(), &options, &mut |progress| {
             line.show(progress)
         })?;
+        let failing = exploration
+            .failure
+            .as_ref()
+            .filter(|_| exploration.verdict == Verdict::Fails);
+        let mut shrinkage = failing
+            .filter(|_| !self.no_shrink)
+            .map(|run| self.shrinking.shrink(&template, run, self.step_timeout, &host, &line))
+            .transpose()?;
+        drop(line);
+        drop(host);
+        if let Some(shrinkage) = &mut shrinkage {
+            if shrinkage.is_confirmed() {
+                shrinkage.write(&self.shrinking, path, self.serializable)?;
+            } else {
+                exploration.verdict = Verdict::Inconclusive;
+                exploration.exhaustive = false;
+                exploration.reasons.push(shrinkage.doubt());
+            }
+        }
         Ok(Explored {
             scenario,
             strategy,
             exploration,
+            shrinkage,
         })
     }
 }

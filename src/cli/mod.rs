@@ -9,6 +9,8 @@ mod progress;
 mod prove;
 mod replay;
 mod report;
+mod shrink;
+mod shrinking;
 
 use std::process::ExitCode;
 
@@ -35,6 +37,7 @@ enum Command {
     Explore(explore::Explore),
     Prove(prove::Prove),
     Replay(replay::Replays),
+    Shrink(shrink::Shrink),
 }
 
 /// Where schedules run.
@@ -80,6 +83,7 @@ pub fn run() -> ExitCode {
         Command::Explore(command) => command.run(),
         Command::Prove(command) => command.run(),
         Command::Replay(command) => command.run(),
+        Command::Shrink(command) => command.run(),
     };
     match result {
         Ok(code) => code,

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{DeterminismCheck, Job, Key, Options, Ordered};
 use crate::run::{Run, RunError, Scheduler, Template, Workbench};
+use crate::scenario::Scenario;
 use crate::verdict::dependencies::Explanation;
 
 /// What a worker tells.
@@ -51,6 +52,16 @@ impl Worker {
             stop,
         } = self;
         runtime.block_on(interruptible(stop, workbench.run(scheduler)))
+    }
+
+    /// See [`Workbench::change_scenario`].
+    pub fn change_scenario(&mut self, scenario: Arc<Scenario>) -> Result<(), RunError> {
+        let Worker {
+            runtime,
+            workbench,
+            stop,
+        } = self;
+        runtime.block_on(interruptible(stop, workbench.change_scenario(scenario)))
     }
 
     /// Finds out how the committed transactions of `run` depend on each other; see [`Workbench::explain`].

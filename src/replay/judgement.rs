@@ -35,7 +35,7 @@ impl Judgement {
         if pinned.strict && !departures.is_empty() {
             return Judgement::LeftOrder;
         }
-        let violates = violated(run);
+        let violates = run.violated();
         let same = |names: &[String]| {
             names.iter().all(|name| violates.contains(name)) && violates.iter().all(|name| names.contains(name))
         };
@@ -57,16 +57,4 @@ impl Judgement {
             Judgement::Holds | Judgement::Fails | Judgement::FailsOtherwise { .. }
         )
     }
-}
-
-/// Names of what a run violates, each once.
-pub(crate) fn violated(run: &Run) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for violation in &run.violations {
-        let name = violation.name();
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
 }

@@ -2,7 +2,6 @@
 
 use toml_edit::{Array, DocumentMut, value};
 
-use super::judgement::violated;
 use super::{Judgement, Replay};
 use crate::schedule::Expectation;
 
@@ -11,7 +10,7 @@ use crate::schedule::Expectation;
 pub fn update(replay: &Replay) -> Option<String> {
     let (expect, violates) = match &replay.judgement {
         Judgement::Holds => (Expectation::Holds, None),
-        Judgement::Fails | Judgement::FailsOtherwise { .. } => (Expectation::Fails, Some(violated(&replay.run))),
+        Judgement::Fails | Judgement::FailsOtherwise { .. } => (Expectation::Fails, Some(replay.run.violated())),
         Judgement::Met | Judgement::LeftOrder | Judgement::Differs(_) | Judgement::NotControlled(_) => return None,
     };
     rewrite(replay.file.text(), expect, violates)

@@ -12,6 +12,7 @@ pub mod replay;
 mod reply;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod shrunk;
 mod sql_text;
 pub mod summary;
 pub mod text;

@@ -7,6 +7,7 @@ pub mod model;
 pub mod source;
 pub mod sql;
 mod symmetry;
+mod toml;
 
 pub use error::{Mistake, ScenarioError};
 pub use located::Located;

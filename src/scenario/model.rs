@@ -57,6 +57,8 @@ pub struct Session {
     pub name: String,
     /// Index of the `[[session]]` entry this is a copy of.
     pub entry: usize,
+    /// Its number among the copies, from 1; `None` where the entry has no copies.
+    pub copy: Option<usize>,
     pub isolation: Isolation,
     /// Values known before the first step, by variable name.
     pub params: BTreeMap<String, Param>,
@@ -64,6 +66,16 @@ pub struct Session {
     /// SQLSTATEs that may end this session without failing the schedule.
     pub allow_errors: Vec<String>,
     pub retry: Option<Retry>,
+}
+
+impl Session {
+    /// The name of its `[[session]]` entry: `worker` of `worker-1`.
+    pub fn entry_name(&self) -> &str {
+        match self.copy {
+            Some(number) => self.name.strip_suffix(&format!("-{number}")).unwrap_or(&self.name),
+            None => &self.name,
+        }
+    }
 }
 
 /// One statement of a session.
