@@ -120,7 +120,7 @@ impl Limits {
         drop(host);
         if let Some(shrinkage) = &mut shrinkage {
             if shrinkage.is_confirmed() {
-                shrinkage.write(&self.shrinking, path, self.serializable)?;
+                shrinkage.write(&self.shrinking, path, self.serializable, strategy.seed())?;
             } else {
                 exploration.verdict = Verdict::Inconclusive;
                 exploration.exhaustive = false;

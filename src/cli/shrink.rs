@@ -81,7 +81,7 @@ impl Shrink {
             .shrink(&template, &replayed.run, self.step_timeout, &host, &line)?;
         drop(line);
         drop(host);
-        shrinkage.write(&self.shrinking, &scenario_file, serializable)?;
+        shrinkage.write(&self.shrinking, &scenario_file, serializable, None)?;
         report_shrunk(&scenario, &shrinkage, &self.common)
     }
 }

@@ -84,7 +84,14 @@ impl Shrinkage {
     }
 
     /// Writes what the options ask for.
-    pub fn write(&mut self, options: &Shrinking, scenario_file: &Path, serializable: bool) -> Result<(), Failure> {
+    /// `seed` is the one that was drawn with.
+    pub fn write(
+        &mut self,
+        options: &Shrinking,
+        scenario_file: &Path,
+        serializable: bool,
+        seed: Option<u64>,
+    ) -> Result<(), Failure> {
         if let Some(folder) = &options.pin {
             let smallest = &self.shrunk.smallest;
             let pinned = |scenario| PinnedSchedule {
@@ -95,7 +102,7 @@ impl Shrinkage {
                 strict: false,
                 order: smallest.schedule.clone(),
             };
-            self.files.pinned = Some(pin(folder, scenario_file, pinned)?);
+            self.files.pinned = Some(pin(folder, scenario_file, pinned, &command_line(seed))?);
         }
         if let (Some(path), Some(smallest)) = (&options.smallest_scenario, &self.shrunk.scenario) {
             let text = smallest.scenario.to_toml();
@@ -112,11 +119,12 @@ fn pin(
     folder: &Path,
     scenario_file: &Path,
     pinned: impl FnOnce(PathBuf) -> PinnedSchedule,
+    found_by: &str,
 ) -> Result<PathBuf, Failure> {
     std::fs::create_dir_all(folder).map_err(|cause| unwritable(folder, cause))?;
     let scenario = relative_path(folder, scenario_file).map_err(|cause| unwritable(folder, cause))?;
     let pinned = pinned(scenario);
-    let text = pinned.to_toml(Some(&command_line()));
+    let text = pinned.to_toml(Some(found_by));
     let stem = scenario_file
         .file_stem()
         .unwrap_or_default()
@@ -150,8 +158,8 @@ fn unwritable(path: &Path, cause: std::io::Error) -> Failure {
     }
 }
 
-/// The command as it was given, without what only says where its result goes.
-fn command_line() -> String {
+/// The command as it was given, without what only says where its result goes, and with the seed.
+fn command_line(seed: Option<u64>) -> String {
     let mut words = vec!["pgbraid".to_owned()];
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -174,6 +182,9 @@ fn command_line() -> String {
             continue;
         }
         words.push(shell_word(&argument));
+    }
+    if let Some(seed) = seed.filter(|_| !words.iter().any(|word| word.starts_with("--seed"))) {
+        words.extend(["--seed".to_owned(), seed.to_string()]);
     }
     words.join(" ")
 }

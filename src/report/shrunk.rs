@@ -35,7 +35,10 @@ pub fn shrunk(shrunk: &Shrunk, scenario: &Scenario, found_turns: usize, options:
         match smallest.dropped_sessions.as_slice() {
             [] => {}
             [name] => without.push(format!("session {}", visible(name))),
-            names => without.push(format!("sessions {}", spans(names))),
+            names => without.push(format!(
+                "sessions {}",
+                spans(&names.iter().map(|name| visible(name)).collect::<Vec<_>>())
+            )),
         }
         lines.push(format!(
             "Smallest scenario: it fails without {} too: {}",
@@ -71,7 +74,7 @@ fn race(shrunk: &Shrunk, scenario: &Scenario) -> String {
     }
 }
 
-/// Names of sessions, those of neighbouring copies as a span.
+/// Names of sessions, as shown, those of neighbouring copies as a span.
 pub(crate) fn spans(names: &[String]) -> String {
     let split = |name: &str| -> Option<(String, u32)> {
         let (stem, number) = name.rsplit_once('-')?;
@@ -91,8 +94,8 @@ pub(crate) fn spans(names: &[String]) -> String {
     let words: Vec<String> = spans
         .into_iter()
         .map(|(first, last, _)| match last {
-            Some(last) => format!("{} to {}", visible(&first), visible(&last)),
-            None => visible(&first),
+            Some(last) => format!("{first} to {last}"),
+            None => first,
         })
         .collect();
     joined(&words)

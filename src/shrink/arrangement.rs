@@ -58,11 +58,6 @@ impl Arrangement {
     }
 }
 
-/// Switches from one session to another.
-pub fn switches(order: &[usize]) -> usize {
-    order.windows(2).filter(|pair| pair[0] != pair[1]).count()
-}
-
 /// Runs the racing sessions in a given order. Where that is used up, the session that went on last goes on, else the
 /// first of them that can.
 pub struct Arranged<'a> {

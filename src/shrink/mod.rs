@@ -7,7 +7,8 @@
 //! 2. Fewer sessions and steps in the scenario itself, by delta debugging over the steps of each session's text. A
 //!    transaction is never left open; what the server, or a variable that is no longer there, refuses is no candidate.
 //!    Where the sessions race, no serial order of what is left may violate the same: then it would not be the race.
-//! 3. Fewer context switches, and of several orders with as few the earliest: sessions in the scenario's order come first.
+//! 3. Fewer context switches, of several orders with as few the one in which fewer steps wait, and of those the earliest:
+//!    it begins with the first session and leaves it soonest.
 //!
 //! Both are kept: the smallest failing schedule of the unchanged scenario, and that of the smallest scenario.
 

@@ -1,17 +1,58 @@
-//! Fewer context switches, then the earliest order.
+//! Fewer context switches, then fewer waits, then the earliest order.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::arrangement::{Arrangement, switches};
+use super::arrangement::Arrangement;
 use super::trials::{Trial, Trials};
 use crate::run::{Run, RunError};
 
+/// How large an order is; the smallest is looked for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Size {
+    switches: usize,
+    /// Steps that were blocked.
+    waits: usize,
+    /// Of two orders the one is earlier that begins with the earlier session, and of those the one that leaves it sooner.
+    blocks: Vec<Block>,
+}
+
+/// A session and how many turns it takes before another one does.
+type Block = (usize, usize);
+
+fn blocks(order: &[usize]) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    for &session in order {
+        match blocks.last_mut() {
+            Some((last, length)) if *last == session => *length += 1,
+            _ => blocks.push((session, 1)),
+        }
+    }
+    blocks
+}
+
+impl Size {
+    fn of(arrangement: &Arrangement, run: &Run) -> Size {
+        let blocks = blocks(&arrangement.race(run));
+        Size {
+            switches: blocks.len().saturating_sub(1),
+            waits: run.history.turns.iter().filter(|turn| !turn.waits.is_empty()).count(),
+            blocks,
+        }
+    }
+
+    /// Whether no order that begins with `prefix`, which has at least `switches`, is smaller.
+    fn is_below(&self, switches: usize, prefix: &[Block]) -> bool {
+        let same_length = &self.blocks[..prefix.len().min(self.blocks.len())];
+        switches > self.switches || (switches == self.switches && self.waits == 0 && prefix > same_length)
+    }
+}
+
 /// What a search came to.
 pub struct Found {
-    /// The failing run with the fewest switches, and of several the earliest.
+    /// The smallest failing run.
     pub best: Option<Arc<Trial>>,
-    /// Every order with fewer switches, and every earlier one with as many, was run or cannot occur.
+    /// Every smaller order was run, or cannot occur.
     pub is_complete: bool,
 }
 
@@ -40,58 +81,47 @@ pub fn search(
     known: Option<Arc<Trial>>,
     most_runs: u64,
 ) -> Result<Found, RunError> {
-    let size = |trial: &Trial| {
-        let order = arrangement.race(&trial.run);
-        (switches(&order), order)
-    };
-    let mut best = known.map(|trial| (size(&trial), trial));
+    let mut best = known.map(|trial| (Size::of(arrangement, &trial.run), trial));
     // by the fewest switches that a run with this prefix can have
-    let mut pending: BTreeSet<(usize, Vec<usize>)> = BTreeSet::from([(0, Vec::new())]);
+    let mut pending: BTreeSet<(usize, Vec<Block>)> = BTreeSet::from([(0, Vec::new())]);
     let most_runs = trials.runs().saturating_add(most_runs);
+    let mut is_complete = true;
     while let Some((least, prefix)) = pending.pop_first() {
-        if let Some(((fewest, order), _)) = &best {
-            if least > *fewest {
-                break;
-            }
-            let begins_earlier = prefix.as_slice() <= &order[..prefix.len().min(order.len())];
-            if least == *fewest && !begins_earlier {
-                continue;
-            }
+        if best
+            .as_ref()
+            .is_some_and(|(smallest, _)| smallest.is_below(least, &prefix))
+        {
+            continue;
         }
         if trials.is_exhausted() || trials.runs() >= most_runs {
-            return Ok(Found {
-                best: best.map(|(_, trial)| trial),
-                is_complete: false,
-            });
+            is_complete = false;
+            break;
         }
-        let trial = trials.run(arrangement, &prefix)?;
-        let (fewest, order) = size(&trial);
-        let choices = trial
-            .run
-            .decisions
+        let prefix: Vec<usize> = prefix
             .iter()
-            .filter(|decision| arrangement.racing.contains(&decision.chosen));
+            .flat_map(|&(session, length)| std::iter::repeat_n(session, length))
+            .collect();
+        let trial = trials.run(arrangement, &prefix)?;
+        let order = arrangement.race(&trial.run);
+        let races = |session: &usize| arrangement.racing.contains(session);
+        let choices = trial.run.decisions.iter().filter(|decision| races(&decision.chosen));
         for (turn, decision) in choices.enumerate().skip(prefix.len()) {
-            let ready: Vec<usize> = decision
-                .ready
-                .iter()
-                .copied()
-                .filter(|session| arrangement.racing.contains(session))
-                .collect();
+            let ready: Vec<usize> = decision.ready.iter().copied().filter(races).collect();
             for &other in ready.iter().filter(|&&session| session != decision.chosen) {
                 let mut branch = order[..turn].to_vec();
                 branch.push(other);
+                let branch = blocks(&branch);
                 // every other session that can go on will have to be switched to
-                pending.insert((switches(&branch) + ready.len() - 1, branch));
+                pending.insert((branch.len() - 1 + ready.len() - 1, branch));
             }
         }
-        let size = (fewest, order);
+        let size = Size::of(arrangement, &trial.run);
         if trial.fails && best.as_ref().is_none_or(|(smallest, _)| size < *smallest) {
             best = Some((size, trial));
         }
     }
     Ok(Found {
         best: best.map(|(_, trial)| trial),
-        is_complete: true,
+        is_complete,
     })
 }

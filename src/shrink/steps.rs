@@ -1,5 +1,6 @@
 //! Fewer sessions and steps in the scenario itself.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::arrangement::Arrangement;
@@ -41,17 +42,7 @@ pub fn reduce(trials: &mut Trials<'_>, arrangement: &Arrangement, run: &Run) -> 
         .collect();
     let mut cut = Cut::default();
     if !arrangement.racing.is_empty() {
-        let kept = ddmin(idle.clone(), |kept| {
-            let sessions = idle.iter().copied().filter(|session| !kept.contains(session)).collect();
-            reduction.fails(
-                trials,
-                &Cut {
-                    sessions,
-                    ..Cut::default()
-                },
-            )
-        })?;
-        cut.sessions = idle.into_iter().filter(|session| !kept.contains(session)).collect();
+        cut.sessions = reduction.drop_sessions(trials, &idle)?;
     }
     let mut steps: Vec<(usize, usize)> = Vec::new();
     for (index, session) in whole.sessions.iter().enumerate() {
@@ -113,6 +104,45 @@ struct Reduction<'a> {
 }
 
 impl Reduction<'_> {
+    /// Those of the idle sessions that can be dropped together.
+    fn drop_sessions(&mut self, trials: &mut Trials<'_>, idle: &[usize]) -> Result<BTreeSet<usize>, RunError> {
+        let without = |sessions: BTreeSet<usize>| Cut {
+            sessions,
+            ..Cut::default()
+        };
+        let all: BTreeSet<usize> = idle.iter().copied().collect();
+        if all.is_empty() || self.fails(trials, &without(all.clone()))? {
+            return Ok(all);
+        }
+        // where one of several copies cannot go alone, an invariant counts them: none of them can
+        let mut can_go: Vec<usize> = Vec::new();
+        for &session in idle {
+            let copies = |other: &&usize| self.alike(session, **other);
+            let known = idle.iter().take_while(|other| **other != session).find(copies).copied();
+            let goes = match known {
+                Some(known) => can_go.contains(&known),
+                None => self.fails(trials, &without(BTreeSet::from([session])))?,
+            };
+            if goes {
+                can_go.push(session);
+            }
+        }
+        let dropped = |kept: &[usize]| {
+            can_go
+                .iter()
+                .copied()
+                .filter(|session| !kept.contains(session))
+                .collect()
+        };
+        let kept = ddmin(can_go.clone(), |kept| self.fails(trials, &without(dropped(kept))))?;
+        Ok(dropped(&kept))
+    }
+
+    fn alike(&self, one: usize, other: usize) -> bool {
+        let (one, other) = (&self.whole.sessions[one], &self.whole.sessions[other]);
+        one.entry == other.entry && one.params == other.params
+    }
+
     /// Whether the scenario fails in the same way without what is cut.
     fn fails(&mut self, trials: &mut Trials<'_>, cut: &Cut) -> Result<bool, RunError> {
         if trials.is_exhausted() {
