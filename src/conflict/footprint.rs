@@ -142,6 +142,16 @@ impl Footprint {
             .any(|own| own.overlaps(written))
     }
 
+    /// Whether it touches nothing else. (What a statement that waits for a row then does may be worked out twice.)
+    fn is_about(&self, object: &Object) -> bool {
+        !self.unknown
+            && self
+                .reads
+                .iter()
+                .chain(self.claims().map(|(claimed, _)| claimed))
+                .all(|own| own == object)
+    }
+
     /// Whether it locks or changes something, so that others may have to wait for it.
     pub fn holds(&self) -> bool {
         self.unknown || self.claims().next().is_some()
@@ -365,6 +375,7 @@ fn is_row_by_row(
     let is_orderly = |claim: &RowClaim| {
         let rest = || claims_nothing_after(&scenario.sessions[claim.session], &steps[claim.session], claim.step);
         takes_row(&claim.pin)
+            && steps[claim.session][claim.step].is_about(&Object::Relation(table))
             && claim.pin.row.index == first.pin.row.index
             && (claim.pin.condition == RowCondition::None || rest())
     };
