@@ -116,7 +116,7 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Failure::Scenario(_) | Failure::SeveralRows(_) | Failure::Schedule(_) | Failure::Unreadable { .. } => INPUT,
-            Failure::Run(RunError::NothingToIgnore { .. } | RunError::Serial(_)) => INPUT,
+            Failure::Run(RunError::NothingToIgnore { .. } | RunError::Serial(_) | RunError::NothingFails) => INPUT,
             Failure::Server(PostgresError::ConnectionString(_)) | Failure::Output { .. } | Failure::Usage(_) => INPUT,
             Failure::Interrupted => INTERRUPTED,
             _ => ENVIRONMENT,
