@@ -85,4 +85,10 @@ pub mod run;
 pub mod scenario;
 pub mod schedule;
 pub mod shrink;
+pub mod testing;
 pub mod verdict;
+
+pub use explore::Verdict;
+pub use run::History;
+pub use scenario::Scenario;
+pub use schedule::Schedule;

@@ -7,6 +7,7 @@ use miette::{Diagnostic, Report};
 use pgbraid::explore::Verdict;
 use pgbraid::postgres::PostgresError;
 use pgbraid::postgres::embedded::EmbeddedError;
+use pgbraid::postgres::host::HostError;
 use pgbraid::replay::ReplayError;
 use pgbraid::run::RunError;
 use pgbraid::scenario::ScenarioError;
@@ -64,6 +65,15 @@ pub enum Failure {
 
 const STEP_TIMEOUT_HELP: &str = "a step that takes long by itself needs a larger --step-timeout; one that waits for a lock held outside the run \
      needs that lock released";
+
+impl From<HostError> for Failure {
+    fn from(error: HostError) -> Failure {
+        match error {
+            HostError::Embedded(error) => Failure::Embedded(error),
+            HostError::Server(error) => Failure::Server(error),
+        }
+    }
+}
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Failure {

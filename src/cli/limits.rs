@@ -83,7 +83,7 @@ impl Limits {
         line.say("starting the server");
         let host = Host::obtain(common.server.database_url.as_deref())?;
         line.say("running the setup");
-        let prepared = host.runtime.block_on(async {
+        let prepared = host.runtime().block_on(async {
             tokio::select! {
                 biased;
                 () = host.interrupt.cancelled() => Err(RunError::Interrupted),
@@ -119,12 +119,9 @@ impl Limits {
         drop(line);
         drop(host);
         if let Some(shrinkage) = &mut shrinkage {
-            if shrinkage.is_confirmed() {
-                shrinkage.write(&self.shrinking, path, self.serializable, strategy.seed())?;
-            } else {
-                exploration.verdict = Verdict::Inconclusive;
-                exploration.exhaustive = false;
-                exploration.reasons.push(shrinkage.doubt());
+            match shrinkage.shrunk.smallest.confirmed.doubt() {
+                Some(doubt) => exploration.put_in_doubt(doubt),
+                None => shrinkage.write(&self.shrinking, path, self.serializable, strategy.seed())?,
             }
         }
         Ok(Explored {

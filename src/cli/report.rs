@@ -4,18 +4,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use pgbraid::explore::{Exploration, Strategy, Verdict};
-use pgbraid::report::anomaly::anomaly;
+use pgbraid::report::failure::failure;
 use pgbraid::report::json;
 use pgbraid::report::outcomes::{OutcomeRow, outcomes};
 use pgbraid::report::shrunk::shrunk;
-use pgbraid::report::summary::{self, Summary, summary};
+use pgbraid::report::summary::{Summary, summary};
 use pgbraid::report::text::TextOptions;
-use pgbraid::report::timeline::timeline;
-use pgbraid::report::violations::violations;
-use pgbraid::run::Run;
 use pgbraid::scenario::Scenario;
 use pgbraid::shrink::Shrunk;
-use pgbraid::verdict::dependencies::Explanation;
 
 use super::Common;
 use super::exit::{self, Failure};
@@ -78,20 +74,10 @@ pub fn report_shrunk(scenario: &Scenario, shrinkage: &Shrinkage, common: &Common
     }))
 }
 
-fn failure_as_text(failure: &Run, explanation: Option<&Explanation>, options: &TextOptions) -> Vec<String> {
-    let mut parts = vec![
-        timeline(&failure.history, options),
-        violations(&failure.violations, &failure.outcome.tables, &failure.history, options),
-    ];
-    if let Some(explanation) = explanation.filter(|explanation| explanation.explains(&failure.violations)) {
-        parts.push(anomaly(explanation, &failure.history, options));
-    }
-    parts
-}
-
 fn shrunk_as_text(scenario: &Scenario, shrinkage: &Shrinkage, options: &TextOptions) -> Vec<String> {
     let result = &shrinkage.shrunk;
-    let mut parts = failure_as_text(&result.smallest.run, result.explanation.as_ref(), options);
+    let run = &result.smallest.run;
+    let mut parts = vec![failure(run, result.explanation.as_ref(), options)];
     parts.push(shrunk(result, scenario, shrinkage.found_turns, options));
     if let Some(path) = &shrinkage.files.pinned {
         let path = path.display().to_string();
@@ -139,7 +125,7 @@ fn as_text(
     let mut parts = Vec::new();
     match (&exploration.failure, shrinkage) {
         (_, Some(shrinkage)) => parts.extend(shrunk_as_text(scenario, shrinkage, options)),
-        (Some(failure), None) => parts.extend(failure_as_text(failure, exploration.explanation.as_ref(), options)),
+        (Some(run), None) => parts.push(failure(run, exploration.explanation.as_ref(), options)),
         (None, None) => {}
     }
     let rows: Vec<OutcomeRow> = exploration
@@ -155,34 +141,8 @@ fn as_text(
         })
         .collect();
     parts.push(outcomes(&rows, options));
-    let verdict = match exploration.verdict {
-        Verdict::Holds => summary::Verdict::Holds,
-        Verdict::Fails => summary::Verdict::Fails {
-            schedules: exploration.failures,
-            exhaustive: exploration.exhaustive,
-        },
-        Verdict::Inconclusive => summary::Verdict::Inconclusive {
-            reasons: exploration.reasons.clone(),
-            failed: exploration.failures,
-        },
-    };
-    parts.push(summary(
-        &Summary {
-            scenario: scenario.name.clone(),
-            verdict,
-            strategy: strategy.name().to_owned(),
-            seed: strategy.seed(),
-            schedules_run: exploration.schedules_run,
-            interleavings: exploration.interleavings.clone(),
-            elapsed: exploration.elapsed,
-            warnings: scenario.warnings.clone(),
-            notes: match exploration.verdict {
-                Verdict::Fails => exploration.reasons.iter().chain(notes).cloned().collect(),
-                _ => notes.to_vec(),
-            },
-        },
-        options,
-    ));
+    let told = Summary::new(scenario, strategy, exploration, notes);
+    parts.push(summary(&told, options));
     parts.join("\n\n")
 }
 

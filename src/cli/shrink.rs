@@ -68,7 +68,7 @@ impl Shrink {
             scenario.require_serializable();
         }
         let scenario = Arc::new(scenario);
-        let prepared = host.runtime.block_on(async {
+        let prepared = host.runtime().block_on(async {
             tokio::select! {
                 biased;
                 () = host.interrupt.cancelled() => Err(RunError::Interrupted),

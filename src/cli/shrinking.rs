@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use pgbraid::run::{Run, RunError, Template};
 use pgbraid::schedule::{Expectation, PinnedFile, PinnedSchedule, relative_path};
-use pgbraid::shrink::{Confirmed, ShrinkOptions, Shrunk, shrink};
+use pgbraid::shrink::{ShrinkOptions, Shrunk, shrink};
 
 use super::exit::Failure;
 use super::host::Host;
@@ -72,15 +72,6 @@ impl Shrinkage {
     /// Whether the smallest schedule failed every time.
     pub fn is_confirmed(&self) -> bool {
         self.shrunk.smallest.confirmed.every_time()
-    }
-
-    /// Why it is not to be relied on.
-    pub fn doubt(&self) -> String {
-        let Confirmed { fails, of } = self.shrunk.smallest.confirmed;
-        format!(
-            "the smallest failing schedule failed in the same way in {fails} of {of} replays: something outside the \
-             schedule decides (time, chance, or work outside the run)"
-        )
     }
 
     /// Writes what the options ask for.

@@ -5,6 +5,7 @@
 
 pub mod anomaly;
 mod difference;
+pub mod failure;
 pub mod json;
 pub mod junit;
 pub mod outcomes;

@@ -208,6 +208,7 @@ mod tests {
                     .map(|(session, step)| Candidate {
                         session: *session,
                         step,
+                        answer: None,
                     })
                     .collect();
                 let chosen = follower.choose(&turns, &ready);

@@ -58,7 +58,7 @@ mod tests {
         let needs = |needed: &'static [u8]| move |items: &[u8]| needed.iter().all(|one| items.contains(one));
         assert_eq!(reduced((0..10).collect(), needs(&[3, 7])), [3, 7]);
         assert_eq!(reduced((0..10).collect(), needs(&[0, 4, 5, 9])), [0, 4, 5, 9]);
-        assert_eq!(reduced((0..10).collect(), needs(&[])), []);
+        assert!(reduced((0..10).collect(), needs(&[])).is_empty());
         assert_eq!(reduced(vec![1], needs(&[1])), [1]);
     }
 

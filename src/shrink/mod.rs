@@ -95,6 +95,17 @@ impl Confirmed {
     pub fn every_time(self) -> bool {
         self.fails == self.of
     }
+
+    /// Why the failure is not to be relied on; nothing where it came every time.
+    pub fn doubt(self) -> Option<String> {
+        let Confirmed { fails, of } = self;
+        (!self.every_time()).then(|| {
+            format!(
+                "the smallest failing schedule failed in the same way in {fails} of {of} replays: something outside the \
+                 schedule decides (time, chance, or work outside the run)"
+            )
+        })
+    }
 }
 
 /// A scenario of which nothing more can be dropped.
