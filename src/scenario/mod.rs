@@ -1,5 +1,6 @@
 //! The model of a scenario and its file format. Knows nothing of connections.
 
+mod builder;
 pub mod error;
 pub(crate) mod file;
 mod located;
@@ -9,6 +10,7 @@ pub mod sql;
 mod symmetry;
 mod toml;
 
+pub use builder::{ScenarioBuilder, SessionBuilder};
 pub use error::{Mistake, ScenarioError};
 pub use located::Located;
 pub use model::*;

@@ -156,3 +156,33 @@ pub struct IgnoredColumn {
     pub table: String,
     pub column: String,
 }
+
+impl From<&str> for Param {
+    fn from(value: &str) -> Param {
+        Param::Text(value.to_owned())
+    }
+}
+
+impl From<String> for Param {
+    fn from(value: String) -> Param {
+        Param::Text(value)
+    }
+}
+
+impl From<i64> for Param {
+    fn from(value: i64) -> Param {
+        Param::Integer(value)
+    }
+}
+
+impl From<i32> for Param {
+    fn from(value: i32) -> Param {
+        Param::Integer(value.into())
+    }
+}
+
+impl From<bool> for Param {
+    fn from(value: bool) -> Param {
+        Param::Boolean(value)
+    }
+}

@@ -121,7 +121,7 @@ fn step(step: &Step) -> String {
     }
 }
 
-fn params(params: &BTreeMap<String, Param>) -> String {
+pub(super) fn params(params: &BTreeMap<String, Param>) -> String {
     let entries: Vec<String> = params
         .iter()
         .map(|(name, value)| {
@@ -140,17 +140,17 @@ fn params(params: &BTreeMap<String, Param>) -> String {
     }
 }
 
-fn texts(values: &[String]) -> String {
+pub(super) fn texts(values: &[String]) -> String {
     let values: Vec<String> = values.iter().map(|value| text(value)).collect();
     format!("[{}]", values.join(", "))
 }
 
-fn text(value: &str) -> String {
+pub(super) fn text(value: &str) -> String {
     Value::String(value.to_owned()).to_string()
 }
 
 /// Text of several lines is written on several lines, where that is possible as it is.
-fn long_text(value: &str) -> String {
+pub(super) fn long_text(value: &str) -> String {
     let plain = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
     if value.contains('\n') && value.chars().all(plain) && !value.contains("'''") && !value.ends_with('\'') {
         let quotes = if value.contains('\\') || value.contains("\"\"\"") || value.ends_with('"') {

@@ -46,6 +46,7 @@ pub use search::{DEFAULT_STEP_TIMEOUT, Search};
 
 use crate::postgres::host::HostError;
 use crate::run::RunError;
+use crate::scenario::ScenarioError;
 use crate::schedule::ScheduleError;
 
 /// Why there is no result.
@@ -54,9 +55,22 @@ pub enum TestError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Host(#[from] HostError),
+    /// The server rejects a statement of the scenario.
     #[error(transparent)]
-    Run(#[from] RunError),
+    #[diagnostic(transparent)]
+    Scenario(ScenarioError),
+    #[error(transparent)]
+    Run(RunError),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Schedule(#[from] ScheduleError),
+}
+
+impl From<RunError> for TestError {
+    fn from(error: RunError) -> TestError {
+        match error {
+            RunError::Scenario(error) => TestError::Scenario(error),
+            other => TestError::Run(other),
+        }
+    }
 }

@@ -29,14 +29,71 @@ use crate::schedule::{Entry, Extent, Schedule};
 /// # }
 /// ```
 pub fn schedules(scenario: &Scenario) -> impl Strategy<Value = Schedule> + use<> {
-    let steps = scenario
+    let steps: Vec<(String, u32)> = scenario
         .sessions
         .iter()
-        .flat_map(|session| std::iter::repeat_n(session.name.clone(), turns(session) as usize));
-    Just(steps.collect::<Vec<String>>()).prop_shuffle().prop_map(|order| {
-        order
-            .into_iter()
-            .map(|session| Entry::new(session, Extent::OneStep))
-            .collect()
-    })
+        .map(|session| (session.name.clone(), turns(session)))
+        .collect();
+    let total: u32 = steps.iter().map(|(_, turns)| turns).sum();
+    proptest::collection::vec(any::<u32>(), total as usize).prop_map(move |draws| order(steps.clone(), &draws))
+}
+
+/// Draws from the steps that are left, each as likely as any other: that makes every order as likely. The smaller a
+/// draw, the earlier the session.
+fn order(mut left: Vec<(String, u32)>, draws: &[u32]) -> Schedule {
+    let mut total: u64 = left.iter().map(|(_, turns)| u64::from(*turns)).sum();
+    let mut entries = Vec::new();
+    for &draw in draws {
+        let mut place = (u64::from(draw) * total) >> u32::BITS;
+        let drawn = left
+            .iter_mut()
+            .find(|(_, turns)| match place.checked_sub(u64::from(*turns)) {
+                Some(beyond) => {
+                    place = beyond;
+                    false
+                }
+                None => true,
+            });
+        if let Some((session, turns)) = drawn {
+            *turns -= 1;
+            total -= 1;
+            entries.push(Entry::new(session.clone(), Extent::OneStep));
+        }
+    }
+    Schedule { entries }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::path::Path;
+
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+
+    use super::*;
+
+    #[test]
+    fn every_order_is_as_likely_as_any_other() {
+        let text = r#"
+            [[session]]
+            name = "long"
+            steps = ["BEGIN", "SELECT 1", "SELECT 2", "COMMIT"]
+            [[session]]
+            name = "short"
+            steps = ["SELECT 1"]
+        "#;
+        let scenario = Scenario::from_toml("test", "test.toml", text, Path::new(".")).unwrap();
+        let strategy = schedules(&scenario);
+        let mut runner = TestRunner::deterministic();
+        let mut seen: HashMap<String, u32> = HashMap::new();
+        for _ in 0..10_000 {
+            *seen
+                .entry(strategy.new_tree(&mut runner).unwrap().current().to_string())
+                .or_default() += 1;
+        }
+        // ten orders, a thousand expected of each; eight standard deviations to either side
+        assert_eq!(seen.len(), 10);
+        assert!(seen.values().all(|count| (760..1240).contains(count)), "{seen:?}");
+    }
 }
