@@ -193,8 +193,8 @@ impl EventLog {
         self.footprints.row_taken(filled)
     }
 
-    /// Of the transactions that held the row of the turn that is next to be taken down, the turns after the one that took
-    /// it, the end included: its step could have begun to wait before them and would have done the same. `None` where it
+    /// Of the transactions that held the row of the turn that is next to be taken down, the turns in which they moved after
+    /// the one that took it, the end included: its step could have begun to wait before them and would have done the same. `None` where it
     /// depends on more whether it would.
     pub fn could_have_waited_for(&self, next: &Turn) -> Option<Vec<usize>> {
         let waited = self.row_waited_for(next.session, next.role, next.begin.is_some(), &next.filled);
@@ -208,7 +208,7 @@ impl EventLog {
         let turns_of = |held: &HeldRow| {
             let holder = held.holder;
             let turns = held.ended.map_or(0..0, |ended| held.taken + 1..ended + 1);
-            turns.filter(move |&turn| self.events[turn].session == holder)
+            turns.filter(move |&turn| self.events[turn].participants.contains(&holder))
         };
         let turns: Vec<usize> = others.flat_map(turns_of).collect();
         (if_true.is_none() || turns.is_empty()).then_some(turns)
@@ -292,6 +292,16 @@ fn found_row(result: &StepResult) -> bool {
     }
 }
 
+/// Whether a statement that looks for rows found none.
+fn found_nothing(result: &StepResult) -> bool {
+    match result {
+        StepResult::Rows { tag, .. } | StepResult::Done { tag } => {
+            ["SELECT 0", "UPDATE 0", "DELETE 0"].contains(&tag.as_str())
+        }
+        StepResult::Error(_) => false,
+    }
+}
+
 fn piece(
     scenario: &Scenario,
     footprints: &Footprints,
@@ -327,6 +337,9 @@ fn piece(
         }
         _ => Footprint::default(),
     };
+    if finished && turn.waits.is_empty() && found_nothing(&turn.result) {
+        statement = footprints.found_nothing(statement, &turn.filled);
+    }
     // what a prepared transaction holds is anybody's to end
     statement.unknown |= kind == StatementKind::PrepareTransaction && turn.role == TurnRole::Step;
     let commits =

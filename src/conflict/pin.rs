@@ -10,6 +10,8 @@
 //!
 //! The server has taken the text when it is looked at here; what is not understood is left to the table as a whole.
 
+use std::thread;
+
 use sqlparser::ast::{
     Assignment, AssignmentTarget, BinaryOperator, Delete, Expr, FromTable, Insert, LockType, ObjectName,
     ObjectNamePart, OnConflictAction, OnInsert, Query, SetExpr, Statement, TableFactor, TableObject, TableWithJoins,
@@ -64,25 +66,67 @@ pub enum PinnedAction {
     Insert,
 }
 
+/// What the parser calls itself for may be as deep as the text is; it gets room for that.
+const PARSER_STACK: usize = 64 << 20;
+
+/// One statement, if the parser understands it.
+fn parse(sql: &str) -> Option<Statement> {
+    let parse = || {
+        let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, sql).ok()?;
+        statements.pop().filter(|_| statements.is_empty())
+    };
+    thread::scope(|scope| {
+        let parser = thread::Builder::new()
+            .stack_size(PARSER_STACK)
+            .spawn_scoped(scope, parse);
+        parser.ok()?.join().ok()?
+    })
+}
+
 /// The row that a statement is confined to; `None` where it is not, or not surely. `$1` counts as a constant like no
 /// other.
 pub fn pin(sql: &str, catalog: &Catalog) -> Option<Pin> {
-    let words = tokens(sql).filter(|token| !token.is_blank());
-    let queries = words
-        .skip(1)
-        .filter(|token| token.is_one_of(&["select", "table", "with", "join", "lateral"]))
-        .count();
-    if queries > 0 {
+    if has_inner_queries(sql) {
         return None;
     }
-    let statements = Parser::parse_sql(&PostgreSqlDialect {}, sql).ok()?;
-    match statements.as_slice() {
-        [Statement::Query(query)] => of_query(query, catalog),
-        [Statement::Update(update)] => of_update(update, catalog),
-        [Statement::Delete(delete)] => of_delete(delete, catalog),
-        [Statement::Insert(insert)] => of_insert(insert, catalog),
+    match parse(sql)? {
+        Statement::Query(query) => of_query(&query, catalog),
+        Statement::Update(update) => of_update(&update, catalog),
+        Statement::Delete(delete) => of_delete(&delete, catalog),
+        Statement::Insert(insert) => of_insert(&insert, catalog),
         _ => None,
     }
+}
+
+/// The table that a SELECT, UPDATE or DELETE looks at, where it looks at one alone; views are none.
+pub fn only_table(sql: &str, catalog: &Catalog) -> Option<u32> {
+    if has_inner_queries(sql) {
+        return None;
+    }
+    let statement = parse(sql)?;
+    let from = match &statement {
+        Statement::Query(query) => match query.body.as_ref() {
+            SetExpr::Select(select) if select.into.is_none() => &select.from,
+            _ => return None,
+        },
+        Statement::Update(update) if update.from.is_none() => std::slice::from_ref(&update.table),
+        Statement::Delete(delete) if delete.using.is_none() && delete.tables.is_empty() => {
+            let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
+            from
+        }
+        _ => return None,
+    };
+    let [from] = from else { return None };
+    let TableFactor::Table { name, args: None, .. } = &from.relation else {
+        return None;
+    };
+    let table = resolve(name, catalog)?;
+    (from.joins.is_empty() && !catalog.views.contains_key(&table)).then_some(table)
+}
+
+fn has_inner_queries(sql: &str) -> bool {
+    let mut words = tokens(sql).filter(|token| !token.is_blank()).skip(1);
+    words.any(|token| token.is_one_of(&["select", "table", "with", "join", "lateral"]))
 }
 
 fn of_query(query: &Query, catalog: &Catalog) -> Option<Pin> {
@@ -195,8 +239,7 @@ fn inserted(insert: &Insert, table: u32, catalog: &Catalog) -> Option<Vec<(Strin
 
 /// The row of `referenced` that a row which is inserted references, where the text tells.
 pub fn referenced_row(sql: &str, referenced: u32, catalog: &Catalog) -> Option<RowKey> {
-    let statements = Parser::parse_sql(&PostgreSqlDialect {}, sql).ok()?;
-    let [Statement::Insert(insert)] = statements.as_slice() else {
+    let Statement::Insert(insert) = parse(sql)? else {
         return None;
     };
     let TableObject::TableName(name) = &insert.table else {
@@ -211,7 +254,7 @@ pub fn referenced_row(sql: &str, referenced: u32, catalog: &Catalog) -> Option<R
         return None;
     };
     let key = catalog.unique_keys.iter().find(|key| key.index == foreign_key.index)?;
-    let own = inserted(insert, table, catalog)?;
+    let own = inserted(&insert, table, catalog)?;
     let given: Vec<(String, Constant)> = foreign_key
         .columns
         .iter()
@@ -226,8 +269,7 @@ pub fn referenced_row(sql: &str, referenced: u32, catalog: &Catalog) -> Option<R
 /// Whether the statement is an UPDATE that assigns to no column of a unique index, so that it locks the rows that it
 /// changes FOR NO KEY UPDATE.
 pub fn updates_no_key(sql: &str, catalog: &Catalog) -> bool {
-    let statements = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap_or_default();
-    let [Statement::Update(update)] = statements.as_slice() else {
+    let Some(Statement::Update(update)) = parse(sql) else {
         return false;
     };
     let TableFactor::Table { name, .. } = &update.table.relation else {

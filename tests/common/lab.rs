@@ -47,7 +47,16 @@ impl Lab {
 
     /// Explores on a fresh template with these strategy and bounds.
     pub fn explore(&self, scenario: &Arc<Scenario>, strategy: &mut dyn Strategy, options: &Options) -> Exploration {
-        explore(&self.prepare(scenario), strategy, options, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"))
+        self.explore_template(&self.prepare(scenario), strategy, options)
+    }
+
+    pub fn explore_template(
+        &self,
+        template: &Arc<Template>,
+        strategy: &mut dyn Strategy,
+        options: &Options,
+    ) -> Exploration {
+        explore(template, strategy, options, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Runs every interleaving of the scenario that this text describes.
