@@ -8,7 +8,7 @@ mod happens_before;
 mod order;
 mod pct;
 mod random;
-mod worker;
+pub(crate) mod worker;
 
 pub use count::{interleavings, turns};
 pub use dpor::Dpor;
