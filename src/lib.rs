@@ -78,6 +78,7 @@
 
 pub mod conflict;
 pub mod explore;
+pub mod isolation;
 pub mod postgres;
 pub mod report;
 pub mod run;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use miette::{Diagnostic, Report};
 use pgbraid::explore::Verdict;
+use pgbraid::isolation::SpecificationError;
 use pgbraid::postgres::PostgresError;
 use pgbraid::postgres::embedded::EmbeddedError;
 use pgbraid::run::RunError;
@@ -29,6 +30,9 @@ pub enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Scenario(#[from] ScenarioError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Specification(#[from] SpecificationError),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Embedded(#[from] EmbeddedError),
@@ -79,7 +83,7 @@ impl Failure {
     /// Says on standard error what went wrong, and returns the exit code.
     pub fn report(self) -> ExitCode {
         let code = match &self {
-            Failure::Scenario(_) | Failure::SeveralRows(_) => INPUT,
+            Failure::Scenario(_) | Failure::Specification(_) | Failure::SeveralRows(_) => INPUT,
             Failure::Run(RunError::NothingToIgnore { .. } | RunError::Serial(_)) => INPUT,
             Failure::Server(PostgresError::ConnectionString(_)) | Failure::Output { .. } | Failure::Usage(_) => INPUT,
             Failure::Interrupted => INTERRUPTED,

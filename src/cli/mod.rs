@@ -8,6 +8,7 @@ mod output;
 mod progress;
 mod prove;
 mod report;
+mod spec;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,7 @@ Exit codes:
 enum Command {
     Explore(explore::Explore),
     Prove(prove::Prove),
+    Spec(spec::Spec),
 }
 
 /// Options that every command has.
@@ -70,6 +72,7 @@ pub fn run() -> ExitCode {
     let result = match cli.command {
         Command::Explore(command) => command.run(),
         Command::Prove(command) => command.run(),
+        Command::Spec(command) => command.run(),
     };
     match result {
         Ok(code) => code,
