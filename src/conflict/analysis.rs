@@ -1,6 +1,7 @@
 //! A statement's footprint, from the tables that the server says it names and from what hangs on those tables.
 
 use super::footprint::{Footprint, LockStrength, Object, WriteKind};
+use super::pin::updates_no_key;
 use crate::postgres::catalog::{Catalog, RelationLock};
 use crate::scenario::sql::StatementKind;
 use crate::scenario::sql::lexer::{Token, TokenKind, tokens};
@@ -68,19 +69,22 @@ pub fn footprint(sql: &str, relations: Option<&[(u32, RelationLock)]>, catalog: 
     let adds_only = first.is_some_and(|word| word.is("insert")) && !words.iter().any(|word| word.is("conflict"));
     // a view may have a FOR UPDATE of its own
     let strength = match relations.iter().any(|(table, _)| is_view(table)) {
-        true => LockStrength::Exclusive,
+        true => LockStrength::Update,
         false => lock_strength(&words),
     };
-    let mut walk = Walk {
-        catalog,
-        footprint,
-        adds_only,
+    let change = if adds_only {
+        WriteKind::Append
+    } else if updates_no_key(sql, catalog) {
+        WriteKind::UpdateNoKey
+    } else {
+        WriteKind::Change
     };
+    let mut walk = Walk { catalog, footprint };
     for &(table, lock) in relations {
         match lock {
             RelationLock::Read => walk.read(table),
             RelationLock::RowLock => walk.lock(table, strength),
-            RelationLock::Write => walk.write(table, adds_only),
+            RelationLock::Write => walk.write(table, change),
             RelationLock::Other => walk.footprint.unknown = true,
         }
     }
@@ -123,26 +127,30 @@ fn named_objects(words: &[Token<'_>], catalog: &Catalog, footprint: &mut Footpri
 
 /// The strongest of the statement's FOR … clauses.
 fn lock_strength(words: &[Token<'_>]) -> LockStrength {
-    let exclusive = words.iter().enumerate().any(|(index, word)| {
-        word.is("for")
-            && match words.get(index + 1) {
-                Some(next) if next.is("update") => true,
-                Some(next) => next.is("no"),
-                None => false,
+    let is = |word: Option<&Token<'_>>, keyword| word.is_some_and(|word| word.is(keyword));
+    let strengths = words
+        .iter()
+        .enumerate()
+        .filter(|(_, word)| word.is("for"))
+        .map(|(index, _)| {
+            let next = words.get(index + 1);
+            if is(next, "key") {
+                LockStrength::KeyShare
+            } else if is(next, "share") {
+                LockStrength::Share
+            } else if is(next, "no") {
+                LockStrength::NoKeyUpdate
+            } else {
+                LockStrength::Update
             }
-    });
-    if exclusive {
-        LockStrength::Exclusive
-    } else {
-        LockStrength::Share
-    }
+        });
+    strengths.max().unwrap_or(LockStrength::Update)
 }
 
 /// Follows what hangs on a table.
 struct Walk<'a> {
     catalog: &'a Catalog,
     footprint: Footprint,
-    adds_only: bool,
 }
 
 impl Walk<'_> {
@@ -165,13 +173,13 @@ impl Walk<'_> {
         }
     }
 
-    fn write(&mut self, table: u32, adds_only: bool) {
+    /// `change` is what the statement does to the tables that it names.
+    fn write(&mut self, table: u32, change: WriteKind) {
         let relatives = self.relatives(table);
         let unique = relatives.iter().any(|relative| self.catalog.unique.contains(relative));
-        let kind = if adds_only && !unique {
-            WriteKind::Append
-        } else {
-            WriteKind::Change
+        let kind = match change {
+            WriteKind::Append if unique => WriteKind::Change,
+            kind => kind,
         };
         for relative in relatives {
             if self
@@ -189,24 +197,31 @@ impl Walk<'_> {
             for &sequence in self.catalog.sequences.get(&relative).into_iter().flatten() {
                 self.footprint.write(Object::Relation(sequence), WriteKind::Change);
             }
-            self.foreign_keys(relative);
+            self.foreign_keys(relative, change);
         }
     }
 
     /// A changed row that references another locks that one; a row that others reference, when it is changed, has those
     /// looked up and locked, and perhaps changed too.
-    fn foreign_keys(&mut self, table: u32) {
-        for &(referencing, referenced, cascades) in &self.catalog.foreign_keys {
-            if referencing == table {
-                self.lock(referenced, LockStrength::Share);
+    fn foreign_keys(&mut self, table: u32, change: WriteKind) {
+        for key in &self.catalog.foreign_keys {
+            if key.referencing == table {
+                self.check(key.referenced);
             }
-            if referenced == table && !self.adds_only {
-                self.read(referencing);
-                self.lock(referencing, LockStrength::Share);
-                if cascades {
-                    self.write(referencing, false);
+            if key.referenced == table && change == WriteKind::Change {
+                self.read(key.referencing);
+                self.lock(key.referencing, LockStrength::KeyShare);
+                if key.cascades {
+                    self.write(key.referencing, WriteKind::Change);
                 }
             }
+        }
+    }
+
+    fn check(&mut self, table: u32) {
+        for relative in self.relatives(table) {
+            self.footprint.unknown |= self.catalog.opaque.contains(&relative);
+            self.footprint.checks.insert(Object::Relation(relative));
         }
     }
 

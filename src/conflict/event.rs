@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::footprint::{Footprint, Footprints, Object};
+use super::footprint::{Footprint, Footprints, Object, RowTaken};
 use crate::run::history::{StepResult, Turn, TurnRole};
 use crate::scenario::sql::StatementKind;
 use crate::scenario::sql::lexer::{TokenKind, tokens};
@@ -95,6 +95,15 @@ impl Snapshots {
     }
 }
 
+/// Whether a step would only wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OnlyWaits {
+    No,
+    Yes,
+    /// If this query says so of what is committed.
+    If(String),
+}
+
 /// The transaction that a session is in.
 #[derive(Debug, Clone, Default)]
 struct Transaction {
@@ -140,22 +149,28 @@ impl EventLog {
 
     /// Whether the step that a session has before it would only wait: for a row that another holds, to do then what it
     /// would do if it were let go on then (see [`Footprints::row_taken`]), and nobody waits for the session meanwhile.
-    pub fn only_waits(&self, session: usize, role: TurnRole, begins: bool, filled: &str) -> bool {
+    pub fn only_waits(&self, session: usize, role: TurnRole, begins: bool, filled: &str) -> OnlyWaits {
         let transaction = &self.transactions[session];
         if role != TurnRole::Step || (!begins && transaction.open && transaction.held.holds()) {
-            return false;
+            return OnlyWaits::No;
         }
-        let Some(row) = self.footprints.row_taken(filled) else {
-            return false;
+        let Some(RowTaken { row, if_true }) = self.footprints.row_taken(filled) else {
+            return OnlyWaits::No;
         };
-        self.rows
+        let is_held = self
+            .rows
             .iter()
-            .any(|(held, holder, _)| *holder != session && held.overlaps(&row))
+            .any(|(held, holder, _)| *holder != session && held.overlaps(&row));
+        match if_true {
+            _ if !is_held => OnlyWaits::No,
+            None => OnlyWaits::Yes,
+            Some(query) => OnlyWaits::If(query),
+        }
     }
 
     /// The turn in which `holder` took the row that a statement takes, if it holds it.
     pub fn taken_in(&self, holder: usize, filled: &str) -> Option<usize> {
-        let row = self.footprints.row_taken(filled)?;
+        let row = self.footprints.row_taken(filled)?.row;
         self.rows
             .iter()
             .find(|(held, its_holder, _)| *its_holder == holder && held.overlaps(&row))
@@ -197,7 +212,7 @@ impl EventLog {
         } else if finished
             && turn.role == TurnRole::Step
             && found_row(&turn.result)
-            && let Some(row) = self.footprints.row_taken(&turn.filled)
+            && let Some(RowTaken { row, .. }) = self.footprints.row_taken(&turn.filled)
             && !self
                 .rows
                 .iter()

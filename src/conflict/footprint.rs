@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::event::Snapshots;
-use super::pin::{Pin, PinnedAction, RowKey, pin};
+use super::pin::{Pin, PinnedAction, RowCondition, RowKey, pin, referenced_row};
 use crate::postgres::catalog::Catalog;
-use crate::scenario::Scenario;
+use crate::scenario::sql::StatementKind;
+use crate::scenario::{Scenario, Session, Step};
 
 /// Something that statements of different sessions can meet at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,13 +39,20 @@ impl Object {
     }
 }
 
-/// How strongly a statement locks rows that it does not change.
+/// How strongly a statement locks rows, from the weakest on (PostgreSQL's manual, section 13.3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LockStrength {
-    /// FOR SHARE, FOR KEY SHARE, and the checks of foreign keys: any number of sessions at a time.
+    KeyShare,
     Share,
-    /// FOR UPDATE, FOR NO KEY UPDATE: one session at a time.
-    Exclusive,
+    NoKeyUpdate,
+    Update,
+}
+
+impl LockStrength {
+    /// Whether two transactions cannot hold these on the same row (table 13.3 of the manual).
+    pub fn conflicts_with(self, other: LockStrength) -> bool {
+        self as u8 + other as u8 >= LockStrength::Update as u8
+    }
 }
 
 /// What a statement does to a table that it changes.
@@ -52,8 +60,22 @@ pub enum LockStrength {
 pub enum WriteKind {
     /// It adds rows to a table where no unique index can make two additions meet.
     Append,
+    /// It changes rows, but no column of a unique index.
+    UpdateNoKey,
     /// Anything else.
     Change,
+}
+
+impl WriteKind {
+    /// How strongly the rows that it meets are locked.
+    pub fn strength(self) -> LockStrength {
+        match self {
+            // rows that are added meet nothing but claims on rows that are there
+            WriteKind::Append => LockStrength::Share,
+            WriteKind::UpdateNoKey => LockStrength::NoKeyUpdate,
+            WriteKind::Change => LockStrength::Update,
+        }
+    }
 }
 
 /// What a statement may read, lock and write, whatever its values are.
@@ -64,6 +86,8 @@ pub struct Footprint {
     /// Read by the statement's snapshot, without a lock on the rows.
     pub reads: BTreeSet<Object>,
     pub locks: BTreeMap<Object, LockStrength>,
+    /// Locked FOR KEY SHARE by the check of a foreign key, which sees nothing of the row but that it is there.
+    pub checks: BTreeSet<Object>,
     pub writes: BTreeMap<Object, WriteKind>,
     /// The order in which it and another statement get their transactions' numbers matters.
     pub numbered: bool,
@@ -80,7 +104,7 @@ impl Footprint {
 
     /// It touches nothing that another session could meet it at.
     pub fn is_empty(&self) -> bool {
-        !self.unknown && self.reads.is_empty() && self.locks.is_empty() && self.writes.is_empty()
+        !self.unknown && self.reads.is_empty() && !self.holds()
     }
 
     pub fn lock(&mut self, object: Object, strength: LockStrength) {
@@ -98,6 +122,7 @@ impl Footprint {
         self.unknown |= other.unknown;
         self.numbered |= other.numbered;
         self.reads.extend(other.reads.iter().cloned());
+        self.checks.extend(other.checks.iter().cloned());
         for (object, &strength) in &other.locks {
             self.lock(object.clone(), strength);
         }
@@ -106,21 +131,28 @@ impl Footprint {
         }
     }
 
-    /// Whether it reads, locks or writes an object (adding rows where they meet nothing is none of these).
-    pub fn touches(&self, object: &Object) -> bool {
+    /// Whether what it does depends on a write (it does not where it adds rows that meet nothing).
+    pub fn depends_on(&self, written: &Object, kind: WriteKind) -> bool {
+        let changes = self.writes.iter().filter(|(_, kind)| **kind != WriteKind::Append);
         self.reads
             .iter()
             .chain(self.locks.keys())
-            .any(|own| own.overlaps(object))
-            || self
-                .writes
-                .iter()
-                .any(|(own, kind)| *kind == WriteKind::Change && own.overlaps(object))
+            .chain(changes.map(|(object, _)| object))
+            .chain(self.checks.iter().filter(|_| kind != WriteKind::UpdateNoKey))
+            .any(|own| own.overlaps(written))
     }
 
     /// Whether it locks or changes something, so that others may have to wait for it.
     pub fn holds(&self) -> bool {
-        self.unknown || !self.locks.is_empty() || !self.writes.is_empty()
+        self.unknown || self.claims().next().is_some()
+    }
+
+    /// What it locks, and how strongly.
+    pub fn claims(&self) -> impl Iterator<Item = (&Object, LockStrength)> {
+        let writes = self.writes.iter().map(|(object, kind)| (object, kind.strength()));
+        let locks = self.locks.iter().map(|(object, strength)| (object, *strength));
+        let checks = self.checks.iter().map(|object| (object, LockStrength::KeyShare));
+        writes.chain(locks).chain(checks)
     }
 
     /// What the statement touches given that of the pin's table it touches the pin's row alone; its claims on the table
@@ -152,9 +184,10 @@ pub struct Footprints {
     /// a row lies depends on the order in which rows were added and changed, and the order in which another statement
     /// locks several depends on where they lie.
     confined: BTreeSet<u32>,
-    /// Tables whose rows are only ever locked and updated one at a time by one unique key, at READ COMMITTED, and that
-    /// key's index.
-    row_by_row: BTreeMap<u32, u32>,
+    /// Tables whose rows are only ever locked and updated one at a time by one unique key, at READ COMMITTED.
+    row_by_row: BTreeSet<u32>,
+    /// Some statement takes such a row only on a condition.
+    conditional_rows: bool,
     /// Pins by statement: the same ones come in every run.
     pins: Arc<Mutex<HashMap<String, Option<Pin>>>>,
 }
@@ -170,7 +203,8 @@ impl Footprints {
             deferred: catalog.deferrable,
             catalog,
             confined,
-            row_by_row,
+            conditional_rows: row_by_row.values().any(|&conditional| conditional),
+            row_by_row: row_by_row.into_keys().collect(),
             pins: Arc::default(),
         }
     }
@@ -210,6 +244,11 @@ impl Footprints {
         }
     }
 
+    /// Whether [`RowTaken::if_true`] ever asks something.
+    pub fn has_conditional_rows(&self) -> bool {
+        self.conditional_rows
+    }
+
     fn pin(&self, sql: &str) -> Option<Pin> {
         // what another thread may have left half done is no more than a missing entry
         let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
@@ -222,24 +261,48 @@ impl Footprints {
     /// The row that a statement waits for and then takes, where when it begins to wait makes no difference to what it
     /// does: at READ COMMITTED it takes the row's newest version when the wait is over, and in this table rows do not
     /// come, go or change their key.
-    pub fn row_taken(&self, sql: &str) -> Option<Object> {
+    ///
+    /// With a condition beside the key, it waits if the row as it is committed meets it, and when the wait is over looks
+    /// whether the newest version does, as it would if it came then. One thing is left over: where it does not, the row
+    /// stays locked. That makes others wait for the end of this transaction, and nothing else as long as the transaction
+    /// waits for nobody after it, which is why it must then claim nothing more.
+    pub fn row_taken(&self, sql: &str) -> Option<RowTaken> {
         if self.row_by_row.is_empty() {
             return None;
         }
         let pin = self.pin(sql)?;
-        let takes = pin.exact && matches!(pin.action, PinnedAction::LockExclusive | PinnedAction::Update);
-        (takes && self.row_by_row.contains_key(&pin.table)).then_some(Object::Row(pin.table, pin.row))
+        if !takes_row(&pin) || !self.row_by_row.contains(&pin.table) {
+            return None;
+        }
+        Some(RowTaken {
+            row: Object::Row(pin.table, pin.row),
+            if_true: match pin.condition {
+                RowCondition::Row(query) => Some(query),
+                _ => None,
+            },
+        })
     }
 }
 
+/// A row that a statement takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowTaken {
+    pub row: Object,
+    /// It takes the row only if this query says so of the row as it is committed.
+    pub if_true: Option<String>,
+}
+
+fn takes_row(pin: &Pin) -> bool {
+    pin.condition != RowCondition::Other && matches!(pin.action, PinnedAction::LockExclusive | PinnedAction::Update)
+}
+
 /// The tables of which every statement that locks or writes is confined to a row, and of these the ones meant by
-/// [`Footprints::row_taken`], where each does so by the same key alone and every session is at READ COMMITTED. One step
-/// about which nothing is known, and there are none.
+/// [`Footprints::row_taken`], with whether some are taken only on a condition. One step about which nothing is known, and there are none.
 fn tables_by_row(
     scenario: &Scenario,
     steps: &[Vec<Footprint>],
     catalog: &Catalog,
-) -> (BTreeSet<u32>, BTreeMap<u32, u32>) {
+) -> (BTreeSet<u32>, BTreeMap<u32, bool>) {
     let (mut confined, mut row_by_row) = (BTreeSet::new(), BTreeMap::new());
     if catalog.deferrable || steps.iter().flatten().any(|footprint| footprint.unknown) {
         return (confined, row_by_row);
@@ -249,33 +312,123 @@ fn tables_by_row(
         .iter()
         .all(|session| Snapshots::of_session(session).is_read_committed());
     for &table in catalog.tables.keys() {
-        let relation = Object::Relation(table);
-        let mut pins = Vec::new();
-        for (session, steps) in scenario.sessions.iter().zip(steps) {
-            for (step, footprint) in session.steps.iter().zip(steps) {
-                if footprint.locks.contains_key(&relation) || footprint.writes.contains_key(&relation) {
-                    pins.push(pin(&step.template.text, catalog).filter(|pin| pin.table == table));
-                }
-            }
-        }
-        let Some(pins) = pins.into_iter().collect::<Option<Vec<Pin>>>() else {
+        let Some(claims) = claims_by_row(scenario, steps, table, catalog) else {
             continue;
         };
         confined.insert(table);
-        let in_foreign_key = catalog
-            .foreign_keys
-            .iter()
-            .any(|&(one, other, _)| one == table || other == table);
-        let orderly = |pin: &Pin| pin.exact && matches!(pin.action, PinnedAction::LockExclusive | PinnedAction::Update);
-        if let Some(first) = pins.first()
-            && read_committed
-            && !in_foreign_key
-            && pins.iter().all(|pin| orderly(pin) && pin.row.index == first.row.index)
-        {
-            row_by_row.insert(table, first.row.index);
+        if read_committed && is_row_by_row(scenario, steps, table, &claims, catalog) {
+            let conditional = claims.iter().any(|claim| claim.pin.condition != RowCondition::None);
+            row_by_row.insert(table, conditional);
         }
     }
     (confined, row_by_row)
+}
+
+/// A step that locks or writes a row of a table.
+struct RowClaim {
+    session: usize,
+    step: usize,
+    pin: Pin,
+}
+
+/// The steps that lock or write a table, unless one is not confined to a row.
+fn claims_by_row(
+    scenario: &Scenario,
+    steps: &[Vec<Footprint>],
+    table: u32,
+    catalog: &Catalog,
+) -> Option<Vec<RowClaim>> {
+    let relation = Object::Relation(table);
+    let mut claims = Vec::new();
+    for (session, footprints) in steps.iter().enumerate() {
+        for (step, footprint) in footprints.iter().enumerate() {
+            if footprint.locks.contains_key(&relation) || footprint.writes.contains_key(&relation) {
+                let sql = &scenario.sessions[session].steps[step].template.text;
+                let pin = pin(sql, catalog).filter(|pin| pin.table == table)?;
+                claims.push(RowClaim { session, step, pin });
+            }
+        }
+    }
+    Some(claims)
+}
+
+/// Whether rows of a table are only ever taken one at a time by one unique key. The check of a foreign key may lock them
+/// too, where nobody has to wait for it nor it for anybody.
+fn is_row_by_row(
+    scenario: &Scenario,
+    steps: &[Vec<Footprint>],
+    table: u32,
+    claims: &[RowClaim],
+    catalog: &Catalog,
+) -> bool {
+    let Some(first) = claims.first() else { return false };
+    let is_orderly = |claim: &RowClaim| {
+        let rest = || claims_nothing_after(&scenario.sessions[claim.session], &steps[claim.session], claim.step);
+        takes_row(&claim.pin)
+            && claim.pin.row.index == first.pin.row.index
+            && (claim.pin.condition == RowCondition::None || rest())
+    };
+    let references = catalog.foreign_keys.iter().any(|key| key.referencing == table);
+    let updates_only = claims.iter().all(|claim| claim.pin.action == PinnedAction::Update);
+    let is_checked = |footprint: &Footprint| footprint.checks.contains(&Object::Relation(table));
+    let checks = steps.iter().enumerate().flat_map(|(session, footprints)| {
+        let checking = (0..footprints.len()).filter(|&step| is_checked(&footprints[step]));
+        checking.map(move |step| (session, step))
+    });
+    !references
+        && claims.iter().all(is_orderly)
+        && (updates_only
+            || checks
+                .into_iter()
+                .all(|(session, step)| holds_referenced(&scenario.sessions[session], step, table, catalog)))
+}
+
+/// Whether no step after this one of the same transaction locks or writes anything.
+fn claims_nothing_after(session: &Session, footprints: &[Footprint], step: usize) -> bool {
+    let ends_block = |step: &Step| {
+        let kind = step.statement.kind;
+        step.when.is_none()
+            && matches!(
+                kind,
+                StatementKind::Commit { chain: false } | StatementKind::Rollback { chain: false }
+            )
+    };
+    let begins = |step: &Step| step.statement.kind == StatementKind::Begin;
+    let in_block = session.steps[..step]
+        .iter()
+        .fold(false, |open, step| begins(step) || (open && !ends_block(step)));
+    !in_block
+        || session.steps[step..]
+            .iter()
+            .zip(&footprints[step..])
+            .skip(1)
+            .take_while(|(later, _)| !ends_block(later))
+            .all(|(_, footprint)| !footprint.holds())
+}
+
+/// Whether the transaction of a step that inserts a row surely holds the row of `table` that it references, so that the
+/// check of the foreign key locks nothing that is not locked.
+fn holds_referenced(session: &Session, step: usize, table: u32, catalog: &Catalog) -> bool {
+    let Some(row) = referenced_row(&session.steps[step].template.text, table, catalog) else {
+        return false;
+    };
+    // a parameter may have another value in another statement
+    if row.values.iter().any(|value| value.starts_with('$')) {
+        return false;
+    }
+    session.steps[..step]
+        .iter()
+        .rev()
+        .take_while(|earlier| earlier.statement.kind == StatementKind::Plain)
+        .filter(|earlier| earlier.when.is_none())
+        .any(|earlier| {
+            pin(&earlier.template.text, catalog).is_some_and(|pin| {
+                pin.table == table
+                    && pin.row == row
+                    && pin.action == PinnedAction::LockExclusive
+                    && pin.condition == RowCondition::None
+            })
+        })
 }
 
 /// Rows lie in the order in which they were added. Where statements lock several of them, they lock them in that order,
@@ -283,13 +436,13 @@ fn tables_by_row(
 fn order_additions(steps: &mut [Vec<Footprint>]) {
     let unknown = steps.iter().flatten().any(|footprint| footprint.unknown);
     let claims = |footprint: &Footprint| {
-        let changed = footprint.writes.iter().filter(|(_, kind)| **kind == WriteKind::Change);
+        let changed = footprint.writes.iter().filter(|(_, kind)| **kind != WriteKind::Append);
         let objects = footprint.locks.keys().chain(changed.map(|(object, _)| object));
         objects.cloned().collect::<Vec<_>>()
     };
     let claimed: BTreeSet<Object> = steps.iter().flatten().flat_map(claims).collect();
     for (object, kind) in steps.iter_mut().flatten().flat_map(|footprint| &mut footprint.writes) {
-        if unknown || claimed.contains(object) {
+        if *kind == WriteKind::Append && (unknown || claimed.contains(object)) {
             *kind = WriteKind::Change;
         }
     }
@@ -298,32 +451,57 @@ fn order_additions(steps: &mut [Vec<Footprint>]) {
 /// Who waits for a row that several transactions hold together waits for one of them at a time, in the order of their
 /// numbers, and a deadlock is found only with the one that is waited for.
 fn order_numbers(steps: &mut [Vec<Footprint>]) {
+    const ALL: [LockStrength; 4] = [
+        LockStrength::KeyShare,
+        LockStrength::Share,
+        LockStrength::NoKeyUpdate,
+        LockStrength::Update,
+    ];
     let objects: BTreeSet<Object> = steps
         .iter()
         .flatten()
-        .flat_map(|one| one.locks.keys().cloned())
+        .flat_map(|one| one.locks.keys().chain(&one.checks).cloned())
         .collect();
-    let mut holders = BTreeSet::new();
+    let mut numbered = BTreeSet::new();
     for object in objects {
-        let claiming = |claims: &dyn Fn(&Footprint) -> bool| -> BTreeSet<usize> {
-            (0..steps.len())
-                .filter(|&session| steps[session].iter().any(claims))
-                .collect()
+        let strengths = |steps: &Vec<Footprint>| -> BTreeSet<LockStrength> {
+            let claimed = |one: &Footprint| match one.unknown {
+                true => ALL.to_vec(),
+                false => one
+                    .claims()
+                    .filter(|(claimed, _)| **claimed == object)
+                    .map(|(_, strength)| strength)
+                    .collect(),
+            };
+            steps.iter().flat_map(claimed).collect()
         };
-        let sharing = claiming(&|one| one.unknown || one.locks.get(&object) == Some(&LockStrength::Share));
-        let excluding = claiming(&|one| {
-            one.unknown
-                || one.locks.get(&object) == Some(&LockStrength::Exclusive)
-                || one.writes.get(&object) == Some(&WriteKind::Change)
-        });
-        let all: BTreeSet<usize> = sharing.union(&excluding).copied().collect();
-        if !sharing.is_empty() && !excluding.is_empty() && all.len() > 2 {
-            holders.extend(all);
+        let claims: Vec<(usize, LockStrength)> = steps
+            .iter()
+            .enumerate()
+            .flat_map(|(session, steps)| strengths(steps).into_iter().map(move |strength| (session, strength)))
+            .collect();
+        let held_together = |(one, a): (usize, LockStrength)| {
+            let claims = &claims;
+            claims
+                .iter()
+                .filter(move |(other, b)| one < *other && !a.conflicts_with(*b))
+                .map(move |&(other, b)| [(one, a), (other, b)])
+        };
+        let waits_for_both = |holders: [(usize, LockStrength); 2]| {
+            claims.iter().any(|(waiter, strength)| {
+                holders
+                    .iter()
+                    .all(|(holder, held)| waiter != holder && strength.conflicts_with(*held))
+            })
+        };
+        if claims.iter().copied().flat_map(held_together).any(waits_for_both) {
+            numbered.extend(claims.iter().map(|(session, _)| *session));
         }
     }
-    for session in holders {
+    for session in numbered {
         for footprint in &mut steps[session] {
-            footprint.numbered = !footprint.locks.is_empty() || !footprint.writes.is_empty();
+            let claims_something = footprint.claims().next().is_some();
+            footprint.numbered = claims_something;
         }
     }
 }
@@ -358,7 +536,7 @@ mod tests {
     fn the_order_of_added_rows_matters_where_a_statement_locks_them() {
         let kind = |steps: Vec<Footprint>| first(vec![steps]).writes[&TABLE];
         assert_eq!(kind(vec![appends(), appends()]), WriteKind::Append);
-        assert_eq!(kind(vec![appends(), locks(LockStrength::Exclusive)]), WriteKind::Change);
+        assert_eq!(kind(vec![appends(), locks(LockStrength::Update)]), WriteKind::Change);
         assert_eq!(kind(vec![appends(), Footprint::unknown()]), WriteKind::Change);
     }
 
@@ -366,8 +544,8 @@ mod tests {
     fn the_order_of_numbers_matters_where_two_may_share_what_a_third_waits_for() {
         let numbered = |sessions: Vec<Footprint>| first(sessions.into_iter().map(|one| vec![one]).collect()).numbered;
         let share = || locks(LockStrength::Share);
-        assert!(numbered(vec![share(), share(), locks(LockStrength::Exclusive)]));
+        assert!(numbered(vec![share(), share(), locks(LockStrength::Update)]));
         assert!(!numbered(vec![share(), share(), share()]));
-        assert!(!numbered(vec![share(), locks(LockStrength::Exclusive)]));
+        assert!(!numbered(vec![share(), locks(LockStrength::Update)]));
     }
 }

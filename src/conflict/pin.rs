@@ -13,7 +13,7 @@
 use sqlparser::ast::{
     Assignment, AssignmentTarget, BinaryOperator, Delete, Expr, FromTable, Insert, LockType, ObjectName,
     ObjectNamePart, OnConflictAction, OnInsert, Query, SetExpr, Statement, TableFactor, TableObject, TableWithJoins,
-    Update, Value,
+    UnaryOperator, Update, Value,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -26,9 +26,20 @@ use crate::scenario::sql::lexer::tokens;
 pub struct Pin {
     pub table: u32,
     pub row: RowKey,
-    /// The WHERE has nothing but the key, and the statement looks at nothing else.
-    pub exact: bool,
+    pub condition: RowCondition,
     pub action: PinnedAction,
+}
+
+/// What decides, beside the key, whether the statement takes the row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowCondition {
+    /// Nothing.
+    None,
+    /// The row itself: its columns are compared with constants. This query tells whether the row as it is committed
+    /// meets the condition.
+    Row(String),
+    /// Something else, perhaps.
+    Other,
 }
 
 /// A row by a unique key.
@@ -87,13 +98,15 @@ fn of_query(query: &Query, catalog: &Catalog) -> Option<Pin> {
         [lock] if lock.lock_type == LockType::Update && lock.nonblock.is_none() => PinnedAction::LockExclusive,
         _ => PinnedAction::Lock,
     };
-    let (table, row, exact) = by_condition(from, select.selection.as_ref(), catalog)?;
+    let (table, row, mut condition) = by_condition(from, select.selection.as_ref(), catalog)?;
     // with these, a row that does not come out is not locked, or not the row alone decides what comes out
-    let exact = exact && query.limit_clause.is_none() && query.fetch.is_none();
+    if query.limit_clause.is_some() || query.fetch.is_some() {
+        condition = RowCondition::Other;
+    }
     Some(Pin {
         table,
         row,
-        exact,
+        condition,
         action,
     })
 }
@@ -102,11 +115,11 @@ fn of_update(update: &Update, catalog: &Catalog) -> Option<Pin> {
     if update.from.is_some() || update.limit.is_some() {
         return None;
     }
-    let (table, row, exact) = by_condition(&update.table, update.selection.as_ref(), catalog)?;
+    let (table, row, condition) = by_condition(&update.table, update.selection.as_ref(), catalog)?;
     assigns_no_key(&update.assignments, table, catalog).then_some(Pin {
         table,
         row,
-        exact,
+        condition,
         action: PinnedAction::Update,
     })
 }
@@ -117,11 +130,11 @@ fn of_delete(delete: &Delete, catalog: &Catalog) -> Option<Pin> {
     if delete.using.is_some() || !delete.tables.is_empty() {
         return None;
     }
-    let (table, row, exact) = by_condition(from, delete.selection.as_ref(), catalog)?;
+    let (table, row, condition) = by_condition(from, delete.selection.as_ref(), catalog)?;
     Some(Pin {
         table,
         row,
-        exact,
+        condition,
         action: PinnedAction::Delete,
     })
 }
@@ -149,22 +162,78 @@ fn of_insert(insert: &Insert, catalog: &Catalog) -> Option<Pin> {
         },
         Some(_) => return None,
     }
+    Some(Pin {
+        table,
+        row: row_of(key, &inserted(insert, table, catalog)?)?,
+        condition: RowCondition::Other,
+        action: PinnedAction::Insert,
+    })
+}
+
+/// The constants of the one row that is inserted, by column.
+fn inserted(insert: &Insert, table: u32, catalog: &Catalog) -> Option<Vec<(String, Constant)>> {
     let SetExpr::Values(values) = insert.source.as_ref()?.body.as_ref() else {
         return None;
     };
     let [row] = values.rows.as_slice() else { return None };
-    let given: Vec<(String, Constant)> = insert
+    let columns: Vec<Option<String>> = match insert.columns.as_slice() {
+        [] => catalog
+            .columns
+            .get(&table)?
+            .iter()
+            .map(|(name, _)| Some(name.clone()))
+            .collect(),
+        named => named.iter().map(single_name).collect(),
+    };
+    let given = columns.into_iter().zip(&row.content);
+    Some(
+        given
+            .filter_map(|(column, value)| Some((column?, constant(value)?)))
+            .collect(),
+    )
+}
+
+/// The row of `referenced` that a row which is inserted references, where the text tells.
+pub fn referenced_row(sql: &str, referenced: u32, catalog: &Catalog) -> Option<RowKey> {
+    let statements = Parser::parse_sql(&PostgreSqlDialect {}, sql).ok()?;
+    let [Statement::Insert(insert)] = statements.as_slice() else {
+        return None;
+    };
+    let TableObject::TableName(name) = &insert.table else {
+        return None;
+    };
+    let table = resolve(name, catalog)?;
+    let mut keys = catalog
+        .foreign_keys
+        .iter()
+        .filter(|key| key.referencing == table && key.referenced == referenced);
+    let (foreign_key, None) = (keys.next()?, keys.next()) else {
+        return None;
+    };
+    let key = catalog.unique_keys.iter().find(|key| key.index == foreign_key.index)?;
+    let own = inserted(insert, table, catalog)?;
+    let given: Vec<(String, Constant)> = foreign_key
         .columns
         .iter()
-        .zip(&row.content)
-        .filter_map(|(column, value)| Some((single_name(column)?, constant(value)?)))
+        .filter_map(|(column, others)| {
+            let (_, value) = own.iter().find(|(name, _)| name == column)?;
+            Some((others.clone(), value.clone()))
+        })
         .collect();
-    Some(Pin {
-        table,
-        row: row_of(key, &given)?,
-        exact: false,
-        action: PinnedAction::Insert,
-    })
+    row_of(key, &given)
+}
+
+/// Whether the statement is an UPDATE that assigns to no column of a unique index, so that it locks the rows that it
+/// changes FOR NO KEY UPDATE.
+pub fn updates_no_key(sql: &str, catalog: &Catalog) -> bool {
+    let statements = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap_or_default();
+    let [Statement::Update(update)] = statements.as_slice() else {
+        return false;
+    };
+    let TableFactor::Table { name, .. } = &update.table.relation else {
+        return false;
+    };
+    resolve(name, catalog).is_some_and(|table| assigns_no_key(&update.assignments, table, catalog))
 }
 
 /// The columns that are assigned to belong to no unique index.
@@ -221,12 +290,16 @@ fn resolve(name: &ObjectName, catalog: &Catalog) -> Option<u32> {
     let references_itself = catalog
         .foreign_keys
         .iter()
-        .any(|&(one, other, _)| one == oid && other == oid);
+        .any(|key| key.referencing == oid && key.referenced == oid);
     (!has_relatives && !references_itself).then_some(oid)
 }
 
-/// The row that a WHERE confines its statement to, and whether it says nothing else.
-fn by_condition(from: &TableWithJoins, condition: Option<&Expr>, catalog: &Catalog) -> Option<(u32, RowKey, bool)> {
+/// The row that a WHERE confines its statement to, and what else it says.
+fn by_condition(
+    from: &TableWithJoins,
+    condition: Option<&Expr>,
+    catalog: &Catalog,
+) -> Option<(u32, RowKey, RowCondition)> {
     let TableFactor::Table {
         name,
         alias,
@@ -248,8 +321,9 @@ fn by_condition(from: &TableWithJoins, condition: Option<&Expr>, catalog: &Catal
             ObjectNamePart::Function(_) => return None,
         },
     };
+    let condition = condition?;
     let mut conjuncts = Vec::new();
-    flatten(condition?, &mut conjuncts);
+    flatten(condition, &mut conjuncts);
     let given: Vec<(String, Constant)> = conjuncts
         .iter()
         .filter_map(|conjunct| comparison(conjunct, &alias))
@@ -260,9 +334,67 @@ fn by_condition(from: &TableWithJoins, condition: Option<&Expr>, catalog: &Catal
         .filter(|key| key.table == oid)
         .find_map(|key| {
             let row = row_of(key, &given)?;
-            let exact = conjuncts.len() == key.columns.len() && given.len() == conjuncts.len();
-            Some((oid, row, exact))
+            let beyond = if conjuncts.len() == key.columns.len() && given.len() == conjuncts.len() {
+                RowCondition::None
+            } else if is_of_row(condition, &alias, catalog.columns.get(&oid)?) {
+                RowCondition::Row(format!("SELECT EXISTS (SELECT FROM {from} WHERE {condition})"))
+            } else {
+                RowCondition::Other
+            };
+            Some((oid, row, beyond))
         })
+}
+
+/// Words that are values without being columns.
+const VALUE_WORDS: [&str; 10] = [
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_schema",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "localtime",
+    "localtimestamp",
+    "user",
+];
+
+/// Whether an expression depends on the row's columns alone, and on them in a way that no setting changes: comparisons
+/// and arithmetic on numbers, texts and truth values.
+fn is_of_row(expression: &Expr, alias: &str, columns: &[(String, u32)]) -> bool {
+    let is_of_row = |expression: &Expr| is_of_row(expression, alias, columns);
+    match expression {
+        Expr::BinaryOp { left, op, right } => {
+            use BinaryOperator::{And, Divide, Eq, Gt, GtEq, Lt, LtEq, Minus, Modulo, Multiply, NotEq, Or, Plus};
+            matches!(
+                op,
+                And | Or | Eq | NotEq | Lt | LtEq | Gt | GtEq | Plus | Minus | Multiply | Divide | Modulo
+            ) && is_of_row(left)
+                && is_of_row(right)
+        }
+        Expr::UnaryOp { op, expr } => matches!(op, UnaryOperator::Not | UnaryOperator::Minus) && is_of_row(expr),
+        Expr::Nested(inner)
+        | Expr::IsNull(inner)
+        | Expr::IsNotNull(inner)
+        | Expr::IsTrue(inner)
+        | Expr::IsFalse(inner)
+        | Expr::IsNotTrue(inner)
+        | Expr::IsNotFalse(inner) => is_of_row(inner),
+        Expr::Between { expr, low, high, .. } => is_of_row(expr) && is_of_row(low) && is_of_row(high),
+        Expr::InList { expr, list, .. } => is_of_row(expr) && list.iter().all(is_of_row),
+        Expr::Value(value) => matches!(
+            value.value,
+            Value::Number(..) | Value::SingleQuotedString(_) | Value::Boolean(_) | Value::Null | Value::Placeholder(_)
+        ),
+        Expr::Identifier(name) if name.quote_style.is_none() && VALUE_WORDS.contains(&folded(name).as_str()) => false,
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => column(expression, alias).is_some_and(|name| {
+            // src/include/catalog/pg_type.dat: bool; int8, int2, int4; text, varchar; numeric; uuid
+            columns
+                .iter()
+                .any(|(own, oid)| *own == name && [16, 20, 21, 23, 25, 1043, 1700, 2950].contains(oid))
+        }),
+        _ => false,
+    }
 }
 
 fn flatten<'a>(condition: &'a Expr, conjuncts: &mut Vec<&'a Expr>) {

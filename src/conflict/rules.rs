@@ -1,7 +1,7 @@
 //! The conflict relation.
 
 use super::event::{End, Event, Piece};
-use super::footprint::{Footprint, LockStrength, Object, WriteKind};
+use super::footprint::{Footprint, Object};
 
 /// Whether the order of two turns can matter: they move the same session, or something that one does conflicts with
 /// something that the other does. Symmetric.
@@ -40,7 +40,7 @@ fn statements_conflict(a: &Piece, b: &Piece) -> bool {
 /// Who sends first of two that may wait for each other decides which closes a deadlock's cycle, and is its victim. In a
 /// longer cycle every one may wait for what the next holds.
 fn may_close_cycle(waits: &Footprint, holder: &Piece) -> bool {
-    claims(&holder.statement).next().is_some() && locks_conflict(waits, &holder.held)
+    holder.statement.claims().next().is_some() && locks_conflict(waits, &holder.held)
 }
 
 /// What is not known may be anything, the end of a prepared transaction or a wait for a safe snapshot included.
@@ -58,6 +58,7 @@ fn reads_what_is_written(reader: &Footprint, writer: &Footprint) -> bool {
             .reads
             .iter()
             .chain(reader.locks.keys())
+            .chain(&reader.checks)
             .any(|object| object.overlaps(written))
     })
 }
@@ -75,29 +76,11 @@ fn may_doom(statement: &Footprint, piece: &Piece) -> bool {
 
 /// Whether two statements may wait for each other, or for the same thing.
 fn locks_conflict(one: &Footprint, other: &Footprint) -> bool {
-    claims(one).any(|(object, strength)| {
-        claims(other).any(|(claimed, other)| strength.max(other) == Strength::Exclusive && object.overlaps(claimed))
+    one.claims().any(|(object, strength)| {
+        other
+            .claims()
+            .any(|(claimed, other)| strength.conflicts_with(other) && object.overlaps(claimed))
     })
-}
-
-/// How exclusive a statement's claim on an object is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Strength {
-    Share,
-    Exclusive,
-}
-
-fn claims(footprint: &Footprint) -> impl Iterator<Item = (&Object, Strength)> {
-    let writes = footprint.writes.iter().map(|(object, kind)| match kind {
-        // rows that are added meet nothing but claims on rows that are there
-        WriteKind::Append => (object, Strength::Share),
-        WriteKind::Change => (object, Strength::Exclusive),
-    });
-    let locks = footprint.locks.iter().map(|(object, strength)| match strength {
-        LockStrength::Share => (object, Strength::Share),
-        LockStrength::Exclusive => (object, Strength::Exclusive),
-    });
-    writes.chain(locks)
 }
 
 /// A statement of one session, and another's commit or rollback.
@@ -112,16 +95,19 @@ fn statement_and_end_conflict(piece: &Piece, ending: &Piece, end: &End) -> bool 
     if (statement.unknown && !end.held.is_empty()) || (end.held.unknown && !statement.is_empty()) {
         return true;
     }
-    let written = || end.held.writes.keys();
+    let depends = |on: &Footprint| {
+        end.held
+            .writes
+            .iter()
+            .any(|(object, &kind)| on.depends_on(object, kind))
+    };
     if end.committed {
-        if piece.snapshots.per_statement && written().any(|object| statement.touches(object)) {
+        if piece.snapshots.per_statement && depends(statement) {
             return true;
         }
         let whole = piece.transaction.as_ref().filter(|_| piece.snapshots.per_transaction);
         if let Some(whole) = whole
-            && ((whole.unknown && !end.held.is_empty())
-                || (end.held.unknown && !whole.is_empty())
-                || written().any(|object| whole.touches(object)))
+            && ((whole.unknown && !end.held.is_empty()) || (end.held.unknown && !whole.is_empty()) || depends(whole))
         {
             return true;
         }
@@ -147,6 +133,7 @@ fn ends_conflict(a: &Piece, b: &Piece) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::event::Snapshots;
+    use super::super::footprint::WriteKind;
     use super::*;
 
     const READ: Object = Object::Relation(1);

@@ -17,7 +17,7 @@ use num_bigint::BigUint;
 
 use super::happens_before::HappensBefore;
 use super::{Job, Key, Strategy};
-use crate::conflict::{Event, EventLog, Footprints, conflict};
+use crate::conflict::{Event, EventLog, Footprints, OnlyWaits, conflict};
 use crate::run::history::Turn;
 use crate::run::{Candidate, Run, Scheduler};
 use crate::scenario::{Scenario, Symmetry};
@@ -288,7 +288,13 @@ impl Strategy for Dpor {
             log.extend(turns, index);
             let only_waits = |session: usize| {
                 let next = turns[index..].iter().find(|turn| turn.session == session);
-                next.is_some_and(|next| log.only_waits(session, next.role, next.begin.is_some(), &next.filled))
+                next.is_some_and(
+                    |next| match log.only_waits(session, next.role, next.begin.is_some(), &next.filled) {
+                        OnlyWaits::No => false,
+                        OnlyWaits::Yes => true,
+                        OnlyWaits::If(_) => decision.answer_of(session) == Some(true),
+                    },
+                )
             };
             let has_begun = |session: usize| turns[..index].iter().any(|turn| turn.session == session);
             choices.push(model.choices(&decision.ready, only_waits, has_begun));
@@ -371,7 +377,24 @@ struct Guided {
     sleep: Vec<Event>,
 }
 
+fn only_waits(log: &EventLog, candidate: &Candidate<'_>) -> OnlyWaits {
+    let step = candidate.step;
+    log.only_waits(candidate.session, step.role, step.begin.is_some(), &step.filled)
+}
+
 impl Scheduler for Guided {
+    fn question(&mut self, turns: &[Turn], candidate: Candidate<'_>) -> Option<String> {
+        if !self.model.footprints.has_conditional_rows() {
+            return None;
+        }
+        let mut log = self.model.log();
+        log.extend(turns, turns.len());
+        match only_waits(&log, &candidate) {
+            OnlyWaits::If(query) => Some(query),
+            OnlyWaits::No | OnlyWaits::Yes => None,
+        }
+    }
+
     fn choose(&mut self, turns: &[Turn], ready: &[Candidate<'_>]) -> usize {
         if let Some(&planned) = self.prefix.get(turns.len())
             && ready.iter().any(|candidate| candidate.session == planned)
@@ -386,11 +409,12 @@ impl Scheduler for Guided {
         }
         let has_begun = |session: usize| turns.iter().any(|turn| turn.session == session);
         let only_waits = |session: usize| {
-            let next = ready
-                .iter()
-                .find(|candidate| candidate.session == session)
-                .map(|candidate| candidate.step);
-            next.is_some_and(|next| log.only_waits(session, next.role, next.begin.is_some(), &next.filled))
+            let candidate = ready.iter().find(|candidate| candidate.session == session);
+            candidate.is_some_and(|candidate| match only_waits(&log, candidate) {
+                OnlyWaits::No => false,
+                OnlyWaits::Yes => true,
+                OnlyWaits::If(_) => candidate.answer == Some(true),
+            })
         };
         let sessions: Vec<usize> = ready.iter().map(|candidate| candidate.session).collect();
         let choices = self.model.choices(&sessions, only_waits, has_begun);

@@ -50,7 +50,11 @@ mod tests {
         let mut choose = |ready: &[usize]| {
             let ready: Vec<_> = ready
                 .iter()
-                .map(|&session| Candidate { session, step: &step })
+                .map(|&session| Candidate {
+                    session,
+                    step: &step,
+                    answer: None,
+                })
                 .collect();
             order.choose(&[], &ready)
         };

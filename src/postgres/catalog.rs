@@ -9,7 +9,11 @@ use super::{PostgresError, expect};
 const FIRST_USER_OBJECT: u32 = 16_384;
 
 const FOREIGN_KEYS: &str =
-    "SELECT conrelid, confrelid, confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd')
+    "SELECT conrelid, confrelid, confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'), conindid,
+    (SELECT string_agg(a.attname || ',' || b.attname, ',')
+     FROM unnest(conkey, confkey) AS pair (own, others)
+     JOIN pg_catalog.pg_attribute a ON a.attrelid = conrelid AND a.attnum = own
+     JOIN pg_catalog.pg_attribute b ON b.attrelid = confrelid AND b.attnum = others)
   FROM pg_catalog.pg_constraint WHERE contype = 'f'";
 const INHERITANCE: &str = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits";
 const UNIQUE: &str = "SELECT DISTINCT indrelid FROM pg_catalog.pg_index WHERE indrelid >= 16384
@@ -63,6 +67,9 @@ const TABLES: &str = "SELECT c.oid, n.nspname, c.relname FROM pg_catalog.pg_clas
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')";
 
+const COLUMNS: &str = "SELECT attrelid, attname, atttypid FROM pg_catalog.pg_attribute
+  WHERE attrelid >= 16384 AND attnum > 0 AND NOT attisdropped ORDER BY attrelid, attnum";
+
 /// Unique indexes on plain columns that are checked at once, and the columns' types.
 const UNIQUE_KEYS: &str = "SELECT i.indrelid, i.indexrelid, string_agg(a.attname, ',' ORDER BY k.place),
     string_agg(a.atttypid::text, ',' ORDER BY k.place),
@@ -96,8 +103,7 @@ const OWN_LOCKS: &str = "SELECT relation, mode FROM pg_catalog.pg_locks
 /// What the system catalogs say of a scenario's tables.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
-    /// Referencing table, referenced table, and whether a change of the latter changes the former.
-    pub foreign_keys: Vec<(u32, u32, bool)>,
+    pub foreign_keys: Vec<ForeignKey>,
     /// Child, parent.
     pub inheritance: Vec<(u32, u32)>,
     /// Tables with a unique index or an exclusion constraint.
@@ -115,6 +121,8 @@ pub struct Catalog {
     pub functions: BTreeSet<String>,
     /// Schema and name of every table and view.
     pub tables: BTreeMap<u32, (String, String)>,
+    /// Name and type of every table's columns, in their order.
+    pub columns: BTreeMap<u32, Vec<(String, u32)>>,
     pub unique_keys: Vec<UniqueKey>,
     /// How many unique or exclusion indexes of any kind a table has.
     pub unique_indexes: BTreeMap<u32, u32>,
@@ -127,6 +135,18 @@ pub struct Catalog {
     pub changing_routines: bool,
     /// Some constraint or trigger may be put off until a commit.
     pub deferrable: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignKey {
+    pub referencing: u32,
+    pub referenced: u32,
+    /// A change of a referenced row changes those that reference it.
+    pub cascades: bool,
+    /// The unique index of the referenced table.
+    pub index: u32,
+    /// The referencing table's columns and those that they reference.
+    pub columns: Vec<(String, String)>,
 }
 
 /// A unique index on plain columns.
@@ -169,7 +189,13 @@ impl Catalog {
         let mut catalog = Catalog {
             foreign_keys: foreign_keys
                 .iter()
-                .map(|row| (numbers(row)[0], numbers(row)[1], row[2].as_deref() == Some("t")))
+                .map(|row| ForeignKey {
+                    referencing: numbers(row)[0],
+                    referenced: numbers(row)[1],
+                    cascades: row[2].as_deref() == Some("t"),
+                    index: numbers(row)[3],
+                    columns: pairs(row[4].as_deref().unwrap_or_default()),
+                })
                 .collect(),
             inheritance: rows(control, INHERITANCE)
                 .await?
@@ -217,6 +243,12 @@ impl Catalog {
                 catalog.tables.insert(numbers(&row)[0], (schema.clone(), name.clone()));
             }
         }
+        for row in rows(control, COLUMNS).await? {
+            if let Some(name) = &row[1] {
+                let columns = catalog.columns.entry(numbers(&row)[0]).or_default();
+                columns.push((name.clone(), numbers(&row)[2]));
+            }
+        }
         for row in rows(control, UNIQUE_KEYS).await? {
             let [_, _, Some(names), Some(types), deterministic] = row.as_slice() else {
                 continue;
@@ -251,6 +283,12 @@ impl Catalog {
         }
         Ok(catalog)
     }
+}
+
+/// Names in pairs, from a list of all.
+fn pairs(names: &str) -> Vec<(String, String)> {
+    let mut names = names.split(',').map(str::to_owned);
+    std::iter::from_fn(|| Some((names.next()?, names.next()?))).collect()
 }
 
 async fn rows(control: &mut Connection, sql: &str) -> Result<Vec<Vec<Option<String>>>, PostgresError> {

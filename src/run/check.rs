@@ -266,9 +266,14 @@ impl Checker<'_> {
                 let types = bound_types(&step.template, types);
                 catalog::analysed_relations(self.control, &step.template.text, &types).await?
             }
-            _ => None,
+            StatementKind::OutsideBlock | StatementKind::PrepareTransaction => None,
+            _ => return Ok(Footprint::default()),
         };
-        Ok(conflict::footprint(&step.sql.text, relations.as_deref(), &self.catalog))
+        Ok(conflict::footprint(
+            &step.template.text,
+            relations.as_deref(),
+            &self.catalog,
+        ))
     }
 
     async fn step(

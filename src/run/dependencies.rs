@@ -259,5 +259,6 @@ fn touches(footprint: &Footprint, object: Object) -> bool {
     footprint.unknown
         || footprint.reads.contains(&object)
         || footprint.locks.contains_key(&object)
+        || footprint.checks.contains(&object)
         || footprint.writes.contains_key(&object)
 }

@@ -28,10 +28,18 @@ const CHECK_GRACE: Duration = Duration::from_millis(200);
 pub struct Candidate<'a> {
     pub session: usize,
     pub step: &'a StepInfo,
+    /// The answer to what [`Scheduler::question`] asked of it; `None` where it asked nothing, or got an error.
+    pub answer: Option<bool>,
 }
 
 /// Decides which session goes on.
 pub trait Scheduler {
+    /// What must be known of a session before it can be chosen or left alone: a query for one truth value, which is run
+    /// outside the sessions' transactions, so that it sees what is committed.
+    fn question(&mut self, _turns: &[Turn], _candidate: Candidate<'_>) -> Option<String> {
+        None
+    }
+
     /// Takes what has happened so far (a step that is blocked has [`Turn::IN_FLIGHT`] for its end) and the sessions that
     /// can go on (never none, ascending), and returns one of them.
     fn choose(&mut self, turns: &[Turn], ready: &[Candidate<'_>]) -> usize;
@@ -48,7 +56,17 @@ pub trait Scheduler {
 pub struct Decision {
     /// Sessions that could go on, ascending.
     pub ready: Vec<usize>,
+    /// What the scheduler had asked of each of them, and was told.
+    pub answers: Vec<Option<bool>>,
     pub chosen: usize,
+}
+
+impl Decision {
+    /// What the scheduler was told of a session.
+    pub fn answer_of(&self, session: usize) -> Option<bool> {
+        let place = self.ready.iter().position(|&ready| ready == session)?;
+        *self.answers.get(place)?
+    }
 }
 
 /// What executing one schedule brought.
@@ -132,17 +150,26 @@ pub async fn execute<S: Session>(
         if scheduler.is_over(&executor.execution.turns, &ready) {
             break;
         }
-        let candidates: Vec<Candidate<'_>> = ready
+        let mut candidates: Vec<Candidate<'_>> = ready
             .iter()
             .filter_map(|&session| {
                 Some(Candidate {
                     session,
                     step: executor.sessions[session].next_step()?,
+                    answer: None,
                 })
             })
             .collect();
+        for candidate in &mut candidates {
+            if let Some(question) = scheduler.question(&executor.execution.turns, *candidate) {
+                executor.monitor.drain(executor.control).await?;
+                let reply = executor.control.simple(&question).await.map_err(PostgresError::from)?;
+                candidate.answer = reply.into_result().ok().map(|result| result.scalar() == Some("t"));
+            }
+        }
         let chosen = scheduler.choose(&executor.execution.turns, &candidates);
-        executor.execution.decisions.push(Decision { ready, chosen });
+        let answers = candidates.iter().map(|candidate| candidate.answer).collect();
+        executor.execution.decisions.push(Decision { ready, answers, chosen });
         executor.take_turn(chosen).await?;
         if let Some(committed) = committed.as_deref_mut() {
             executor.monitor.drain(executor.control).await?;
