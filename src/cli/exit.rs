@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use miette::{Diagnostic, Report};
 use pgbraid::explore::Verdict;
-use pgbraid::isolation::SpecificationError;
+use pgbraid::isolation::{SpecificationError, TestError};
 use pgbraid::postgres::PostgresError;
 use pgbraid::postgres::embedded::EmbeddedError;
 use pgbraid::run::RunError;
@@ -48,6 +48,12 @@ pub enum Failure {
     StepTimeout(RunError, #[help] &'static str),
     #[error("cannot write {path}: {cause}")]
     Output { path: String, cause: std::io::Error },
+    #[error("cannot read {path}: {cause}")]
+    Folder { path: String, cause: std::io::Error },
+    #[error("the report cannot be written as JUnit XML: {0}")]
+    Junit(quick_junit::SerializeError),
+    #[error(transparent)]
+    Specifications(TestError),
     #[error("{0}")]
     Usage(&'static str),
     #[error("cannot start: {0}")]
@@ -86,6 +92,7 @@ impl Failure {
             Failure::Scenario(_) | Failure::Specification(_) | Failure::SeveralRows(_) => INPUT,
             Failure::Run(RunError::NothingToIgnore { .. } | RunError::Serial(_)) => INPUT,
             Failure::Server(PostgresError::ConnectionString(_)) | Failure::Output { .. } | Failure::Usage(_) => INPUT,
+            Failure::Folder { .. } => INPUT,
             Failure::Interrupted => INTERRUPTED,
             _ => ENVIRONMENT,
         };

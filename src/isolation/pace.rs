@@ -1,4 +1,4 @@
-//! How soon a session that waits is taken for blocked.
+//! How soon a session that waits is taken for blocked, where timeouts can end the wait.
 
 use std::time::Duration;
 
@@ -11,35 +11,55 @@ pub(super) const REFERENCE_INTERVAL: Duration = Duration::from_millis(10);
 /// Timeouts from here on end no wait while the reference tester still looks around.
 const LONG_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// How long after a timeout its consequences have come.
+const AFTERMATH: Duration = Duration::from_millis(20);
+
+/// When a wait for a lock is taken for one that lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pace {
     /// As soon as the lock table shows it, and that no other session can change it.
     Immediate,
-    /// When the reference tester would look. What it prints depends on that where the server ends a wait by itself after
-    /// some milliseconds.
+    /// When the reference tester would look. What it prints depends on that while the server may end a wait by itself
+    /// after some milliseconds.
     Reference,
 }
 
-impl Pace {
-    /// The pace for a specification, and for sessions whose timeouts have the values `settings` unless it sets them.
-    pub fn of(specification: &Specification, settings: &[String]) -> Pace {
-        let sessions = specification.sessions.iter().flat_map(|session| {
+/// For each session, the shortest of its timeouts that may end a wait while the reference tester still looks around.
+#[derive(Debug)]
+pub(super) struct ShortTimeouts(Vec<Option<Duration>>);
+
+impl ShortTimeouts {
+    /// `settings` are the timeouts that sessions begin with.
+    pub fn of(specification: &Specification, settings: &[String]) -> ShortTimeouts {
+        let settings: Vec<Duration> = settings.iter().map(|value| duration(value)).map(known).collect();
+        let shared = specification.setups.iter().chain(&specification.teardown);
+        let shared: Vec<Duration> = shared.flat_map(|sql| timeouts(&sql.text)).chain(settings).collect();
+        let sessions = specification.sessions.iter().map(|session| {
             let steps = session.steps.iter().map(|step| &step.sql);
-            session.setup.iter().chain(steps).chain(&session.teardown)
+            let texts = session.setup.iter().chain(steps).chain(&session.teardown);
+            let all = texts.flat_map(|sql| timeouts(&sql.text)).chain(shared.iter().copied());
+            all.filter(|timeout| *timeout < LONG_TIMEOUT).max()
         });
-        let mut texts = specification.setups.iter().chain(&specification.teardown).chain(sessions);
-        let is_short = |timeout: Option<Duration>| timeout.is_none_or(|timeout| timeout < LONG_TIMEOUT);
-        let by_settings = settings.iter().any(|value| is_short(duration(value)));
-        if by_settings || texts.any(|sql| timeouts(&sql.text).any(is_short)) {
-            Pace::Reference
-        } else {
-            Pace::Immediate
+        ShortTimeouts(sessions.collect())
+    }
+
+    /// The pace while the given sessions are at work, when the last change to what any of them waits for was `still` ago.
+    pub fn pace(&self, mut running: impl Iterator<Item = usize>, still: Duration) -> Pace {
+        let may_fire = |session: usize| self.0[session].is_some_and(|timeout| still < timeout + AFTERMATH);
+        match running.any(may_fire) {
+            true => Pace::Reference,
+            false => Pace::Immediate,
         }
     }
 }
 
-/// What each setting named `…_timeout` in a text is set to; `None` where that cannot be told.
-fn timeouts(sql: &str) -> impl Iterator<Item = Option<Duration>> {
+/// A timeout that cannot be told may be any: the longest that is short.
+fn known(timeout: Option<Duration>) -> Duration {
+    timeout.unwrap_or(LONG_TIMEOUT - Duration::from_millis(1))
+}
+
+/// What each setting named `…_timeout` in a text is set to.
+fn timeouts(sql: &str) -> impl Iterator<Item = Duration> {
     const SUFFIX: &str = "_timeout";
     let lower = sql.to_ascii_lowercase();
     let ends: Vec<usize> = lower.match_indices(SUFFIX).map(|(at, _)| at + SUFFIX.len()).collect();
@@ -50,7 +70,7 @@ fn timeouts(sql: &str) -> impl Iterator<Item = Option<Duration>> {
             Some(quoted) => quoted.split('\'').next().unwrap_or_default(),
             None => rest.split([';', ' ', '\n', ')', ',']).next().unwrap_or_default(),
         };
-        duration(value)
+        known(duration(value))
     })
 }
 
@@ -75,31 +95,41 @@ fn duration(value: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn pace(sql: &str) -> Pace {
-        let text = format!("session s step a {{ {sql} }}");
-        Pace::of(&Specification::parse("x", "x.spec", text).unwrap(), &[])
+    fn short(sql: &str) -> Option<u128> {
+        let text = format!("session s step a {{ {sql} }} session other step b {{ }}");
+        let specification = Specification::parse("x", "x.spec", text).unwrap();
+        let ShortTimeouts(timeouts) = ShortTimeouts::of(&specification, &[]);
+        assert_eq!(timeouts[1], None);
+        timeouts[0].map(|timeout| timeout.as_millis())
     }
 
     #[test]
-    fn short_timeouts_need_the_pace_of_the_reference() {
-        assert_eq!(pace("SET lock_timeout = '10ms'"), Pace::Reference);
-        assert_eq!(pace("SET LOCAL deadlock_timeout TO 10;"), Pace::Reference);
-        assert_eq!(pace("SELECT set_config('statement_timeout', '99', true)"), Pace::Reference);
-        assert_eq!(pace("RESET lock_timeout"), Pace::Reference);
+    fn short_timeouts_are_found() {
+        assert_eq!(short("SET lock_timeout = '10ms'"), Some(10));
+        assert_eq!(short("SET LOCAL deadlock_timeout TO 10;"), Some(10));
+        assert_eq!(short("SELECT set_config('statement_timeout', '99', true)"), Some(99));
+        assert_eq!(short("RESET lock_timeout"), Some(99));
+        assert_eq!(short("SET lock_timeout = 5; SET statement_timeout = '20ms'"), Some(20));
     }
 
     #[test]
-    fn long_timeouts_and_none_do_not() {
-        assert_eq!(pace("SELECT 1"), Pace::Immediate);
-        assert_eq!(pace("SET lock_timeout = 0"), Pace::Immediate);
-        assert_eq!(pace("BEGIN; SET deadlock_timeout = '10s';"), Pace::Immediate);
-        assert_eq!(pace("SET deadlock_timeout = '100ms'; SET lock_timeout = '1 min'"), Pace::Immediate);
+    fn long_timeouts_and_none_are_not_short() {
+        assert_eq!(short("SELECT 1"), None);
+        assert_eq!(short("SET lock_timeout = 0"), None);
+        assert_eq!(short("BEGIN; SET deadlock_timeout = '10s';"), None);
+        assert_eq!(short("SET deadlock_timeout = '100ms'; SET lock_timeout = '1 min'"), None);
     }
 
     #[test]
-    fn the_servers_own_timeouts_count() {
-        let specification = Specification::parse("x", "x.spec", "session s step a { }".to_owned()).unwrap();
-        assert_eq!(Pace::of(&specification, &["1s".to_owned(), "0".to_owned()]), Pace::Immediate);
-        assert_eq!(Pace::of(&specification, &["1s".to_owned(), "5ms".to_owned()]), Pace::Reference);
+    fn the_reference_sets_the_pace_until_a_timeout_has_passed() {
+        let text = "session s step a { SET lock_timeout = 10 } session t step b { }";
+        let specification = Specification::parse("x", "x.spec", text.to_owned()).unwrap();
+        let timeouts = ShortTimeouts::of(&specification, &["1s".to_owned()]);
+        let pace = |sessions: &[usize], still| timeouts.pace(sessions.iter().copied(), Duration::from_millis(still));
+        assert_eq!(pace(&[0, 1], 15), Pace::Reference);
+        assert_eq!(pace(&[0], 35), Pace::Immediate);
+        assert_eq!(pace(&[1], 15), Pace::Immediate);
+        let timeouts = ShortTimeouts::of(&specification, &["5ms".to_owned()]);
+        assert_eq!(timeouts.pace([1].into_iter(), Duration::ZERO), Pace::Reference);
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::sleep_until;
 
 use super::blocking::{BlockingMonitor, Look};
 use super::message;
-use super::pace::{Pace, REFERENCE_INTERVAL};
+use super::pace::{Pace, REFERENCE_INTERVAL, ShortTimeouts};
 use super::result_table;
 use super::specification::{Marker, Permutation, PermutationStep, Specification, StepId};
 use super::tested_session::{Executed, ResultError, TestedSession};
@@ -45,6 +45,8 @@ pub enum TestError {
     GivenUp(String),
     #[error(transparent)]
     Postgres(#[from] PostgresError),
+    #[error("interrupted")]
+    Interrupted,
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
 }
@@ -92,6 +94,7 @@ pub async fn run(
     if let Err(TestError::GivenUp(message)) = &result {
         tester.transcript.err(message.as_bytes())?;
     }
+    tester.transcript.flush()?;
     result
 }
 
@@ -102,7 +105,9 @@ struct Tester<'a> {
     pids: Vec<i32>,
     monitor: &'a mut BlockingMonitor,
     transcript: &'a mut dyn Transcript,
-    pace: Pace,
+    short_timeouts: ShortTimeouts,
+    /// When the last step was sent or completed.
+    stirred: Instant,
     step_limit: Duration,
     /// Steps that were found blocked in some permutation.
     blocked_before: HashSet<StepId>,
@@ -146,7 +151,8 @@ impl<'a> Tester<'a> {
             sessions,
             monitor,
             transcript,
-            pace: Pace::of(specification, &timeouts),
+            short_timeouts: ShortTimeouts::of(specification, &timeouts),
+            stirred: Instant::now(),
             step_limit: options.step_limit,
             blocked_before: HashSet::new(),
             new_notice: false,
@@ -250,6 +256,7 @@ impl<'a> Tester<'a> {
             return Err(TestError::GivenUp(String::new()));
         }
         self.sessions[session].active = Some(index);
+        self.stirred = Instant::now();
         for marker in &step.markers {
             if let Marker::Notices { of, count } = marker {
                 let target = self.sessions[of.session].notices + count;
@@ -323,7 +330,7 @@ impl<'a> Tester<'a> {
         let waiting = format!("step {}: {} <waiting ...>\n", step.name, step.sql.text);
         if attempt == Attempt::First && markers.contains(&Marker::Waiting) {
             self.print(&waiting)?;
-            if self.pace == Pace::Immediate {
+            if self.pace() == Pace::Immediate {
                 self.settle(*id).await?;
             }
             return Ok(false);
@@ -344,6 +351,7 @@ impl<'a> Tester<'a> {
         }
         self.print_results(id.session).await?;
         self.sessions[id.session].active = None;
+        self.stirred = Instant::now();
         Ok(true)
     }
 
@@ -365,7 +373,7 @@ impl<'a> Tester<'a> {
     /// the notices that come.
     async fn wait(&mut self, id: StepId, attempt: Attempt) -> Result<Waited, TestError> {
         let name = &self.specification.step(id).name;
-        let mut clock = Clock::start(self.pace, attempt, self.blocked_before.contains(&id));
+        let mut clock = Clock::start(self.pace(), attempt, self.blocked_before.contains(&id));
         let mut cancelled = false;
         loop {
             if self.sessions[id.session].has_result(self.transcript)? {
@@ -379,7 +387,10 @@ impl<'a> Tester<'a> {
             let limit = if cancelled { 2 * self.step_limit } else { self.step_limit };
             match self.next_event(id.session, &clock, limit).await? {
                 Event::Received => {}
-                Event::LookIsDue => self.look(id.session).await?,
+                Event::LookIsDue => {
+                    self.transcript.flush()?;
+                    self.look(id.session).await?;
+                }
                 Event::Looked(look) => {
                     clock.looked();
                     if look.blocked && (look.settled || clock.is_reference_time()) {
@@ -414,7 +425,7 @@ impl<'a> Tester<'a> {
     /// Lets a step that is reported as waiting, whatever it does, come to where it stays, or to its end, for as long as
     /// the reference tester waits before it looks. Prints nothing.
     async fn settle(&mut self, id: StepId) -> Result<(), TestError> {
-        let mut clock = Clock::start(self.pace, Attempt::First, true);
+        let mut clock = Clock::start(self.pace(), Attempt::First, true);
         while self.sessions[id.session].is_running() && !clock.is_reference_time() {
             match self.next_event(id.session, &clock, REFERENCE_INTERVAL).await? {
                 Event::Received => {}
@@ -499,6 +510,11 @@ impl<'a> Tester<'a> {
             self.print(&text)?;
         }
         Ok(())
+    }
+
+    fn pace(&self) -> Pace {
+        let running = self.sessions.iter().enumerate().filter(|(_, session)| session.is_running());
+        self.short_timeouts.pace(running.map(|(index, _)| index), self.stirred.elapsed())
     }
 
     fn print(&mut self, text: &str) -> Result<(), TestError> {

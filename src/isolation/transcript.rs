@@ -9,21 +9,41 @@ pub trait Transcript: Send {
 
     /// Bytes for standard error.
     fn err(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Nothing may come for a while: what was said is to be seen.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
-/// Standard output and standard error, each line as it comes.
+/// Standard output and standard error.
 #[derive(Debug, Default)]
-pub struct Standard;
+pub struct Standard {
+    pending: Vec<u8>,
+}
+
+/// Bytes that are not kept any longer, so that memory does not grow with the output.
+const PENDING: usize = 64 * 1024;
 
 impl Transcript for Standard {
     fn out(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        out.write_all(bytes)?;
-        out.flush()
+        self.pending.extend_from_slice(bytes);
+        match self.pending.len() > PENDING {
+            true => self.flush(),
+            false => Ok(()),
+        }
     }
 
     fn err(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.flush()?;
         io::stderr().write_all(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(&self.pending)?;
+        self.pending.clear();
+        out.flush()
     }
 }
 

@@ -6,11 +6,13 @@
 pub mod anomaly;
 mod difference;
 pub mod json;
+pub mod junit;
 pub mod outcomes;
 mod reply;
 #[cfg(test)]
 mod sample;
 mod sql_text;
+pub mod specifications;
 pub mod summary;
 pub mod text;
 pub mod timeline;
