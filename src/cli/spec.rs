@@ -32,6 +32,14 @@ pub struct Spec {
     #[arg(long, short = 'n')]
     dry_run: bool,
 
+    /// Print the specification as a scenario file for `pgbraid explore`, and run nothing
+    #[arg(long, conflicts_with = "dry_run")]
+    to_scenario: bool,
+
+    /// With --to-scenario: of each session, the steps that the N-th named permutation uses [default: all]
+    #[arg(long, value_name = "N", requires = "to_scenario")]
+    permutation: Option<usize>,
+
     /// Folder of expected outputs: NAME.out, or a variant NAME_1.out to NAME_9.out [default: the folder `expected`
     /// beside a folder of specifications]
     #[arg(long, value_name = "FOLDER")]
@@ -45,7 +53,7 @@ pub struct Spec {
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 
-    /// Write the report of a test run to a file instead of standard output
+    /// Write the report of a test run, or the scenario, to a file instead of standard output
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -92,6 +100,17 @@ impl Spec {
         if self.dry_run {
             return print_permutations(&specifications);
         }
+        if self.to_scenario {
+            let [specification] = specifications.as_slice() else {
+                return Err(Failure::Usage("one specification is made into one scenario"));
+            };
+            let scenario = specification.scenario(self.permutation)?;
+            for warning in &scenario.warnings {
+                eprintln!("warning: {warning}");
+            }
+            output::write(isolation::to_toml(&scenario).trim_end(), self.output.as_deref())?;
+            return Ok(ExitCode::SUCCESS);
+        }
         match (specifications.as_slice(), self.expected_folder()) {
             ([], _) => Err(Failure::Usage("no .spec file is there to be run")),
             ([one], None) => self.run_one(one),
@@ -137,8 +156,10 @@ impl Spec {
             }
             compared.push(one);
             match tested.result {
-                Ok(()) | Err(TestError::GivenUp(_)) => {}
-                Err(error) => environment = Some(error),
+                Err(error @ (TestError::Postgres(PostgresError::Wire(_)) | TestError::Output(_))) => {
+                    environment = Some(error);
+                }
+                _ => {}
             }
         };
         isolation::run_suite(specifications, &options, &mut done)?;

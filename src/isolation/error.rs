@@ -12,7 +12,7 @@ use crate::scenario::source::Source;
 #[error("{mistake}")]
 pub struct SpecificationError {
     pub mistake: Mistake,
-    place: Option<(Arc<Source>, Range<usize>)>,
+    pub(crate) place: Option<(Arc<Source>, Range<usize>)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +42,7 @@ pub enum Mistake {
 }
 
 impl Mistake {
-    fn help(&self) -> Option<&'static str> {
+    pub(crate) fn help(&self) -> Option<&'static str> {
         match self {
             Mistake::OpenSql => Some("SQL begins with `{` and ends with the next `}`, even inside a string"),
             Mistake::DuplicateStep(_) => Some("names of steps are unique in the file, not only in their session"),

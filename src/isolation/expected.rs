@@ -71,7 +71,9 @@ impl Expected {
             let diff = TextDiff::from_lines(expected.as_ref(), actual_text.as_ref());
             let count = |tag| diff.iter_all_changes().filter(|change| change.tag() == tag).count();
             let mut unified = diff.unified_diff();
-            let unified = unified.context_radius(CONTEXT).header(&path.display().to_string(), "actual");
+            let unified = unified
+                .context_radius(CONTEXT)
+                .header(&path.display().to_string(), "actual");
             Mismatch {
                 closest: path.clone(),
                 difference: unified.to_string(),

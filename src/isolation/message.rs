@@ -64,8 +64,13 @@ fn excerpt(query: &str, position: usize) -> Option<String> {
         return None;
     }
     let ends_line = |index: usize| matches!(characters[index], '\n' | '\r');
-    let start = (0..at).rev().find(|&index| ends_line(index)).map_or(0, |index| index + 1);
-    let end = (at..characters.len()).find(|&index| ends_line(index)).unwrap_or(characters.len());
+    let start = (0..at)
+        .rev()
+        .find(|&index| ends_line(index))
+        .map_or(0, |index| index + 1);
+    let end = (at..characters.len())
+        .find(|&index| ends_line(index))
+        .unwrap_or(characters.len());
     let line_ends = (0..at).filter(|&index| match characters[index] {
         '\r' => true,
         '\n' => index == 0 || characters[index - 1] != '\r',
@@ -113,7 +118,10 @@ mod tests {
             context: Some("c".into()),
             ..Report::default()
         };
-        assert_eq!(in_full(&report, "", Severity::Notice), "NOTICE:  m\nDETAIL:  d\nHINT:  h\n");
+        assert_eq!(
+            in_full(&report, "", Severity::Notice),
+            "NOTICE:  m\nDETAIL:  d\nHINT:  h\n"
+        );
         assert!(in_full(&report, "", Severity::Error).ends_with("HINT:  h\nCONTEXT:  c\n"));
     }
 

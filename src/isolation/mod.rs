@@ -16,6 +16,8 @@ pub mod specification;
 mod suite;
 mod tested_session;
 mod tester;
+mod to_scenario;
+mod to_toml;
 mod transcript;
 
 pub use blocking::BlockingMonitor;
@@ -23,6 +25,7 @@ pub use error::{Mistake, SpecificationError};
 pub use expected::{Expected, ExpectedError, Mismatch};
 pub use reach::REGRESSION_DATABASE;
 pub use specification::Specification;
-pub use suite::{SuiteOptions, Tested, run_suite, run_one};
+pub use suite::{SuiteOptions, Tested, run_one, run_suite};
 pub use tester::{DEFAULT_STEP_LIMIT, Options, TestError, run};
+pub use to_toml::to_toml;
 pub use transcript::{Standard, Transcript};

@@ -64,7 +64,8 @@ fn timeouts(sql: &str) -> impl Iterator<Item = Duration> {
     let lower = sql.to_ascii_lowercase();
     let ends: Vec<usize> = lower.match_indices(SUFFIX).map(|(at, _)| at + SUFFIX.len()).collect();
     ends.into_iter().map(move |end| {
-        let rest = lower[end..].trim_start_matches(['\'', '"', ',', ' ', '\t', '\n', '=']);
+        let rest = lower[end..].trim_start_matches(['\'', '"']);
+        let rest = rest.trim_start_matches([',', ' ', '\t', '\n', '=']);
         let rest = rest.strip_prefix("to").unwrap_or(rest).trim_start();
         let value = match rest.strip_prefix('\'') {
             Some(quoted) => quoted.split('\'').next().unwrap_or_default(),
@@ -117,7 +118,10 @@ mod tests {
         assert_eq!(short("SELECT 1"), None);
         assert_eq!(short("SET lock_timeout = 0"), None);
         assert_eq!(short("BEGIN; SET deadlock_timeout = '10s';"), None);
-        assert_eq!(short("SET deadlock_timeout = '100ms'; SET lock_timeout = '1 min'"), None);
+        assert_eq!(
+            short("SET deadlock_timeout = '100ms'; SET lock_timeout = '1 min'"),
+            None
+        );
     }
 
     #[test]

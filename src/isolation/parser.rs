@@ -294,3 +294,197 @@ fn unexpected(wanted: &'static str, token: Option<Token>, source: &Source) -> Mi
     };
     (Mistake::Unexpected { wanted, found }, span)
 }
+
+#[cfg(test)]
+mod tests {
+    use miette::{GraphicalReportHandler, GraphicalTheme};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::isolation::specification::{Marker, StepId};
+
+    fn parse(text: &str) -> Result<Specification, SpecificationError> {
+        Specification::parse("x", "x.spec", text.to_owned())
+    }
+
+    #[test]
+    fn every_part_is_read() {
+        let specification = parse(
+            r#"
+            # two setups, and a teardown
+            setup { CREATE TABLE t (a int); }
+            setup
+            {
+              VACUUM t;
+            }
+            teardown { DROP TABLE t; }
+
+            session s1
+            setup { BEGIN; }
+            step a { SELECT 1; }
+            step "step" { SELECT 2; }
+            teardown { COMMIT; }
+            session "second session"
+            step b { }
+
+            permutation a "step" b
+            permutation b(*) a(b, b notices 2) a "step"
+            "#,
+        )
+        .unwrap();
+        let setups: Vec<&str> = specification.setups.iter().map(|setup| setup.text.as_str()).collect();
+        assert_eq!(setups, ["CREATE TABLE t (a int);", "\n              VACUUM t;\n"]);
+        assert_eq!(specification.teardown.unwrap().text, "DROP TABLE t;");
+        let [first, second] = specification.sessions.as_slice() else {
+            panic!("{:?}", specification.sessions);
+        };
+        assert_eq!((first.name.as_str(), second.name.as_str()), ("s1", "second session"));
+        assert_eq!(first.setup.as_ref().unwrap().text, "BEGIN;");
+        assert_eq!(first.teardown.as_ref().unwrap().text, "COMMIT;");
+        assert_eq!(first.steps[1].name, "step");
+        assert_eq!(second.steps[0].sql.text, "");
+        let permutations = specification.permutations.unwrap();
+        let b = StepId { session: 1, step: 0 };
+        let markers: Vec<&[Marker]> = permutations[1]
+            .steps
+            .iter()
+            .map(|step| step.markers.as_slice())
+            .collect();
+        let notices = Marker::Notices { of: b, count: 2 };
+        assert_eq!(
+            markers,
+            [&[Marker::Waiting] as &[_], &[Marker::Completed(b), notices], &[], &[]]
+        );
+    }
+
+    #[test]
+    fn sql_knows_its_place() {
+        let text = "session s step a {\n  SELECT 1 }";
+        let specification = parse(text).unwrap();
+        let sql = &specification.sessions[0].steps[0].sql;
+        let (source, range) = sql.locate(3..9);
+        assert_eq!(&source.text[range], "SELECT");
+    }
+
+    #[test]
+    fn mistakes_are_shown_where_they_are() {
+        let shown = |text: &str| {
+            let error = parse(text).unwrap_err();
+            let mut report = String::new();
+            let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor());
+            handler.render_report(&mut report, &error).unwrap();
+            report
+        };
+        let reports = [
+            "",
+            "setup { SELECT 1 }",
+            "session s\nstep a { SELECT 1",
+            "session s\nstep a SELECT",
+            "session permutation step a { }",
+            "session s\npermutation a",
+            "session s step a { }\nsession t\nstep a { }",
+            "session s step a { }\npermutation a b",
+            "session s step a { } step b { }\npermutation a(b) b",
+            "session s step a { } session t step b { }\npermutation a(b)",
+            "session s step a { }\npermutation a(",
+            "session s step a { }\npermutation a(a notices many)",
+            "session s step a { };",
+            "session s step a { } setup { }",
+        ]
+        .map(shown);
+        insta::assert_snapshot!(reports.join("\n"));
+    }
+
+    #[test]
+    fn interleavings_come_in_the_order_of_a_depth_first_search() {
+        let specification = parse("session s step a {} step b {} session t step c {}").unwrap();
+        let written: Vec<String> = specification
+            .permutations()
+            .map(|permutation| specification.written(&permutation).to_string())
+            .collect();
+        assert_eq!(
+            written,
+            [
+                r#"permutation "a" "b" "c""#,
+                r#"permutation "a" "c" "b""#,
+                r#"permutation "c" "a" "b""#
+            ]
+        );
+    }
+
+    #[test]
+    fn steps_that_no_permutation_uses_are_named() {
+        let specification = parse("session s step b {} step a {} step c {} permutation a").unwrap();
+        assert_eq!(specification.unused_steps(), ["b", "c"]);
+        assert!(parse("session s step b {}").unwrap().unused_steps().is_empty());
+    }
+
+    /// Words of the format, in an order that is often nearly right.
+    fn fragments() -> impl Strategy<Value = String> {
+        let fragment = prop::sample::select(vec![
+            "setup",
+            "teardown",
+            "session",
+            "step",
+            "permutation",
+            "notices",
+            "{ SELECT 1; }",
+            "{}",
+            "{",
+            "}",
+            "a",
+            "b",
+            "\"a\"",
+            "\"",
+            "(",
+            ")",
+            "*",
+            ",",
+            "7",
+            "#",
+            "\n",
+            " ",
+            "é",
+            "a(*)",
+            "session a step b { }",
+        ]);
+        prop::collection::vec(fragment, 0..30).prop_map(|fragments| fragments.join(" "))
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in ".*") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn any_order_of_words_is_read_or_refused_in_its_place(text in fragments()) {
+            if let Err(error) = parse(&text) {
+                let (_, span) = error.place.expect("a mistake in the text has a place");
+                prop_assert!(text.get(span).is_some());
+            }
+        }
+
+        #[test]
+        fn permutations_are_written_as_they_are_read(
+            names in prop::collection::btree_set("[a-zé\" ]{1,4}", 2..5),
+            order in prop::collection::vec((0usize..5, prop::option::of(0usize..5)), 1..6),
+        ) {
+            let quoted: Vec<String> = names.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
+            let mut text: String = quoted.iter().map(|name| format!("session {name} step {name} {{ }}\n")).collect();
+            text += "permutation";
+            for (step, marker) in &order {
+                text += &format!(" {}", quoted[step % quoted.len()]);
+                let marker = marker.map(|marker| marker % quoted.len());
+                let used = |marker: &usize| order.iter().any(|(step, _)| step % quoted.len() == *marker);
+                if let Some(marker) = marker.filter(|marker| *marker != step % quoted.len() && used(marker)) {
+                    text += &format!("(*, {}, {} notices 3)", quoted[marker], quoted[marker]);
+                }
+            }
+            let specification = parse(&text).unwrap();
+            let permutation = specification.permutations().next().unwrap();
+            let written = specification.written(&permutation).to_string();
+            prop_assert!(text.ends_with(&written), "{written}\n{text}");
+        }
+    }
+}

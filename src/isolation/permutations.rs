@@ -42,9 +42,7 @@ impl Iterator for Interleavings {
                 markers: Vec::new(),
             }
         });
-        let permutation = Permutation {
-            steps: steps.collect(),
-        };
+        let permutation = Permutation { steps: steps.collect() };
         self.next = successor(order);
         Some(permutation)
     }

@@ -52,7 +52,8 @@ impl Specification {
 
     /// Whether the specification expects to run in a database of the name that PostgreSQL's test run gives it.
     pub fn wants_regression_database(&self) -> bool {
-        self.texts().any(|sql| words(&sql.text).any(|word| word == REGRESSION_DATABASE))
+        self.texts()
+            .any(|sql| words(&sql.text).any(|word| word == REGRESSION_DATABASE))
     }
 
     /// All of its SQL.
@@ -83,7 +84,12 @@ mod tests {
 
     #[test]
     fn what_stays_in_its_database_runs_beside_others() {
-        for sql in ["SELECT 1", "BEGIN TRANSACTION", "PREPARE p AS SELECT 1", "-- a role\nSELECT 1"] {
+        for sql in [
+            "SELECT 1",
+            "BEGIN TRANSACTION",
+            "PREPARE p AS SELECT 1",
+            "-- a role\nSELECT 1",
+        ] {
             assert!(!specification(sql).runs_alone(), "{sql}");
         }
     }

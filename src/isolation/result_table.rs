@@ -71,7 +71,9 @@ impl Column {
 
 /// Not a check of syntax: the characters of numbers, an exponent not first, a digit last.
 fn looks_numeric(value: &[u8]) -> bool {
-    value.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'E' | b'e' | b' ' | b'-'))
+    value
+        .iter()
+        .all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'E' | b'e' | b' ' | b'-'))
         && !matches!(value.first(), Some(b'E' | b'e'))
         && value.last().is_some_and(u8::is_ascii_digit)
 }
@@ -97,7 +99,10 @@ mod tests {
             &["id", "name"],
             &[&[Some("1"), Some("a")], &[Some("-20.5"), Some("bcdef")]],
         );
-        assert_eq!(table, "   id|name \n-----+-----\n    1|a    \n-20.5|bcdef\n(2 rows)\n\n");
+        assert_eq!(
+            table,
+            "   id|name \n-----+-----\n    1|a    \n-20.5|bcdef\n(2 rows)\n\n"
+        );
     }
 
     #[test]
@@ -121,7 +126,10 @@ mod tests {
 
     #[test]
     fn widths_are_in_bytes() {
-        assert_eq!(printed(&["a"], &[&[Some("é")], &[Some("xyz")]]), "a  \n---\né \nxyz\n(2 rows)\n\n");
+        assert_eq!(
+            printed(&["a"], &[&[Some("é")], &[Some("xyz")]]),
+            "a  \n---\né \nxyz\n(2 rows)\n\n"
+        );
     }
 
     #[test]

@@ -25,14 +25,18 @@ const REGRESSION: [(&str, &str); 7] = [
 
 /// The settings that `isolationtester` takes from the environment.
 pub fn of_environment(variable: impl Fn(&str) -> Option<String>) -> Vec<Setting> {
-    let set = ENVIRONMENT.iter().filter_map(|(name, setting)| Some((*setting, variable(name)?)));
+    let set = ENVIRONMENT
+        .iter()
+        .filter_map(|(name, setting)| Some((*setting, variable(name)?)));
     set.map(|(setting, value)| (setting.to_owned(), value)).collect()
 }
 
 /// The settings of a test run.
 pub fn of_test_run() -> Vec<Setting> {
     let settings = REGRESSION.iter();
-    settings.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    settings
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 #[cfg(test)]

@@ -76,7 +76,11 @@ impl Specification {
         let Some(permutations) = &self.permutations else {
             return Vec::new();
         };
-        let used = |id: StepId| permutations.iter().any(|each| each.steps.iter().any(|step| step.id == id));
+        let used = |id: StepId| {
+            permutations
+                .iter()
+                .any(|each| each.steps.iter().any(|step| step.id == id))
+        };
         let mut unused: Vec<&str> = self
             .step_ids()
             .filter(|&id| !used(id))

@@ -217,12 +217,26 @@ impl Worker<'_> {
 
 fn create(options: &SuiteOptions) -> JoinHandle<Result<String, PostgresError>> {
     let server = options.server.clone();
-    options.background.spawn(async move { server.create_scratch(None).await })
+    options
+        .background
+        .spawn(async move { server.create_scratch(None).await })
 }
 
 async fn rename(server: &Server, from: &str, to: &str) -> Result<(), TestError> {
-    let sql = format!("ALTER DATABASE {} RENAME TO {}", quote_identifier(from), quote_identifier(to));
-    let reply = server.maintenance().await?.simple(&sql).await.map_err(PostgresError::from)?;
-    expect(reply, "giving a scratch database the name that the specification expects")?;
+    let sql = format!(
+        "ALTER DATABASE {} RENAME TO {}",
+        quote_identifier(from),
+        quote_identifier(to)
+    );
+    let reply = server
+        .maintenance()
+        .await?
+        .simple(&sql)
+        .await
+        .map_err(PostgresError::from)?;
+    expect(
+        reply,
+        "giving a scratch database the name that the specification expects",
+    )?;
     Ok(())
 }

@@ -384,7 +384,11 @@ impl<'a> Tester<'a> {
                 }
                 return Ok(Waited::Result);
             }
-            let limit = if cancelled { 2 * self.step_limit } else { self.step_limit };
+            let limit = if cancelled {
+                2 * self.step_limit
+            } else {
+                self.step_limit
+            };
             match self.next_event(id.session, &clock, limit).await? {
                 Event::Received => {}
                 Event::LookIsDue => {
@@ -475,7 +479,10 @@ impl<'a> Tester<'a> {
         }
         let running = self.sessions.iter().filter(|other| other.is_running());
         let active: Vec<i32> = running.map(|other| other.pid).collect();
-        Ok(self.monitor.ask(self.sessions[session].pid, &active, &self.pids).await?)
+        Ok(self
+            .monitor
+            .ask(self.sessions[session].pid, &active, &self.pids)
+            .await?)
     }
 
     /// Prints all results of a step and the notifications that its session has had.
@@ -498,7 +505,10 @@ impl<'a> Tester<'a> {
         });
         results.await?;
         for notification in self.sessions[session].take_notifications() {
-            let sender = self.sessions.iter().find(|sender| sender.pid == notification.process_id);
+            let sender = self
+                .sessions
+                .iter()
+                .find(|sender| sender.pid == notification.process_id);
             let sender = match sender {
                 Some(sender) => sender.name.clone(),
                 None => format!("PID {}", notification.process_id),
@@ -513,8 +523,13 @@ impl<'a> Tester<'a> {
     }
 
     fn pace(&self) -> Pace {
-        let running = self.sessions.iter().enumerate().filter(|(_, session)| session.is_running());
-        self.short_timeouts.pace(running.map(|(index, _)| index), self.stirred.elapsed())
+        let running = self
+            .sessions
+            .iter()
+            .enumerate()
+            .filter(|(_, session)| session.is_running());
+        self.short_timeouts
+            .pace(running.map(|(index, _)| index), self.stirred.elapsed())
     }
 
     fn print(&mut self, text: &str) -> Result<(), TestError> {
@@ -587,7 +602,12 @@ impl Clock {
 async fn connect(options: &Options<'_>, name: &str) -> Result<TestedSession, TestError> {
     let application = format!("{}/{name}", options.application);
     let mut settings: Vec<(&str, &str)> = vec![("application_name", &application)];
-    settings.extend(options.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    settings.extend(
+        options
+            .settings
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str())),
+    );
     let connection = options.server.plain(options.database, &settings).await?;
     let canceller = options.server.canceller(&connection);
     Ok(TestedSession::new(name, connection, canceller))
@@ -602,7 +622,9 @@ async fn connect_control(options: &Options<'_>) -> Result<(TestedSession, Vec<St
         Executed::Result(Part::Rows(rows)) => rows.rows.into_iter().flatten().flatten(),
         _ => return Ok((control, Vec::new())),
     };
-    let timeouts = timeouts.map(|value| String::from_utf8_lossy(&value).into_owned()).collect();
+    let timeouts = timeouts
+        .map(|value| String::from_utf8_lossy(&value).into_owned())
+        .collect();
     Ok((control, timeouts))
 }
 
@@ -614,7 +636,11 @@ async fn try_join_all<T, F: Future<Output = Result<T, TestError>>>(
     let mut results: Vec<Option<T>> = futures.iter().map(|_| None).collect();
     poll_fn(|cx| {
         let mut pending = false;
-        for (future, result) in futures.iter_mut().zip(&mut results).filter(|(_, result)| result.is_none()) {
+        for (future, result) in futures
+            .iter_mut()
+            .zip(&mut results)
+            .filter(|(_, result)| result.is_none())
+        {
             match future.as_mut().poll(cx) {
                 Poll::Ready(Ok(value)) => *result = Some(value),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),

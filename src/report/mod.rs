@@ -11,8 +11,8 @@ pub mod outcomes;
 mod reply;
 #[cfg(test)]
 mod sample;
-mod sql_text;
 pub mod specifications;
+mod sql_text;
 pub mod summary;
 pub mod text;
 pub mod timeline;

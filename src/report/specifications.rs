@@ -73,7 +73,11 @@ pub fn summary(compared: &[Compared], elapsed: Duration, options: &TextOptions) 
         }
     }
     let _ = write!(text, " ({:.3} s)", elapsed.as_secs_f64());
-    let tone = if passed == compared.len() { Tone::Good } else { Tone::Bad };
+    let tone = if passed == compared.len() {
+        Tone::Good
+    } else {
+        Tone::Bad
+    };
     text = paint(&text, tone, options.colour);
     for (names, what) in [(failed, "failed"), (errors, "could not be run")] {
         if !names.is_empty() {
@@ -143,7 +147,10 @@ mod tests {
         let text: Vec<String> = run().iter().map(|one| entry(one, &options)).collect();
         assert_eq!(text[0], "   pass    1.250s  a");
         assert_eq!(text[1], "   FAIL    1.250s  b\n\n@@ -1 +1 @@\n-old\n+new\n");
-        assert_eq!(text[2], "  ERROR    1.250s  c\n          setup failed:\n          ERROR:  no");
+        assert_eq!(
+            text[2],
+            "  ERROR    1.250s  c\n          setup failed:\n          ERROR:  no"
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use miette::{Diagnostic, LabeledSpan, SourceCode};
 use thiserror::Error;
 
+use crate::isolation::SpecificationError;
 use crate::scenario::file::suggest::one_of;
 use crate::scenario::source::{Source, SqlText};
 use crate::scenario::sql::Placeholder;
@@ -26,6 +27,10 @@ pub struct ScenarioError {
 pub enum Mistake {
     #[error("cannot read {path}: {cause}")]
     Unreadable { path: String, cause: std::io::Error },
+    #[error("{0}")]
+    Specification(crate::isolation::Mistake),
+    #[error("there is no permutation {number}: the file names {named}")]
+    UnknownPermutation { number: usize, named: usize },
     #[error("this is not TOML: {0}")]
     Syntax(String),
     #[error("unknown key `{0}`")]
@@ -182,6 +187,21 @@ impl ScenarioError {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> ScenarioError {
         self.hint = Some(hint.into());
         self
+    }
+}
+
+impl From<SpecificationError> for ScenarioError {
+    fn from(error: SpecificationError) -> ScenarioError {
+        let hint = error.mistake.help();
+        let place = error.place.map(|(source, span)| {
+            let labels = vec![(visible(&source.text, span), "here".to_owned())];
+            Box::new(Place { source, labels })
+        });
+        ScenarioError {
+            mistake: Box::new(Mistake::Specification(error.mistake)),
+            place,
+            hint: hint.map(str::to_owned),
+        }
     }
 }
 

@@ -17,7 +17,9 @@ use super::{Connection, TransactionStatus, WireError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     /// A statement that returns no rows, or an empty query.
-    Command { tag: String },
+    Command {
+        tag: String,
+    },
     /// A statement that returns rows.
     Rows(Rows),
     Error(Report),
