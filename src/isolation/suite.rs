@@ -55,6 +55,7 @@ pub fn run_one(
 ) -> Result<(), TestError> {
     let mut worker = Worker::open(options)?;
     let result = worker.run(specification, false, transcript);
+    transcript.flush()?;
     result.and(worker.close())
 }
 

@@ -80,8 +80,7 @@ impl TestedSession {
         }
         match std::task::ready!(self.connection.poll_part(cx)) {
             Ok(part) => {
-                self.replied = part == Part::Ready;
-                self.inbox.push_back(part);
+                self.keep(part);
                 Poll::Ready(Ok(()))
             }
             Err(WireError::Lost(_)) => {
@@ -90,6 +89,19 @@ impl TestedSession {
             }
             Err(other) => Poll::Ready(Err(other)),
         }
+    }
+
+    /// Receives one part, if it came together with the one before.
+    fn receive_buffered(&mut self) -> Result<(), WireError> {
+        if let Some(part) = self.connection.buffered_part()? {
+            self.keep(part);
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, part: Part) {
+        self.replied = part == Part::Ready;
+        self.inbox.push_back(part);
     }
 
     /// Receives what is there.
@@ -105,16 +117,28 @@ impl TestedSession {
     }
 
     /// Prints the notices that came before the first result, and says whether that result is there.
-    pub fn has_result(&mut self, transcript: &mut dyn Transcript) -> io::Result<bool> {
+    pub fn has_result(&mut self, transcript: &mut dyn Transcript) -> Result<bool, ResultError> {
+        self.print_asides_at(0, transcript)?;
+        if self.inbox.is_empty() {
+            return Ok(self.lost);
+        }
+        self.print_asides_at(1, transcript)?;
+        Ok(true)
+    }
+
+    /// Prints the notices that begin at a place of the inbox, those included that came together with what is there.
+    fn print_asides_at(&mut self, place: usize, transcript: &mut dyn Transcript) -> Result<(), ResultError> {
         loop {
-            match self.inbox.front() {
-                None => return Ok(self.lost),
+            if self.inbox.len() <= place && self.is_running() {
+                self.receive_buffered()?;
+            }
+            match self.inbox.get(place) {
                 Some(Part::Notice(_) | Part::Notification(_)) => {
-                    if let Some(part) = self.inbox.pop_front() {
+                    if let Some(part) = self.inbox.remove(place) {
                         self.aside(part, transcript)?;
                     }
                 }
-                Some(_) => return Ok(true),
+                _ => return Ok(()),
             }
         }
     }
@@ -135,6 +159,8 @@ impl TestedSession {
                 Some(Part::Ready) => return Ok(()),
                 Some(part @ (Part::Notice(_) | Part::Notification(_))) => self.aside(part, transcript)?,
                 Some(result) => {
+                    // libpq takes in what follows a result before it gives the result
+                    self.print_asides_at(0, transcript)?;
                     print(&result, transcript)?;
                     if matches!(result, Part::Copy(_)) {
                         return Err(ResultError::Copy);

@@ -503,7 +503,16 @@ impl<'a> Tester<'a> {
             }
             _ => Ok(()),
         });
-        results.await?;
+        // the reference tester waits for the results after the first for ever
+        let limit = 2 * self.step_limit;
+        match tokio::time::timeout(limit, results).await {
+            Ok(printed) => printed?,
+            Err(_) => {
+                let seconds = limit.as_secs();
+                let message = format!("the results after the first did not come within {seconds} seconds\n");
+                return Err(TestError::GivenUp(message));
+            }
+        }
         for notification in self.sessions[session].take_notifications() {
             let sender = self
                 .sessions

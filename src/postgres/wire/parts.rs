@@ -80,13 +80,21 @@ impl Connection {
     /// The next part of a reply. Not to be mixed with [`Connection::poll_event`] within one reply.
     pub fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, WireError>> {
         loop {
-            while let Some(message) = Message::parse(&mut self.incoming).map_err(invalid)? {
-                if let Some(part) = self.take_in_part(message)? {
-                    return Poll::Ready(Ok(part));
-                }
+            if let Some(part) = self.buffered_part()? {
+                return Poll::Ready(Ok(part));
             }
             ready!(self.poll_read(cx))?;
         }
+    }
+
+    /// The next part of a reply, if it came together with the one before.
+    pub fn buffered_part(&mut self) -> Result<Option<Part>, WireError> {
+        while let Some(message) = Message::parse(&mut self.incoming).map_err(invalid)? {
+            if let Some(part) = self.take_in_part(message)? {
+                return Ok(Some(part));
+            }
+        }
+        Ok(None)
     }
 
     fn take_in_part(&mut self, message: Message) -> Result<Option<Part>, WireError> {
