@@ -186,15 +186,14 @@ impl<'a> Tester<'a> {
     async fn set_up(&mut self) -> Result<(), TestError> {
         let specification = self.specification;
         for setup in &specification.setups {
-            let executed = self.control.execute(&setup.text, None).await?;
+            let executed = self.execute(None, &setup.text).await?;
             if let Some(message) = self.print_last(executed)? {
                 return Err(TestError::GivenUp(format!("setup failed: {message}")));
             }
         }
         for (index, session) in specification.sessions.iter().enumerate() {
             let Some(setup) = &session.setup else { continue };
-            let executed = self.sessions[index].execute(&setup.text, Some(self.transcript));
-            let executed = executed.await?;
+            let executed = self.execute(Some(index), &setup.text).await?;
             if let Some(message) = self.print_last(executed)? {
                 let name = &session.name;
                 return Err(TestError::GivenUp(format!("setup of session {name} failed: {message}")));
@@ -208,20 +207,38 @@ impl<'a> Tester<'a> {
         let specification = self.specification;
         for (index, session) in specification.sessions.iter().enumerate() {
             let Some(teardown) = &session.teardown else { continue };
-            let executed = self.sessions[index].execute(&teardown.text, Some(self.transcript));
-            let executed = executed.await?;
+            let executed = self.execute(Some(index), &teardown.text).await?;
             if let Some(message) = self.print_last(executed)? {
                 let text = format!("teardown of session {} failed: {message}", session.name);
                 self.transcript.err(text.as_bytes())?;
             }
         }
         if let Some(teardown) = &specification.teardown {
-            let executed = self.control.execute(&teardown.text, None).await?;
+            let executed = self.execute(None, &teardown.text).await?;
             if let Some(message) = self.print_last(executed)? {
                 self.transcript.err(format!("teardown failed: {message}").as_bytes())?;
             }
         }
         Ok(())
+    }
+
+    /// Runs a setup or teardown in a session, or on the control connection, whose notices are not shown.
+    async fn execute(&mut self, session: Option<usize>, sql: &str) -> Result<Executed, TestError> {
+        let executing = async {
+            match session {
+                Some(index) => self.sessions[index].execute(sql, Some(self.transcript)).await,
+                None => self.control.execute(sql, None).await,
+            }
+        };
+        // the reference tester waits for ever
+        let limit = 2 * self.step_limit;
+        match tokio::time::timeout(limit, executing).await {
+            Ok(executed) => Ok(executed?),
+            Err(_) => Err(TestError::GivenUp(format!(
+                "a setup or teardown did not end within {} seconds\n",
+                limit.as_secs()
+            ))),
+        }
     }
 
     /// Prints the rows of a query's last result, or returns what is wrong with it.
