@@ -85,7 +85,7 @@ impl Bench {
     }
 
     fn reference(&mut self, tester: &Path, specification: &Path) -> Result<Duration> {
-        let database = self.runtime.block_on(self.server.create_scratch(None))?;
+        let database = self.runtime.block_on(self.server.create_scratch_of_server())?;
         let connection = format!(
             "host={} port={} user={} dbname={database}",
             self.embedded.socket_dir().display(),
@@ -104,7 +104,7 @@ impl Bench {
     }
 
     fn pgbraid(&mut self, specification: &Specification) -> Result<Duration> {
-        let database = self.runtime.block_on(self.server.create_scratch(None))?;
+        let database = self.runtime.block_on(self.server.create_scratch_of_server())?;
         let options = Options {
             server: &self.server,
             database: &database,

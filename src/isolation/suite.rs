@@ -220,7 +220,7 @@ fn create(options: &SuiteOptions) -> JoinHandle<Result<String, PostgresError>> {
     let server = options.server.clone();
     options
         .background
-        .spawn(async move { server.create_scratch(None).await })
+        .spawn(async move { server.create_scratch_of_server().await })
 }
 
 async fn rename(server: &Server, from: &str, to: &str) -> Result<(), TestError> {
