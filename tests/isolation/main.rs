@@ -182,3 +182,14 @@ fn a_specification_becomes_a_scenario_file() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["exhaustive"], true, "{report}");
 }
+
+#[test]
+fn a_prepared_transaction_that_is_left_keeps_no_database() {
+    let place = TempDir::new().unwrap();
+    let path = place.path().join("left.spec");
+    let sql = "BEGIN; CREATE TABLE t (); PREPARE TRANSACTION 'pgbraid_left';";
+    fs::write(&path, format!("session s step left {{ {sql} }}")).unwrap();
+    let output = run(pgbraid().arg("spec").arg(path));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "");
+}
