@@ -209,7 +209,10 @@ impl Spec {
         }
     }
 
-    fn options(&self, host: &Host, settings: Vec<settings::Setting>) -> SuiteOptions {
+    fn options(&self, host: &Host, mut settings: Vec<settings::Setting>) -> SuiteOptions {
+        if self.database_url.is_none() {
+            settings.extend(settings::of_embedded_server());
+        }
         SuiteOptions {
             server: host.server.clone(),
             jobs: match self.jobs {

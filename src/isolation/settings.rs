@@ -39,6 +39,12 @@ pub fn of_test_run() -> Vec<Setting> {
         .collect()
 }
 
+/// What sets the embedded server right: until a commit is flushed, VACUUM does not take its rows for visible to all, and
+/// specifications print what it did.
+pub fn of_embedded_server() -> [Setting; 1] {
+    [("synchronous_commit".to_owned(), "on".to_owned())]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
