@@ -83,7 +83,16 @@ pub mod conflict;
 pub mod explore;
 pub mod isolation;
 pub mod postgres;
+pub mod replay;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod schedule;
+pub mod shrink;
+pub mod testing;
 pub mod verdict;
+
+pub use explore::Verdict;
+pub use run::History;
+pub use scenario::Scenario;
+pub use schedule::Schedule;

@@ -1,5 +1,6 @@
 //! How a command ends, and what it says when it fails: errors are rendered here and nowhere else.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use miette::{Diagnostic, Report};
@@ -7,11 +8,14 @@ use pgbraid::explore::Verdict;
 use pgbraid::isolation::{SpecificationError, TestError};
 use pgbraid::postgres::PostgresError;
 use pgbraid::postgres::embedded::EmbeddedError;
+use pgbraid::postgres::host::HostError;
+use pgbraid::replay::ReplayError;
 use pgbraid::run::RunError;
 use pgbraid::scenario::ScenarioError;
+use pgbraid::schedule::ScheduleError;
 
-const INPUT: u8 = 2;
-const ENVIRONMENT: u8 = 3;
+pub const INPUT: u8 = 2;
+pub const ENVIRONMENT: u8 = 3;
 /// As shells report a program that SIGINT ended.
 const INTERRUPTED: u8 = 130;
 
@@ -48,8 +52,11 @@ pub enum Failure {
     StepTimeout(RunError, #[help] &'static str),
     #[error("cannot write {path}: {cause}")]
     Output { path: String, cause: std::io::Error },
-    #[error("cannot read {path}: {cause}")]
-    Folder { path: String, cause: std::io::Error },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Schedule(#[from] ScheduleError),
+    #[error("cannot read {}: {cause}", .path.display())]
+    Unreadable { path: PathBuf, cause: std::io::Error },
     #[error("the report cannot be written as JUnit XML: {0}")]
     Junit(quick_junit::SerializeError),
     #[error(transparent)]
@@ -64,6 +71,15 @@ pub enum Failure {
 
 const STEP_TIMEOUT_HELP: &str = "a step that takes long by itself needs a larger --step-timeout; one that waits for a lock held outside the run \
      needs that lock released";
+
+impl From<HostError> for Failure {
+    fn from(error: HostError) -> Failure {
+        match error {
+            HostError::Embedded(error) => Failure::Embedded(error),
+            HostError::Server(error) => Failure::Server(error),
+        }
+    }
+}
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Failure {
@@ -85,18 +101,42 @@ impl From<RunError> for Failure {
     }
 }
 
+impl From<ReplayError> for Failure {
+    fn from(error: ReplayError) -> Failure {
+        match error {
+            ReplayError::Schedule(error) => Failure::Schedule(error),
+            ReplayError::Scenario(error) => Failure::Scenario(error),
+            ReplayError::Run(error) => error.into(),
+            ReplayError::Unreadable { path, cause } => Failure::Unreadable { path, cause },
+            ReplayError::Unwritable { path, cause } => Failure::Output {
+                path: path.display().to_string(),
+                cause,
+            },
+        }
+    }
+}
+
+/// Says on standard error what went wrong, and returns the exit code.
+pub fn say(failure: Failure) -> u8 {
+    let code = failure.code();
+    eprintln!("{:?}", Report::new(failure));
+    code
+}
+
 impl Failure {
     /// Says on standard error what went wrong, and returns the exit code.
     pub fn report(self) -> ExitCode {
-        let code = match &self {
-            Failure::Scenario(_) | Failure::Specification(_) | Failure::SeveralRows(_) => INPUT,
-            Failure::Run(RunError::NothingToIgnore { .. } | RunError::Serial(_)) => INPUT,
+        ExitCode::from(say(self))
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Failure::Scenario(_) | Failure::Specification(_) | Failure::SeveralRows(_) | Failure::Schedule(_) => INPUT,
+            Failure::Unreadable { .. } => INPUT,
+            Failure::Run(RunError::NothingToIgnore { .. } | RunError::Serial(_) | RunError::NothingFails) => INPUT,
             Failure::Server(PostgresError::ConnectionString(_)) | Failure::Output { .. } | Failure::Usage(_) => INPUT,
-            Failure::Folder { .. } => INPUT,
             Failure::Interrupted => INTERRUPTED,
             _ => ENVIRONMENT,
-        };
-        eprintln!("{:?}", Report::new(self));
-        ExitCode::from(code)
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use pgbraid::explore::{Dpor, Exhaustive, Random, Strategy, interleavings};
+use pgbraid::explore::{Dpor, Exhaustive, Pct, Random, Strategy, interleavings};
 use pgbraid::run::Template;
 use pgbraid::scenario::Scenario;
 
@@ -28,13 +28,18 @@ pub struct Explore {
     #[arg(long, value_enum, default_value_t = StrategyName::Dpor)]
     strategy: StrategyName,
 
-    /// How many schedules `random` draws [default: 1000]
+    /// How many schedules `random` and `pct` draw [default: 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     samples: Option<u64>,
 
-    /// Seed of `random`, for the same schedules again [default: a new one each time, which is printed]
+    /// Seed of `random` and `pct`, for the same schedules again [default: a new one each time, which is printed]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+
+    /// How many turns must come in a certain order in the failures that `pct` is sure to find with some probability
+    /// [default: 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    depth: Option<u32>,
 
     #[command(flatten)]
     limits: Limits,
@@ -62,23 +67,30 @@ enum StrategyName {
     Exhaustive,
     /// A sample, uniform over interleavings
     Random,
+    /// A sample by priorities, which finds failures of small depth with a known probability (Burckhardt and others,
+    /// ASPLOS 2010)
+    Pct,
 }
 
 impl Explore {
     pub fn run(self) -> Result<ExitCode, Failure> {
-        if self.strategy != StrategyName::Random && (self.seed.is_some() || self.samples.is_some()) {
-            return Err(Failure::Usage("--seed and --samples go with --strategy random"));
+        let samples = matches!(self.strategy, StrategyName::Random | StrategyName::Pct);
+        if !samples && (self.seed.is_some() || self.samples.is_some()) {
+            return Err(Failure::Usage("--seed and --samples go with --strategy random or pct"));
+        }
+        if self.strategy != StrategyName::Pct && self.depth.is_some() {
+            return Err(Failure::Usage("--depth goes with --strategy pct"));
         }
         let total = |scenario: &Scenario| match self.strategy {
             StrategyName::Exhaustive => u64::try_from(interleavings(scenario)).ok(),
-            StrategyName::Random => Some(self.samples()),
+            StrategyName::Random | StrategyName::Pct => Some(self.samples()),
             StrategyName::Dpor => None,
         };
         let strategy = |template: &Template| self.strategy(template);
         let explored = self
             .limits
             .explore(&self.scenario, &self.common, false, total, strategy)?;
-        report(&explored, &[], &self.common)
+        report(&explored, &explored.strategy.notes(), &self.common)
     }
 
     fn samples(&self) -> u64 {
@@ -98,6 +110,12 @@ impl Explore {
                 scenario,
                 self.seed.unwrap_or_else(rand::random),
                 self.samples(),
+            )),
+            StrategyName::Pct => Box::new(Pct::new(
+                scenario,
+                self.seed.unwrap_or_else(rand::random),
+                self.samples(),
+                self.depth.unwrap_or(3),
             )),
         }
     }

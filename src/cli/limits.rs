@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use pgbraid::explore::{DeterminismCheck, Exploration, Options, Strategy, explore};
+use pgbraid::explore::{DeterminismCheck, Exploration, Options, Strategy, Verdict, explore};
 use pgbraid::run::{RunError, Template};
 use pgbraid::scenario::Scenario;
 
@@ -13,6 +13,7 @@ use super::Common;
 use super::exit::Failure;
 use super::host::Host;
 use super::progress::ProgressLine;
+use super::shrinking::{Shrinkage, Shrinking};
 
 #[derive(Debug, Args)]
 pub struct Limits {
@@ -44,6 +45,13 @@ pub struct Limits {
     /// Longest time that a step may take while it waits for no other session
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     step_timeout: Duration,
+
+    /// Show a failing schedule as it was found, not the smallest
+    #[arg(long, conflicts_with_all = ["pin", "smallest_scenario", "confirm"])]
+    no_shrink: bool,
+
+    #[command(flatten)]
+    shrinking: Shrinking,
 }
 
 /// An exploration and what was explored.
@@ -51,6 +59,8 @@ pub struct Explored {
     pub scenario: Arc<Scenario>,
     pub strategy: Box<dyn Strategy>,
     pub exploration: Exploration,
+    /// The failure made small.
+    pub shrinkage: Option<Shrinkage>,
 }
 
 impl Limits {
@@ -71,9 +81,9 @@ impl Limits {
         let scenario = Arc::new(scenario);
         let line = ProgressLine::new(total(&scenario));
         line.say("starting the server");
-        let host = Host::obtain(common.database_url.as_deref())?;
+        let host = Host::obtain(common.server.database_url.as_deref())?;
         line.say("running the setup");
-        let prepared = host.runtime.block_on(async {
+        let prepared = host.runtime().block_on(async {
             tokio::select! {
                 biased;
                 () = host.interrupt.cancelled() => Err(RunError::Interrupted),
@@ -83,7 +93,7 @@ impl Limits {
         let template = Arc::new(prepared?);
         let mut strategy = strategy(&template);
         let options = Options {
-            jobs: common.jobs(),
+            jobs: common.server.jobs(),
             max_schedules: self.max_schedules,
             timeout: self.timeout,
             keep_going: self.keep_going,
@@ -95,18 +105,35 @@ impl Limits {
             },
             interrupt: host.interrupt.clone(),
         };
-        let exploration = explore(&template, strategy.as_mut(), &options, &mut |progress| {
+        let mut exploration = explore(&template, strategy.as_mut(), &options, &mut |progress| {
             line.show(progress)
         })?;
+        let failing = exploration
+            .failure
+            .as_ref()
+            .filter(|_| exploration.verdict == Verdict::Fails);
+        let mut shrinkage = failing
+            .filter(|_| !self.no_shrink)
+            .map(|run| self.shrinking.shrink(&template, run, self.step_timeout, &host, &line))
+            .transpose()?;
+        drop(line);
+        drop(host);
+        if let Some(shrinkage) = &mut shrinkage {
+            match shrinkage.shrunk.smallest.confirmed.doubt() {
+                Some(doubt) => exploration.put_in_doubt(doubt),
+                None => shrinkage.write(&self.shrinking, path, self.serializable, strategy.seed())?,
+            }
+        }
         Ok(Explored {
             scenario,
             strategy,
             exploration,
+            shrinkage,
         })
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub fn seconds(text: &str) -> Result<Duration, String> {
     match text
         .parse::<f64>()
         .ok()

@@ -7,7 +7,10 @@ mod limits;
 mod output;
 mod progress;
 mod prove;
+mod replay;
 mod report;
+mod shrink;
+mod shrinking;
 mod spec;
 
 use std::process::ExitCode;
@@ -34,12 +37,14 @@ Exit codes:
 enum Command {
     Explore(explore::Explore),
     Prove(prove::Prove),
+    Replay(replay::Replays),
+    Shrink(shrink::Shrink),
     Spec(spec::Spec),
 }
 
-/// Options that every command has.
+/// Where schedules run.
 #[derive(Debug, Args)]
-struct Common {
+struct Server {
     /// Server to run on, as a URL or a connection string [default: an embedded server, started and stopped by pgbraid]
     #[arg(long, value_name = "URL", env = "PGBRAID_DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
@@ -47,6 +52,13 @@ struct Common {
     /// Schedules to run at a time, each on a scratch database of its own [default: the number of cores]
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
+}
+
+/// Options of every command that explores.
+#[derive(Debug, Args)]
+struct Common {
+    #[command(flatten)]
+    server: Server,
 
     /// What to print
     #[arg(long, value_enum, default_value_t = output::Format::Table)]
@@ -57,7 +69,7 @@ struct Common {
     output: Option<std::path::PathBuf>,
 }
 
-impl Common {
+impl Server {
     fn jobs(&self) -> usize {
         match self.jobs {
             Some(jobs) => usize::from(jobs),
@@ -72,6 +84,8 @@ pub fn run() -> ExitCode {
     let result = match cli.command {
         Command::Explore(command) => command.run(),
         Command::Prove(command) => command.run(),
+        Command::Replay(command) => command.run(),
+        Command::Shrink(command) => command.run(),
         Command::Spec(command) => command.run(),
     };
     match result {

@@ -49,3 +49,12 @@ pub fn write(report: &str, output: Option<&Path>) -> Result<(), Failure> {
         cause,
     })
 }
+
+/// `text` as a word of a shell command.
+pub fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}

@@ -38,6 +38,17 @@ impl ProgressLine {
         }
     }
 
+    /// So many of the schedules are over.
+    pub fn replayed(&self, over: usize) {
+        self.0.set_position(over as u64);
+        self.0.set_message("");
+    }
+
+    /// So many smaller schedules were run.
+    pub fn shrinking(&self, runs: u64) {
+        self.0.set_message(format!(", shrinking the failure: {runs} run"));
+    }
+
     pub fn show(&self, progress: Progress) {
         self.0.set_position(progress.schedules_run);
         self.0.set_message(match progress.failures {

@@ -71,18 +71,16 @@ fn notes(exploration: &Exploration) -> Vec<String> {
     let mut notes = Vec::new();
     let run = exploration.schedules_run;
     notes.push(match &exploration.covered {
-        Some(covered) if exploration.verdict == Verdict::Holds && !exploration.leaves_out_waits => format!(
+        Some(covered) if exploration.verdict == Verdict::Holds => format!(
             "the {run} run stand for {covered} schedules, which are all that can occur: a blocked session cannot go on, so \
              several interleavings run as one schedule; `explore --strategy exhaustive` counts them one by one"
         ),
         Some(covered) => format!("the {run} run stand for {covered} schedules"),
+        None if exploration.leaves_out_waits => "schedules in which a session begins to wait for a row before the row is free, to \
+                 do then what it would do if it came then, are like those run; how many there are was not counted"
+            .to_owned(),
         None => "the schedules that those run stand for are too many to be counted".to_owned(),
     });
-    if exploration.leaves_out_waits {
-        let note = "schedules in which a session begins to wait for a row before the row is free, to do then what it would \
-                    do if it came then, are like these and not counted";
-        notes.push(note.to_owned());
-    }
     if exploration.redundant > 0 {
         notes.push(format!(
             "{} of the {run} run turned out to be like an earlier one",

@@ -1,21 +1,23 @@
 //! An exploration as text or JSON.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use pgbraid::explore::{Exploration, Strategy, Verdict};
-use pgbraid::report::anomaly::anomaly;
+use pgbraid::report::failure::failure;
 use pgbraid::report::json;
 use pgbraid::report::outcomes::{OutcomeRow, outcomes};
-use pgbraid::report::summary::{self, Summary, summary};
+use pgbraid::report::shrunk::shrunk;
+use pgbraid::report::summary::{Summary, summary};
 use pgbraid::report::text::TextOptions;
-use pgbraid::report::timeline::timeline;
-use pgbraid::report::violations::violations;
 use pgbraid::scenario::Scenario;
+use pgbraid::shrink::Shrunk;
 
 use super::Common;
 use super::exit::{self, Failure};
 use super::limits::Explored;
 use super::output::{self, Format};
+use super::shrinking::Shrinkage;
 
 /// Writes the report, and returns the exit code of its verdict. `notes` go with the summary.
 pub fn report(explored: &Explored, notes: &[String], common: &Common) -> Result<ExitCode, Failure> {
@@ -23,17 +25,20 @@ pub fn report(explored: &Explored, notes: &[String], common: &Common) -> Result<
         scenario,
         strategy,
         exploration,
+        shrinkage,
     } = explored;
+    let shrinkage = shrinkage.as_ref();
     let output = common.output.as_deref();
     let text = match common.format {
         Format::Table => as_text(
             scenario,
             strategy.as_ref(),
             exploration,
+            shrinkage,
             notes,
             &output::text_options(output),
         ),
-        Format::Json => as_json(scenario, strategy.as_ref(), exploration, notes),
+        Format::Json => as_json(scenario, strategy.as_ref(), exploration, shrinkage, notes),
     };
     output::write(&text, output)?;
     Ok(exit::code(exploration.verdict))
@@ -46,26 +51,82 @@ fn names(scenario: &Scenario, order: &[usize]) -> Vec<String> {
         .collect()
 }
 
+/// Writes the report on a schedule that was made small, and returns the exit code of a failure.
+pub fn report_shrunk(scenario: &Scenario, shrinkage: &Shrinkage, common: &Common) -> Result<ExitCode, Failure> {
+    let output = common.output.as_deref();
+    let text = match common.format {
+        Format::Table => shrunk_as_text(scenario, shrinkage, &output::text_options(output)).join("\n\n"),
+        Format::Json => {
+            let failure = shrunk_failure(scenario, shrinkage);
+            let report = json::ShrinkReport {
+                scenario: scenario.name.clone(),
+                failure,
+                shrink: shrink_as_json(scenario, shrinkage),
+            };
+            // its keys are strings and its values have no way to fail
+            serde_json::to_string_pretty(&report).unwrap_or_default()
+        }
+    };
+    output::write(&text, output)?;
+    Ok(exit::code(match shrinkage.is_confirmed() {
+        true => Verdict::Fails,
+        false => Verdict::Inconclusive,
+    }))
+}
+
+fn shrunk_as_text(scenario: &Scenario, shrinkage: &Shrinkage, options: &TextOptions) -> Vec<String> {
+    let result = &shrinkage.shrunk;
+    let run = &result.smallest.run;
+    let mut parts = vec![failure(run, result.explanation.as_ref(), options)];
+    parts.push(shrunk(result, scenario, shrinkage.found_turns, options));
+    if let Some(path) = &shrinkage.files.pinned {
+        let path = path.display().to_string();
+        parts.push(format!(
+            "pinned as {path}; run it with: pgbraid replay {}",
+            output::shell_word(&path)
+        ));
+    }
+    if let Some(path) = &shrinkage.files.scenario {
+        parts.push(format!("the smallest scenario is {}", path.display()));
+    }
+    parts
+}
+
+fn shrunk_failure(scenario: &Scenario, shrinkage: &Shrinkage) -> json::Failure {
+    let Shrunk {
+        smallest, explanation, ..
+    } = &shrinkage.shrunk;
+    json::Failure::new(
+        &smallest.run.history,
+        &smallest.run.violations,
+        &names(scenario, &smallest.run.order()),
+    )
+    .explained(explanation.as_ref(), &smallest.run.history)
+}
+
+fn shrink_as_json(scenario: &Scenario, shrinkage: &Shrinkage) -> json::Shrink {
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    json::Shrink::new(
+        &shrinkage.shrunk,
+        scenario,
+        shrinkage.found_turns,
+        path(&shrinkage.files.pinned),
+    )
+}
+
 fn as_text(
     scenario: &Scenario,
     strategy: &dyn Strategy,
     exploration: &Exploration,
+    shrinkage: Option<&Shrinkage>,
     notes: &[String],
     options: &TextOptions,
 ) -> String {
     let mut parts = Vec::new();
-    if let Some(failure) = &exploration.failure {
-        parts.push(timeline(&failure.history, options));
-        parts.push(violations(
-            &failure.violations,
-            &failure.outcome.tables,
-            &failure.history,
-            options,
-        ));
-        let explanation = exploration.explanation.as_ref();
-        if let Some(explanation) = explanation.filter(|explanation| explanation.explains(&failure.violations)) {
-            parts.push(anomaly(explanation, &failure.history, options));
-        }
+    match (&exploration.failure, shrinkage) {
+        (_, Some(shrinkage)) => parts.extend(shrunk_as_text(scenario, shrinkage, options)),
+        (Some(run), None) => parts.push(failure(run, exploration.explanation.as_ref(), options)),
+        (None, None) => {}
     }
     let rows: Vec<OutcomeRow> = exploration
         .outcomes
@@ -80,39 +141,19 @@ fn as_text(
         })
         .collect();
     parts.push(outcomes(&rows, options));
-    let verdict = match exploration.verdict {
-        Verdict::Holds => summary::Verdict::Holds,
-        Verdict::Fails => summary::Verdict::Fails {
-            schedules: exploration.failures,
-            exhaustive: exploration.exhaustive,
-        },
-        Verdict::Inconclusive => summary::Verdict::Inconclusive {
-            reasons: exploration.reasons.clone(),
-            failed: exploration.failures,
-        },
-    };
-    parts.push(summary(
-        &Summary {
-            scenario: scenario.name.clone(),
-            verdict,
-            strategy: strategy.name().to_owned(),
-            seed: strategy.seed(),
-            schedules_run: exploration.schedules_run,
-            interleavings: exploration.interleavings.clone(),
-            elapsed: exploration.elapsed,
-            warnings: scenario.warnings.clone(),
-            notes: match exploration.verdict {
-                Verdict::Fails => exploration.reasons.iter().chain(notes).cloned().collect(),
-                _ => notes.to_vec(),
-            },
-        },
-        options,
-    ));
+    let told = Summary::new(scenario, strategy, exploration, notes);
+    parts.push(summary(&told, options));
     parts.join("\n\n")
 }
 
-fn as_json(scenario: &Scenario, strategy: &dyn Strategy, exploration: &Exploration, notes: &[String]) -> String {
-    let failure = exploration.failure.as_ref().map(|failure| {
+fn as_json(
+    scenario: &Scenario,
+    strategy: &dyn Strategy,
+    exploration: &Exploration,
+    shrinkage: Option<&Shrinkage>,
+    notes: &[String],
+) -> String {
+    let found = exploration.failure.as_ref().map(|failure| {
         json::Failure::new(
             &failure.history,
             &failure.violations,
@@ -120,6 +161,7 @@ fn as_json(scenario: &Scenario, strategy: &dyn Strategy, exploration: &Explorati
         )
         .explained(exploration.explanation.as_ref(), &failure.history)
     });
+    let failure = shrinkage.map(|shrinkage| shrunk_failure(scenario, shrinkage)).or(found);
     let report = json::Report {
         scenario: scenario.name.clone(),
         strategy: strategy.name().to_owned(),
@@ -146,6 +188,7 @@ fn as_json(scenario: &Scenario, strategy: &dyn Strategy, exploration: &Explorati
             })
             .collect(),
         failure,
+        shrink: shrinkage.map(|shrinkage| shrink_as_json(scenario, shrinkage)),
         warnings: scenario.warnings.clone(),
         notes: notes.to_vec(),
     };

@@ -108,7 +108,7 @@ impl Spec {
             for warning in &scenario.warnings {
                 eprintln!("warning: {warning}");
             }
-            output::write(isolation::to_toml(&scenario).trim_end(), self.output.as_deref())?;
+            output::write(scenario.to_toml().trim_end(), self.output.as_deref())?;
             return Ok(ExitCode::SUCCESS);
         }
         match (specifications.as_slice(), self.expected_folder()) {
@@ -221,7 +221,7 @@ impl Spec {
             },
             settings,
             step_limit: self.step_timeout.map_or(DEFAULT_STEP_LIMIT, Duration::from_secs),
-            background: host.runtime.handle().clone(),
+            background: host.runtime().handle().clone(),
             interrupt: host.interrupt.clone(),
         }
     }
@@ -273,8 +273,8 @@ fn find_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
             files.push(path.clone());
             continue;
         }
-        let unreadable = |cause| Failure::Folder {
-            path: path.display().to_string(),
+        let unreadable = |cause| Failure::Unreadable {
+            path: path.clone(),
             cause,
         };
         let mut found = Vec::new();

@@ -95,6 +95,26 @@ impl Snapshots {
     }
 }
 
+/// A row that a session took.
+#[derive(Debug, Clone)]
+struct HeldRow {
+    row: Object,
+    holder: usize,
+    /// The turn that took it.
+    taken: usize,
+    /// The turn that ended the transaction.
+    ended: Option<usize>,
+}
+
+/// A wait that a step could have begun with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waited {
+    /// The turn that took the row.
+    pub taken: usize,
+    /// It could have done nothing else.
+    pub surely: bool,
+}
+
 /// Whether a step would only wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OnlyWaits {
@@ -119,8 +139,8 @@ pub struct EventLog {
     footprints: Footprints,
     events: Vec<Event>,
     transactions: Vec<Transaction>,
-    /// Rows that are locked, of tables where that is known: the row, its holder, and the turn that took it.
-    rows: Vec<(Object, usize, usize)>,
+    /// Rows that were taken, of tables where that is known.
+    rows: Vec<HeldRow>,
 }
 
 impl EventLog {
@@ -150,17 +170,13 @@ impl EventLog {
     /// Whether the step that a session has before it would only wait: for a row that another holds, to do then what it
     /// would do if it were let go on then (see [`Footprints::row_taken`]), and nobody waits for the session meanwhile.
     pub fn only_waits(&self, session: usize, role: TurnRole, begins: bool, filled: &str) -> OnlyWaits {
-        let transaction = &self.transactions[session];
-        if role != TurnRole::Step || (!begins && transaction.open && transaction.held.holds()) {
-            return OnlyWaits::No;
-        }
-        let Some(RowTaken { row, if_true }) = self.footprints.row_taken(filled) else {
+        let Some(RowTaken { row, if_true }) = self.row_waited_for(session, role, begins, filled) else {
             return OnlyWaits::No;
         };
         let is_held = self
             .rows
             .iter()
-            .any(|(held, holder, _)| *holder != session && held.overlaps(&row));
+            .any(|held| held.ended.is_none() && held.holder != session && held.row.overlaps(&row));
         match if_true {
             _ if !is_held => OnlyWaits::No,
             None => OnlyWaits::Yes,
@@ -168,13 +184,49 @@ impl EventLog {
         }
     }
 
-    /// The turn in which `holder` took the row that a statement takes, if it holds it.
-    pub fn taken_in(&self, holder: usize, filled: &str) -> Option<usize> {
-        let row = self.footprints.row_taken(filled)?.row;
-        self.rows
+    /// The row that a step takes for which it could do nothing but wait when another holds it.
+    fn row_waited_for(&self, session: usize, role: TurnRole, begins: bool, filled: &str) -> Option<RowTaken> {
+        let transaction = &self.transactions[session];
+        if role != TurnRole::Step || (!begins && transaction.open && transaction.held.holds()) {
+            return None;
+        }
+        self.footprints.row_taken(filled)
+    }
+
+    /// Of the transactions that held the row of the turn that is next to be taken down, the turns in which they moved after
+    /// the one that took it, the end included: its step could have begun to wait before them and would have done the same. `None` where it
+    /// depends on more whether it would.
+    pub fn could_have_waited_for(&self, next: &Turn) -> Option<Vec<usize>> {
+        let waited = self.row_waited_for(next.session, next.role, next.begin.is_some(), &next.filled);
+        let Some(RowTaken { row, if_true }) = waited else {
+            return Some(Vec::new());
+        };
+        let others = self
+            .rows
             .iter()
-            .find(|(held, its_holder, _)| *its_holder == holder && held.overlaps(&row))
-            .map(|row| row.2)
+            .filter(|held| held.holder != next.session && held.row.overlaps(&row));
+        let turns_of = |held: &HeldRow| {
+            let holder = held.holder;
+            let turns = held.ended.map_or(0..0, |ended| held.taken + 1..ended + 1);
+            turns.filter(move |&turn| self.events[turn].participants.contains(&holder))
+        };
+        let turns: Vec<usize> = others.flat_map(turns_of).collect();
+        (if_true.is_none() || turns.is_empty()).then_some(turns)
+    }
+
+    /// Whether the turn that is next to be taken down could only have waited, had it come right before `end`, which ended
+    /// the transaction that held its row.
+    pub fn waited_for(&self, next: &Turn, end: usize) -> Option<Waited> {
+        let RowTaken { row, if_true } =
+            self.row_waited_for(next.session, next.role, next.begin.is_some(), &next.filled)?;
+        let held = self
+            .rows
+            .iter()
+            .find(|held| held.ended == Some(end) && held.holder != next.session && held.row.overlaps(&row))?;
+        Some(Waited {
+            taken: held.taken,
+            surely: if_true.is_none(),
+        })
     }
 
     fn take_down(&mut self, turns: &[Turn], index: usize) {
@@ -208,7 +260,9 @@ impl EventLog {
             finished,
         );
         if piece.end.is_some() {
-            self.rows.retain(|(_, holder, _)| *holder != turn.session);
+            let held = self.rows.iter_mut().filter(|held| held.holder == turn.session);
+            held.filter(|held| held.ended.is_none())
+                .for_each(|held| held.ended = Some(index));
         } else if finished
             && turn.role == TurnRole::Step
             && found_row(&turn.result)
@@ -216,9 +270,14 @@ impl EventLog {
             && !self
                 .rows
                 .iter()
-                .any(|(held, holder, _)| *holder == turn.session && *held == row)
+                .any(|held| held.ended.is_none() && held.holder == turn.session && held.row == row)
         {
-            self.rows.push((row, turn.session, index));
+            self.rows.push(HeldRow {
+                row,
+                holder: turn.session,
+                taken: index,
+                ended: None,
+            });
         }
         piece
     }
@@ -229,6 +288,16 @@ fn found_row(result: &StepResult) -> bool {
     match result {
         StepResult::Rows { rows, .. } => !rows.is_empty(),
         StepResult::Done { tag } => tag != "UPDATE 0",
+        StepResult::Error(_) => false,
+    }
+}
+
+/// Whether a statement that looks for rows found none.
+fn found_nothing(result: &StepResult) -> bool {
+    match result {
+        StepResult::Rows { tag, .. } | StepResult::Done { tag } => {
+            ["SELECT 0", "UPDATE 0", "DELETE 0"].contains(&tag.as_str())
+        }
         StepResult::Error(_) => false,
     }
 }
@@ -268,6 +337,9 @@ fn piece(
         }
         _ => Footprint::default(),
     };
+    if finished && turn.waits.is_empty() && found_nothing(&turn.result) {
+        statement = footprints.found_nothing(statement, &turn.filled);
+    }
     // what a prepared transaction holds is anybody's to end
     statement.unknown |= kind == StatementKind::PrepareTransaction && turn.role == TurnRole::Step;
     let commits =

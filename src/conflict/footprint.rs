@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::event::Snapshots;
-use super::pin::{Pin, PinnedAction, RowCondition, RowKey, pin, referenced_row};
+use super::pin::{Pin, PinnedAction, RowCondition, RowKey, only_table, pin, referenced_row};
 use crate::postgres::catalog::Catalog;
 use crate::scenario::sql::StatementKind;
+use crate::scenario::sql::lexer::tokens;
 use crate::scenario::{Scenario, Session, Step};
 
 /// Something that statements of different sessions can meet at.
@@ -142,6 +143,16 @@ impl Footprint {
             .any(|own| own.overlaps(written))
     }
 
+    /// Whether it touches nothing else. (What a statement that waits for a row then does may be worked out twice.)
+    fn is_about(&self, object: &Object) -> bool {
+        !self.unknown
+            && self
+                .reads
+                .iter()
+                .chain(self.claims().map(|(claimed, _)| claimed))
+                .all(|own| own == object)
+    }
+
     /// Whether it locks or changes something, so that others may have to wait for it.
     pub fn holds(&self) -> bool {
         self.unknown || self.claims().next().is_some()
@@ -188,8 +199,15 @@ pub struct Footprints {
     row_by_row: BTreeSet<u32>,
     /// Some statement takes such a row only on a condition.
     conditional_rows: bool,
-    /// Pins by statement: the same ones come in every run.
-    pins: Arc<Mutex<HashMap<String, Option<Pin>>>>,
+    /// By statement: the same ones come in every run.
+    parsed: Arc<Mutex<HashMap<String, Parsed>>>,
+}
+
+/// What is known of a statement by its text.
+#[derive(Debug, Clone)]
+struct Parsed {
+    pin: Option<Pin>,
+    only_table: Option<u32>,
 }
 
 impl Footprints {
@@ -205,7 +223,7 @@ impl Footprints {
             confined,
             conditional_rows: row_by_row.values().any(|&conditional| conditional),
             row_by_row: row_by_row.into_keys().collect(),
-            pins: Arc::default(),
+            parsed: Arc::default(),
         }
     }
 
@@ -244,17 +262,44 @@ impl Footprints {
         }
     }
 
+    /// What a statement touched that found no row by its snapshot and waited for none: of the one table that it looks at,
+    /// it has locked and changed nothing. Nothing that others do before they commit could have changed that.
+    pub fn found_nothing(&self, mut footprint: Footprint, sql: &str) -> Footprint {
+        let skips = tokens(sql).any(|token| token.is_one_of(&["skip", "limit", "offset", "fetch"]));
+        let Some(table) = self.parsed(sql).only_table.filter(|_| !skips && !footprint.unknown) else {
+            return footprint;
+        };
+        let is_of_table =
+            |object: &Object| matches!(object, Object::Relation(one) | Object::Row(one, _) if *one == table);
+        let claimed: Vec<Object> = footprint.claims().map(|(object, _)| object.clone()).collect();
+        footprint.reads.extend(claimed.into_iter().filter(is_of_table));
+        footprint.locks.retain(|object, _| !is_of_table(object));
+        footprint.writes.retain(|object, _| !is_of_table(object));
+        footprint.checks.clear();
+        footprint
+    }
+
     /// Whether [`RowTaken::if_true`] ever asks something.
     pub fn has_conditional_rows(&self) -> bool {
         self.conditional_rows
     }
 
     fn pin(&self, sql: &str) -> Option<Pin> {
+        self.parsed(sql).pin
+    }
+
+    fn parsed(&self, sql: &str) -> Parsed {
         // what another thread may have left half done is no more than a missing entry
-        let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
-        match pins.get(sql) {
+        let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        match parsed.get(sql) {
             Some(known) => known.clone(),
-            None => pins.entry(sql.to_owned()).or_insert(pin(sql, &self.catalog)).clone(),
+            None => {
+                let found = Parsed {
+                    pin: pin(sql, &self.catalog),
+                    only_table: only_table(sql, &self.catalog),
+                };
+                parsed.entry(sql.to_owned()).or_insert(found).clone()
+            }
         }
     }
 
@@ -365,6 +410,7 @@ fn is_row_by_row(
     let is_orderly = |claim: &RowClaim| {
         let rest = || claims_nothing_after(&scenario.sessions[claim.session], &steps[claim.session], claim.step);
         takes_row(&claim.pin)
+            && steps[claim.session][claim.step].is_about(&Object::Relation(table))
             && claim.pin.row.index == first.pin.row.index
             && (claim.pin.condition == RowCondition::None || rest())
     };
@@ -530,6 +576,18 @@ mod tests {
         order_additions(&mut steps);
         order_numbers(&mut steps);
         steps[0][0].clone()
+    }
+
+    /// Table 13.3 of PostgreSQL's manual.
+    #[test]
+    fn row_locks_conflict_by_mode() {
+        use LockStrength::{KeyShare, NoKeyUpdate, Share, Update};
+        let modes = [KeyShare, Share, NoKeyUpdate, Update];
+        let conflicting = |one: LockStrength| modes.map(|other| one.conflicts_with(other));
+        assert_eq!(conflicting(KeyShare), [false, false, false, true]);
+        assert_eq!(conflicting(Share), [false, false, true, true]);
+        assert_eq!(conflicting(NoKeyUpdate), [false, true, true, true]);
+        assert_eq!(conflicting(Update), [true, true, true, true]);
     }
 
     #[test]

@@ -11,6 +11,6 @@ mod pin;
 mod rules;
 
 pub use analysis::{changes_meaning, footprint};
-pub use event::{Event, EventLog, OnlyWaits};
+pub use event::{Event, EventLog, OnlyWaits, Waited};
 pub use footprint::{Footprint, Footprints, LockStrength, Object, WriteKind};
 pub use rules::conflict;

@@ -10,6 +10,8 @@
 //!
 //! The server has taken the text when it is looked at here; what is not understood is left to the table as a whole.
 
+use std::thread;
+
 use sqlparser::ast::{
     Assignment, AssignmentTarget, BinaryOperator, Delete, Expr, FromTable, Insert, LockType, ObjectName,
     ObjectNamePart, OnConflictAction, OnInsert, Query, SetExpr, Statement, TableFactor, TableObject, TableWithJoins,
@@ -64,25 +66,67 @@ pub enum PinnedAction {
     Insert,
 }
 
+/// What the parser calls itself for may be as deep as the text is; it gets room for that.
+const PARSER_STACK: usize = 64 << 20;
+
+/// One statement, if the parser understands it.
+fn parse(sql: &str) -> Option<Statement> {
+    let parse = || {
+        let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, sql).ok()?;
+        statements.pop().filter(|_| statements.is_empty())
+    };
+    thread::scope(|scope| {
+        let parser = thread::Builder::new()
+            .stack_size(PARSER_STACK)
+            .spawn_scoped(scope, parse);
+        parser.ok()?.join().ok()?
+    })
+}
+
 /// The row that a statement is confined to; `None` where it is not, or not surely. `$1` counts as a constant like no
 /// other.
 pub fn pin(sql: &str, catalog: &Catalog) -> Option<Pin> {
-    let words = tokens(sql).filter(|token| !token.is_blank());
-    let queries = words
-        .skip(1)
-        .filter(|token| token.is_one_of(&["select", "table", "with", "join", "lateral"]))
-        .count();
-    if queries > 0 {
+    if has_inner_queries(sql) {
         return None;
     }
-    let statements = Parser::parse_sql(&PostgreSqlDialect {}, sql).ok()?;
-    match statements.as_slice() {
-        [Statement::Query(query)] => of_query(query, catalog),
-        [Statement::Update(update)] => of_update(update, catalog),
-        [Statement::Delete(delete)] => of_delete(delete, catalog),
-        [Statement::Insert(insert)] => of_insert(insert, catalog),
+    match parse(sql)? {
+        Statement::Query(query) => of_query(&query, catalog),
+        Statement::Update(update) => of_update(&update, catalog),
+        Statement::Delete(delete) => of_delete(&delete, catalog),
+        Statement::Insert(insert) => of_insert(&insert, catalog),
         _ => None,
     }
+}
+
+/// The table that a SELECT, UPDATE or DELETE looks at, where it looks at one alone; views are none.
+pub fn only_table(sql: &str, catalog: &Catalog) -> Option<u32> {
+    if has_inner_queries(sql) {
+        return None;
+    }
+    let statement = parse(sql)?;
+    let from = match &statement {
+        Statement::Query(query) => match query.body.as_ref() {
+            SetExpr::Select(select) if select.into.is_none() => &select.from,
+            _ => return None,
+        },
+        Statement::Update(update) if update.from.is_none() => std::slice::from_ref(&update.table),
+        Statement::Delete(delete) if delete.using.is_none() && delete.tables.is_empty() => {
+            let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
+            from
+        }
+        _ => return None,
+    };
+    let [from] = from else { return None };
+    let TableFactor::Table { name, args: None, .. } = &from.relation else {
+        return None;
+    };
+    let table = resolve(name, catalog)?;
+    (from.joins.is_empty() && !catalog.views.contains_key(&table)).then_some(table)
+}
+
+fn has_inner_queries(sql: &str) -> bool {
+    let mut words = tokens(sql).filter(|token| !token.is_blank()).skip(1);
+    words.any(|token| token.is_one_of(&["select", "table", "with", "join", "lateral"]))
 }
 
 fn of_query(query: &Query, catalog: &Catalog) -> Option<Pin> {
@@ -195,8 +239,7 @@ fn inserted(insert: &Insert, table: u32, catalog: &Catalog) -> Option<Vec<(Strin
 
 /// The row of `referenced` that a row which is inserted references, where the text tells.
 pub fn referenced_row(sql: &str, referenced: u32, catalog: &Catalog) -> Option<RowKey> {
-    let statements = Parser::parse_sql(&PostgreSqlDialect {}, sql).ok()?;
-    let [Statement::Insert(insert)] = statements.as_slice() else {
+    let Statement::Insert(insert) = parse(sql)? else {
         return None;
     };
     let TableObject::TableName(name) = &insert.table else {
@@ -211,7 +254,7 @@ pub fn referenced_row(sql: &str, referenced: u32, catalog: &Catalog) -> Option<R
         return None;
     };
     let key = catalog.unique_keys.iter().find(|key| key.index == foreign_key.index)?;
-    let own = inserted(insert, table, catalog)?;
+    let own = inserted(&insert, table, catalog)?;
     let given: Vec<(String, Constant)> = foreign_key
         .columns
         .iter()
@@ -226,8 +269,7 @@ pub fn referenced_row(sql: &str, referenced: u32, catalog: &Catalog) -> Option<R
 /// Whether the statement is an UPDATE that assigns to no column of a unique index, so that it locks the rows that it
 /// changes FOR NO KEY UPDATE.
 pub fn updates_no_key(sql: &str, catalog: &Catalog) -> bool {
-    let statements = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap_or_default();
-    let [Statement::Update(update)] = statements.as_slice() else {
+    let Some(Statement::Update(update)) = parse(sql) else {
         return false;
     };
     let TableFactor::Table { name, .. } = &update.table.relation else {
@@ -480,4 +522,137 @@ fn row_of(key: &UniqueKey, given: &[(String, Constant)]) -> Option<RowKey> {
         index: key.index,
         values: values.collect::<Option<Vec<_>>>()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::catalog::ForeignKey;
+
+    const ITEMS: u32 = 1;
+    const ORDERS: u32 = 2;
+
+    /// items (id integer PRIMARY KEY, stock integer, made timestamptz); orders (customer text PRIMARY KEY, item integer
+    /// REFERENCES items).
+    fn catalog() -> Catalog {
+        let mut catalog = Catalog::default();
+        for (oid, name, columns, key, key_type) in [
+            (
+                ITEMS,
+                "items",
+                [("id", 23), ("stock", 23), ("made", 1184)].as_slice(),
+                "id",
+                KeyType::Integer,
+            ),
+            (
+                ORDERS,
+                "orders",
+                &[("customer", 25), ("item", 23)],
+                "customer",
+                KeyType::Text,
+            ),
+        ] {
+            catalog.tables.insert(oid, ("public".to_owned(), name.to_owned()));
+            let columns = columns.iter().map(|&(name, oid)| (name.to_owned(), oid)).collect();
+            catalog.columns.insert(oid, columns);
+            catalog.unique_keys.push(UniqueKey {
+                table: oid,
+                index: oid * 10,
+                columns: vec![(key.to_owned(), key_type)],
+            });
+            catalog.unique_indexes.insert(oid, 1);
+            catalog.indexed_columns.entry(oid).or_default().insert(key.to_owned());
+        }
+        catalog.foreign_keys.push(ForeignKey {
+            referencing: ORDERS,
+            referenced: ITEMS,
+            cascades: false,
+            index: ITEMS * 10,
+            columns: vec![("item".to_owned(), "id".to_owned())],
+        });
+        catalog
+    }
+
+    fn key(sql: &str) -> Option<Vec<String>> {
+        pin(sql, &catalog()).map(|pin| pin.row.values)
+    }
+
+    fn condition(sql: &str) -> RowCondition {
+        pin(sql, &catalog()).unwrap().condition
+    }
+
+    #[test]
+    fn a_row_is_told_by_every_column_of_a_unique_key() {
+        assert_eq!(key("SELECT stock FROM items WHERE id = 1"), Some(vec!["1".to_owned()]));
+        assert_eq!(
+            key("UPDATE items i SET stock = 2 WHERE i.id = '7' AND stock > 0"),
+            Some(vec!["7".to_owned()])
+        );
+        assert_eq!(
+            key("INSERT INTO orders VALUES ('ann', 1)"),
+            Some(vec!["ann".to_owned()])
+        );
+        assert_eq!(
+            key("INSERT INTO orders (item, customer) VALUES (1, 'ann')"),
+            Some(vec!["ann".to_owned()])
+        );
+        for elsewhere in [
+            "SELECT stock FROM items WHERE id > 1",
+            "SELECT stock FROM items WHERE id = 1 OR stock = 2",
+            "UPDATE items SET id = 2 WHERE id = 1",
+            "SELECT stock FROM items WHERE id = (SELECT max(item) FROM orders)",
+            "INSERT INTO orders VALUES ('ann', 1), ('ben', 1)",
+        ] {
+            assert_eq!(key(elsewhere), None, "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn a_condition_on_the_row_alone_becomes_a_question() {
+        assert_eq!(condition("UPDATE items SET stock = 1 WHERE id = 1"), RowCondition::None);
+        assert_eq!(
+            condition("UPDATE items SET stock = stock - 1 WHERE id = 1 AND stock > 0"),
+            RowCondition::Row("SELECT EXISTS (SELECT FROM items WHERE id = 1 AND stock > 0)".to_owned())
+        );
+        for other in [
+            "UPDATE items SET stock = 1 WHERE id = 1 AND random() < 0.5",
+            "UPDATE items SET stock = 1 WHERE id = 1 AND made < '2020-01-01'",
+            "UPDATE items SET stock = 1 WHERE id = 1 AND current_user = 'me'",
+            "SELECT stock FROM items WHERE id = 1 LIMIT 1 FOR UPDATE",
+        ] {
+            assert_eq!(condition(other), RowCondition::Other, "{other}");
+        }
+    }
+
+    #[test]
+    fn an_inserted_row_tells_the_row_that_it_references() {
+        let referenced = |sql| referenced_row(sql, ITEMS, &catalog()).map(|row| (row.index, row.values));
+        assert_eq!(
+            referenced("INSERT INTO orders VALUES ($1, 3)"),
+            Some((10, vec!["3".to_owned()]))
+        );
+        assert_eq!(referenced("INSERT INTO orders SELECT 'ann', 3"), None);
+    }
+
+    #[test]
+    fn an_update_of_no_unique_column_is_told_from_others() {
+        assert!(updates_no_key("UPDATE items SET stock = 0", &catalog()));
+        assert!(!updates_no_key("UPDATE items SET stock = 0, id = 2", &catalog()));
+        assert!(!updates_no_key("DELETE FROM items", &catalog()));
+    }
+
+    #[test]
+    fn the_only_table_is_one_without_joins_or_queries_within() {
+        let table = |sql| only_table(sql, &catalog());
+        assert_eq!(table("DELETE FROM items WHERE stock < 0"), Some(ITEMS));
+        assert_eq!(table("UPDATE items SET stock = 0 FROM orders"), None);
+        assert_eq!(table("SELECT * FROM items, orders"), None);
+        assert_eq!(table("DELETE FROM items WHERE id IN (SELECT item FROM orders)"), None);
+    }
+
+    #[test]
+    fn text_of_any_depth_is_no_end_of_the_program() {
+        let deep = format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000));
+        assert_eq!(pin(&deep, &catalog()), None);
+    }
 }

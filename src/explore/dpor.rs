@@ -17,7 +17,7 @@ use num_bigint::BigUint;
 
 use super::happens_before::HappensBefore;
 use super::{Job, Key, Strategy};
-use crate::conflict::{Event, EventLog, Footprints, OnlyWaits, conflict};
+use crate::conflict::{Event, EventLog, Footprints, OnlyWaits, Waited, conflict};
 use crate::run::history::Turn;
 use crate::run::{Candidate, Run, Scheduler};
 use crate::scenario::{Scenario, Symmetry};
@@ -138,13 +138,13 @@ impl Dpor {
     }
 
     /// Adds a choice at each turn that races with one from `from` on, where none there is yet leads to the other order.
-    /// `taken_in` tells for the end of a transaction, and a step that takes a row which that held, when it had taken it.
+    /// `waited_for` tells of a turn and the end of a transaction whether it could only have waited before that.
     fn reverse_races(
         &mut self,
         events: &[Event],
         from: usize,
         until: usize,
-        taken_in: impl Fn(usize, usize) -> Option<usize>,
+        waited_for: impl Fn(usize, usize) -> Option<Waited>,
     ) {
         let order = HappensBefore::new(events);
         for later in from..until {
@@ -155,14 +155,13 @@ impl Dpor {
                     continue;
                 }
                 // it could not come before the end of the transaction that held its row, but before that took the row
-                let session = events[later].session;
-                let earlier = match self.path[earlier].only_wait.contains(&session) {
-                    true => taken_in(earlier, later).filter(|&taken| comes_free(&order, events, taken, later)),
-                    false => Some(earlier),
-                };
-                if let Some(earlier) = earlier {
-                    let initials = initials(events, &order, earlier, later);
-                    self.add_choice(events, earlier, &initials);
+                let waited = waited_for(earlier, later);
+                if let Some(Waited { taken, .. }) = waited.filter(|one| comes_free(&order, events, one.taken, later)) {
+                    self.add_choice(events, taken, &initials(events, &order, taken, later));
+                }
+                let only_waits = self.path[earlier].only_wait.contains(&events[later].session);
+                if !only_waits && waited.is_none_or(|waited| !waited.surely) {
+                    self.add_choice(events, earlier, &initials(events, &order, earlier, later));
                 }
             }
         }
@@ -284,8 +283,13 @@ impl Strategy for Dpor {
         let turns = &run.history.turns;
         let mut log = model.log();
         let mut choices = Vec::with_capacity(turns.len());
+        let mut waits = Some(Vec::with_capacity(turns.len()));
         for (index, decision) in run.decisions.iter().enumerate() {
             log.extend(turns, index);
+            waits = waits.and_then(|mut waits| {
+                waits.push(log.could_have_waited_for(&turns[index])?);
+                Some(waits)
+            });
             let only_waits = |session: usize| {
                 let next = turns[index..].iter().find(|turn| turn.session == session);
                 next.is_some_and(
@@ -337,17 +341,18 @@ impl Strategy for Dpor {
             });
             sleep = next_sleep;
         }
-        let taken_in = |end: usize, later: usize| {
+        let waited_for = |end: usize, later: usize| {
             let mut log = model.log();
-            log.extend(turns, end);
-            log.taken_in(turns[end].session, &turns[later].filled)
+            log.extend(turns, later);
+            log.waited_for(&turns[later], end)
         };
-        self.reverse_races(&events[..asleep_from], from, asleep_from, taken_in);
+        self.reverse_races(&events[..asleep_from], from, asleep_from, waited_for);
         if asleep_from < events.len() {
             self.redundant += 1;
         } else {
-            let order = HappensBefore::new(&events);
-            self.covered = match (self.covered.take(), self.count(&events, &order)) {
+            let order = waits.map(|waits| HappensBefore::new(&events).with_waits(&events, &waits));
+            let count = order.and_then(|order| self.count(&events, &order));
+            self.covered = match (self.covered.take(), count) {
                 (Some(covered), Some(count)) => Some(covered + count),
                 _ => None,
             };

@@ -91,6 +91,15 @@ pub struct Exploration {
     pub explanation: Option<Explanation>,
 }
 
+impl Exploration {
+    /// Makes it inconclusive.
+    pub fn put_in_doubt(&mut self, reason: String) {
+        self.verdict = Verdict::Inconclusive;
+        self.exhaustive = false;
+        self.reasons.push(reason);
+    }
+}
+
 /// In how many of the schedules run something happened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -376,7 +385,7 @@ fn confirm(
     run: Run,
     exploration: &mut Exploration,
 ) -> Result<(), RunError> {
-    let mut worker = Worker::open(template.clone(), options, options.interrupt.clone())?;
+    let mut worker = Worker::open(template.clone(), options.step_timeout, options.interrupt.clone())?;
     let again = worker.run(&mut Ordered::new(run.order()))?;
     let failed = !run.violations.is_empty();
     let reason = if let Some(difference) = worker::differs(&run, &again) {
@@ -402,8 +411,6 @@ fn confirm(
     } else {
         return Ok(());
     };
-    exploration.verdict = Verdict::Inconclusive;
-    exploration.exhaustive = false;
-    exploration.reasons.push(reason);
+    exploration.put_in_doubt(reason);
     Ok(())
 }

@@ -50,6 +50,30 @@ impl HappensBefore {
         })
     }
 
+    /// The same, but that a step which could have begun to wait earlier is not held to come after `waited_for`, what
+    /// the transactions that it could have waited for did when they had the row, by turn. What its session does next is.
+    pub fn with_waits(&self, events: &[Event], waited_for: &[Vec<usize>]) -> HappensBefore {
+        let mut before: Vec<FixedBitSet> = Vec::with_capacity(events.len());
+        for later in 0..events.len() {
+            let mut direct: Vec<usize> = self.conflicts[later]
+                .ones()
+                .filter(|earlier| !waited_for[later].contains(earlier))
+                .collect();
+            let last_own = (0..later).rfind(|&turn| events[turn].session == events[later].session);
+            direct.extend(last_own.iter().flat_map(|&own| &waited_for[own]));
+            let mut own_before = FixedBitSet::with_capacity(events.len());
+            for earlier in direct {
+                own_before.insert(earlier);
+                own_before.union_with(&before[earlier]);
+            }
+            before.push(own_before);
+        }
+        HappensBefore {
+            before,
+            conflicts: self.conflicts.clone(),
+        }
+    }
+
     /// How many schedules have this order: its linear extensions, counted over how far each session has got. `first` has
     /// turns that are to come in the order given. `None` where there are too many states to count.
     pub fn count_schedules(&self, events: &[Event], first: &[usize]) -> Option<BigUint> {

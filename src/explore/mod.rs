@@ -6,14 +6,16 @@ mod exhaustive;
 mod explorer;
 mod happens_before;
 mod order;
+mod pct;
 mod random;
-mod worker;
+pub(crate) mod worker;
 
 pub use count::{interleavings, turns};
 pub use dpor::Dpor;
 pub use exhaustive::Exhaustive;
 pub use explorer::{DeterminismCheck, Exploration, Options, OutcomeTally, Progress, Tally, Verdict, explore};
 pub use order::Ordered;
+pub use pct::Pct;
 pub use random::Random;
 
 use num_bigint::BigUint;
@@ -56,6 +58,11 @@ pub trait Strategy {
     /// Whether schedules were left out in which a session only waits for what it could take when it is free.
     fn leaves_out_waits(&self) -> bool {
         false
+    }
+
+    /// What its report says beside the verdict.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Runs that turned out to be like an earlier one.

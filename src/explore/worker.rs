@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::{DeterminismCheck, Job, Key, Options, Ordered};
 use crate::run::{Run, RunError, Scheduler, Template, Workbench};
+use crate::scenario::Scenario;
 use crate::verdict::dependencies::Explanation;
 
 /// What a worker tells.
@@ -32,12 +34,9 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn open(template: Arc<Template>, options: &Options, stop: CancellationToken) -> Result<Worker, RunError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(RunError::Runtime)?;
-        let opening = Workbench::open(template, options.step_timeout);
+    pub fn open(template: Arc<Template>, step_timeout: Duration, stop: CancellationToken) -> Result<Worker, RunError> {
+        let runtime = runtime()?;
+        let opening = Workbench::open(template, step_timeout);
         let workbench = runtime.block_on(interruptible(&stop, opening))?;
         Ok(Worker {
             runtime,
@@ -55,6 +54,16 @@ impl Worker {
         runtime.block_on(interruptible(stop, workbench.run(scheduler)))
     }
 
+    /// See [`Workbench::change_scenario`].
+    pub fn change_scenario(&mut self, scenario: Arc<Scenario>) -> Result<(), RunError> {
+        let Worker {
+            runtime,
+            workbench,
+            stop,
+        } = self;
+        runtime.block_on(interruptible(stop, workbench.change_scenario(scenario)))
+    }
+
     /// Finds out how the committed transactions of `run` depend on each other; see [`Workbench::explain`].
     pub fn explain(&mut self, run: &Run) -> Result<Option<Explanation>, RunError> {
         let Worker {
@@ -64,6 +73,12 @@ impl Worker {
         } = self;
         let mut order = Ordered::new(run.order());
         runtime.block_on(interruptible(stop, workbench.explain(&mut order, &run.history)))
+    }
+
+    /// Drops its scratch database.
+    pub fn close(self) -> Result<(), RunError> {
+        let Worker { runtime, workbench, .. } = self;
+        runtime.block_on(workbench.close())
     }
 
     /// Runs the schedule of `run` again, and notes in it what came out differently.
@@ -101,7 +116,7 @@ pub fn work(
             })
             .is_ok()
     };
-    let mut bench = match Worker::open(template, options, stop) {
+    let mut bench = match Worker::open(template, options.step_timeout, stop) {
         Ok(bench) => bench,
         Err(error) => {
             tell(Key::new(), Err(error), false);
@@ -174,7 +189,14 @@ impl Drop for LastWords<'_> {
     }
 }
 
-async fn interruptible<T>(
+/// The runtime of one thread's connections.
+pub fn runtime() -> Result<Runtime, RunError> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().map_err(RunError::Runtime)
+}
+
+/// `work`, given up when `stop` is cancelled.
+pub async fn interruptible<T>(
     stop: &CancellationToken,
     work: impl Future<Output = Result<T, RunError>>,
 ) -> Result<T, RunError> {

@@ -1,20 +1,11 @@
-//! A mistake in a specification, with its place in the file.
+//! A mistake in a specification.
 
-use std::ops::Range;
-use std::sync::Arc;
+use crate::scenario::Located;
 
-use miette::{Diagnostic, LabeledSpan, SourceCode};
+/// A mistake in a specification. As a [`Diagnostic`](miette::Diagnostic) it shows file, line, column and the line.
+pub type SpecificationError = Located<Mistake>;
 
-use crate::scenario::source::Source;
-
-/// A mistake in a specification. As a [`Diagnostic`] it shows file, line, column and the line.
-#[derive(Debug, thiserror::Error)]
-#[error("{mistake}")]
-pub struct SpecificationError {
-    pub mistake: Mistake,
-    pub(crate) place: Option<(Arc<Source>, Range<usize>)>,
-}
-
+/// What is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Mistake {
     #[error("cannot read {path}: {cause}")]
@@ -42,7 +33,7 @@ pub enum Mistake {
 }
 
 impl Mistake {
-    pub(crate) fn help(&self) -> Option<&'static str> {
+    pub(super) fn hint(&self) -> Option<&'static str> {
         match self {
             Mistake::OpenSql => Some("SQL begins with `{` and ends with the next `}`, even inside a string"),
             Mistake::DuplicateStep(_) => Some("names of steps are unique in the file, not only in their session"),
@@ -52,45 +43,5 @@ impl Mistake {
             }
             _ => None,
         }
-    }
-}
-
-impl SpecificationError {
-    pub(super) fn new(mistake: Mistake) -> SpecificationError {
-        SpecificationError { mistake, place: None }
-    }
-
-    pub(super) fn at(source: &Arc<Source>, mistake: Mistake, span: Range<usize>) -> SpecificationError {
-        SpecificationError {
-            mistake,
-            place: Some((source.clone(), span)),
-        }
-    }
-}
-
-impl Diagnostic for SpecificationError {
-    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
-        let help = self.mistake.help()?;
-        Some(Box::new(help))
-    }
-
-    fn source_code(&self) -> Option<&dyn SourceCode> {
-        let (source, _) = self.place.as_ref()?;
-        Some(&**source)
-    }
-
-    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let (source, span) = self.place.as_ref()?;
-        let label = LabeledSpan::new_primary_with_span(Some("here".to_owned()), visible(&source.text, span));
-        Some(Box::new(std::iter::once(label)))
-    }
-}
-
-/// A label on the end of a file is drawn nowhere; the last character that can be seen takes it.
-fn visible(text: &str, span: &Range<usize>) -> Range<usize> {
-    let seen = text.trim_end();
-    match seen.char_indices().next_back() {
-        Some((last, _)) if span.start >= seen.len() => last..seen.len(),
-        _ => span.clone(),
     }
 }

@@ -40,7 +40,6 @@ mod suite;
 mod tested_session;
 mod tester;
 mod to_scenario;
-mod to_toml;
 mod transcript;
 
 pub use blocking::BlockingMonitor;
@@ -50,5 +49,4 @@ pub use reach::REGRESSION_DATABASE;
 pub use specification::Specification;
 pub use suite::{SuiteOptions, Tested, run_one, run_suite};
 pub use tester::{DEFAULT_STEP_LIMIT, Options, TestError, run};
-pub use to_toml::to_toml;
 pub use transcript::{Standard, Transcript};

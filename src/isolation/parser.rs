@@ -66,7 +66,14 @@ impl Specification {
             text,
         });
         let read = || link(name, &source, Parser::new(&source, tokens(&source.text)?).file()?);
-        read().map_err(|(mistake, span)| SpecificationError::at(&source, mistake, span))
+        read().map_err(|(mistake, span)| {
+            let hint = mistake.hint();
+            let error = SpecificationError::new(mistake).at(&source, span, "here");
+            match hint {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
+        })
     }
 }
 
@@ -297,7 +304,7 @@ fn unexpected(wanted: &'static str, token: Option<Token>, source: &Source) -> Mi
 
 #[cfg(test)]
 mod tests {
-    use miette::{GraphicalReportHandler, GraphicalTheme};
+    use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
     use proptest::prelude::*;
 
     use super::*;
@@ -460,8 +467,8 @@ mod tests {
         #[test]
         fn any_order_of_words_is_read_or_refused_in_its_place(text in fragments()) {
             if let Err(error) = parse(&text) {
-                let (_, span) = error.place.expect("a mistake in the text has a place");
-                prop_assert!(text.get(span).is_some());
+                let label = error.labels().and_then(|mut labels| labels.next()).expect("a mistake in the text has a place");
+                prop_assert!(text.get(label.offset()..label.offset() + label.len()).is_some());
             }
         }
 

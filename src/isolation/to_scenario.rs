@@ -135,6 +135,7 @@ fn scenario_session(
     Ok(scenario::Session {
         name: session.name.clone(),
         entry,
+        copy: None,
         isolation: Isolation::default(),
         params: BTreeMap::new(),
         steps: Arc::from(converted),
@@ -189,6 +190,8 @@ fn part(sql: &SqlText, range: Range<usize>) -> SqlText {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     const SPEC: &str = "
@@ -261,5 +264,29 @@ mod tests {
             Mistake::UnknownPermutation { number: 3, named: 2 }
         ));
         assert!(specification().scenario(Some(0)).is_err());
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same_scenario() {
+        let spec = r#"
+            setup { CREATE TABLE t (a text, "b\c" int); }
+            session "s 1"
+            step "say ""hi""" { INSERT INTO t
+                VALUES ('''"""', 1) }
+            session s2 step b { SELECT 'tab	' }
+        "#;
+        let specification = Specification::parse("x", "x.spec", spec.to_owned()).unwrap();
+        let scenario = specification.scenario(None).unwrap();
+        let read = Scenario::from_toml("x", "x.toml", &scenario.to_toml(), Path::new("")).unwrap();
+        let parts = |scenario: &Scenario| {
+            let sessions = scenario.sessions.iter().map(|session| {
+                let steps = session.steps.iter();
+                let steps: Vec<_> = steps.map(|step| (step.name.clone(), step.sql.text.clone())).collect();
+                (session.name.clone(), session.allow_errors.clone(), steps)
+            });
+            let setup = scenario.setup.as_ref().map(|setup| setup.text.clone());
+            (setup, sessions.collect::<Vec<_>>(), scenario.deadlock)
+        };
+        assert_eq!(parts(&read), parts(&scenario));
     }
 }

@@ -70,8 +70,9 @@ impl Server {
     /// Drops all scratch databases of this run that are left, and ends all of its connections.
     pub async fn drop_all_scratch(&self) -> Result<(), PostgresError> {
         self.end_connections().await?;
+        let own = format!("{PREFIX}{}_", self.run_id());
         for name in self.scratch_databases().await? {
-            if name[PREFIX.len()..].starts_with(self.run_id()) {
+            if name.starts_with(&own) {
                 self.drop_scratch(&name).await?;
             }
         }

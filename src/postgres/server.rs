@@ -1,5 +1,7 @@
 //! The server that scenarios run on.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use tokio_postgres::config::Config;
 
 use super::wire::{Canceller, Connection};
@@ -136,10 +138,14 @@ impl Server {
     }
 }
 
+static RUNS: AtomicU32 = AtomicU32::new(0);
+
 /// Unique enough to tell this run's databases from those of any other run on the same server.
 fn run_id() -> String {
     let since_epoch = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
-    format!("{:x}_{:x}", since_epoch.as_micros(), std::process::id())
+    // of one process, too, several runs can begin in the same microsecond
+    let number = RUNS.fetch_add(1, Ordering::Relaxed);
+    format!("{:x}_{:x}_{number:x}", since_epoch.as_micros(), std::process::id())
 }

@@ -7,6 +7,9 @@ use serde::{Serialize, Serializer};
 
 use crate::report::difference::difference_line;
 use crate::run::history::{History, StepResult, Turn, TurnRole};
+use crate::scenario::Scenario;
+use crate::schedule::Schedule;
+use crate::shrink::Shrunk;
 use crate::verdict::dependencies::{Dependency, DependencyKind, Explanation};
 use crate::verdict::outcome::Violation;
 
@@ -31,7 +34,9 @@ pub struct Report {
     /// Milliseconds.
     pub elapsed_ms: u64,
     pub outcomes: Vec<Outcome>,
+    /// The smallest failing schedule, where the one that was found was made small.
     pub failure: Option<Failure>,
+    pub shrink: Option<Shrink>,
     pub warnings: Vec<String>,
     pub notes: Vec<String>,
 }
@@ -73,6 +78,54 @@ pub struct Failure {
     pub anomaly: Option<String>,
     /// The cycle that makes it one; empty where there is none.
     pub dependencies: Vec<DependencyEntry>,
+}
+
+/// The result of making one failing schedule small.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShrinkReport {
+    /// The scenario's name.
+    pub scenario: String,
+    pub failure: Failure,
+    pub shrink: Shrink,
+}
+
+/// How a failing schedule was made small.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Shrink {
+    /// The smallest schedule, as pinned schedules have it.
+    pub schedule: Vec<String>,
+    /// Names of the sessions that race.
+    pub racing: Vec<String>,
+    /// How often it failed when it was replayed, out of how often it was.
+    pub confirmed: u32,
+    pub confirmations: u32,
+    /// Turns of the schedule that was found.
+    pub found_turns: usize,
+    pub runs: u64,
+    /// Candidates that had been run before.
+    pub known: u64,
+    /// No order has fewer context switches.
+    pub minimal: bool,
+    pub smallest_scenario: Option<SmallestScenario>,
+    /// The file that it was pinned in.
+    pub pinned: Option<String>,
+}
+
+/// The least of the scenario that still fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SmallestScenario {
+    /// As a scenario file.
+    pub toml: String,
+    pub schedule: Vec<String>,
+    pub dropped_sessions: Vec<String>,
+    pub dropped_steps: Vec<DroppedStep>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DroppedStep {
+    /// As the scenario file names it, without the number of a copy.
+    pub session: String,
+    pub step: String,
 }
 
 /// One dependency between two committed transactions; the second comes after the first.
@@ -231,6 +284,39 @@ impl Failure {
     }
 }
 
+impl Shrink {
+    /// `found_turns` is the length of the schedule that was made small, `pinned` the file that it was written to.
+    pub fn new(shrunk: &Shrunk, scenario: &Scenario, found_turns: usize, pinned: Option<String>) -> Self {
+        let entries = |schedule: &Schedule| schedule.entries.iter().map(ToString::to_string).collect();
+        let smallest_scenario = shrunk.scenario.as_ref().map(|smallest| SmallestScenario {
+            toml: smallest.scenario.to_toml(),
+            schedule: entries(&smallest.smallest.schedule),
+            dropped_sessions: smallest.dropped_sessions.clone(),
+            dropped_steps: smallest
+                .dropped_steps
+                .iter()
+                .map(|(session, step)| DroppedStep {
+                    session: session.clone(),
+                    step: step.clone(),
+                })
+                .collect(),
+        });
+        let name = |&session: &usize| scenario.sessions.get(session).map(|session| session.name.clone());
+        Shrink {
+            schedule: entries(&shrunk.smallest.schedule),
+            racing: shrunk.racing.iter().filter_map(name).collect(),
+            confirmed: shrunk.smallest.confirmed.fails,
+            confirmations: shrunk.smallest.confirmed.of,
+            found_turns,
+            runs: shrunk.runs,
+            known: shrunk.known,
+            minimal: shrunk.is_minimal,
+            smallest_scenario,
+            pinned,
+        }
+    }
+}
+
 impl NamedViolation {
     fn new(violation: &Violation) -> Self {
         let detail = match violation.clone() {
@@ -366,6 +452,7 @@ mod tests {
                 order: order.clone(),
             }],
             failure: Some(Failure::new(&history, &[broken], &order)),
+            shrink: None,
             warnings: Vec::new(),
             notes: Vec::new(),
         };
@@ -441,6 +528,7 @@ mod tests {
             "anomaly": null,
             "dependencies": []
           },
+          "shrink": null,
           "warnings": [],
           "notes": []
         }

@@ -5,12 +5,15 @@
 
 pub mod anomaly;
 mod difference;
+pub mod failure;
 pub mod json;
 pub mod junit;
 pub mod outcomes;
+pub mod replay;
 mod reply;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
+pub mod shrunk;
 pub mod specifications;
 mod sql_text;
 pub mod summary;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use num_bigint::BigUint;
 
+use crate::explore::{self, Exploration, Strategy};
 use crate::report::text::{TextOptions, Tone, counted, grouped, paint, visible, wrap};
+use crate::scenario::Scenario;
 
 /// What an exploration came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +24,39 @@ pub struct Summary {
     pub elapsed: Duration,
     pub warnings: Vec<String>,
     pub notes: Vec<String>,
+}
+
+impl Summary {
+    /// That of an exploration of `scenario` by `strategy`, with these notes.
+    pub fn new(scenario: &Scenario, strategy: &dyn Strategy, exploration: &Exploration, notes: &[String]) -> Summary {
+        let failed = exploration.failures;
+        let verdict = match exploration.verdict {
+            explore::Verdict::Holds => Verdict::Holds,
+            explore::Verdict::Fails => Verdict::Fails {
+                schedules: failed,
+                exhaustive: exploration.exhaustive,
+            },
+            explore::Verdict::Inconclusive => Verdict::Inconclusive {
+                reasons: exploration.reasons.clone(),
+                failed,
+            },
+        };
+        let notes = match exploration.verdict {
+            explore::Verdict::Fails => exploration.reasons.iter().chain(notes).cloned().collect(),
+            explore::Verdict::Holds | explore::Verdict::Inconclusive => notes.to_vec(),
+        };
+        Summary {
+            scenario: scenario.name.clone(),
+            verdict,
+            strategy: strategy.name().to_owned(),
+            seed: strategy.seed(),
+            schedules_run: exploration.schedules_run,
+            interleavings: exploration.interleavings.clone(),
+            elapsed: exploration.elapsed,
+            warnings: scenario.warnings.clone(),
+            notes,
+        }
+    }
 }
 
 /// The verdict on a scenario.
@@ -142,7 +177,7 @@ fn big_number(n: &BigUint) -> String {
 }
 
 /// A time as a person says it.
-fn duration(elapsed: Duration) -> String {
+pub(crate) fn duration(elapsed: Duration) -> String {
     let millis = elapsed.as_millis();
     let seconds = elapsed.as_secs();
     match () {

@@ -1,6 +1,7 @@
 //! A schedule as it ran, for people: time runs downward, one column a session.
 
 use crate::report::reply::reply_lines;
+use crate::report::shrunk::spans;
 use crate::report::sql_text::{one_line, starts_clause};
 use crate::report::text::{
     TextOptions, Tone, joined, paint, share, shorten, table, table_overhead, visible, width, wrap,
@@ -20,17 +21,21 @@ const NAME_WIDTH: usize = 24;
 /// Draws a history as a table: a row a turn, and a column a session where that is legible, else a column that names
 /// the session.
 ///
-/// A step that blocked has a further row, without a number, after the turn that let it go on. No line is wider than
+/// A step that blocked has a further row, without a number, after the turn that let it go on. Where other sessions race,
+/// several that ran by themselves ahead of them or after them are named in one line instead. No line is wider than
 /// `options.width` where that is at least 60. The last line has no line break.
 pub fn timeline(history: &History, options: &TextOptions) -> String {
     let number_width = history.turns.len().to_string().len();
-    let events = events(history, number_width);
-    let sessions = history.sessions.len();
+    let alone = alone(history);
+    let is_shown = |session: &usize| !alone.ahead.contains(session) && !alone.after.contains(session);
+    let sessions: Vec<usize> = (0..history.sessions.len()).filter(is_shown).collect();
+    let mut events = events(history, number_width);
+    events.retain(|event| event.cells.iter().any(|(session, _)| is_shown(session)));
     let room = options
         .width
-        .saturating_sub(number_width + table_overhead(sessions + 1));
-    if sessions <= MOST_COLUMNS && room >= sessions * NARROWEST_COLUMN {
-        columns(history, &events, room, options.colour)
+        .saturating_sub(number_width + table_overhead(sessions.len() + 1));
+    let drawn = if sessions.len() <= MOST_COLUMNS && room >= sessions.len() * NARROWEST_COLUMN {
+        columns(history, &sessions, &events, room, options.colour)
     } else {
         list(
             history,
@@ -38,7 +43,72 @@ pub fn timeline(history: &History, options: &TextOptions) -> String {
             options.width.saturating_sub(number_width + table_overhead(3)),
             options.colour,
         )
+    };
+    let ahead = by_themselves(history, &alone.ahead, "First", options);
+    let after = by_themselves(history, &alone.after, "Then", options);
+    ahead
+        .into_iter()
+        .chain([drawn])
+        .chain(after)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Sessions that nothing happens to but that they run, in the order in which they did.
+struct Alone {
+    ahead: Vec<usize>,
+    after: Vec<usize>,
+}
+
+/// Sessions that ran from beginning to end with no other in between, without an error, ahead of all that race or after
+/// them. None where no session races, and not one alone.
+fn alone(history: &History) -> Alone {
+    let turns = &history.turns;
+    let mut blocks: Vec<(usize, std::ops::Range<usize>)> = Vec::new();
+    for (index, turn) in turns.iter().enumerate() {
+        match blocks.last_mut() {
+            Some((session, block)) if *session == turn.session => block.end = index + 1,
+            _ => blocks.push((turn.session, index..index + 1)),
+        }
     }
+    let is_alone = |(session, block): &&(usize, std::ops::Range<usize>)| {
+        blocks.iter().filter(|(other, _)| other == session).count() == 1
+            && block
+                .clone()
+                .all(|index| turns[index].finished_in == index && !matches!(turns[index].result, StepResult::Error(_)))
+            && (0..block.start).all(|index| finish(history, index) < block.start)
+    };
+    let several = |sessions: Vec<usize>| if sessions.len() > 1 { sessions } else { Vec::new() };
+    let ahead = blocks.iter().take_while(is_alone).count();
+    if ahead == blocks.len() {
+        return Alone {
+            ahead: Vec::new(),
+            after: Vec::new(),
+        };
+    }
+    let mut after: Vec<usize> = blocks
+        .iter()
+        .rev()
+        .take_while(is_alone)
+        .map(|(session, _)| *session)
+        .collect();
+    after.reverse();
+    Alone {
+        ahead: several(blocks[..ahead].iter().map(|(session, _)| *session).collect()),
+        after: several(after),
+    }
+}
+
+fn by_themselves(history: &History, sessions: &[usize], when: &str, options: &TextOptions) -> Option<String> {
+    let (first, last) = (sessions.first()?, sessions.last()?);
+    let from = history.turns.iter().position(|turn| turn.session == *first)? + 1;
+    let to = history.turns.iter().rposition(|turn| turn.session == *last)? + 1;
+    let names: Vec<String> = sessions.iter().map(|&session| name(history, session)).collect();
+    let text = format!(
+        "{when} {} run by themselves, one after another (turns {from} to {to}).",
+        spans(&names)
+    );
+    Some(wrap(&text, options.width, |_| false).join("\n"))
 }
 
 /// What one row shows.
@@ -255,12 +325,13 @@ fn name(history: &History, session: usize) -> String {
         .map_or_else(|| format!("session {session}"), |name| visible(name))
 }
 
-fn columns(history: &History, events: &[Event], room: usize, colour: bool) -> String {
-    let sessions = history.sessions.len();
-    let heads: Vec<String> = (0..sessions).map(|session| name(history, session)).collect();
+/// A column for each of `sessions`.
+fn columns(history: &History, sessions: &[usize], events: &[Event], room: usize, colour: bool) -> String {
+    let column = |session: &usize| sessions.iter().position(|shown| shown == session);
+    let heads: Vec<String> = sessions.iter().map(|&session| name(history, session)).collect();
     let mut natural: Vec<usize> = heads.iter().map(|head| width(head)).collect();
     for (session, lines) in events.iter().flat_map(|event| &event.cells) {
-        if let Some(natural) = natural.get_mut(*session) {
+        if let Some(natural) = column(session).and_then(|column| natural.get_mut(column)) {
             *natural = lines.iter().map(|line| width(&line.text)).fold(*natural, usize::max);
         }
     }
@@ -270,15 +341,18 @@ fn columns(history: &History, events: &[Event], room: usize, colour: bool) -> St
         cell(&[line], max, colour)
     }));
     let rows = events.iter().map(|event| {
-        let mut row = vec![String::new(); sessions];
+        let mut row = vec![String::new(); sessions.len()];
         for (session, lines) in &event.cells {
-            if let (Some(text), Some(&max)) = (row.get_mut(*session), widths.get(*session)) {
-                *text = cell(lines, max, colour);
+            if let Some(column) = column(session) {
+                row[column] = cell(lines, widths[column], colour);
             }
         }
         let height = row.iter().map(|text| text.lines().count()).max().unwrap_or(0);
-        for &session in &event.blocked {
-            if let Some(text) = row.get_mut(session).filter(|text| text.is_empty()) {
+        for session in &event.blocked {
+            if let Some(text) = column(session)
+                .and_then(|column| row.get_mut(column))
+                .filter(|text| text.is_empty())
+            {
                 *text = vec![paint("┊", Tone::Blocked, colour); height].join("\n");
             }
         }

@@ -95,6 +95,9 @@ pub enum RunError {
     Serial(#[from] SerialError),
     #[error("starting a worker failed: {0}")]
     Runtime(std::io::Error),
+    /// A run that violates nothing was to be made small.
+    #[error("the schedule does not fail, so it cannot be made smaller")]
+    NothingFails,
     #[error("interrupted")]
     Interrupted,
 }

@@ -82,6 +82,14 @@ impl Template {
     pub fn server(&self) -> &Server {
         &self.server
     }
+
+    /// Drops the database; no workbench can be opened after that.
+    ///
+    /// # Errors
+    /// When the server fails.
+    pub async fn drop_database(&self) -> Result<(), RunError> {
+        Ok(self.server.drop_scratch(&self.database).await?)
+    }
 }
 
 /// A scratch database with the sessions of a scenario connected to it.
@@ -115,6 +123,17 @@ impl Run {
     pub fn order(&self) -> Vec<usize> {
         self.decisions.iter().map(|decision| decision.chosen).collect()
     }
+
+    /// Names of what it violates, each once.
+    pub fn violated(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for name in self.violations.iter().map(Violation::name) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
 }
 
 impl Workbench {
@@ -132,7 +151,7 @@ impl Workbench {
             signals: template.server.signals,
         };
         let mut workbench = Workbench {
-            reconnects: custom_settings::may_be_made(&template.scenario),
+            reconnects: false,
             template,
             database,
             control,
@@ -151,6 +170,40 @@ impl Workbench {
 
     pub fn scenario(&self) -> &Arc<Scenario> {
         &self.template.scenario
+    }
+
+    /// Goes on with other sessions and invariants on the same state after setup. The server is asked whether it takes
+    /// their statements.
+    ///
+    /// # Errors
+    /// When the server rejects a statement, or fails; the workbench is then not to be used again.
+    pub async fn change_scenario(&mut self, scenario: Arc<Scenario>) -> Result<(), RunError> {
+        self.reset().await?;
+        let changes_schema = scenario
+            .sessions
+            .iter()
+            .any(|session| session.steps.iter().any(|step| step.statement.changes_schema));
+        let footprints = super::check::check_statements(&mut self.control, &scenario, changes_schema).await?;
+        let serial = scenario
+            .serializable
+            .then(|| SerialOracle::new(&scenario))
+            .transpose()?;
+        let old = &self.template;
+        self.template = Arc::new(Template {
+            server: old.server.clone(),
+            scenario,
+            database: old.database.clone(),
+            baseline: old.baseline.clone(),
+            volatile: old.volatile.clone(),
+            footprints,
+            serial,
+        });
+        self.connect_sessions().await?;
+        let template = self.template.clone();
+        if let Some(serial) = &template.serial {
+            serial.prepare(self).await?;
+        }
+        Ok(())
     }
 
     async fn connect_sessions(&mut self) -> Result<(), RunError> {
@@ -180,6 +233,7 @@ impl Workbench {
             ));
         }
         self.scripts = scripts;
+        self.reconnects = custom_settings::may_be_made(&self.template.scenario);
         Ok(())
     }
 

@@ -1,26 +1,19 @@
 //! A mistake in a scenario, with its place in the file and a hint.
 
-use std::fmt::Display;
 use std::ops::Range;
-use std::sync::Arc;
 
-use miette::{Diagnostic, LabeledSpan, SourceCode};
 use thiserror::Error;
 
 use crate::isolation::SpecificationError;
 use crate::scenario::file::suggest::one_of;
-use crate::scenario::source::{Source, SqlText};
+use crate::scenario::located::Located;
+use crate::scenario::source::SqlText;
 use crate::scenario::sql::Placeholder;
 use crate::scenario::sql::lexer::tokens;
 
-/// A mistake in a scenario. As a [`Diagnostic`] it shows file, line, column, the offending line and a hint.
-#[derive(Debug, Error)]
-#[error("{mistake}")]
-pub struct ScenarioError {
-    pub mistake: Box<Mistake>,
-    place: Option<Box<Place>>,
-    hint: Option<String>,
-}
+/// A mistake in a scenario. As a [`Diagnostic`](miette::Diagnostic) it shows file, line, column, the offending line and a
+/// hint.
+pub type ScenarioError = Located<Mistake>;
 
 /// What is wrong.
 #[derive(Debug, Error)]
@@ -104,13 +97,6 @@ pub enum Mistake {
     },
 }
 
-/// Where a mistake is: the first label is the mistake's own, others explain it.
-#[derive(Debug)]
-struct Place {
-    source: Arc<Source>,
-    labels: Vec<(Range<usize>, String)>,
-}
-
 impl ScenarioError {
     /// A variable that nothing defines. `known` are the variables that there are.
     pub fn unknown_variable(sql: &SqlText, placeholder: &Placeholder, known: &[String]) -> ScenarioError {
@@ -156,85 +142,11 @@ impl ScenarioError {
             None => error,
         }
     }
-
-    pub(crate) fn new(mistake: Mistake) -> ScenarioError {
-        ScenarioError {
-            mistake: Box::new(mistake),
-            place: None,
-            hint: None,
-        }
-    }
-
-    /// Adds a label; all labels of an error are in one source.
-    pub(crate) fn at(mut self, source: &Arc<Source>, span: Range<usize>, label: impl Into<String>) -> ScenarioError {
-        let span = visible(&source.text, span);
-        let place = self.place.get_or_insert_with(|| {
-            Box::new(Place {
-                source: source.clone(),
-                labels: Vec::new(),
-            })
-        });
-        place.labels.push((span, label.into()));
-        self
-    }
-
-    /// Adds a label on a range of the SQL's bytes.
-    pub(crate) fn at_sql(self, sql: &SqlText, range: Range<usize>, label: impl Into<String>) -> ScenarioError {
-        let (source, span) = sql.locate(range);
-        self.at(&source, span, label)
-    }
-
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> ScenarioError {
-        self.hint = Some(hint.into());
-        self
-    }
 }
 
 impl From<SpecificationError> for ScenarioError {
     fn from(error: SpecificationError) -> ScenarioError {
-        let hint = error.mistake.help();
-        let place = error.place.map(|(source, span)| {
-            let labels = vec![(visible(&source.text, span), "here".to_owned())];
-            Box::new(Place { source, labels })
-        });
-        ScenarioError {
-            mistake: Box::new(Mistake::Specification(error.mistake)),
-            place,
-            hint: hint.map(str::to_owned),
-        }
-    }
-}
-
-impl Diagnostic for ScenarioError {
-    fn help<'a>(&'a self) -> Option<Box<dyn Display + 'a>> {
-        self.hint.as_ref().map(|hint| Box::new(hint) as Box<dyn Display>)
-    }
-
-    fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.place.as_ref().map(|place| &*place.source as &dyn SourceCode)
-    }
-
-    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let place = self.place.as_ref()?;
-        Some(Box::new(place.labels.iter().enumerate().map(
-            |(index, (range, label))| {
-                let (label, span) = (Some(label.clone()), range.clone());
-                if index == 0 {
-                    LabeledSpan::new_primary_with_span(label, span)
-                } else {
-                    LabeledSpan::new_with_span(label, span)
-                }
-            },
-        )))
-    }
-}
-
-/// A label on the end of a file is drawn nowhere; the last character that can be seen takes it.
-fn visible(text: &str, span: Range<usize>) -> Range<usize> {
-    let seen = text.trim_end();
-    match seen.char_indices().next_back() {
-        Some((last, _)) if span.start >= seen.len() => last..seen.len(),
-        _ => span,
+        error.map(Mistake::Specification)
     }
 }
 

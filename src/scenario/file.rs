@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::isolation::Specification;
 use crate::scenario::error::{Mistake, ScenarioError};
@@ -62,7 +62,7 @@ impl Scenario {
     /// The first mistake in the text, or that its `setup_file` cannot be read.
     pub fn from_toml(name: &str, source_name: &str, text: &str, base_dir: &Path) -> Result<Scenario, ScenarioError> {
         let document = Document::new(source_name, text);
-        let raw = document.parse()?;
+        let raw: RawScenario = document.parse()?;
 
         let setup = document.setup(raw.setup, raw.setup_file, base_dir)?;
         let deadlock = raw
@@ -102,12 +102,12 @@ const SERDE_WORDS: [(&str, &str); 5] = [
 ];
 
 /// The file that is being read.
-struct Document {
-    source: Arc<Source>,
+pub(crate) struct Document {
+    pub(crate) source: Arc<Source>,
 }
 
 impl Document {
-    fn new(name: &str, text: &str) -> Document {
+    pub(crate) fn new(name: &str, text: &str) -> Document {
         Document {
             source: Arc::new(Source {
                 name: name.to_owned(),
@@ -116,7 +116,7 @@ impl Document {
         }
     }
 
-    fn parse(&self) -> Result<RawScenario, ScenarioError> {
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, ScenarioError> {
         let deserializer = toml::Deserializer::parse(&self.source.text).map_err(|error| {
             let span = error.span().unwrap_or_default();
             let hint = match error.message() {
@@ -129,7 +129,7 @@ impl Document {
             self.error(Mistake::Syntax(error.message().to_owned()), span, "here")
                 .hint(hint)
         })?;
-        RawScenario::deserialize(deserializer).map_err(|error| self.shape_error(&error))
+        T::deserialize(deserializer).map_err(|error| self.shape_error(&error))
     }
 
     /// Turns serde's message into a mistake: it holds an unknown key and the known ones only as text, in backquotes.
@@ -167,7 +167,7 @@ impl Document {
     }
 
     /// The part of a range of the file that is on its first line.
-    fn first_line(&self, span: Range<usize>) -> Range<usize> {
+    pub(crate) fn first_line(&self, span: Range<usize>) -> Range<usize> {
         let text = &self.source.text;
         let boundary = |offset: usize| {
             (0..=offset.min(text.len()))

@@ -57,6 +57,8 @@ pub struct Session {
     pub name: String,
     /// Index of the `[[session]]` entry this is a copy of.
     pub entry: usize,
+    /// Its number among the copies, from 1; `None` where the entry has no copies.
+    pub copy: Option<usize>,
     pub isolation: Isolation,
     /// Values known before the first step, by variable name.
     pub params: BTreeMap<String, Param>,
@@ -64,6 +66,16 @@ pub struct Session {
     /// SQLSTATEs that may end this session without failing the schedule.
     pub allow_errors: Vec<String>,
     pub retry: Option<Retry>,
+}
+
+impl Session {
+    /// The name of its `[[session]]` entry: `worker` of `worker-1`.
+    pub fn entry_name(&self) -> &str {
+        match self.copy {
+            Some(number) => self.name.strip_suffix(&format!("-{number}")).unwrap_or(&self.name),
+            None => &self.name,
+        }
+    }
 }
 
 /// One statement of a session.
@@ -143,4 +155,34 @@ pub enum Param {
 pub struct IgnoredColumn {
     pub table: String,
     pub column: String,
+}
+
+impl From<&str> for Param {
+    fn from(value: &str) -> Param {
+        Param::Text(value.to_owned())
+    }
+}
+
+impl From<String> for Param {
+    fn from(value: String) -> Param {
+        Param::Text(value)
+    }
+}
+
+impl From<i64> for Param {
+    fn from(value: i64) -> Param {
+        Param::Integer(value)
+    }
+}
+
+impl From<i32> for Param {
+    fn from(value: i32) -> Param {
+        Param::Integer(value.into())
+    }
+}
+
+impl From<bool> for Param {
+    fn from(value: bool) -> Param {
+        Param::Boolean(value)
+    }
 }

@@ -5,5 +5,6 @@ mod common;
 mod exit_codes;
 mod given_server;
 mod interruption;
+mod pinned;
 mod program;
 mod reports;

@@ -42,10 +42,13 @@ impl Place {
         path
     }
 
-    /// `pgbraid explore SCENARIO --strategy exhaustive`, with no settings of the environment but a server's programs.
+    /// `pgbraid explore SCENARIO --strategy exhaustive --no-shrink`, with no settings of the environment but a server's programs.
     pub fn explore(&self, scenario: &Path) -> Command {
         let mut command = self.pgbraid();
-        command.arg("explore").arg(scenario).args(["--strategy", "exhaustive"]);
+        command
+            .arg("explore")
+            .arg(scenario)
+            .args(["--strategy", "exhaustive", "--no-shrink"]);
         command
     }
 

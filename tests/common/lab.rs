@@ -1,7 +1,7 @@
 //! Runs scenarios in this process.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pgbraid::explore::{Exhaustive, Exploration, Options, Ordered, Strategy, explore};
@@ -15,9 +15,6 @@ use super::server::shared_server;
 
 const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Runs are told apart by the microsecond in which they connected.
-static CONNECTING: Mutex<()> = Mutex::new(());
-
 /// A place of a test's own on the shared server. Its databases are dropped when it is.
 pub struct Lab {
     pub runtime: Runtime,
@@ -30,7 +27,6 @@ impl Lab {
             .enable_all()
             .build()
             .unwrap();
-        let _one_at_a_time = CONNECTING.lock().unwrap_or_else(PoisonError::into_inner);
         let server = runtime.block_on(Server::connect(shared_server(), true)).unwrap();
         Lab {
             runtime,
@@ -51,7 +47,16 @@ impl Lab {
 
     /// Explores on a fresh template with these strategy and bounds.
     pub fn explore(&self, scenario: &Arc<Scenario>, strategy: &mut dyn Strategy, options: &Options) -> Exploration {
-        explore(&self.prepare(scenario), strategy, options, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"))
+        self.explore_template(&self.prepare(scenario), strategy, options)
+    }
+
+    pub fn explore_template(
+        &self,
+        template: &Arc<Template>,
+        strategy: &mut dyn Strategy,
+        options: &Options,
+    ) -> Exploration {
+        explore(template, strategy, options, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Runs every interleaving of the scenario that this text describes.

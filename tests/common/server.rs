@@ -1,30 +1,15 @@
 //! Embedded servers: one for all tests of a binary, and ones of a test's own.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use pgbraid::postgres::embedded::{Binaries, EmbeddedServer};
+use pgbraid::postgres::host;
 use tokio_postgres::{Client, Config, NoTls};
-
-static SHARED: OnceLock<Mutex<Option<EmbeddedServer>>> = OnceLock::new();
 
 /// How to connect to the server that all tests of this binary share. It is started by the first that asks, and stopped
 /// when the process exits.
 pub fn shared_server() -> Config {
-    let server = SHARED.get_or_init(|| {
-        // statics are not dropped
-        // SAFETY: `stop_shared_server` is a plain function that does not unwind into its caller
-        unsafe { libc::atexit(stop_shared_server) };
-        Mutex::new(Some(start()))
-    });
-    let server = server.lock().unwrap_or_else(PoisonError::into_inner);
-    config(server.as_ref().unwrap())
-}
-
-extern "C" fn stop_shared_server() {
-    if let Some(server) = SHARED.get() {
-        drop(server.lock().unwrap_or_else(PoisonError::into_inner).take());
-    }
+    host::shared_server().unwrap()
 }
 
 /// A server for one test, stopped when this is dropped.

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pgbraid::explore::{Exhaustive, Exploration, Random, Strategy, Verdict};
+use num_bigint::BigUint;
+use pgbraid::explore::{Dpor, Exhaustive, Exploration, Options, Strategy, Verdict};
+use pgbraid::run::Template;
 use pgbraid::scenario::Scenario;
 
 use crate::cases::CASES;
@@ -19,8 +21,8 @@ pub struct Case {
 pub enum Coverage {
     /// Every interleaving is run: this many schedules, of which this many fail.
     Every { schedules: u64, failing: u64 },
-    /// There are too many: this many are drawn.
-    Sampled { samples: u64 },
+    /// There are too many: the reduction runs this many, up to the first that fails, if one does.
+    Reduced { schedules: u64 },
 }
 
 pub enum Cause {
@@ -38,10 +40,18 @@ impl Case {
     }
 
     /// The strategy of the case, the same at every call.
-    pub fn strategy(&self, scenario: &Scenario) -> Box<dyn Strategy> {
+    pub fn strategy(&self, template: &Template) -> Box<dyn Strategy> {
         match self.coverage {
             Coverage::Every { .. } => Box::new(Exhaustive::new()),
-            Coverage::Sampled { samples } => Box::new(Random::new(scenario, 1, samples)),
+            Coverage::Reduced { .. } => Box::new(reduction(template, true)),
+        }
+    }
+
+    /// Options under which its exploration is complete enough.
+    pub fn options(&self, jobs: usize) -> Options {
+        Options {
+            keep_going: matches!(self.coverage, Coverage::Every { .. }),
+            ..exhaustive(jobs)
         }
     }
 }
@@ -67,29 +77,48 @@ pub fn load(name: &str) -> Arc<Scenario> {
     Arc::new(Scenario::from_file(file).unwrap())
 }
 
+pub fn reduction(template: &Template, symmetric: bool) -> Dpor {
+    Dpor::new(template.scenario().clone(), template.footprints().clone(), symmetric)
+}
+
 pub fn check(name: &str) {
     let case = Case::named(name);
-    let scenario = load(name);
-    let exploration = Lab::new().explore(&scenario, case.strategy(&scenario).as_mut(), &exhaustive(2));
-    let verdict = match (&case.cause, &case.coverage) {
-        (Some(_), _) => Verdict::Fails,
-        (None, Coverage::Every { .. }) => Verdict::Holds,
-        (None, Coverage::Sampled { .. }) => Verdict::Inconclusive,
+    let lab = Lab::new();
+    let template = lab.prepare(&load(name));
+    let exploration = lab.explore_template(&template, case.strategy(&template).as_mut(), &case.options(2));
+    let verdict = match case.cause {
+        Some(_) => Verdict::Fails,
+        None => Verdict::Holds,
     };
     assert_eq!(exploration.verdict, verdict, "{:?}", exploration.reasons);
+    assert_eq!(exploration.reasons, Vec::<String>::new());
+    check_failures(case, &exploration);
     match case.coverage {
         Coverage::Every { schedules, failing } => {
-            assert_eq!(exploration.reasons, Vec::<String>::new());
             assert!(exploration.exhaustive);
             assert_eq!((exploration.schedules_run, exploration.failures), (schedules, failing));
+            check_reduction(&lab, &template, &exploration);
         }
-        Coverage::Sampled { samples } => {
-            assert_eq!(exploration.reasons, ["schedules were sampled, not all run"]);
-            assert!(!exploration.exhaustive);
-            assert_eq!(exploration.schedules_run, samples);
+        Coverage::Reduced { schedules } => {
+            assert_eq!(exploration.exhaustive, case.cause.is_none());
+            assert_eq!(exploration.schedules_run, schedules);
         }
     }
-    check_failures(case, &exploration);
+}
+
+/// The reduction finds the same outcomes, and its runs stand for the schedules that there are.
+fn check_reduction(lab: &Lab, template: &Arc<Template>, full: &Exploration) {
+    let reduced = lab.explore_template(template, &mut reduction(template, false), &exhaustive(1));
+    let outcomes = |exploration: &Exploration| -> BTreeSet<(String, Vec<String>)> {
+        let outcomes = exploration.outcomes.iter();
+        outcomes
+            .map(|tally| (tally.id.clone(), tally.violations.clone()))
+            .collect()
+    };
+    assert_eq!(outcomes(&reduced), outcomes(full));
+    if let Some(covered) = &reduced.covered {
+        assert_eq!(*covered, BigUint::from(full.schedules_run));
+    }
 }
 
 fn check_failures(case: &Case, exploration: &Exploration) {
@@ -128,10 +157,9 @@ fn the_files_say_what_the_cases_say() {
         let file = fixtures().join(format!("{}.toml", name.replace('_', "-")));
         let text = std::fs::read_to_string(file).unwrap();
         let comment: String = text.lines().take_while(|line| line.starts_with('#')).collect();
-        let expected = match (&case.cause, &case.coverage) {
-            (Some(_), _) => "fails",
-            (None, Coverage::Every { .. }) => "holds",
-            (None, Coverage::Sampled { .. }) => "no sample fails",
+        let expected = match case.cause {
+            Some(_) => "fails",
+            None => "holds",
         };
         assert!(
             comment.contains("Expected: ") && comment.contains(expected),

@@ -5,3 +5,4 @@ mod check;
 #[path = "../common/mod.rs"]
 mod common;
 mod repetition;
+mod table;

@@ -4,7 +4,7 @@ use pgbraid::explore::{Exploration, Verdict};
 use pgbraid::run::history::History;
 
 use crate::check::{Case, load};
-use crate::common::lab::{Lab, exhaustive};
+use crate::common::lab::Lab;
 
 /// Everything of an exploration that must not change.
 #[derive(Debug, PartialEq)]
@@ -37,8 +37,10 @@ impl Findings {
 /// Alternates between one and two jobs, and starts from a new setup each time.
 fn findings(name: &str, repetition: usize) -> Findings {
     let scenario = load(name);
-    let mut strategy = Case::named(name).strategy(&scenario);
-    Findings::of(Lab::new().explore(&scenario, strategy.as_mut(), &exhaustive(1 + repetition % 2)))
+    let (case, lab) = (Case::named(name), Lab::new());
+    let template = lab.prepare(&scenario);
+    let mut strategy = case.strategy(&template);
+    Findings::of(lab.explore_template(&template, strategy.as_mut(), &case.options(1 + repetition % 2)))
 }
 
 /// Explores the scenario of a case so often, and compares what is found each time with what was found first.

@@ -87,6 +87,29 @@ const STATEMENTS: &[&str] = &[
     "SELECT total() AS in_all",
 ];
 
+/// Statements of which those that lock or change `t` take one row by its key, for transactions at READ COMMITTED: where
+/// there are no others, a session that would only wait is not let go on.
+const BY_ROW: &[&str] = &[
+    "SELECT v FROM t WHERE id = 1",
+    "UPDATE t SET v = v + 1 WHERE id = 1",
+    "UPDATE t SET v = v + 1 WHERE id = 2",
+    "UPDATE t SET v = :v + 1 WHERE id = 1",
+    "UPDATE t SET v = v + 1 WHERE id = 1 AND v < 1",
+    "UPDATE t SET v = v - 1 WHERE id = 1 AND v > 0 RETURNING v AS taken",
+    "UPDATE t SET v = 5 WHERE id = 2 AND (v = :v OR v > 5)",
+    "SELECT v FROM t WHERE id = 1 FOR UPDATE",
+    "SELECT v FROM t WHERE id = 2 FOR UPDATE",
+    "SELECT v FROM t WHERE id = 1 AND v <> 1 FOR UPDATE",
+    "SELECT sum(v) AS total FROM t",
+    "INSERT INTO c VALUES (2, 1)",
+    "INSERT INTO c VALUES (3, 2)",
+    "INSERT INTO p SELECT count(*) FROM p",
+    "INSERT INTO p SELECT :v",
+    "SELECT count(*) AS many_p FROM p",
+    "UPDATE p SET a = a + 1",
+    "SELECT pg_advisory_xact_lock(1)",
+];
+
 const CONDITIONS: [&str; 3] = [":v = 0", ":v IS NULL OR :v > 0", ":v < 2"];
 
 const LEVELS: [&str; 3] = ["read committed", "repeatable read", "serializable"];
@@ -313,21 +336,21 @@ fn session(words: &[&'static str], longest: usize, copies: usize) -> impl Strate
     })
 }
 
+fn at_level(sessions: Vec<Session>, level: &'static str) -> Vec<Session> {
+    sessions
+        .into_iter()
+        .map(|session| Session { level, ..session })
+        .collect()
+}
+
 fn sessions(words: &[&'static str]) -> impl Strategy<Value = Vec<Session>> + use<> {
     let two = (session(words, 4, 1), session(words, 4, 1)).prop_map(|(a, b)| vec![a, b]);
     let three = (session(words, 3, 1), session(words, 3, 1), session(words, 3, 1)).prop_map(|(a, b, c)| vec![a, b, c]);
     let alike = session(words, 4, 2).prop_map(|a| vec![a]);
     let three_alike = session(words, 2, 3).prop_map(|a| vec![a]);
     let one_and_alike = (session(words, 2, 1), session(words, 2, 2)).prop_map(|(a, b)| vec![a, b]);
-    let serializable = |sessions: Vec<Session>| {
-        let level = |session| Session {
-            level: LEVELS[2],
-            ..session
-        };
-        sessions.into_iter().map(level).collect()
-    };
     let serializable_three = (session(words, 3, 1), session(words, 3, 1), session(words, 3, 1))
-        .prop_map(move |(a, b, c)| serializable(vec![a, b, c]));
+        .prop_map(move |(a, b, c)| at_level(vec![a, b, c], LEVELS[2]));
     prop_oneof![
         4 => two,
         5 => three,
@@ -343,7 +366,10 @@ pub fn plans(most_interleavings: u64) -> impl Strategy<Value = Plan> {
     let references = prop_oneof![4 => Just(""), 1 => select(&REFERENCES[..])];
     let trigger = prop::bool::weighted(0.08);
     let invariant = prop::option::weighted(0.3, select(&INVARIANTS[..]));
-    let sessions = vocabulary().prop_flat_map(|words| sessions(&words));
+    let any = vocabulary().prop_flat_map(|words| sessions(&words));
+    let by_row = vec(select(BY_ROW), 2..6).prop_flat_map(|words| sessions(&words));
+    let by_row = by_row.prop_map(|sessions| at_level(sessions, LEVELS[0]));
+    let sessions = prop_oneof![2 => any, 1 => by_row];
     (references, trigger, invariant, sessions)
         .prop_map(|(references, trigger, invariant, sessions)| Plan {
             references,
@@ -368,7 +394,12 @@ pub fn all_statements() -> Plan {
             copies: 1,
             level: LEVELS[0],
             retry: false,
-            parts: STATEMENTS.iter().filter(allowed_alone).map(autocommitted).collect(),
+            parts: STATEMENTS
+                .iter()
+                .chain(BY_ROW)
+                .filter(allowed_alone)
+                .map(autocommitted)
+                .collect(),
         }],
     }
 }

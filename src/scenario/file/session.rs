@@ -68,6 +68,7 @@ pub(super) fn read(
             sessions.push(Session {
                 name,
                 entry,
+                copy: (copies > 1).then_some(copy + 1),
                 isolation,
                 params: own.clone(),
                 steps: Arc::clone(&steps),

@@ -1,0 +1,216 @@
+//! `pgbraid replay`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use pgbraid::replay::{self, Replay, ReplayError, ReplayOptions, find_files, replay_all};
+use pgbraid::report::junit::junit;
+use pgbraid::report::replay::{Replayed, Status, annotation, details, json, lines, summary};
+use pgbraid::run::RunError;
+use similar::TextDiff;
+
+use super::exit::{self, Failure};
+use super::host::Host;
+use super::limits::seconds;
+use super::output;
+use super::progress::ProgressLine;
+use super::{Server, exit::ENVIRONMENT, exit::INPUT};
+
+/// Run pinned schedules as tests
+///
+/// Runs each schedule that `explore --pin` or a person wrote, and compares what it leads to with what its file expects.
+/// A session that blocks where it used to run does not stop a schedule: its turn passes until it is released.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub struct Replays {
+    /// Files of pinned schedules, or folders: every .toml file in them and below
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+
+    /// Run each so many times; all histories must be identical
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
+    times: u32,
+
+    /// Change what the files expect to what their schedules do, after showing the difference
+    #[arg(long)]
+    update: bool,
+
+    /// Longest time that a step may take while it waits for no other session
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    step_timeout: Duration,
+
+    #[command(flatten)]
+    server: Server,
+
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+
+    /// Write the report to a file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+const HELP: &str = "\
+Examples:
+  pgbraid replay schedules/
+      run every pinned schedule
+  pgbraid replay schedules/counter.toml --times 1000
+      see that it does the same a thousand times
+  pgbraid replay schedules/ --format junit --output replay.xml
+      for a CI service; GitHub is also told by annotations
+
+Exit codes:
+  0  every schedule does what its file expects
+  1  some schedule does not
+  2  some file is wrong: the schedule, or its scenario
+  3  the environment is wrong: no server, a lost connection
+  4  a schedule that is expected to hold does, but not everything was under control";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A line a schedule, for people
+    Table,
+    /// One JSON object
+    Json,
+    /// JUnit XML
+    Junit,
+}
+
+impl Replays {
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        let files = find_files(&self.paths)?;
+        if files.is_empty() {
+            return Err(Failure::Usage("no .toml file is there to be replayed"));
+        }
+        let line = ProgressLine::new(Some(files.len() as u64));
+        line.say("starting the server");
+        let host = Host::obtain(self.server.database_url.as_deref())?;
+        let options = ReplayOptions {
+            jobs: self.server.jobs(),
+            times: self.times,
+            step_timeout: self.step_timeout,
+            interrupt: host.interrupt.clone(),
+        };
+        let started = Instant::now();
+        let results = replay_all(&host.server, &files, &options, &mut |over| line.replayed(over));
+        let elapsed = started.elapsed();
+        drop(line);
+        if host.interrupt.is_cancelled() {
+            return Err(Failure::Interrupted);
+        }
+        drop(host);
+        let mut replayed: Vec<Replayed> = files
+            .into_iter()
+            .zip(results)
+            .map(|(path, result)| Replayed {
+                path,
+                result,
+                updated: false,
+            })
+            .collect();
+        let mut differences = String::new();
+        if self.update {
+            for one in &mut replayed {
+                differences += &update(one)?;
+            }
+        }
+        self.report(&replayed, &differences, elapsed)?;
+        Ok(exit_code(replayed))
+    }
+
+    fn report(&self, replayed: &[Replayed], differences: &str, elapsed: Duration) -> Result<(), Failure> {
+        let output = self.output.as_deref();
+        let text = match self.format {
+            Format::Table => {
+                let options = output::text_options(output);
+                let again = |path: &Path| self.command(path);
+                let parts = [
+                    differences.trim_end().to_owned(),
+                    lines(replayed, &options),
+                    details(replayed, &again, &options),
+                    summary(replayed, elapsed, &options),
+                ];
+                parts
+                    .into_iter()
+                    .filter(|part| !part.is_empty())
+                    .collect::<Vec<_>>()
+                    .join("\n\n")
+            }
+            Format::Json => json(replayed, elapsed),
+            Format::Junit => {
+                let cases: Vec<_> = replayed.iter().map(Replayed::case).collect();
+                junit("pgbraid replay", &cases).map_err(Failure::Junit)?
+            }
+        };
+        if self.format != Format::Table {
+            eprint!("{differences}");
+        }
+        output::write(text.trim_end(), output)?;
+        if std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
+            for annotation in replayed.iter().filter_map(annotation) {
+                eprintln!("{annotation}");
+            }
+        }
+        Ok(())
+    }
+
+    /// The command that replays one file as this one does.
+    fn command(&self, path: &Path) -> String {
+        let mut command = format!("pgbraid replay {}", output::shell_word(&path.display().to_string()));
+        if self.times > 1 {
+            command += &format!(" --times {}", self.times);
+        }
+        command
+    }
+}
+
+/// Rewrites the file's expectation; returns what changes.
+fn update(replayed: &mut Replayed) -> Result<String, Failure> {
+    let Ok(replay) = &replayed.result else {
+        return Ok(String::new());
+    };
+    let Some(text) = replay::update(replay) else {
+        return Ok(String::new());
+    };
+    let difference = difference(replay, &text);
+    std::fs::write(&replayed.path, text).map_err(|cause| ReplayError::Unwritable {
+        path: replayed.path.clone(),
+        cause,
+    })?;
+    replayed.updated = true;
+    Ok(difference)
+}
+
+fn difference(replay: &Replay, text: &str) -> String {
+    let path = replay.file.path.display().to_string();
+    TextDiff::from_lines(replay.file.text(), text)
+        .unified_diff()
+        .context_radius(1)
+        .header(&path, &path)
+        .to_string()
+}
+
+/// Tells of files that could not be run. What kept the others from being judged counts before what they came to.
+fn exit_code(replayed: Vec<Replayed>) -> ExitCode {
+    let any = |status| replayed.iter().any(|one| one.status() == status);
+    let of_verdicts = match (any(Status::Failed), any(Status::Inconclusive)) {
+        (true, _) => 1,
+        (false, true) => 4,
+        (false, false) => 0,
+    };
+    let errors = replayed.into_iter().filter_map(|one| one.result.err());
+    let codes: Vec<u8> = errors
+        .map(|error| match error {
+            ReplayError::Run(RunError::Interrupted) => ENVIRONMENT,
+            error => exit::say(error.into()),
+        })
+        .collect();
+    ExitCode::from(match codes {
+        codes if codes.contains(&ENVIRONMENT) => ENVIRONMENT,
+        codes if codes.contains(&INPUT) => INPUT,
+        _ => of_verdicts,
+    })
+}

@@ -1,0 +1,87 @@
+//! `pgbraid shrink`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use pgbraid::replay::{ReplayOptions, replay};
+use pgbraid::run::{RunError, Template};
+use pgbraid::scenario::Scenario;
+use pgbraid::schedule::PinnedFile;
+
+use super::Common;
+use super::exit::Failure;
+use super::host::Host;
+use super::limits::seconds;
+use super::progress::ProgressLine;
+use super::report::report_shrunk;
+use super::shrinking::Shrinking;
+
+/// Make a failing schedule minimal
+///
+/// Runs smaller schedules and keeps those that violate the same: fewer sessions that race, fewer context switches, the
+/// earliest order; and of the scenario itself, fewer sessions and steps.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Shrink {
+    /// File of a pinned schedule that fails
+    schedule: PathBuf,
+
+    #[command(flatten)]
+    shrinking: Shrinking,
+
+    /// Longest time that a step may take while it waits for no other session
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    step_timeout: Duration,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  pgbraid shrink found.toml
+      show the smallest schedule that violates the same
+  pgbraid shrink found.toml --pin schedules/ --smallest-scenario smallest.toml
+      keep it for `pgbraid replay`, and the smallest scenario too";
+
+impl Shrink {
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        let file = PinnedFile::read(&self.schedule)?;
+        let scenario_file = file.scenario_path()?;
+        let serializable = file.pinned.serializable;
+        let line = ProgressLine::new(None);
+        line.say("starting the server");
+        let host = Host::obtain(self.common.server.database_url.as_deref())?;
+        let options = ReplayOptions {
+            jobs: 1,
+            times: 1,
+            step_timeout: self.step_timeout,
+            interrupt: host.interrupt.clone(),
+        };
+        line.say("running the schedule");
+        let replayed = replay(&host.server, file, &options)?;
+        let mut scenario = Scenario::from_file(&scenario_file)?;
+        if serializable {
+            scenario.require_serializable();
+        }
+        let scenario = Arc::new(scenario);
+        let prepared = host.runtime().block_on(async {
+            tokio::select! {
+                biased;
+                () = host.interrupt.cancelled() => Err(RunError::Interrupted),
+                template = Template::prepare(host.server.clone(), scenario.clone()) => template,
+            }
+        });
+        let template = Arc::new(prepared?);
+        let mut shrinkage = self
+            .shrinking
+            .shrink(&template, &replayed.run, self.step_timeout, &host, &line)?;
+        drop(line);
+        drop(host);
+        shrinkage.write(&self.shrinking, &scenario_file, serializable, None)?;
+        report_shrunk(&scenario, &shrinkage, &self.common)
+    }
+}

@@ -1,0 +1,181 @@
+//! Making a failing schedule small and keeping it: the options that commands share, and what comes of them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use pgbraid::run::{Run, RunError, Template};
+use pgbraid::schedule::{Expectation, PinnedFile, PinnedSchedule, relative_path};
+use pgbraid::shrink::{ShrinkOptions, Shrunk, shrink};
+
+use super::exit::Failure;
+use super::host::Host;
+use super::output::shell_word;
+use super::progress::ProgressLine;
+
+#[derive(Debug, Args)]
+pub struct Shrinking {
+    /// Write the failing schedule to a file in this folder, for `pgbraid replay`
+    #[arg(long, value_name = "DIR")]
+    pub pin: Option<PathBuf>,
+
+    /// Write the smallest scenario that still fails to this file, where steps or sessions can be dropped
+    #[arg(long, value_name = "FILE")]
+    pub smallest_scenario: Option<PathBuf>,
+
+    /// How often the smallest schedule is replayed
+    #[arg(long, value_name = "N", default_value_t = ShrinkOptions::CONFIRMATIONS, value_parser = clap::value_parser!(u32).range(1..))]
+    pub confirm: u32,
+}
+
+/// A failure made small, and the files that it was written to.
+#[derive(Debug)]
+pub struct Shrinkage {
+    pub shrunk: Shrunk,
+    /// Turns of the schedule that was found.
+    pub found_turns: usize,
+    pub files: Files,
+}
+
+#[derive(Debug, Default)]
+pub struct Files {
+    pub pinned: Option<PathBuf>,
+    pub scenario: Option<PathBuf>,
+}
+
+impl Shrinking {
+    pub fn shrink(
+        &self,
+        template: &Arc<Template>,
+        run: &Run,
+        step_timeout: Duration,
+        host: &Host,
+        line: &ProgressLine,
+    ) -> Result<Shrinkage, RunError> {
+        let options = ShrinkOptions {
+            most_runs: ShrinkOptions::MOST_RUNS,
+            confirmations: self.confirm,
+            step_timeout,
+            interrupt: host.interrupt.clone(),
+        };
+        let shrunk = shrink(template, run, &options, &mut |progress| line.shrinking(progress.runs))?;
+        Ok(Shrinkage {
+            shrunk,
+            found_turns: run.history.turns.len(),
+            files: Files::default(),
+        })
+    }
+}
+
+impl Shrinkage {
+    /// Whether the smallest schedule failed every time.
+    pub fn is_confirmed(&self) -> bool {
+        self.shrunk.smallest.confirmed.every_time()
+    }
+
+    /// Writes what the options ask for.
+    /// `seed` is the one that was drawn with.
+    pub fn write(
+        &mut self,
+        options: &Shrinking,
+        scenario_file: &Path,
+        serializable: bool,
+        seed: Option<u64>,
+    ) -> Result<(), Failure> {
+        if let Some(folder) = &options.pin {
+            let smallest = &self.shrunk.smallest;
+            let pinned = |scenario| PinnedSchedule {
+                scenario,
+                serializable,
+                expect: Expectation::Fails,
+                violates: smallest.run.violated(),
+                strict: false,
+                order: smallest.schedule.clone(),
+            };
+            self.files.pinned = Some(pin(folder, scenario_file, pinned, &command_line(seed))?);
+        }
+        if let (Some(path), Some(smallest)) = (&options.smallest_scenario, &self.shrunk.scenario) {
+            let text = smallest.scenario.to_toml();
+            std::fs::write(path, text).map_err(|cause| unwritable(path, cause))?;
+            self.files.scenario = Some(path.clone());
+        }
+        Ok(())
+    }
+}
+
+/// Writes a schedule into a folder, which is made where it is missing, and returns the file. It has the scenario's name;
+/// where that file holds another schedule, a number is added.
+fn pin(
+    folder: &Path,
+    scenario_file: &Path,
+    pinned: impl FnOnce(PathBuf) -> PinnedSchedule,
+    found_by: &str,
+) -> Result<PathBuf, Failure> {
+    std::fs::create_dir_all(folder).map_err(|cause| unwritable(folder, cause))?;
+    let scenario = relative_path(folder, scenario_file).map_err(|cause| unwritable(folder, cause))?;
+    let pinned = pinned(scenario);
+    let text = pinned.to_toml(Some(found_by));
+    let stem = scenario_file
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    for number in 1.. {
+        let name = match number {
+            1 => format!("{stem}.toml"),
+            _ => format!("{stem}-{number}.toml"),
+        };
+        let path = folder.join(name);
+        let holds_another = match PinnedFile::read(&path) {
+            Ok(file) => file.pinned != pinned,
+            Err(_) => path.exists(),
+        };
+        if holds_another {
+            continue;
+        }
+        if !path.exists() {
+            std::fs::write(&path, text).map_err(|cause| unwritable(&path, cause))?;
+        }
+        return Ok(path);
+    }
+    Err(Failure::Usage("every name for the pinned schedule is taken"))
+}
+
+fn unwritable(path: &Path, cause: std::io::Error) -> Failure {
+    Failure::Output {
+        path: path.display().to_string(),
+        cause,
+    }
+}
+
+/// The command as it was given, without what only says where its result goes, and with the seed.
+fn command_line(seed: Option<u64>) -> String {
+    let mut words = vec!["pgbraid".to_owned()];
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let option = argument.split('=').next().unwrap_or_default();
+        // a connection string may hold a password
+        if [
+            "--pin",
+            "--smallest-scenario",
+            "--database-url",
+            "--output",
+            "--format",
+            "--jobs",
+            "-j",
+        ]
+        .contains(&option)
+        {
+            if !argument.contains('=') {
+                arguments.next();
+            }
+            continue;
+        }
+        words.push(shell_word(&argument));
+    }
+    if let Some(seed) = seed.filter(|_| !words.iter().any(|word| word.starts_with("--seed"))) {
+        words.extend(["--seed".to_owned(), seed.to_string()]);
+    }
+    words.join(" ")
+}

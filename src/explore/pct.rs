@@ -1,0 +1,222 @@
+//! Samples schedules by priorities: probabilistic concurrency testing.
+//!
+//! After Burckhardt, Kothari, Musuvathi and Nagarakatte, *A Randomized Scheduler with Probabilistic Guarantees of Finding
+//! Bugs* (ASPLOS 2010), section 3: every session gets a priority by chance, the ready session with the highest one always
+//! goes on, and at `depth - 1` turns drawn by chance the session that has just gone on gets a priority below all that were
+//! drawn, the `i`th of these turns giving priority `i`.
+//! A failure of depth `d`, that is, one which shows whenever `d` turns come in a certain order, shows in one schedule of
+//! `n` sessions and `k` turns with a probability of at least 1 / (n · k^(d - 1)) (their theorem 9), however many
+//! interleavings there are.
+
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::{Job, Key, Strategy, turns};
+use crate::run::history::Turn;
+use crate::run::{Candidate, Run, Scheduler};
+use crate::scenario::Scenario;
+
+/// Draws `samples` schedules.
+pub struct Pct {
+    seed: u64,
+    samples: u64,
+    drawn: u64,
+    depth: u32,
+    sessions: usize,
+    /// Turns of a run in which each step runs once.
+    turns: u32,
+}
+
+impl Pct {
+    /// `depth` is that of the failures for which the bound holds; at least 1.
+    pub fn new(scenario: &Scenario, seed: u64, samples: u64, depth: u32) -> Pct {
+        Pct {
+            seed,
+            samples,
+            drawn: 0,
+            depth: depth.max(1),
+            sessions: scenario.sessions.len(),
+            turns: scenario.sessions.iter().map(turns).sum(),
+        }
+    }
+
+    /// The least probability with which one schedule shows a failure of this depth.
+    fn bound(&self) -> f64 {
+        let exponent = i32::try_from(self.depth - 1).unwrap_or(i32::MAX);
+        1.0 / (self.sessions.max(1) as f64 * f64::from(self.turns.max(1)).powi(exponent))
+    }
+
+    /// A sample depends on the seed and its number alone.
+    fn schedule(&self, sample: u64) -> Priorities {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        rng.set_stream(sample);
+        let changes: Vec<usize> = (1..self.depth)
+            .map(|_| (rng.next_u64() % u64::from(self.turns.max(1))) as usize)
+            .collect();
+        let mut priorities: Vec<usize> = (changes.len()..changes.len() + self.sessions).collect();
+        priorities.shuffle(&mut rng);
+        Priorities {
+            priorities,
+            changes,
+            seen: 0,
+        }
+    }
+}
+
+impl Strategy for Pct {
+    fn name(&self) -> &'static str {
+        "pct"
+    }
+
+    fn seed(&self) -> Option<u64> {
+        Some(self.seed)
+    }
+
+    fn is_exhaustive(&self) -> bool {
+        false
+    }
+
+    fn planned(&self) -> Option<u64> {
+        Some(self.samples)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let one = self.bound();
+        let all = 100.0 * (1.0 - (1.0 - one).powf(self.samples as f64));
+        vec![format!(
+            "a failure of depth {} (one that takes {} to come in a certain order) shows in one schedule in {:.0} at the \
+             least: with {} sampled, in {all:.1} % of all attempts or more",
+            self.depth,
+            match self.depth {
+                1 => "one turn".to_owned(),
+                depth => format!("{depth} turns"),
+            },
+            1.0 / one,
+            self.samples,
+        )]
+    }
+
+    fn next(&mut self) -> Option<Job> {
+        let key = self.next_key()?;
+        let scheduler = Box::new(self.schedule(self.drawn));
+        self.drawn += 1;
+        Some(Job { key, scheduler })
+    }
+
+    fn next_key(&self) -> Option<Key> {
+        (self.drawn < self.samples).then(|| vec![(self.drawn >> 32) as u32, self.drawn as u32])
+    }
+
+    fn observe(&mut self, _key: &Key, _run: &Run) -> Option<String> {
+        None
+    }
+}
+
+/// One schedule: who goes on is a matter of priority.
+struct Priorities {
+    /// By session; the highest goes on.
+    priorities: Vec<usize>,
+    /// Turns that change the priority of the session that takes them, to their place here.
+    changes: Vec<usize>,
+    /// Turns that have been looked at.
+    seen: usize,
+}
+
+impl Scheduler for Priorities {
+    fn choose(&mut self, turns: &[Turn], ready: &[Candidate<'_>]) -> usize {
+        for (turn, taken) in turns.iter().enumerate().skip(self.seen) {
+            for place in (0..self.changes.len()).filter(|&place| self.changes[place] == turn) {
+                self.priorities[taken.session] = place;
+            }
+        }
+        self.seen = turns.len();
+        let priority = |candidate: &&Candidate<'_>| self.priorities[candidate.session];
+        ready.iter().max_by_key(priority).unwrap_or(&ready[0]).session
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn pct(depth: u32) -> Pct {
+        let text = r#"
+            [[session]]
+            name = "worker"
+            copies = 2
+            steps = ["BEGIN", "SELECT 1", "COMMIT"]
+        "#;
+        let scenario = Scenario::from_toml("test", "test.toml", text, Path::new(".")).unwrap();
+        Pct::new(&scenario, 7, 100, depth)
+    }
+
+    /// The order in which two sessions of two turns each go on.
+    fn order(schedule: &mut Priorities) -> Vec<usize> {
+        use crate::run::StepInfo;
+        use crate::run::history::{StepResult, TurnRole};
+        let step = StepInfo {
+            name: "select".to_owned(),
+            index: 0,
+            role: TurnRole::Step,
+            sql: String::new(),
+            filled: String::new(),
+            begin: None,
+            attempt: 0,
+        };
+        let mut turns: Vec<Turn> = Vec::new();
+        loop {
+            let taken = |session: usize| turns.iter().filter(|turn| turn.session == session).count();
+            let ready: Vec<Candidate<'_>> = (0..2)
+                .filter(|&session| taken(session) < 2)
+                .map(|session| Candidate {
+                    session,
+                    step: &step,
+                    answer: None,
+                })
+                .collect();
+            if ready.is_empty() {
+                return turns.iter().map(|turn| turn.session).collect();
+            }
+            let session = schedule.choose(&turns, &ready);
+            turns.push(Turn {
+                session,
+                step: step.name.clone(),
+                step_index: 0,
+                role: TurnRole::Step,
+                sql: String::new(),
+                filled: String::new(),
+                begin: None,
+                attempt: 0,
+                result: StepResult::Done { tag: String::new() },
+                waits: Vec::new(),
+                finished_in: turns.len(),
+            });
+        }
+    }
+
+    #[test]
+    fn with_depth_1_sessions_run_one_after_another() {
+        let pct = pct(1);
+        let orders: Vec<Vec<usize>> = (0..100).map(|sample| order(&mut pct.schedule(sample))).collect();
+        assert!(
+            orders
+                .iter()
+                .all(|order| *order == [0, 0, 1, 1] || *order == [1, 1, 0, 0])
+        );
+        assert!(orders.contains(&vec![0, 0, 1, 1]) && orders.contains(&vec![1, 1, 0, 0]));
+    }
+
+    #[test]
+    fn a_depth_of_2_shows_as_often_as_the_bound_says() {
+        let pct = pct(2);
+        // session 1 between the turns of session 0, a failure of depth 2: one in 2 · 4 schedules at the least
+        let between = (0..1_000)
+            .filter(|&sample| order(&mut pct.schedule(sample)).starts_with(&[0, 1]))
+            .count();
+        assert_eq!(pct.bound(), 1.0 / 8.0);
+        assert!(between >= 90, "{between} of 1000");
+    }
+}

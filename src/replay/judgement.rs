@@ -1,0 +1,60 @@
+//! Whether a replay meets the expectation.
+
+use crate::run::Run;
+use crate::schedule::{Departure, Expectation, PinnedSchedule};
+
+/// What a replay says about the expectation of its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judgement {
+    /// It did what is expected.
+    Met,
+    /// It holds, where it is pinned to fail.
+    Holds,
+    /// It fails, where it is pinned to hold.
+    Fails,
+    /// It fails as expected, but does not violate what it is pinned to violate. The names of what it does violate.
+    FailsOtherwise { violates: Vec<String> },
+    /// It left the order of a strict schedule.
+    LeftOrder,
+    /// It did not do the same each time. What differed, in words.
+    Differs(String),
+    /// It holds, but something was not under control. What that was, in words.
+    NotControlled(Vec<String>),
+}
+
+impl Judgement {
+    pub(super) fn of(
+        pinned: &PinnedSchedule,
+        run: &Run,
+        departures: &[Departure],
+        difference: Option<String>,
+    ) -> Judgement {
+        if let Some(difference) = difference {
+            return Judgement::Differs(difference);
+        }
+        if pinned.strict && !departures.is_empty() {
+            return Judgement::LeftOrder;
+        }
+        let violates = run.violated();
+        let same = |names: &[String]| {
+            names.iter().all(|name| violates.contains(name)) && violates.iter().all(|name| names.contains(name))
+        };
+        match (pinned.expect, violates.is_empty()) {
+            (_, true) if !run.uncontrolled.is_empty() => Judgement::NotControlled(run.uncontrolled.clone()),
+            (Expectation::Fails, true) => Judgement::Holds,
+            (Expectation::Holds, false) => Judgement::Fails,
+            (Expectation::Fails, false) if !pinned.violates.is_empty() && !same(&pinned.violates) => {
+                Judgement::FailsOtherwise { violates }
+            }
+            _ => Judgement::Met,
+        }
+    }
+
+    /// Whether the expectation can be changed to what the replay did.
+    pub fn is_updatable(&self) -> bool {
+        matches!(
+            self,
+            Judgement::Holds | Judgement::Fails | Judgement::FailsOtherwise { .. }
+        )
+    }
+}

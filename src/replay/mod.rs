@@ -1,0 +1,50 @@
+//! Runs pinned schedules as tests: does each still lead to what it is pinned for?
+
+mod all;
+mod judgement;
+mod one;
+mod update;
+
+pub use all::{find_files, replay_all};
+pub use judgement::Judgement;
+pub use one::{Replay, replay};
+pub use update::update;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::run::RunError;
+use crate::scenario::ScenarioError;
+use crate::schedule::ScheduleError;
+
+/// How pinned schedules are run.
+#[derive(Debug, Clone)]
+pub struct ReplayOptions {
+    /// Schedules run at a time, each on scratch databases of its own.
+    pub jobs: usize,
+    /// How often each is run; the histories must be identical.
+    pub times: u32,
+    /// Longest time that a step may take while it does not wait for another session.
+    pub step_timeout: Duration,
+    /// Ends the replay early; what has not been run then ends with [`RunError::Interrupted`].
+    pub interrupt: CancellationToken,
+}
+
+/// Why a pinned schedule cannot be run.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum ReplayError {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Schedule(#[from] ScheduleError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Scenario(#[from] ScenarioError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error("cannot read {}: {cause}", .path.display())]
+    Unreadable { path: PathBuf, cause: std::io::Error },
+    #[error("cannot write {}: {cause}", .path.display())]
+    Unwritable { path: PathBuf, cause: std::io::Error },
+}

@@ -1,0 +1,79 @@
+//! One pinned schedule.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{Judgement, ReplayError, ReplayOptions};
+use crate::explore::worker::{self, Worker, interruptible};
+use crate::postgres::Server;
+use crate::run::{Run, RunError, Template};
+use crate::scenario::Scenario;
+use crate::schedule::{Departure, Follower, PinnedFile};
+
+/// What running a pinned schedule brought.
+#[derive(Debug, Clone)]
+pub struct Replay {
+    pub file: PinnedFile,
+    /// The name of its scenario.
+    pub scenario: String,
+    pub judgement: Judgement,
+    /// The first run.
+    pub run: Run,
+    /// Where it left the pinned order.
+    pub departures: Vec<Departure>,
+    /// How often it was run.
+    pub times: u32,
+    /// Preparation included.
+    pub elapsed: Duration,
+}
+
+/// The names of prepared transactions are the whole server's.
+static PREPARES: Mutex<()> = Mutex::new(());
+
+/// Runs a pinned schedule in scratch databases, which are dropped at the end.
+///
+/// # Errors
+/// When its scenario has a mistake or does not have what the schedule names, or a run comes to no result.
+pub fn replay(server: &Arc<Server>, file: PinnedFile, options: &ReplayOptions) -> Result<Replay, ReplayError> {
+    let started = Instant::now();
+    let mut scenario = Scenario::from_file(file.scenario_path()?)?;
+    if file.pinned.serializable {
+        scenario.require_serializable();
+    }
+    let scenario = Arc::new(scenario);
+    let plan = file.fit(&scenario)?;
+    let _alone = scenario
+        .prepares_transactions()
+        .then(|| PREPARES.lock().unwrap_or_else(PoisonError::into_inner));
+
+    let runtime = worker::runtime()?;
+    let preparing = Template::prepare(server.clone(), scenario.clone());
+    let template = Arc::new(runtime.block_on(interruptible(&options.interrupt, preparing))?);
+    let mut bench = Worker::open(template.clone(), options.step_timeout, options.interrupt.clone())?;
+    let mut run_once = || -> Result<(Run, Vec<Departure>), RunError> {
+        let mut follower = Follower::new(&plan);
+        let run = bench.run(&mut follower)?;
+        let departures = follower.departures(&run.history);
+        Ok((run, departures))
+    };
+    let (run, departures) = run_once()?;
+    let mut difference = None;
+    let mut times = 1;
+    while times < options.times && difference.is_none() {
+        let (again, _) = run_once()?;
+        times += 1;
+        difference = worker::differs(&run, &again).map(|what| format!("in run {times}, {what}"));
+    }
+    bench.close()?;
+    runtime.block_on(template.drop_database())?;
+
+    Ok(Replay {
+        judgement: Judgement::of(&file.pinned, &run, &departures, difference),
+        file,
+        scenario: scenario.name.clone(),
+        run,
+        departures,
+        times,
+        elapsed: started.elapsed(),
+    })
+}

@@ -1,0 +1,208 @@
+//! As a test run reads: a line a schedule, the failing ones in full at the end.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Replayed, Status};
+use crate::replay::{Judgement, Replay};
+use crate::report::junit::{Case, CaseOutcome};
+use crate::report::summary::duration;
+use crate::report::text::{TextOptions, Tone, counted, joined, paint, visible, wrap};
+use crate::report::timeline::timeline;
+use crate::report::violations::violations;
+use crate::schedule::{Departure, DepartureKind, Expectation};
+
+/// One line a file: whether it passed, how long it took, and why it did not; below it where the run left the pinned
+/// order. The last line has no line break.
+pub fn lines(replayed: &[Replayed], options: &TextOptions) -> String {
+    let line = |one: &Replayed| {
+        let (word, tone) = match one.status() {
+            Status::Passed => ("PASS", Tone::Good),
+            Status::Failed => ("FAIL", Tone::Bad),
+            Status::Inconclusive => ("?", Tone::Blocked),
+            Status::Error => ("ERROR", Tone::Bad),
+        };
+        let padded = format!("{word:>7}");
+        let seconds = one.elapsed().as_secs_f64();
+        let path = visible(&one.path.display().to_string());
+        let text = format!(
+            "{padded} [{seconds:>8.3}s] {path}{}",
+            headline(one).map_or_else(String::new, |text| format!(": {text}"))
+        );
+        let mut lines = hanging(&text, options);
+        if let Some(first) = lines.first_mut() {
+            *first = first.replacen(word, &paint(word, tone, options.colour), 1);
+        }
+        if let Ok(replay) = &one.result {
+            for departure in &replay.departures {
+                lines.extend(hanging(&format!("{HANG}{}", left_order(departure, replay)), options));
+            }
+        }
+        lines.join("\n")
+    };
+    replayed.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// What stands below a file's line is set in by so much.
+const HANG: &str = "                    ";
+
+fn hanging(text: &str, options: &TextOptions) -> Vec<String> {
+    let indent = text.len() - text.trim_start().len();
+    let wrapped = wrap(text.trim_start(), options.width.saturating_sub(HANG.len()), |_| false);
+    let place = |(index, line): (usize, &String)| match index {
+        0 => format!("{}{line}", &text[..indent]),
+        _ => format!("{HANG}{}", line.trim_start()),
+    };
+    wrapped.iter().enumerate().map(place).collect()
+}
+
+/// What is to be said about a file; nothing where it passed.
+pub fn headline(replayed: &Replayed) -> Option<String> {
+    let replay = match &replayed.result {
+        Ok(replay) => replay,
+        Err(error) => return Some(visible(&error.to_string())),
+    };
+    let names = |names: &[String]| joined(&names.iter().map(|name| visible(name)).collect::<Vec<_>>());
+    let violated = || -> Vec<String> { replay.run.violations.iter().map(|violation| violation.name()).collect() };
+    let said = match &replay.judgement {
+        Judgement::Met => return None,
+        Judgement::Holds => "holds, but is pinned to fail: fixed? set expect to \"holds\"".to_owned(),
+        Judgement::Fails => format!("fails, but is pinned to hold: {}", names(&violated())),
+        Judgement::FailsOtherwise { violates } => format!(
+            "fails in another way: {}, but is pinned for {}",
+            names(violates),
+            names(&replay.file.pinned.violates)
+        ),
+        Judgement::LeftOrder => "is strict, but left its order".to_owned(),
+        Judgement::Differs(what) => format!("did not do the same each time: {what}"),
+        Judgement::NotControlled(reasons) => format!("holds, but not everything was under control: {}", names(reasons)),
+    };
+    Some(match replayed.updated {
+        true => format!("updated: it now expects \"{}\"", expectation_after(replay).word()),
+        false => said,
+    })
+}
+
+fn expectation_after(replay: &Replay) -> Expectation {
+    match replay.run.violations.is_empty() {
+        true => Expectation::Holds,
+        false => Expectation::Fails,
+    }
+}
+
+/// Where a run left the order, in words.
+fn left_order(departure: &Departure, replay: &Replay) -> String {
+    let order = &replay.file.pinned.order.entries;
+    let history = &replay.run.history;
+    let name = |session: usize| {
+        history
+            .sessions
+            .get(session)
+            .map(|name| visible(name))
+            .unwrap_or_default()
+    };
+    let session = name(departure.session);
+    let entry = order
+        .get(departure.entry)
+        .map(|entry| visible(&entry.to_string()))
+        .unwrap_or_default();
+    let why = match &departure.kind {
+        DepartureKind::Blocked { in_turn } => {
+            let turn = history.turns.get(*in_turn);
+            let step = turn.map(|turn| visible(&turn.step)).unwrap_or_default();
+            let blockers = turn.map(|turn| turn.waits.as_slice()).unwrap_or_default();
+            let blockers: Vec<String> = match blockers.first() {
+                Some(wait) => wait.blocked_by.iter().map(|&session| name(session)).collect(),
+                None => Vec::new(),
+            };
+            let whom = if blockers.is_empty() {
+                String::new()
+            } else {
+                format!(" for {}", joined(&blockers))
+            };
+            format!("{session} waited in step {step}{whom}, and its turn passed")
+        }
+        DepartureKind::Ended => format!("{session} had ended"),
+        DepartureKind::NotReached { step } => format!("{session} ended without step {}", visible(step)),
+    };
+    format!("left the order at entry {} ({entry}): {why}", departure.entry + 1)
+}
+
+/// The schedules that did not pass, each with its timeline and the command that runs it again. Empty where all passed.
+pub fn details(replayed: &[Replayed], command: &dyn Fn(&Path) -> String, options: &TextOptions) -> String {
+    let detail = |one: &Replayed| {
+        let replay = one.result.as_ref().ok()?;
+        if one.status() == Status::Passed {
+            return None;
+        }
+        let path = visible(&one.path.display().to_string());
+        let mut parts = vec![paint(&format!("── {path}"), Tone::Head, options.colour)];
+        parts.push(in_full(replay, options));
+        parts.push(format!("run it again: {}", command(&one.path)));
+        Some(parts.join("\n\n"))
+    };
+    replayed.iter().filter_map(detail).collect::<Vec<_>>().join("\n\n")
+}
+
+fn in_full(replay: &Replay, options: &TextOptions) -> String {
+    let run = &replay.run;
+    let mut parts = vec![timeline(&run.history, options)];
+    if !run.violations.is_empty() {
+        parts.push(violations(&run.violations, &run.outcome.tables, &run.history, options));
+    }
+    parts.join("\n\n")
+}
+
+/// How many passed, and how long all took.
+pub fn summary(replayed: &[Replayed], elapsed: Duration, options: &TextOptions) -> String {
+    let count = |status| replayed.iter().filter(|one| one.status() == status).count();
+    let updated = replayed.iter().filter(|one| one.updated).count();
+    let mut parts = vec![format!("{} passed", count(Status::Passed))];
+    for (count, what) in [
+        (count(Status::Failed), "failed"),
+        (count(Status::Inconclusive), "inconclusive"),
+        (count(Status::Error), "could not be run"),
+        (updated, "updated"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
+    }
+    let total = counted(replayed.len() as u64, "schedule");
+    let text = format!("{total} in {}: {}", duration(elapsed), parts.join(", "));
+    let tone = match count(Status::Passed) == replayed.len() {
+        true => Tone::Good,
+        false => Tone::Bad,
+    };
+    paint(&text, tone, options.colour)
+}
+
+/// An error that GitHub shows at the file; nothing where it passed.
+pub fn annotation(replayed: &Replayed) -> Option<String> {
+    let headline = headline(replayed).filter(|_| replayed.status() != Status::Passed)?;
+    let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
+    let line = replayed.result.as_ref().map_or(1, |replay| replay.file.line());
+    let file = property(&replayed.path.display().to_string());
+    Some(format!("::error file={file},line={line}::{}", data(&headline)))
+}
+
+impl Replayed {
+    /// As a case of a JUnit file.
+    pub fn case(&self) -> Case {
+        let message = headline(self).unwrap_or_default();
+        let text = match &self.result {
+            Ok(replay) => in_full(replay, &TextOptions::default()),
+            Err(error) => error.to_string(),
+        };
+        Case {
+            name: self.path.display().to_string(),
+            elapsed: self.elapsed(),
+            outcome: match self.status() {
+                Status::Passed => CaseOutcome::Pass,
+                Status::Failed | Status::Inconclusive => CaseOutcome::Failure { message, text },
+                Status::Error => CaseOutcome::Error { message, text },
+            },
+        }
+    }
+}

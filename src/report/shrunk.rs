@@ -1,0 +1,118 @@
+//! What making a failing schedule small came to.
+
+use crate::report::text::{TextOptions, counted, joined, visible, wrap};
+use crate::scenario::Scenario;
+use crate::shrink::{Confirmed, Shrunk};
+
+/// The schedule as one would write it by hand, how it was found, and what of the scenario is enough for it; a line each,
+/// or wrapped. `found_turns` is the length of the schedule that was made small. The last line has no line break.
+pub fn shrunk(shrunk: &Shrunk, scenario: &Scenario, found_turns: usize, options: &TextOptions) -> String {
+    let mut lines = vec![format!(
+        "Smallest schedule: {}",
+        visible(&shrunk.smallest.schedule.to_string())
+    )];
+    let Confirmed { fails, of } = shrunk.smallest.confirmed;
+    lines.push(format!("  fails {fails} of {of} times"));
+    lines.push(format!("  {}", race(shrunk, scenario)));
+    let known = match shrunk.known {
+        0 => String::new(),
+        known => format!(", {} known from earlier runs", counted(known, "more candidate")),
+    };
+    lines.push(format!(
+        "  from a schedule of {}, by {}{known}",
+        counted(found_turns as u64, "step"),
+        counted(shrunk.runs, "run")
+    ));
+    if !shrunk.is_minimal {
+        lines.push("  not every order with fewer switches was run: there are too many".to_owned());
+    }
+    if let Some(smallest) = &shrunk.scenario {
+        let steps = smallest
+            .dropped_steps
+            .iter()
+            .map(|(session, step)| format!("{}.{}", visible(session), visible(step)));
+        let mut without: Vec<String> = steps.collect();
+        match smallest.dropped_sessions.as_slice() {
+            [] => {}
+            [name] => without.push(format!("session {}", visible(name))),
+            names => without.push(format!(
+                "sessions {}",
+                spans(&names.iter().map(|name| visible(name)).collect::<Vec<_>>())
+            )),
+        }
+        lines.push(format!(
+            "Smallest scenario: it fails without {} too: {}",
+            joined(&without),
+            visible(&smallest.smallest.schedule.to_string())
+        ));
+    }
+    let wrapped = |line: &String| {
+        let indent = line.len() - line.trim_start().len();
+        wrap(line.trim_start(), options.width.saturating_sub(indent), |_| false)
+            .into_iter()
+            .map(move |part| format!("{}{part}", " ".repeat(indent)))
+            .collect::<Vec<_>>()
+    };
+    lines.iter().flat_map(wrapped).collect::<Vec<_>>().join("\n")
+}
+
+fn race(shrunk: &Shrunk, scenario: &Scenario) -> String {
+    let name = |index: &usize| {
+        scenario
+            .sessions
+            .get(*index)
+            .map(|session| visible(&session.name))
+            .unwrap_or_default()
+    };
+    let racing: Vec<String> = shrunk.racing.iter().map(name).collect();
+    let others = scenario.sessions.len() - racing.len();
+    match (racing.len(), others) {
+        (0, _) => "no session has to go on while another is under way: a serial order fails".to_owned(),
+        (_, 0) => format!("{} race", joined(&racing)),
+        (_, 1) => format!("{} race, the other session runs by itself", joined(&racing)),
+        _ => format!("{} race, the {others} others run by themselves", joined(&racing)),
+    }
+}
+
+/// Names of sessions, as shown, those of neighbouring copies as a span.
+pub(crate) fn spans(names: &[String]) -> String {
+    let split = |name: &str| -> Option<(String, u32)> {
+        let (stem, number) = name.rsplit_once('-')?;
+        Some((stem.to_owned(), number.parse().ok()?))
+    };
+    let mut spans: Vec<(String, Option<String>, Option<(String, u32)>)> = Vec::new();
+    for name in names {
+        let here = split(name);
+        match (spans.last_mut(), &here) {
+            (Some((_, last, Some((stem, number)))), Some((own, next))) if stem == own && *number + 1 == *next => {
+                *last = Some(name.clone());
+                *number = *next;
+            }
+            _ => spans.push((name.clone(), None, here)),
+        }
+    }
+    let words: Vec<String> = spans
+        .into_iter()
+        .map(|(first, last, _)| match last {
+            Some(last) => format!("{first} to {last}"),
+            None => first,
+        })
+        .collect();
+    joined(&words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbouring_copies_are_named_together() {
+        let said = |names: &[&str]| spans(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
+        assert_eq!(
+            said(&["worker-3", "worker-4", "worker-5", "clerk"]),
+            "worker-3 to worker-5 and clerk"
+        );
+        assert_eq!(said(&["a-1", "a-3", "b-4"]), "a-1, a-3 and b-4");
+        assert_eq!(said(&["a-9", "a-10"]), "a-9 to a-10");
+    }
+}

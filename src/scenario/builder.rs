@@ -1,0 +1,269 @@
+//! Scenarios made in code.
+//!
+//! The builder writes the text of a scenario file and has it read, so that a scenario made in code goes through the same
+//! checks, and its mistakes are shown in the same way: in the text.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::toml::{long_text, params, text, texts};
+use crate::scenario::{Isolation, Param, Scenario, ScenarioError};
+
+/// A scenario that is being made; see [`Scenario::builder`].
+#[derive(Debug, Clone)]
+#[must_use = "`build` makes the scenario"]
+pub struct ScenarioBuilder {
+    name: String,
+    /// Keys of the file.
+    keys: Vec<String>,
+    /// Its tables.
+    tables: Vec<String>,
+}
+
+/// A session that is being made; see [`ScenarioBuilder::session`].
+#[derive(Debug, Clone)]
+#[must_use = "it is what the function given to `session` returns"]
+pub struct SessionBuilder {
+    keys: Vec<String>,
+    copies: Vec<BTreeMap<String, Param>>,
+    steps: Vec<String>,
+}
+
+impl Scenario {
+    /// Makes a scenario in code.
+    ///
+    /// ```
+    /// use pgbraid::Scenario;
+    ///
+    /// # fn main() -> Result<(), pgbraid::scenario::ScenarioError> {
+    /// let scenario = Scenario::builder("counter")
+    ///     .setup("CREATE TABLE articles (id text PRIMARY KEY, views integer NOT NULL)")
+    ///     .setup("INSERT INTO articles VALUES ('a1', 0)")
+    ///     .session("worker", |worker| {
+    ///         worker
+    ///             .copies(2)
+    ///             .statement("BEGIN")
+    ///             .step("read", "SELECT views FROM articles WHERE id = 'a1' FOR UPDATE")
+    ///             .step("write", "UPDATE articles SET views = :views + 1 WHERE id = 'a1'")
+    ///             .statement("COMMIT")
+    ///     })
+    ///     .invariant("no update is lost", "SELECT views = 2, views FROM articles WHERE id = 'a1'")
+    ///     .build()?;
+    ///
+    /// assert_eq!(scenario.sessions.len(), 2);
+    /// scenario.prove().assert_holds();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder(name: impl Into<String>) -> ScenarioBuilder {
+        ScenarioBuilder {
+            name: name.into(),
+            keys: Vec::new(),
+            tables: Vec::new(),
+        }
+    }
+}
+
+impl ScenarioBuilder {
+    /// SQL that makes the state every run starts from; may hold several statements. Called again, adds to it.
+    pub fn setup(mut self, sql: &str) -> ScenarioBuilder {
+        let setup = "setup = ";
+        let earlier = self.keys.iter().position(|key| key.starts_with(setup));
+        let sql = match earlier.map(|place| self.keys.remove(place)) {
+            // what was written by this function can be read
+            Some(earlier) => match earlier
+                .parse::<::toml::Table>()
+                .ok()
+                .and_then(|mut table| table.remove("setup"))
+            {
+                Some(::toml::Value::String(earlier)) => format!("{};\n{sql}", earlier.trim_end().trim_end_matches(';')),
+                _ => sql.to_owned(),
+            },
+            None => sql.to_owned(),
+        };
+        self.keys.push(format!("{setup}{}", long_text(&sql)));
+        self
+    }
+
+    /// Adds a session: a connection and the steps that it runs.
+    pub fn session(mut self, name: &str, steps: impl FnOnce(SessionBuilder) -> SessionBuilder) -> ScenarioBuilder {
+        let session = SessionBuilder {
+            keys: vec![format!("name = {}", text(name))],
+            copies: Vec::new(),
+            steps: Vec::new(),
+        };
+        self.tables.push(steps(session).table());
+        self
+    }
+
+    /// Adds what must hold when all sessions are over: one statement that returns one row whose first column is true.
+    pub fn invariant(mut self, name: &str, sql: &str) -> ScenarioBuilder {
+        self.tables.push(format!(
+            "[[invariant]]\nname = {}\nsql = {}",
+            text(name),
+            long_text(sql)
+        ));
+        self
+    }
+
+    /// Every outcome must be that of some serial order of the transactions that committed.
+    pub fn serializable(mut self) -> ScenarioBuilder {
+        self.keys.push("serializable = true".to_owned());
+        self
+    }
+
+    /// A deadlock does not fail a schedule.
+    pub fn deadlocks_allowed(mut self) -> ScenarioBuilder {
+        self.keys.push("deadlock = \"allowed\"".to_owned());
+        self
+    }
+
+    /// Columns, as `table.column`, whose values are no part of an outcome.
+    pub fn ignore<'a>(mut self, columns: impl IntoIterator<Item = &'a str>) -> ScenarioBuilder {
+        let columns: Vec<String> = columns.into_iter().map(str::to_owned).collect();
+        self.keys.push(format!("ignore = {}", texts(&columns)));
+        self
+    }
+
+    /// The scenario, checked as a file is.
+    ///
+    /// # Errors
+    /// The first mistake, shown in the text of the scenario file that this builder stands for.
+    pub fn build(self) -> Result<Scenario, ScenarioError> {
+        let text: Vec<String> = self.keys.into_iter().chain(self.tables).collect();
+        let source = format!("{} (built in code)", self.name);
+        Scenario::from_toml(&self.name, &source, &(text.join("\n\n") + "\n"), Path::new(""))
+    }
+}
+
+impl SessionBuilder {
+    /// Adds a statement under a name that is unique in the session.
+    pub fn step(mut self, name: &str, sql: &str) -> SessionBuilder {
+        self.steps
+            .push(format!("{{ name = {}, sql = {} }}", text(name), long_text(sql)));
+        self
+    }
+
+    /// Adds a statement that is passed over unless `condition`, an SQL expression over the session's variables, is true.
+    pub fn step_when(mut self, condition: &str, name: &str, sql: &str) -> SessionBuilder {
+        let (name, sql) = (text(name), long_text(sql));
+        self.steps
+            .push(format!("{{ name = {name}, sql = {sql}, when = {} }}", text(condition)));
+        self
+    }
+
+    /// Adds a statement that is named by its first word, such as `BEGIN`.
+    pub fn statement(mut self, sql: &str) -> SessionBuilder {
+        self.steps.push(long_text(sql));
+        self
+    }
+
+    /// So many sessions run these steps: `worker-1`, `worker-2`, …
+    pub fn copies(mut self, copies: u32) -> SessionBuilder {
+        self.keys.push(format!("copies = {copies}"));
+        self
+    }
+
+    /// Adds a copy with variables of its own.
+    pub fn copy_with<'a, P: Into<Param>>(
+        mut self,
+        variables: impl IntoIterator<Item = (&'a str, P)>,
+    ) -> SessionBuilder {
+        let variables = variables
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.into()));
+        self.copies.push(variables.collect());
+        self
+    }
+
+    /// The isolation level of its transactions; READ COMMITTED without it.
+    pub fn isolation(mut self, level: Isolation) -> SessionBuilder {
+        self.keys.push(format!("isolation = {}", text(level.as_sql())));
+        self
+    }
+
+    /// SQLSTATEs that may end the session without failing the schedule.
+    pub fn allow_errors<'a>(mut self, sqlstates: impl IntoIterator<Item = &'a str>) -> SessionBuilder {
+        let sqlstates: Vec<String> = sqlstates.into_iter().map(str::to_owned).collect();
+        self.keys.push(format!("allow_errors = {}", texts(&sqlstates)));
+        self
+    }
+
+    /// On these SQLSTATEs the transaction runs again, up to `max` times.
+    pub fn retry<'a>(mut self, on: impl IntoIterator<Item = &'a str>, max: u32) -> SessionBuilder {
+        let on: Vec<String> = on.into_iter().map(str::to_owned).collect();
+        self.keys
+            .push(format!("retry = {{ on = {}, max = {max} }}", texts(&on)));
+        self
+    }
+
+    fn table(self) -> String {
+        let mut lines = vec!["[[session]]".to_owned()];
+        lines.extend(self.keys);
+        if !self.copies.is_empty() {
+            let copies: Vec<String> = self.copies.iter().map(params).collect();
+            lines.push(format!("params = [{}]", copies.join(", ")));
+        }
+        let steps: String = self.steps.iter().map(|step| format!("  {step},\n")).collect();
+        lines.push(format!("steps = [\n{steps}]"));
+        lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+    use crate::scenario::Mistake;
+
+    #[test]
+    fn everything_that_a_file_can_say() {
+        let scenario = Scenario::builder("test")
+            .setup("CREATE TABLE t (n integer);")
+            .setup("INSERT INTO t\nVALUES (1)")
+            .deadlocks_allowed()
+            .serializable()
+            .ignore(["t.n"])
+            .session("a", |session| {
+                session
+                    .isolation(Isolation::Serializable)
+                    .copy_with([("who", "al'ice")])
+                    .copy_with([("who", "bob")])
+                    .allow_errors(["23505"])
+                    .retry(["40001"], 3)
+                    .statement("BEGIN")
+                    .step("look", "SELECT n\nFROM t")
+                    .step_when(":n > 0", "note", "INSERT INTO t VALUES (:n)")
+                    .statement("COMMIT")
+            })
+            .invariant("some", "SELECT count(*) > 0 FROM t")
+            .build()
+            .unwrap_or_else(|error| panic!("{:?}", miette::Report::new(error)));
+        assert_snapshot!(scenario.to_toml());
+    }
+
+    #[test]
+    fn mistakes_are_those_of_files() {
+        let mistake = |builder: ScenarioBuilder| builder.build().expect_err("a mistake").mistake;
+        let session = |steps: fn(SessionBuilder) -> SessionBuilder| Scenario::builder("test").session("a", steps);
+        assert!(matches!(*mistake(Scenario::builder("test")), Mistake::NoSessions));
+        assert!(matches!(*mistake(session(|a| a)), Mistake::NoSteps(_)));
+        assert!(matches!(
+            *mistake(session(|a| a.statement("BEGIN"))),
+            Mistake::OpenAtEnd(_)
+        ));
+        assert!(matches!(
+            *mistake(session(|a| a.step("x", "SELECT 1").step("x", "SELECT 2"))),
+            Mistake::DuplicateName { .. }
+        ));
+        assert!(matches!(
+            *mistake(session(|a| a.copies(2).copies(3).statement("SELECT 1"))),
+            Mistake::Syntax(_)
+        ));
+        assert!(matches!(
+            *mistake(session(|a| a.statement("SELECT '\0'"))),
+            Mistake::Nul(_)
+        ));
+    }
+}

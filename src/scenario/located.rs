@@ -1,0 +1,113 @@
+//! A mistake in a file, with its place there and a hint.
+
+use std::error::Error;
+use std::fmt::{self, Debug, Display};
+use std::ops::Range;
+use std::sync::Arc;
+
+use miette::{Diagnostic, LabeledSpan, SourceCode};
+
+use crate::scenario::source::{Source, SqlText};
+
+/// A mistake and where it is. As a [`Diagnostic`] it shows file, line, column, the offending line and a hint.
+#[derive(Debug)]
+pub struct Located<M> {
+    pub mistake: Box<M>,
+    place: Option<Box<Place>>,
+    hint: Option<String>,
+}
+
+/// Where a mistake is: the first label is the mistake's own, others explain it.
+#[derive(Debug)]
+struct Place {
+    source: Arc<Source>,
+    labels: Vec<(Range<usize>, String)>,
+}
+
+impl<M> Located<M> {
+    pub(crate) fn new(mistake: M) -> Located<M> {
+        Located {
+            mistake: Box::new(mistake),
+            place: None,
+            hint: None,
+        }
+    }
+
+    /// Adds a label; all labels of an error are in one source.
+    pub(crate) fn at(mut self, source: &Arc<Source>, span: Range<usize>, label: impl Into<String>) -> Located<M> {
+        let span = visible(&source.text, span);
+        let place = self.place.get_or_insert_with(|| {
+            Box::new(Place {
+                source: source.clone(),
+                labels: Vec::new(),
+            })
+        });
+        place.labels.push((span, label.into()));
+        self
+    }
+
+    /// Adds a label on a range of the SQL's bytes.
+    pub(crate) fn at_sql(self, sql: &SqlText, range: Range<usize>, label: impl Into<String>) -> Located<M> {
+        let (source, span) = sql.locate(range);
+        self.at(&source, span, label)
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Located<M> {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same place and hint with another description of the mistake.
+    pub(crate) fn map<N>(self, describe: impl FnOnce(M) -> N) -> Located<N> {
+        Located {
+            mistake: Box::new(describe(*self.mistake)),
+            place: self.place,
+            hint: self.hint,
+        }
+    }
+}
+
+impl<M: Display> Display for Located<M> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.mistake.fmt(formatter)
+    }
+}
+
+impl<M: Error> Error for Located<M> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.mistake.source()
+    }
+}
+
+impl<M: Error> Diagnostic for Located<M> {
+    fn help<'a>(&'a self) -> Option<Box<dyn Display + 'a>> {
+        self.hint.as_ref().map(|hint| Box::new(hint) as Box<dyn Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.place.as_ref().map(|place| &*place.source as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let place = self.place.as_ref()?;
+        Some(Box::new(place.labels.iter().enumerate().map(
+            |(index, (range, label))| {
+                let (label, span) = (Some(label.clone()), range.clone());
+                if index == 0 {
+                    LabeledSpan::new_primary_with_span(label, span)
+                } else {
+                    LabeledSpan::new_with_span(label, span)
+                }
+            },
+        )))
+    }
+}
+
+/// A label on the end of a file is drawn nowhere; the last character that can be seen takes it.
+fn visible(text: &str, span: Range<usize>) -> Range<usize> {
+    let seen = text.trim_end();
+    match seen.char_indices().next_back() {
+        Some((last, _)) if span.start >= seen.len() => last..seen.len(),
+        _ => span,
+    }
+}

@@ -1,0 +1,251 @@
+//! A scenario as the text of its file.
+
+use std::collections::BTreeMap;
+
+use toml::Value;
+
+use crate::scenario::sql::StatementKind;
+use crate::scenario::sql::classify::first_word;
+use crate::scenario::{DeadlockPolicy, Isolation, Param, Scenario, Session, Step};
+
+impl Scenario {
+    /// The text of a file that holds this scenario. Reading it gives the same sessions, steps and invariants; a setup
+    /// that came from a file of its own is written out.
+    pub fn to_toml(&self) -> String {
+        let mut parts = Vec::new();
+        let mut head = Vec::new();
+        if self.deadlock == DeadlockPolicy::Allowed {
+            head.push("deadlock = \"allowed\"".to_owned());
+        }
+        if self.serializable {
+            head.push("serializable = true".to_owned());
+        }
+        if !self.ignore.is_empty() {
+            let columns = self
+                .ignore
+                .iter()
+                .map(|ignored| text(&format!("{}.{}", ignored.table, ignored.column)));
+            head.push(format!("ignore = [{}]", columns.collect::<Vec<_>>().join(", ")));
+        }
+        if let Some(setup) = &self.setup {
+            head.push(format!("setup = {}", long_text(&setup.text)));
+        }
+        if !head.is_empty() {
+            parts.push(head.join("\n"));
+        }
+        let mut rest = self.sessions.as_slice();
+        while let Some(first) = rest.first() {
+            let copies = copies(rest);
+            parts.push(session(first, &rest[..copies]));
+            rest = &rest[copies..];
+        }
+        for invariant in &self.invariants {
+            let (name, sql) = (text(&invariant.name), long_text(&invariant.sql.text));
+            parts.push(format!("[[invariant]]\nname = {name}\nsql = {sql}"));
+        }
+        parts.join("\n\n") + "\n"
+    }
+}
+
+/// How many of these sessions, from the first on, are copies that one `[[session]]` entry describes.
+fn copies(sessions: &[Session]) -> usize {
+    let first = &sessions[0];
+    let is_copy = |(index, session): &(usize, &Session)| {
+        session.entry == first.entry && session.copy == Some(index + 1) && same_steps(first, session)
+    };
+    match sessions.iter().enumerate().take_while(is_copy).count() {
+        // a single copy would be given another name
+        0 | 1 => 1,
+        count => count,
+    }
+}
+
+fn same_steps(one: &Session, other: &Session) -> bool {
+    let key = |session: &Session| -> Vec<(String, String)> {
+        session
+            .steps
+            .iter()
+            .map(|step| (step.name.clone(), step.sql.text.clone()))
+            .collect()
+    };
+    key(one) == key(other)
+}
+
+fn session(first: &Session, copies: &[Session]) -> String {
+    let is_one = copies.len() == 1;
+    let name = if is_one {
+        first.name.as_str()
+    } else {
+        first.entry_name()
+    };
+    let mut lines = vec!["[[session]]".to_owned(), format!("name = {}", text(name))];
+    let all_alike = copies.iter().all(|copy| copy.params == first.params);
+    if !is_one && all_alike {
+        lines.push(format!("copies = {}", copies.len()));
+    }
+    if all_alike && !first.params.is_empty() {
+        lines.push(format!("params = {}", params(&first.params)));
+    } else if !all_alike {
+        let tables: Vec<String> = copies.iter().map(|copy| params(&copy.params)).collect();
+        lines.push(format!("params = [{}]", tables.join(", ")));
+    }
+    if first.isolation != Isolation::default() {
+        lines.push(format!("isolation = {}", text(first.isolation.as_sql())));
+    }
+    if !first.allow_errors.is_empty() {
+        lines.push(format!("allow_errors = {}", texts(&first.allow_errors)));
+    }
+    if let Some(retry) = &first.retry {
+        lines.push(format!("retry = {{ on = {}, max = {} }}", texts(&retry.on), retry.max));
+    }
+    let steps: String = first.steps.iter().map(|one| format!("  {},\n", step(one))).collect();
+    lines.push(format!("steps = [\n{steps}]"));
+    lines.join("\n")
+}
+
+/// A step that the file did not name is given its name, as it may be numbered otherwise among fewer steps; a plain
+/// `BEGIN` or `COMMIT` needs none.
+fn step(step: &Step) -> String {
+    let sql = long_text(&step.sql.text);
+    let is_bare = matches!(
+        step.statement.kind,
+        StatementKind::Begin | StatementKind::Commit { .. } | StatementKind::Rollback { .. }
+    );
+    if is_bare && !step.named && step.when.is_none() && first_word(&step.sql.text).as_ref() == Some(&step.name) {
+        return sql;
+    }
+    let name = text(&step.name);
+    match &step.when {
+        Some(when) => format!("{{ name = {name}, sql = {sql}, when = {} }}", text(&when.sql.text)),
+        None => format!("{{ name = {name}, sql = {sql} }}"),
+    }
+}
+
+pub(super) fn params(params: &BTreeMap<String, Param>) -> String {
+    let entries: Vec<String> = params
+        .iter()
+        .map(|(name, value)| {
+            let value = match value {
+                Param::Text(value) => text(value),
+                Param::Integer(value) => value.to_string(),
+                Param::Numeric(value) => value.clone(),
+                Param::Boolean(value) => value.to_string(),
+            };
+            format!("{name} = {value}")
+        })
+        .collect();
+    match entries.as_slice() {
+        [] => "{}".to_owned(),
+        entries => format!("{{ {} }}", entries.join(", ")),
+    }
+}
+
+pub(super) fn texts(values: &[String]) -> String {
+    let values: Vec<String> = values.iter().map(|value| text(value)).collect();
+    format!("[{}]", values.join(", "))
+}
+
+pub(super) fn text(value: &str) -> String {
+    Value::String(value.to_owned()).to_string()
+}
+
+/// Text of several lines is written on several lines, where that is possible as it is.
+pub(super) fn long_text(value: &str) -> String {
+    let plain = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    if value.contains('\n') && value.chars().all(plain) && !value.contains("'''") && !value.ends_with('\'') {
+        let quotes = if value.contains('\\') || value.contains("\"\"\"") || value.ends_with('"') {
+            "'''"
+        } else {
+            "\"\"\""
+        };
+        return format!("{quotes}\n{value}{quotes}");
+    }
+    text(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use insta::assert_snapshot;
+
+    use super::*;
+
+    fn read(text: &str) -> Scenario {
+        Scenario::from_toml("test", "test.toml", text, Path::new("fixtures")).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Everything but the places in the file.
+    fn content(scenario: &Scenario) -> String {
+        let sessions: Vec<String> = scenario
+            .sessions
+            .iter()
+            .map(|session| {
+                let steps: Vec<_> = session
+                    .steps
+                    .iter()
+                    .map(|step| {
+                        (
+                            &step.name,
+                            &step.sql.text,
+                            step.when.as_ref().map(|when| &when.sql.text),
+                        )
+                    })
+                    .collect();
+                format!(
+                    "{} {:?} {:?} {:?} {:?} {steps:?}",
+                    session.name, session.isolation, session.params, session.allow_errors, session.retry
+                )
+            })
+            .collect();
+        let invariants: Vec<_> = scenario
+            .invariants
+            .iter()
+            .map(|invariant| (&invariant.name, &invariant.sql.text))
+            .collect();
+        let setup = scenario.setup.as_ref().map(|setup| &setup.text);
+        format!(
+            "{setup:?} {sessions:#?} {invariants:?} {:?} {:?} {}",
+            scenario.deadlock, scenario.ignore, scenario.serializable
+        )
+    }
+
+    #[test]
+    fn every_fixture_is_read_as_the_same() {
+        let files = std::fs::read_dir("fixtures").expect("the fixtures");
+        for file in files.map(|entry| entry.expect("a file").path()) {
+            if file.extension().is_some_and(|extension| extension == "toml") {
+                let scenario = Scenario::from_file(&file).unwrap_or_else(|error| panic!("{error}"));
+                let text = scenario.to_toml();
+                assert_eq!(content(&read(&text)), content(&scenario), "{}\n{text}", file.display());
+            }
+        }
+    }
+
+    #[test]
+    fn a_scenario_is_written_as_one_would_write_it() {
+        let scenario = read(
+            r#"
+            deadlock = "allowed"
+            ignore = ["t.at"]
+            setup = "CREATE TABLE t (id integer, at timestamptz)"
+            [[session]]
+            name = "worker"
+            params = [{ user = "al'ice", rate = 1.10 }, { user = "bob", ok = true }]
+            isolation = "serializable"
+            allow_errors = ["23505"]
+            retry = { on = ["40001"], max = 3 }
+            steps = ["BEGIN", "SELECT 1", { sql = "SELECT '\\\\'\nFROM t", when = ":ok" }, "COMMIT"]
+            [[session]]
+            name = "reader"
+            steps = [{ name = "look", sql = "SELECT \"id\" FROM t" }]
+            [[invariant]]
+            name = "nothing"
+            sql = "SELECT true"
+            "#,
+        );
+        let written = scenario.to_toml();
+        assert_eq!(content(&read(&written)), content(&scenario));
+        assert_snapshot!(written);
+    }
+}

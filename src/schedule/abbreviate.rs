@@ -1,0 +1,144 @@
+//! A run's schedule, as one would write it by hand.
+
+use super::{Entry, Extent, Schedule};
+use crate::run::history::{History, Turn};
+
+impl Schedule {
+    /// The schedule of a run. Following it does what the run did, and leaves its order nowhere.
+    pub fn of(history: &History) -> Schedule {
+        let turns = &history.turns;
+        let mut blocks: Vec<std::ops::Range<usize>> = Vec::new();
+        for (index, turn) in turns.iter().enumerate() {
+            match blocks.last_mut() {
+                Some(block) if turns[block.start].session == turn.session => block.end = index + 1,
+                _ => blocks.push(index..index + 1),
+            }
+        }
+        let explicit = blocks.len() - undisturbed_at_the_end(turns, &blocks);
+        let mut entries = Vec::new();
+        for block in &blocks[..explicit] {
+            let session = &history.sessions[turns[block.start].session];
+            let extents = extents(turns, block.clone());
+            entries.extend(extents.into_iter().map(|extent| Entry::new(session.clone(), extent)));
+        }
+        Schedule { entries }
+    }
+
+    /// The schedule of a run, an entry a turn.
+    pub fn step_by_step(history: &History) -> Schedule {
+        let entry = |turn: &Turn| Entry::new(history.sessions[turn.session].clone(), Extent::OneStep);
+        history.turns.iter().map(entry).collect()
+    }
+}
+
+/// How many blocks at the end are what runs there anyway: whole sessions, in the order of the scenario. None where
+/// nothing else is left.
+fn undisturbed_at_the_end(turns: &[Turn], blocks: &[std::ops::Range<usize>]) -> usize {
+    let session = |block: &std::ops::Range<usize>| turns[block.start].session;
+    let is_whole = |block: &std::ops::Range<usize>| {
+        blocks.iter().filter(|other| session(other) == session(block)).count() == 1
+            && block.clone().all(|turn| turns[turn].finished_in == turn)
+    };
+    let mut count = 0;
+    for (index, block) in blocks.iter().enumerate().rev() {
+        let next = blocks.get(index + 1);
+        if !is_whole(block) || next.is_some_and(|next| session(next) < session(block)) {
+            break;
+        }
+        count += 1;
+    }
+    if blocks[..blocks.len() - count].iter().all(is_whole) {
+        0
+    } else {
+        count
+    }
+}
+
+/// How far the session of these turns, which follow one another, goes.
+fn extents(turns: &[Turn], block: std::ops::Range<usize>) -> Vec<Extent> {
+    let mut extents = Vec::new();
+    let mut from = block.start;
+    let last = block.end - 1;
+    let is_blocked = turns[last].finished_in != last;
+    let ends = turns[block.end..]
+        .iter()
+        .all(|turn| turn.session != turns[last].session);
+    // a step that blocked is an entry of its own, so that following it is to send it
+    let end = if is_blocked { last } else { block.end };
+    while from < end {
+        if ends && !is_blocked {
+            extents.push(Extent::ToEnd);
+            break;
+        }
+        // the step of a transaction that is run again comes twice
+        let until = (from..end)
+            .find(|&turn| turns[turn].step == turns[end - 1].step)
+            .unwrap_or(end - 1);
+        extents.push(Extent::Until(turns[until].step.clone()));
+        from = until + 1;
+    }
+    if is_blocked {
+        extents.push(Extent::OneStep);
+    }
+    extents
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample::{Sample, deadlock};
+    use crate::run::history::StepResult;
+
+    /// `a1 b1 …`: sessions by letter with their steps; `!` where the step blocks until the next turn.
+    fn schedule(turns: &str) -> String {
+        let mut sample = Sample::new(&["a", "b", "c"]);
+        for (index, turn) in turns.split(' ').enumerate() {
+            let session = "abc".find(&turn[..1]).expect("a session");
+            let done = StepResult::Done { tag: String::new() };
+            sample = sample.turn(session, &turn[1..2], done);
+            if turn.ends_with('!') {
+                sample = sample.with(|turn| turn.finished_in = index + 1);
+            }
+        }
+        Schedule::of(&sample.history()).to_string()
+    }
+
+    #[test]
+    fn blocks_of_a_session_become_entries() {
+        assert_eq!(schedule("a1 b1 b2 a2"), "a until 1, b to end, a to end");
+        assert_eq!(
+            schedule("a1 a2 b1 b2 a3 b3"),
+            "a until 2, b until 2, a to end, b to end"
+        );
+    }
+
+    #[test]
+    fn a_step_that_blocks_is_an_entry_of_its_own() {
+        assert_eq!(
+            schedule("a1 b1 b2! a2 b3"),
+            "a until 1, b until 1, b, a to end, b to end"
+        );
+        assert_eq!(schedule("a1 b1! a2"), "a until 1, b, a to end");
+    }
+
+    #[test]
+    fn a_step_that_comes_twice_is_named_each_time() {
+        assert_eq!(schedule("a1 a2 a1 b1 a2"), "a until 1, a until 1, b to end, a to end");
+    }
+
+    #[test]
+    fn sessions_that_run_alone_at_the_end_are_left_out() {
+        assert_eq!(schedule("a1 b1 b2 a2 c1 c2"), "a until 1, b to end, a to end");
+        assert_eq!(schedule("b1 c1 c2 b2 a1"), "b until 1, c to end, b to end");
+        assert_eq!(schedule("a1 b1 c1"), "a to end, b to end, c to end");
+        assert_eq!(schedule("c1 c2 a1 b1"), "c to end, a to end, b to end");
+    }
+
+    #[test]
+    fn a_deadlock() {
+        assert_eq!(
+            Schedule::of(&deadlock()).to_string(),
+            "worker-1 until update, worker-2 until update, worker-1, worker-2 to end, worker-1 to end"
+        );
+    }
+}

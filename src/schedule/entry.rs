@@ -1,0 +1,152 @@
+//! An entry of a schedule: a session and how far it goes.
+
+use std::fmt::{self, Display};
+
+const UNTIL: &str = " until ";
+const BEFORE: &str = " before ";
+const TO_END: &str = " to end";
+
+/// Which session goes on, and how far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The session's name: `worker-1`.
+    pub session: String,
+    pub extent: Extent,
+}
+
+/// How far a session goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extent {
+    /// By one step: one statement or one commit.
+    OneStep,
+    /// Until the step of this name is over. The commit of a statement `pay` outside a transaction is `commit of pay`.
+    Until(String),
+    /// Until the step of this name is the next.
+    Before(String),
+    /// Until it has run all of its steps.
+    ToEnd,
+}
+
+/// The order in which sessions go on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Schedule {
+    pub entries: Vec<Entry>,
+}
+
+impl Entry {
+    pub fn new(session: impl Into<String>, extent: Extent) -> Entry {
+        Entry {
+            session: session.into(),
+            extent,
+        }
+    }
+
+    /// Reads `worker-1`, `worker-1 until read`, `worker-1 before write` or `worker-1 to end`. Returns `None` where no
+    /// session is named. Whether there are such a session and such a step is for a scenario to say.
+    ///
+    /// ```
+    /// use pgbraid::schedule::{Entry, Extent};
+    ///
+    /// let entry = Entry::parse("worker-1 until read").unwrap();
+    /// assert_eq!(entry, Entry::new("worker-1", Extent::Until("read".to_owned())));
+    /// assert_eq!(entry.to_string(), "worker-1 until read");
+    /// ```
+    pub fn parse(text: &str) -> Option<Entry> {
+        let text = text.trim();
+        let at = |word: &str| text.find(word).map(|at| (at, word.len()));
+        let (session, extent) = match (at(UNTIL), at(BEFORE)) {
+            (Some((until, length)), before) if before.is_none_or(|(before, _)| until < before) => {
+                (&text[..until], Extent::Until(text[until + length..].trim().to_owned()))
+            }
+            (_, Some((before, length))) => (
+                &text[..before],
+                Extent::Before(text[before + length..].trim().to_owned()),
+            ),
+            _ => match text.strip_suffix(TO_END) {
+                Some(session) => (session, Extent::ToEnd),
+                None => (text, Extent::OneStep),
+            },
+        };
+        let session = session.trim();
+        (!session.is_empty()).then(|| Entry::new(session, extent))
+    }
+
+    /// Whether its text is read as the same entry. A name that has ` until ` in it, say, is not.
+    pub(super) fn is_plain(&self) -> bool {
+        Entry::parse(&self.to_string()).as_ref() == Some(self)
+    }
+}
+
+impl Display for Entry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let session = &self.session;
+        match &self.extent {
+            Extent::OneStep => write!(formatter, "{session}"),
+            Extent::Until(step) => write!(formatter, "{session}{UNTIL}{step}"),
+            Extent::Before(step) => write!(formatter, "{session}{BEFORE}{step}"),
+            Extent::ToEnd => write!(formatter, "{session}{TO_END}"),
+        }
+    }
+}
+
+impl Schedule {
+    /// Reads each entry as [`Entry::parse`] does. Returns `None` where one names no session.
+    pub fn parse<'a>(entries: impl IntoIterator<Item = &'a str>) -> Option<Schedule> {
+        let entries = entries.into_iter().map(Entry::parse).collect::<Option<_>>()?;
+        Some(Schedule { entries })
+    }
+}
+
+impl FromIterator<Entry> for Schedule {
+    fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Schedule {
+        Schedule {
+            entries: entries.into_iter().collect(),
+        }
+    }
+}
+
+/// The entries, with commas between them.
+impl Display for Schedule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, entry) in self.entries.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(formatter, "{comma}{entry}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_a_session_goes_is_read_from_the_words_after_its_name() {
+        let read = |text| Entry::parse(text).unwrap();
+        assert_eq!(read("worker-1"), Entry::new("worker-1", Extent::OneStep));
+        assert_eq!(read(" a  to end "), Entry::new("a", Extent::ToEnd));
+        assert_eq!(
+            read("a  until  commit of pay"),
+            Entry::new("a", Extent::Until("commit of pay".into()))
+        );
+        assert_eq!(read("a before write"), Entry::new("a", Extent::Before("write".into())));
+        assert_eq!(
+            read("a until b before c"),
+            Entry::new("a", Extent::Until("b before c".into()))
+        );
+        assert_eq!(
+            read("a before b until c"),
+            Entry::new("a", Extent::Before("b until c".into()))
+        );
+        assert_eq!(Entry::parse("  "), None);
+        assert_eq!(read("until read"), Entry::new("until read", Extent::OneStep));
+    }
+
+    #[test]
+    fn names_that_hold_the_words_are_not_plain() {
+        assert!(Entry::new("a b", Extent::ToEnd).is_plain());
+        assert!(!Entry::new("a until b", Extent::OneStep).is_plain());
+        assert!(!Entry::new("a to end", Extent::OneStep).is_plain());
+        assert!(!Entry::new(" a", Extent::ToEnd).is_plain());
+    }
+}

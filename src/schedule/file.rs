@@ -1,0 +1,246 @@
+//! Files of pinned schedules: TOML, with mistakes shown in their place.
+
+mod raw;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::fit::{Misfit, fit};
+use super::{Expectation, PinnedSchedule, Plan, Schedule};
+use crate::scenario::file::{Document, suggest};
+use crate::scenario::source::Source;
+use crate::scenario::{Located, Scenario};
+use raw::{RawPinned, Text};
+
+/// A mistake in a pinned schedule. As a [`Diagnostic`](miette::Diagnostic) it shows file, line, column, the offending
+/// line and a hint.
+pub type ScheduleError = Located<Mistake>;
+
+/// What is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Mistake {
+    #[error("cannot read {path}: {cause}")]
+    Unreadable { path: String, cause: std::io::Error },
+    /// The file is no TOML, or not of the right form.
+    #[error(transparent)]
+    File(crate::scenario::Mistake),
+    #[error("`expect` is \"{0}\"")]
+    BadExpectation(String),
+    #[error("the name of the scenario's file is empty")]
+    NoScenario,
+    #[error("the scenario {path} cannot be read: {cause}")]
+    UnreadableScenario { path: String, cause: std::io::Error },
+    #[error("an entry names no session")]
+    NoSession,
+    #[error("an entry goes to two places")]
+    TwoExtents,
+    /// The order names what the scenario does not have.
+    #[error("the order does not fit scenario {scenario}: {}", .problems.join("; "))]
+    DoesNotFit { scenario: String, problems: Vec<String> },
+    /// `violates` names what the scenario cannot violate.
+    #[error("scenario {scenario} has no invariant `{name}`")]
+    UnknownViolation { scenario: String, name: String },
+}
+
+/// A pinned schedule and the file that it was read from.
+#[derive(Debug, Clone)]
+pub struct PinnedFile {
+    pub path: PathBuf,
+    pub pinned: PinnedSchedule,
+    source: Arc<Source>,
+    places: Places,
+}
+
+/// Where things stand in the file, in bytes.
+#[derive(Debug, Clone)]
+struct Places {
+    scenario: Range<usize>,
+    expect: Range<usize>,
+    violates: Vec<Range<usize>>,
+    order: Vec<Range<usize>>,
+}
+
+impl PinnedFile {
+    /// Reads a pinned schedule.
+    ///
+    /// # Errors
+    /// The first mistake in the file, or that it cannot be read.
+    pub fn read(path: impl AsRef<Path>) -> Result<PinnedFile, ScheduleError> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path).map_err(|cause| {
+            Located::new(Mistake::Unreadable {
+                path: path.display().to_string(),
+                cause,
+            })
+        })?;
+        PinnedFile::from_toml(path, &text)
+    }
+
+    /// Reads a pinned schedule from the text of its file.
+    ///
+    /// # Errors
+    /// The first mistake in the text.
+    pub fn from_toml(path: &Path, text: &str) -> Result<PinnedFile, ScheduleError> {
+        let document = Document::new(&path.display().to_string(), text);
+        let raw: RawPinned = document.parse().map_err(|error| error.map(Mistake::File))?;
+        let error = |mistake, span: Range<usize>, label: &str| {
+            Located::new(mistake).at(&document.source, document.first_line(span), label)
+        };
+        if raw.scenario.get_ref().trim().is_empty() {
+            return Err(error(Mistake::NoScenario, raw.scenario.span(), "here")
+                .hint("it is relative to the folder of this file: \"../fixtures/counter.toml\""));
+        }
+        let expect = match raw.expect.get_ref().as_str() {
+            "fails" => Expectation::Fails,
+            "holds" => Expectation::Holds,
+            other => {
+                let mistake = Mistake::BadExpectation(other.to_owned());
+                return Err(error(mistake, raw.expect.span(), "here").hint("it is \"fails\" or \"holds\""));
+            }
+        };
+        let mut entries = Vec::new();
+        let mut order_places = Vec::new();
+        for entry in raw.order {
+            let span = entry.span();
+            entries.push(entry.into_inner().read().map_err(|mistake| {
+                let hint = "an entry is \"worker-1\" (one step), \"worker-1 until STEP\", \"worker-1 before STEP\" or \
+                            \"worker-1 to end\", or a table with `session` and one of `until`, `before` and `to_end`";
+                error(mistake, span.clone(), "here").hint(hint)
+            })?);
+            order_places.push(document.first_line(span));
+        }
+        let line = |text: &Text| document.first_line(text.span());
+        let places = Places {
+            scenario: line(&raw.scenario),
+            expect: line(&raw.expect),
+            violates: raw.violates.iter().map(line).collect(),
+            order: order_places,
+        };
+        Ok(PinnedFile {
+            path: path.to_owned(),
+            pinned: PinnedSchedule {
+                scenario: PathBuf::from(raw.scenario.into_inner()),
+                serializable: raw.serializable,
+                expect,
+                violates: raw.violates.into_iter().map(Text::into_inner).collect(),
+                strict: raw.strict,
+                order: Schedule { entries },
+            },
+            source: document.source.clone(),
+            places,
+        })
+    }
+
+    /// The line of `expect`, counted from 1.
+    pub fn line(&self) -> usize {
+        self.source.text[..self.places.expect.start].matches('\n').count() + 1
+    }
+
+    /// The text that was read.
+    pub fn text(&self) -> &str {
+        &self.source.text
+    }
+
+    /// The scenario's file.
+    ///
+    /// # Errors
+    /// When it cannot be read; what is in it is not looked at.
+    pub fn scenario_path(&self) -> Result<PathBuf, ScheduleError> {
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let path = folder.join(&self.pinned.scenario);
+        match std::fs::File::open(&path) {
+            Ok(_) => Ok(path),
+            Err(cause) => {
+                let path = path.display().to_string();
+                let error = Located::new(Mistake::UnreadableScenario { path, cause });
+                Err(error
+                    .at(&self.source, self.places.scenario.clone(), "named here")
+                    .hint("`scenario` is relative to the folder of this file"))
+            }
+        }
+    }
+
+    /// Looks the names of the schedule up in its scenario.
+    ///
+    /// # Errors
+    /// When the scenario does not have some of them, with all of these.
+    pub fn fit(&self, scenario: &Scenario) -> Result<Plan, ScheduleError> {
+        let plan = fit(&self.pinned.order, scenario).map_err(|misfits| {
+            let mut error = does_not_fit(scenario, &misfits);
+            for misfit in &misfits {
+                if let Some(place) = self.places.order.get(misfit.entry) {
+                    error = error.at(&self.source, place.clone(), misfit.hint.clone());
+                }
+            }
+            error
+                .hint("a schedule goes by the names of sessions and steps: change them here as they were changed there")
+        })?;
+        let unknown = |name: &&String| !can_violate(scenario, name);
+        if let Some((name, place)) = self
+            .pinned
+            .violates
+            .iter()
+            .zip(&self.places.violates)
+            .find(|(name, _)| unknown(name))
+        {
+            let mistake = Mistake::UnknownViolation {
+                scenario: scenario.name.clone(),
+                name: name.clone(),
+            };
+            let names = scenario.invariants.iter().map(|invariant| invariant.name.as_str());
+            let hint = match suggest::one_of(name, names) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => {
+                    "`violates` names invariants, \"deadlock\", \"not serializable\" or an error as in \"error 23505 \
+                         in worker-1\""
+                        .to_owned()
+                }
+            };
+            return Err(Located::new(mistake).at(&self.source, place.clone(), "here").hint(hint));
+        }
+        Ok(plan)
+    }
+}
+
+impl Schedule {
+    /// Looks the names of the schedule up in a scenario.
+    ///
+    /// # Errors
+    /// When the scenario does not have some of them, with all of these.
+    pub fn fit(&self, scenario: &Scenario) -> Result<Plan, ScheduleError> {
+        fit(self, scenario).map_err(|misfits| {
+            let error = does_not_fit(scenario, &misfits);
+            match misfits.into_iter().next() {
+                Some(misfit) => error.hint(misfit.hint),
+                None => error,
+            }
+        })
+    }
+}
+
+fn does_not_fit(scenario: &Scenario, misfits: &[Misfit]) -> ScheduleError {
+    let mut problems: Vec<String> = Vec::new();
+    for misfit in misfits {
+        if !problems.contains(&misfit.problem) {
+            problems.push(misfit.problem.clone());
+        }
+    }
+    Located::new(Mistake::DoesNotFit {
+        scenario: scenario.name.clone(),
+        problems,
+    })
+}
+
+fn can_violate(scenario: &Scenario, name: &str) -> bool {
+    let of_session = |name: &str| {
+        let session = name.strip_prefix("error ").and_then(|rest| rest.split_once(" in "));
+        session.is_some_and(|(_, session)| scenario.sessions.iter().any(|other| other.name == session))
+    };
+    name == "deadlock"
+        || name == "not serializable"
+        || scenario.invariants.iter().any(|invariant| invariant.name == name)
+        || of_session(name)
+}

@@ -1,0 +1,89 @@
+//! The file as TOML holds it, each value with its place.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use toml::Spanned;
+
+use super::Mistake;
+use crate::schedule::{Entry, Extent};
+
+pub(super) type Text = Spanned<String>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPinned {
+    /// For whoever reads the file.
+    #[serde(rename = "description")]
+    pub _description: Option<String>,
+    pub scenario: Text,
+    #[serde(default)]
+    pub serializable: bool,
+    pub expect: Text,
+    #[serde(default)]
+    pub violates: Vec<Text>,
+    #[serde(default)]
+    pub strict: bool,
+    pub order: Vec<Spanned<RawEntry>>,
+}
+
+pub(super) enum RawEntry {
+    Text(String),
+    Table(RawEntryTable),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawEntryTable {
+    pub session: String,
+    pub until: Option<String>,
+    pub before: Option<String>,
+    #[serde(default)]
+    pub to_end: bool,
+}
+
+impl RawEntry {
+    pub(super) fn read(self) -> Result<Entry, Mistake> {
+        let table = match self {
+            RawEntry::Text(text) => return Entry::parse(&text).ok_or(Mistake::NoSession),
+            RawEntry::Table(table) => table,
+        };
+        let extent = match (table.until, table.before, table.to_end) {
+            (None, None, false) => Extent::OneStep,
+            (Some(step), None, false) => Extent::Until(step),
+            (None, Some(step), false) => Extent::Before(step),
+            (None, None, true) => Extent::ToEnd,
+            _ => return Err(Mistake::TwoExtents),
+        };
+        match table.session.trim() {
+            "" => Err(Mistake::NoSession),
+            _ => Ok(Entry::new(table.session, extent)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for RawEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EntryVisitor;
+
+        impl<'de> Visitor<'de> for EntryVisitor {
+            type Value = RawEntry;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an entry such as \"worker-1 until read\", or a table with `session`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<RawEntry, E> {
+                Ok(RawEntry::Text(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<RawEntry, A::Error> {
+                Deserialize::deserialize(MapAccessDeserializer::new(table)).map(RawEntry::Table)
+            }
+        }
+
+        deserializer.deserialize_any(EntryVisitor)
+    }
+}

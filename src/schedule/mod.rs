@@ -1,0 +1,31 @@
+//! Schedules as people write them: which session goes on, and how far.
+//!
+//! A [`Schedule`] is a list of [`Entry`]s such as `worker-1 until read`. A [`PinnedFile`] keeps one in a file, with the
+//! scenario that it is for and what it is expected to lead to.
+//!
+//! # How a schedule is followed
+//!
+//! [`Follower`] lets sessions go on in the order of the entries. An entry that cannot be followed does not end the run:
+//!
+//! - While the session of an entry is blocked, its turn passes to the entries after it. When it is released, it goes on
+//!   with its own entry before those.
+//! - Where a session ends before it comes to the step that its entry names, or has ended already, the next entry's turn
+//!   has come.
+//!
+//! Either is noted as a [`Departure`]. When the list is used up, or names nobody who can go on, the first session that
+//! can, in the order of the scenario, goes on; so a session that no entry names runs at the end, by itself.
+
+mod abbreviate;
+mod entry;
+mod file;
+mod fit;
+mod follow;
+mod pinned;
+mod relative;
+
+pub use entry::{Entry, Extent, Schedule};
+pub use file::{Mistake, PinnedFile, ScheduleError};
+pub use fit::Plan;
+pub use follow::{Departure, DepartureKind, Follower};
+pub use pinned::{Expectation, PinnedSchedule};
+pub use relative::relative_path;

@@ -1,0 +1,92 @@
+//! A schedule that is kept, and what it is expected to lead to.
+
+use std::path::PathBuf;
+
+use super::Schedule;
+
+/// A schedule, the scenario that it is for, and what it is expected to lead to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PinnedSchedule {
+    /// The scenario's file; relative to the folder of the schedule's own file.
+    pub scenario: PathBuf,
+    /// The outcome must be that of some serial order, whatever the scenario says.
+    pub serializable: bool,
+    pub expect: Expectation,
+    /// Names of what it violates where it fails: invariants, `deadlock`, `not serializable`, `error 23505 in worker-1`.
+    /// Empty where any violation will do.
+    pub violates: Vec<String>,
+    /// Leaving the order is an error.
+    pub strict: bool,
+    pub order: Schedule,
+}
+
+/// What a pinned schedule is expected to lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expectation {
+    Fails,
+    Holds,
+}
+
+impl Expectation {
+    /// As files write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Expectation::Fails => "fails",
+            Expectation::Holds => "holds",
+        }
+    }
+}
+
+impl PinnedSchedule {
+    /// The text of a file for it. `found_by` is the command that found it.
+    pub fn to_toml(&self, found_by: Option<&str>) -> String {
+        let mut lines = Vec::new();
+        if let Some(command) = found_by {
+            lines.push(format!("# found by: {}", command.replace(char::is_control, " ")));
+        }
+        lines.push(format!("scenario = {}", text(&self.scenario.to_string_lossy())));
+        if self.serializable {
+            lines.push("serializable = true".to_owned());
+        }
+        lines.push(format!("expect = {}", text(self.expect.word())));
+        if !self.violates.is_empty() {
+            lines.push(array("violates", self.violates.iter().map(|name| text(name)).collect()));
+        }
+        if self.strict {
+            lines.push("strict = true".to_owned());
+        }
+        lines.push(array("order", self.order.entries.iter().map(entry).collect()));
+        lines.join("\n") + "\n"
+    }
+}
+
+/// Longest line of a file that is written, in characters.
+const LINE_WIDTH: usize = 110;
+
+fn array(key: &str, items: Vec<String>) -> String {
+    let line = format!("{key} = [{}]", items.join(", "));
+    if line.chars().count() <= LINE_WIDTH {
+        return line;
+    }
+    let items: String = items.iter().map(|item| format!("  {item},\n")).collect();
+    format!("{key} = [\n{items}]")
+}
+
+fn text(value: &str) -> String {
+    toml::Value::String(value.to_owned()).to_string()
+}
+
+fn entry(entry: &super::Entry) -> String {
+    use super::Extent;
+
+    if entry.is_plain() {
+        return text(&entry.to_string());
+    }
+    let session = text(&entry.session);
+    match &entry.extent {
+        Extent::OneStep => format!("{{ session = {session} }}"),
+        Extent::Until(step) => format!("{{ session = {session}, until = {} }}", text(step)),
+        Extent::Before(step) => format!("{{ session = {session}, before = {} }}", text(step)),
+        Extent::ToEnd => format!("{{ session = {session}, to_end = true }}"),
+    }
+}

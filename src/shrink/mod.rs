@@ -1,0 +1,224 @@
+//! Makes a failing schedule small, by running smaller ones.
+//!
+//! Candidates are run on the server and kept only if they violate the same (see [`Target`]), in this order:
+//!
+//! 1. Fewer sessions that race. In the unchanged scenario every session runs, since invariants count on it; those that
+//!    have no part in the race run by themselves after it, or ahead of it.
+//! 2. Fewer sessions and steps in the scenario itself, by delta debugging over the steps of each session's text. A
+//!    transaction is never left open; what the server, or a variable that is no longer there, refuses is no candidate.
+//!    Where the sessions race, no serial order of what is left may violate the same: then it would not be the race.
+//! 3. Fewer context switches, of several orders with as few the one in which fewer steps wait, and of those the earliest:
+//!    it begins with the first session and leaves it soonest.
+//!
+//! Both are kept: the smallest failing schedule of the unchanged scenario, and that of the smallest scenario.
+
+mod arrangement;
+mod ddmin;
+mod order;
+mod reduce;
+mod sessions;
+mod steps;
+mod target;
+mod trials;
+
+pub use target::Target;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::explore::worker::Worker;
+use crate::run::{Run, RunError, Template};
+use crate::scenario::Scenario;
+use crate::schedule::{Follower, Schedule};
+use crate::verdict::dependencies::Explanation;
+use arrangement::Arrangement;
+use trials::Trials;
+
+/// How a failing schedule is made small.
+#[derive(Debug, Clone)]
+pub struct ShrinkOptions {
+    /// Most candidates that are run.
+    pub most_runs: u64,
+    /// How often the result is replayed.
+    pub confirmations: u32,
+    /// Longest time that a step may take while it does not wait for another session.
+    pub step_timeout: Duration,
+    /// Ends it early; it then ends with [`RunError::Interrupted`].
+    pub interrupt: CancellationToken,
+}
+
+impl ShrinkOptions {
+    /// Most candidates that are run, where nothing else is said.
+    pub const MOST_RUNS: u64 = 1_000;
+    /// How often the result is replayed, where nothing else is said.
+    pub const CONFIRMATIONS: u32 = 20;
+}
+
+/// A failing schedule made small.
+#[derive(Debug, Clone)]
+pub struct Shrunk {
+    /// The smallest schedule of the unchanged scenario that was found.
+    pub smallest: Smallest,
+    /// Sessions that race in it, ascending; none where a serial order fails.
+    pub racing: Vec<usize>,
+    /// How its committed transactions depend on each other, where that could be told.
+    pub explanation: Option<Explanation>,
+    /// The smallest scenario, where less than the whole one will do.
+    pub scenario: Option<SmallestScenario>,
+    /// Candidates run.
+    pub runs: u64,
+    /// Candidates that had been run before.
+    pub known: u64,
+    /// No order has fewer context switches. Else there were too many orders to be run.
+    pub is_minimal: bool,
+}
+
+/// A failing schedule that nothing smaller was found for.
+#[derive(Debug, Clone)]
+pub struct Smallest {
+    pub run: Run,
+    /// Following it does what `run` did.
+    pub schedule: Schedule,
+    pub confirmed: Confirmed,
+}
+
+/// How often a schedule failed in the same way when it was replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Confirmed {
+    pub fails: u32,
+    pub of: u32,
+}
+
+impl Confirmed {
+    pub fn every_time(self) -> bool {
+        self.fails == self.of
+    }
+
+    /// Why the failure is not to be relied on; nothing where it came every time.
+    pub fn doubt(self) -> Option<String> {
+        let Confirmed { fails, of } = self;
+        (!self.every_time()).then(|| {
+            format!(
+                "the smallest failing schedule failed in the same way in {fails} of {of} replays: something outside the \
+                 schedule decides (time, chance, or work outside the run)"
+            )
+        })
+    }
+}
+
+/// A scenario of which nothing more can be dropped.
+#[derive(Debug, Clone)]
+pub struct SmallestScenario {
+    pub scenario: Arc<Scenario>,
+    pub smallest: Smallest,
+    /// Sessions that are not in it.
+    pub dropped_sessions: Vec<String>,
+    /// Steps that are not in it: a session and the step's name, once for all copies of the session.
+    pub dropped_steps: Vec<(String, String)>,
+}
+
+/// How far it has got.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    pub runs: u64,
+}
+
+/// Makes the failing run of a scenario small. `run` is one of `template`'s scenario.
+///
+/// # Errors
+/// When the server fails, or a run that is not of a candidate comes to no result.
+pub fn shrink(
+    template: &Arc<Template>,
+    run: &Run,
+    options: &ShrinkOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Shrunk, RunError> {
+    let scenario = template.scenario().clone();
+    let Some(target) = Target::of(run, &scenario) else {
+        return Err(RunError::NothingFails);
+    };
+    let mut trials = Trials::new(template, target, options, progress)?;
+    let failing = sessions::reduce(&mut trials, run)?;
+    let (whole, is_minimal) = order::reduce(&mut trials, failing)?;
+    let arrangement = Arrangement::of(&whole);
+    let smaller = steps::reduce(&mut trials, &arrangement, &whole)?;
+    let (runs, known) = (trials.runs(), trials.known());
+    drop(trials);
+
+    let smallest = confirm(template, None, whole, options)?;
+    let mut worker = Worker::open(template.clone(), options.step_timeout, options.interrupt.clone())?;
+    // that it cannot be explained does not change that it fails
+    let explanation = match worker.explain(&smallest.run) {
+        Ok(explanation) => explanation,
+        Err(RunError::Interrupted) => return Err(RunError::Interrupted),
+        Err(_) => None,
+    };
+    let scenario = smaller
+        .map(|smaller| -> Result<SmallestScenario, RunError> {
+            let smallest = confirm(template, Some(&smaller.scenario), smaller.run, options)?;
+            Ok(SmallestScenario {
+                scenario: smaller.scenario,
+                smallest,
+                dropped_sessions: smaller.dropped_sessions,
+                dropped_steps: smaller.dropped_steps,
+            })
+        })
+        .transpose()?
+        .filter(|scenario| scenario.smallest.confirmed.every_time());
+    Ok(Shrunk {
+        racing: arrangement.racing,
+        smallest,
+        explanation,
+        scenario,
+        runs,
+        known,
+        is_minimal,
+    })
+}
+
+/// Replays a run, in a new database, by its schedule as people write it.
+fn confirm(
+    template: &Arc<Template>,
+    scenario: Option<&Arc<Scenario>>,
+    run: Run,
+    options: &ShrinkOptions,
+) -> Result<Smallest, RunError> {
+    let mut worker = Worker::open(template.clone(), options.step_timeout, options.interrupt.clone())?;
+    if let Some(scenario) = scenario {
+        worker.change_scenario(scenario.clone())?;
+    }
+    let scenario = scenario.unwrap_or(template.scenario());
+    let times = options.confirmations.max(1);
+    let mut smallest = None;
+    for schedule in [Schedule::of(&run.history), Schedule::step_by_step(&run.history)] {
+        // its names are the scenario's own
+        let Ok(plan) = schedule.fit(scenario) else { continue };
+        let mut fails = 0;
+        for _ in 0..times {
+            let again = worker.run(&mut Follower::new(&plan))?;
+            let same = again.history == run.history && again.violations == run.violations;
+            fails += u32::from(same);
+            if !same && fails == 0 {
+                break;
+            }
+        }
+        let confirmed = Confirmed { fails, of: times };
+        let found = smallest.get_or_insert((schedule.clone(), confirmed));
+        if fails > found.1.fails {
+            *found = (schedule, confirmed);
+        }
+        if fails > 0 {
+            break;
+        }
+    }
+    worker.close()?;
+    let nothing = || (Schedule::step_by_step(&run.history), Confirmed { fails: 0, of: times });
+    let (schedule, confirmed) = smallest.unwrap_or_else(nothing);
+    Ok(Smallest {
+        run,
+        schedule,
+        confirmed,
+    })
+}

@@ -1,0 +1,76 @@
+//! What a smaller schedule has to violate.
+
+use std::collections::BTreeSet;
+
+use crate::run::Run;
+use crate::scenario::Scenario;
+use crate::verdict::outcome::Violation;
+
+/// The violations of the failing run, sessions that are copies of each other taken for one. A smaller run fails in the
+/// same way when it has the first of them and none that is not among them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    first: Cause,
+    all: BTreeSet<Cause>,
+}
+
+/// A violation, by name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Cause {
+    Invariant(String),
+    InvariantError(String),
+    /// An error ended a session of this `[[session]]` entry.
+    Error {
+        entry: Option<usize>,
+        sqlstate: String,
+    },
+    Deadlock,
+    NotSerializable,
+}
+
+impl Target {
+    /// What this run violates; `None` where that is nothing.
+    pub fn of(run: &Run, scenario: &Scenario) -> Option<Target> {
+        let causes: Vec<Cause> = causes(&run.violations, scenario).collect();
+        Some(Target {
+            first: causes.first()?.clone(),
+            all: causes.into_iter().collect(),
+        })
+    }
+
+    /// Whether a run fails in the same way.
+    pub fn is_met(&self, run: &Run, scenario: &Scenario) -> bool {
+        let found: BTreeSet<Cause> = causes(&run.violations, scenario).collect();
+        run.uncontrolled.is_empty() && found.contains(&self.first) && found.is_subset(&self.all)
+    }
+
+    /// Whether a run has the first violation, whatever else it has.
+    pub fn is_touched(&self, run: &Run, scenario: &Scenario) -> bool {
+        causes(&run.violations, scenario).any(|cause| cause == self.first)
+    }
+
+    /// Whether the invariant of this name is among the violations.
+    pub fn names_invariant(&self, name: &str) -> bool {
+        self.all.iter().any(|cause| match cause {
+            Cause::Invariant(own) | Cause::InvariantError(own) => own == name,
+            Cause::Error { .. } | Cause::Deadlock | Cause::NotSerializable => false,
+        })
+    }
+}
+
+fn causes<'a>(violations: &'a [Violation], scenario: &'a Scenario) -> impl Iterator<Item = Cause> + 'a {
+    violations.iter().map(|violation| match violation {
+        Violation::Invariant { name, .. } => Cause::Invariant(name.clone()),
+        Violation::InvariantError { name, .. } => Cause::InvariantError(name.clone()),
+        Violation::Error { session, sqlstate, .. } => Cause::Error {
+            entry: scenario
+                .sessions
+                .iter()
+                .find(|other| other.name == *session)
+                .map(|session| session.entry),
+            sqlstate: sqlstate.clone(),
+        },
+        Violation::Deadlock { .. } => Cause::Deadlock,
+        Violation::NotSerializable { .. } => Cause::NotSerializable,
+    })
+}

@@ -1,0 +1,227 @@
+//! A search for failing schedules: what is searched, how, and within which bounds.
+
+use std::future::IntoFuture;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Found, TestError};
+use crate::explore::worker::{interruptible, runtime};
+use crate::explore::{DeterminismCheck, Dpor, Exhaustive, Options, Random, Strategy, Verdict, explore};
+use crate::postgres::host::Host;
+use crate::report::summary::Summary;
+use crate::run::{RunError, Template};
+use crate::scenario::Scenario;
+use crate::shrink::{ShrinkOptions, shrink};
+
+/// Longest time that a step may take while it does not wait for another session, where nothing else is said.
+pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A search that has not begun. [`Search::run`] runs it and waits; `.await` does the same in asynchronous code.
+#[derive(Debug, Clone)]
+#[must_use = "a search does nothing until it is run"]
+pub struct Search {
+    scenario: Arc<Scenario>,
+    strategy: StrategyChoice,
+    shrinks: bool,
+    options: Options,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum StrategyChoice {
+    Dpor,
+    Exhaustive,
+    Random { samples: u64, seed: u64 },
+}
+
+impl Scenario {
+    /// A search that covers every interleaving, running some schedules twice to see that nothing else decides.
+    pub fn prove(self) -> Search {
+        let mut search = self.explore();
+        search.options.check_determinism = DeterminismCheck::Sample;
+        search
+    }
+
+    /// A search for a failing schedule. It covers every interleaving too, unless it finds one.
+    pub fn explore(self) -> Search {
+        Search {
+            scenario: Arc::new(self),
+            strategy: StrategyChoice::Dpor,
+            shrinks: true,
+            options: Options {
+                jobs: thread::available_parallelism().map_or(1, usize::from),
+                max_schedules: None,
+                timeout: None,
+                keep_going: false,
+                step_timeout: DEFAULT_STEP_TIMEOUT,
+                check_determinism: DeterminismCheck::None,
+                interrupt: CancellationToken::new(),
+            },
+        }
+    }
+}
+
+impl Search {
+    /// Schedules run at a time; without it, as many as the machine has cores.
+    pub fn jobs(mut self, jobs: usize) -> Search {
+        self.options.jobs = jobs.max(1);
+        self
+    }
+
+    /// Stops after so many schedules; the verdict is then inconclusive.
+    pub fn max_schedules(mut self, schedules: u64) -> Search {
+        self.options.max_schedules = Some(schedules.max(1));
+        self
+    }
+
+    /// Stops after this time; the verdict is then inconclusive.
+    pub fn timeout(mut self, timeout: Duration) -> Search {
+        self.options.timeout = Some(timeout);
+        self
+    }
+
+    /// Longest time that a step may take while it does not wait for another session.
+    pub fn step_timeout(mut self, timeout: Duration) -> Search {
+        self.options.step_timeout = timeout;
+        self
+    }
+
+    /// Goes on after a failure, to collect all outcomes.
+    pub fn keep_going(mut self) -> Search {
+        self.options.keep_going = true;
+        self
+    }
+
+    /// Runs every schedule, one by one, without leaving out those that cannot differ from others.
+    pub fn exhaustively(mut self) -> Search {
+        self.strategy = StrategyChoice::Exhaustive;
+        self
+    }
+
+    /// Draws so many schedules, each interleaving as likely as any other. Without a failure this is inconclusive.
+    pub fn sampled(mut self, samples: u64, seed: u64) -> Search {
+        self.strategy = StrategyChoice::Random { samples, seed };
+        self
+    }
+
+    /// Leaves a failing schedule as it was found.
+    pub fn without_shrinking(mut self) -> Search {
+        self.shrinks = false;
+        self
+    }
+
+    /// Runs the search to its end. It has a thread of its own, so this may be called anywhere.
+    ///
+    /// # Errors
+    /// When there is no server, it rejects a statement of the scenario, or a run comes to no result.
+    pub fn run(self) -> Result<Found, TestError> {
+        match thread::spawn(move || self.search()).join() {
+            Ok(found) => found,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    /// Runs the search and fails the test unless every interleaving was covered and none fails.
+    ///
+    /// # Panics
+    /// With the timeline of the smallest failing schedule; with the reasons, where the search is inconclusive; with the
+    /// error, where there is no result.
+    #[track_caller]
+    pub fn assert_holds(self) {
+        match self.run() {
+            Ok(found) => found.assert_holds(),
+            Err(error) => panic!("{:?}", miette::Report::new(error)),
+        }
+    }
+
+    /// Runs the search and fails the test unless a schedule violates the invariant of this name (or `deadlock`, `not
+    /// serializable`, `error 23505 in worker-1`). Returns what was found.
+    ///
+    /// # Panics
+    /// With what was found instead; with the error, where there is no result.
+    #[track_caller]
+    pub fn assert_fails(self, violation: &str) -> Found {
+        match self.run() {
+            Ok(found) => {
+                found.assert_fails(violation);
+                found
+            }
+            Err(error) => panic!("{:?}", miette::Report::new(error)),
+        }
+    }
+
+    fn search(self) -> Result<Found, TestError> {
+        let runtime = runtime()?;
+        let mut host = Host::shared(runtime)?;
+        let found = self.search_on(&host)?;
+        host.close()?;
+        Ok(found)
+    }
+
+    fn search_on(self, host: &Host) -> Result<Found, TestError> {
+        let Search {
+            scenario,
+            strategy,
+            shrinks,
+            options,
+        } = self;
+        let preparing = Template::prepare(host.server().clone(), scenario.clone());
+        let template = host.runtime().block_on(interruptible(&options.interrupt, preparing))?;
+        let template = Arc::new(template);
+        let mut strategy: Box<dyn Strategy> = match strategy {
+            StrategyChoice::Dpor => Box::new(Dpor::new(scenario.clone(), template.footprints().clone(), true)),
+            StrategyChoice::Exhaustive => Box::new(Exhaustive::new()),
+            StrategyChoice::Random { samples, seed } => Box::new(Random::new(&scenario, seed, samples)),
+        };
+        let mut exploration = explore(&template, strategy.as_mut(), &options, &mut |_| {})?;
+        let failing = exploration
+            .failure
+            .as_ref()
+            .filter(|_| shrinks && exploration.verdict == Verdict::Fails);
+        let shrunk = match failing {
+            Some(run) => {
+                let options = ShrinkOptions {
+                    most_runs: ShrinkOptions::MOST_RUNS,
+                    confirmations: ShrinkOptions::CONFIRMATIONS,
+                    step_timeout: options.step_timeout,
+                    interrupt: options.interrupt.clone(),
+                };
+                Some(shrink(&template, run, &options, &mut |_| {})?)
+            }
+            None => None,
+        };
+        if let Some(doubt) = shrunk.as_ref().and_then(|shrunk| shrunk.smallest.confirmed.doubt()) {
+            exploration.put_in_doubt(doubt);
+        }
+        let summary = Summary::new(&scenario, strategy.as_ref(), &exploration, &[]);
+        Ok(Found {
+            scenario,
+            exploration,
+            shrunk,
+            summary,
+        })
+    }
+}
+
+/// Runs the search on a thread of its own; dropping the future ends it early.
+impl IntoFuture for Search {
+    type Output = Result<Found, TestError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(mut self) -> Self::IntoFuture {
+        // a clone of this search shall not end with it
+        self.options.interrupt = self.options.interrupt.child_token();
+        let end = self.options.interrupt.clone().drop_guard();
+        Box::pin(async move {
+            let (sender, found) = tokio::sync::oneshot::channel();
+            thread::spawn(move || sender.send(self.search()));
+            // the thread that is to answer has panicked where it does not
+            let found = found.await.unwrap_or_else(|_| Err(RunError::Interrupted.into()));
+            drop(end);
+            found
+        })
+    }
+}
