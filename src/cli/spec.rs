@@ -155,11 +155,8 @@ impl Spec {
                 println!("{}", entry(&one, &text_options));
             }
             compared.push(one);
-            match tested.result {
-                Err(error @ (TestError::Postgres(PostgresError::Wire(_)) | TestError::Output(_))) => {
-                    environment = Some(error);
-                }
-                _ => {}
+            if let Err(error @ (TestError::Postgres(PostgresError::Wire(_)) | TestError::Output(_))) = tested.result {
+                environment = Some(error);
             }
         };
         isolation::run_suite(specifications, &options, &mut done)?;
