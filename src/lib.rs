@@ -35,6 +35,9 @@
 //! 5. [`verdict`] judges a history: invariants, errors, deadlocks.
 //! 6. [`report`] says it, as tables or JSON.
 //!
+//! [`isolation`] is a road of its own: it runs PostgreSQL's isolation specifications in the orders that they name, and
+//! prints what the reference tester prints.
+//!
 //! # Example
 //!
 //! Two workers read a counter and write it plus one. Each has three steps, because `BEGIN` is none of its own, so there
@@ -78,6 +81,7 @@
 
 pub mod conflict;
 pub mod explore;
+pub mod isolation;
 pub mod postgres;
 pub mod replay;
 pub mod report;
