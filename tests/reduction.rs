@@ -9,6 +9,8 @@
 mod compare;
 #[path = "reduction/counterexamples.rs"]
 mod counterexamples;
+#[path = "reduction/counts.rs"]
+mod counts;
 #[path = "reduction/draw.rs"]
 mod draw;
 #[path = "reduction/drawn.rs"]

@@ -578,6 +578,18 @@ mod tests {
         steps[0][0].clone()
     }
 
+    /// Table 13.3 of PostgreSQL's manual.
+    #[test]
+    fn row_locks_conflict_by_mode() {
+        use LockStrength::{KeyShare, NoKeyUpdate, Share, Update};
+        let modes = [KeyShare, Share, NoKeyUpdate, Update];
+        let conflicting = |one: LockStrength| modes.map(|other| one.conflicts_with(other));
+        assert_eq!(conflicting(KeyShare), [false, false, false, true]);
+        assert_eq!(conflicting(Share), [false, false, true, true]);
+        assert_eq!(conflicting(NoKeyUpdate), [false, true, true, true]);
+        assert_eq!(conflicting(Update), [true, true, true, true]);
+    }
+
     #[test]
     fn the_order_of_added_rows_matters_where_a_statement_locks_them() {
         let kind = |steps: Vec<Footprint>| first(vec![steps]).writes[&TABLE];

@@ -523,3 +523,136 @@ fn row_of(key: &UniqueKey, given: &[(String, Constant)]) -> Option<RowKey> {
         values: values.collect::<Option<Vec<_>>>()?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::catalog::ForeignKey;
+
+    const ITEMS: u32 = 1;
+    const ORDERS: u32 = 2;
+
+    /// items (id integer PRIMARY KEY, stock integer, made timestamptz); orders (customer text PRIMARY KEY, item integer
+    /// REFERENCES items).
+    fn catalog() -> Catalog {
+        let mut catalog = Catalog::default();
+        for (oid, name, columns, key, key_type) in [
+            (
+                ITEMS,
+                "items",
+                [("id", 23), ("stock", 23), ("made", 1184)].as_slice(),
+                "id",
+                KeyType::Integer,
+            ),
+            (
+                ORDERS,
+                "orders",
+                &[("customer", 25), ("item", 23)],
+                "customer",
+                KeyType::Text,
+            ),
+        ] {
+            catalog.tables.insert(oid, ("public".to_owned(), name.to_owned()));
+            let columns = columns.iter().map(|&(name, oid)| (name.to_owned(), oid)).collect();
+            catalog.columns.insert(oid, columns);
+            catalog.unique_keys.push(UniqueKey {
+                table: oid,
+                index: oid * 10,
+                columns: vec![(key.to_owned(), key_type)],
+            });
+            catalog.unique_indexes.insert(oid, 1);
+            catalog.indexed_columns.entry(oid).or_default().insert(key.to_owned());
+        }
+        catalog.foreign_keys.push(ForeignKey {
+            referencing: ORDERS,
+            referenced: ITEMS,
+            cascades: false,
+            index: ITEMS * 10,
+            columns: vec![("item".to_owned(), "id".to_owned())],
+        });
+        catalog
+    }
+
+    fn key(sql: &str) -> Option<Vec<String>> {
+        pin(sql, &catalog()).map(|pin| pin.row.values)
+    }
+
+    fn condition(sql: &str) -> RowCondition {
+        pin(sql, &catalog()).unwrap().condition
+    }
+
+    #[test]
+    fn a_row_is_told_by_every_column_of_a_unique_key() {
+        assert_eq!(key("SELECT stock FROM items WHERE id = 1"), Some(vec!["1".to_owned()]));
+        assert_eq!(
+            key("UPDATE items i SET stock = 2 WHERE i.id = '7' AND stock > 0"),
+            Some(vec!["7".to_owned()])
+        );
+        assert_eq!(
+            key("INSERT INTO orders VALUES ('ann', 1)"),
+            Some(vec!["ann".to_owned()])
+        );
+        assert_eq!(
+            key("INSERT INTO orders (item, customer) VALUES (1, 'ann')"),
+            Some(vec!["ann".to_owned()])
+        );
+        for elsewhere in [
+            "SELECT stock FROM items WHERE id > 1",
+            "SELECT stock FROM items WHERE id = 1 OR stock = 2",
+            "UPDATE items SET id = 2 WHERE id = 1",
+            "SELECT stock FROM items WHERE id = (SELECT max(item) FROM orders)",
+            "INSERT INTO orders VALUES ('ann', 1), ('ben', 1)",
+        ] {
+            assert_eq!(key(elsewhere), None, "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn a_condition_on_the_row_alone_becomes_a_question() {
+        assert_eq!(condition("UPDATE items SET stock = 1 WHERE id = 1"), RowCondition::None);
+        assert_eq!(
+            condition("UPDATE items SET stock = stock - 1 WHERE id = 1 AND stock > 0"),
+            RowCondition::Row("SELECT EXISTS (SELECT FROM items WHERE id = 1 AND stock > 0)".to_owned())
+        );
+        for other in [
+            "UPDATE items SET stock = 1 WHERE id = 1 AND random() < 0.5",
+            "UPDATE items SET stock = 1 WHERE id = 1 AND made < '2020-01-01'",
+            "UPDATE items SET stock = 1 WHERE id = 1 AND current_user = 'me'",
+            "SELECT stock FROM items WHERE id = 1 LIMIT 1 FOR UPDATE",
+        ] {
+            assert_eq!(condition(other), RowCondition::Other, "{other}");
+        }
+    }
+
+    #[test]
+    fn an_inserted_row_tells_the_row_that_it_references() {
+        let referenced = |sql| referenced_row(sql, ITEMS, &catalog()).map(|row| (row.index, row.values));
+        assert_eq!(
+            referenced("INSERT INTO orders VALUES ($1, 3)"),
+            Some((10, vec!["3".to_owned()]))
+        );
+        assert_eq!(referenced("INSERT INTO orders SELECT 'ann', 3"), None);
+    }
+
+    #[test]
+    fn an_update_of_no_unique_column_is_told_from_others() {
+        assert!(updates_no_key("UPDATE items SET stock = 0", &catalog()));
+        assert!(!updates_no_key("UPDATE items SET stock = 0, id = 2", &catalog()));
+        assert!(!updates_no_key("DELETE FROM items", &catalog()));
+    }
+
+    #[test]
+    fn the_only_table_is_one_without_joins_or_queries_within() {
+        let table = |sql| only_table(sql, &catalog());
+        assert_eq!(table("DELETE FROM items WHERE stock < 0"), Some(ITEMS));
+        assert_eq!(table("UPDATE items SET stock = 0 FROM orders"), None);
+        assert_eq!(table("SELECT * FROM items, orders"), None);
+        assert_eq!(table("DELETE FROM items WHERE id IN (SELECT item FROM orders)"), None);
+    }
+
+    #[test]
+    fn text_of_any_depth_is_no_end_of_the_program() {
+        let deep = format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000));
+        assert_eq!(pin(&deep, &catalog()), None);
+    }
+}

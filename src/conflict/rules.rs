@@ -183,4 +183,43 @@ mod tests {
         snapshot.pieces[0].transaction = Some(reads(READ));
         assert!(conflict(&snapshot, &unknown));
     }
+
+    /// A statement at READ COMMITTED.
+    fn committed_reader(session: usize, statement: Footprint) -> Event {
+        let mut event = serializable(session, statement, None);
+        event.pieces[0].snapshots = Snapshots {
+            per_statement: true,
+            per_transaction: false,
+            serializable: false,
+        };
+        event
+    }
+
+    #[test]
+    fn the_check_of_a_foreign_key_and_an_update_of_no_key_do_not_meet() {
+        let mut check = Footprint::default();
+        check.checks.insert(READ);
+        let writes = |kind| {
+            let mut footprint = Footprint::default();
+            footprint.write(READ, kind);
+            footprint
+        };
+        let commit_of = |kind| {
+            let mut event = committed_reader(1, Footprint::default());
+            event.pieces[0].end = Some(End {
+                committed: true,
+                held: writes(kind),
+            });
+            event
+        };
+        let checks = committed_reader(0, check);
+        for (kind, meets) in [(WriteKind::UpdateNoKey, false), (WriteKind::Change, true)] {
+            assert_eq!(conflict(&checks, &committed_reader(1, writes(kind))), meets, "{kind:?}");
+            assert_eq!(conflict(&checks, &commit_of(kind)), meets, "{kind:?} committed");
+        }
+        assert!(conflict(
+            &committed_reader(0, reads(READ)),
+            &commit_of(WriteKind::UpdateNoKey)
+        ));
+    }
 }

@@ -66,7 +66,7 @@ gallery! {
     last_items_for_update: reduced(24), None;
     last_items_conditional_update: reduced(1320), None;
     unique_key_10: reduced(10), None;
-    version_column_5: reduced(0), None;
+    version_column_5: reduced(5110), None;
     withdrawals_10: reduced(2), Some(Invariant("ten withdrawals empty the account"));
     withdrawals_conditional_update_10: reduced(1), None;
     transfer_above_balance: every(24, 22), Some(Invariant("one transfer goes through"));
