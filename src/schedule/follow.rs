@@ -186,7 +186,6 @@ mod tests {
                     .iter()
                     .map(|entry| (place(&entry.session), entry.extent.clone()))
                     .collect(),
-                names: NAMES.map(str::to_owned).to_vec(),
             };
             let mut follower = Follower::new(&plan);
             let mut turns: Vec<Turn> = Vec::new();
