@@ -5,8 +5,8 @@
 //!
 //! # The model
 //!
-//! - A **scenario** ([`Scenario`](scenario::Scenario)) is what is explored: a setup that makes the state to start from,
-//!   sessions, and invariants.
+//! - A **scenario** ([`Scenario`]) is what is explored: a setup that makes the state to start from, sessions, and
+//!   invariants.
 //! - A **session** is one database connection and the ordered **steps** that it will run. A step is what a session
 //!   sends in one go: one statement, or the commit of a statement that stands outside a transaction. It is the unit of
 //!   scheduling; `BEGIN` goes with the statement after it, and inside a statement nothing is scheduled.
@@ -16,8 +16,8 @@
 //!   passes until a step of another session releases it; it then finishes that step before the next choice.
 //!   Interleavings that ask a blocked session to go on do not exist on the server, so fewer schedules run than there
 //!   are interleavings.
-//! - A **history** ([`History`](run::History)) is what one run did: every step with its result, its waits and when it
-//!   went on. Nothing in it differs between two runs of the same schedule.
+//! - A **history** ([`History`]) is what one run did: every step with its result, its waits and when it went on. Nothing
+//!   in it differs between two runs of the same schedule.
 //! - An **outcome** ([`Outcome`](verdict::outcome::Outcome)) is what a history amounts to: every step's result or
 //!   SQLSTATE, and the final content of the tables.
 //!
@@ -33,7 +33,26 @@
 //!    which steps can affect each other, so that not every order of the others need be run.
 //! 4. [`run`] executes one schedule, step by step, and returns its history.
 //! 5. [`verdict`] judges a history: invariants, errors, deadlocks.
-//! 6. [`report`] says it, as tables or JSON.
+//! 6. [`shrink`](mod@shrink) makes a failing schedule small.
+//! 7. [`report`] says it, as tables or JSON.
+//!
+//! A [`Schedule`] as people write it is kept in a file by [`schedule`], and [`replay`](mod@replay) runs such files as
+//! tests.
+//!
+//! # In tests
+//!
+//! [`testing`] puts all of this together:
+//!
+//! ```
+//! use pgbraid::Scenario;
+//!
+//! // as the body of a #[test]
+//! Scenario::from_file("fixtures/seats-for-update.toml").unwrap().prove().assert_holds();
+//! ```
+//!
+//! # Features
+//!
+//! - `proptest`: schedules of a scenario as a strategy of the crate `proptest`, `testing::schedules`.
 //!
 //! [`isolation`] is a road of its own: it runs PostgreSQL's isolation specifications in the orders that they name, and
 //! prints what the reference tester prints.

@@ -210,3 +210,12 @@ fn a_failure_without_a_race_shrinks_to_a_serial_order() {
     let smallest = shrunk.scenario.expect("something can be dropped");
     assert_eq!(steps(&smallest.scenario), [["two"], ["two"]]);
 }
+
+#[test]
+fn a_session_that_is_not_needed_without_a_step_goes_with_it() {
+    let (_, shrunk) = shrink_first(&fixture("list-refresh-for-update-3"), 9);
+    assert_eq!(shrunk.racing, [0, 1, 2]);
+    let smallest = shrunk.scenario.expect("something can be dropped");
+    assert_eq!(smallest.dropped_steps, [("refresh".to_owned(), "lock".to_owned())]);
+    assert_eq!(smallest.scenario.sessions.len(), 2);
+}

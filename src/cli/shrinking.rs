@@ -121,25 +121,22 @@ fn pin(
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    for number in 1.. {
+    let mut number = 1;
+    loop {
         let name = match number {
             1 => format!("{stem}.toml"),
             _ => format!("{stem}-{number}.toml"),
         };
         let path = folder.join(name);
-        let holds_another = match PinnedFile::read(&path) {
-            Ok(file) => file.pinned != pinned,
-            Err(_) => path.exists(),
-        };
-        if holds_another {
-            continue;
+        match PinnedFile::read(&path) {
+            Ok(file) if file.pinned == pinned => return Ok(path),
+            Err(_) if !path.exists() => {
+                std::fs::write(&path, text).map_err(|cause| unwritable(&path, cause))?;
+                return Ok(path);
+            }
+            _ => number += 1,
         }
-        if !path.exists() {
-            std::fs::write(&path, text).map_err(|cause| unwritable(&path, cause))?;
-        }
-        return Ok(path);
     }
-    Err(Failure::Usage("every name for the pinned schedule is taken"))
 }
 
 fn unwritable(path: &Path, cause: std::io::Error) -> Failure {

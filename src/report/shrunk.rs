@@ -16,10 +16,10 @@ pub fn shrunk(shrunk: &Shrunk, scenario: &Scenario, found_turns: usize, options:
     lines.push(format!("  {}", race(shrunk, scenario)));
     let known = match shrunk.known {
         0 => String::new(),
-        known => format!(", {} known from earlier runs", counted(known, "more candidate")),
+        known => format!(" ({known} more had been run before)"),
     };
     lines.push(format!(
-        "  from a schedule of {}, by {}{known}",
+        "  made from a schedule of {} in {}{known}",
         counted(found_turns as u64, "step"),
         counted(shrunk.runs, "run")
     ));
@@ -74,28 +74,38 @@ fn race(shrunk: &Shrunk, scenario: &Scenario) -> String {
     }
 }
 
+/// Neighbouring copies.
+struct Span<'a> {
+    first: &'a str,
+    last: &'a str,
+    /// The last one's name without its number, and its number.
+    copy: Option<(&'a str, u32)>,
+}
+
 /// Names of sessions, as shown, those of neighbouring copies as a span.
 pub(crate) fn spans(names: &[String]) -> String {
-    let split = |name: &str| -> Option<(String, u32)> {
-        let (stem, number) = name.rsplit_once('-')?;
-        Some((stem.to_owned(), number.parse().ok()?))
-    };
-    let mut spans: Vec<(String, Option<String>, Option<(String, u32)>)> = Vec::new();
+    let mut spans: Vec<Span<'_>> = Vec::new();
     for name in names {
-        let here = split(name);
-        match (spans.last_mut(), &here) {
-            (Some((_, last, Some((stem, number)))), Some((own, next))) if stem == own && *number + 1 == *next => {
-                *last = Some(name.clone());
-                *number = *next;
+        let copy = name
+            .rsplit_once('-')
+            .and_then(|(stem, number)| Some((stem, number.parse::<u32>().ok()?)));
+        match (spans.last_mut(), copy) {
+            (Some(span), Some((stem, number))) if span.copy == Some((stem, number.wrapping_sub(1))) => {
+                span.last = name;
+                span.copy = copy;
             }
-            _ => spans.push((name.clone(), None, here)),
+            _ => spans.push(Span {
+                first: name,
+                last: name,
+                copy,
+            }),
         }
     }
     let words: Vec<String> = spans
         .into_iter()
-        .map(|(first, last, _)| match last {
-            Some(last) => format!("{first} to {last}"),
-            None => first,
+        .map(|span| match span.first == span.last {
+            true => span.first.to_owned(),
+            false => format!("{} to {}", span.first, span.last),
         })
         .collect();
     joined(&words)

@@ -44,8 +44,8 @@ pub fn timeline(history: &History, options: &TextOptions) -> String {
             options.colour,
         )
     };
-    let ahead = by_themselves(history, &alone.ahead, "First", options);
-    let after = by_themselves(history, &alone.after, "Then", options);
+    let ahead = by_themselves(history, &alone.ahead, options);
+    let after = by_themselves(history, &alone.after, options);
     ahead
         .into_iter()
         .chain([drawn])
@@ -99,13 +99,13 @@ fn alone(history: &History) -> Alone {
     }
 }
 
-fn by_themselves(history: &History, sessions: &[usize], when: &str, options: &TextOptions) -> Option<String> {
+fn by_themselves(history: &History, sessions: &[usize], options: &TextOptions) -> Option<String> {
     let (first, last) = (sessions.first()?, sessions.last()?);
     let from = history.turns.iter().position(|turn| turn.session == *first)? + 1;
     let to = history.turns.iter().rposition(|turn| turn.session == *last)? + 1;
     let names: Vec<String> = sessions.iter().map(|&session| name(history, session)).collect();
     let text = format!(
-        "{when} {} run by themselves, one after another (turns {from} to {to}).",
+        "Turns {from} to {to}: {} run by themselves, one after another.",
         spans(&names)
     );
     Some(wrap(&text, options.width, |_| false).join("\n"))

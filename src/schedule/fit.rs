@@ -12,7 +12,6 @@ use crate::scenario::{Scenario, Session};
 pub struct Plan {
     /// Sessions by index.
     pub(super) entries: Vec<(usize, Extent)>,
-    pub(super) names: Vec<String>,
 }
 
 /// An entry that names what the scenario does not have.
@@ -44,8 +43,7 @@ pub(super) fn fit(schedule: &Schedule, scenario: &Scenario) -> Result<Plan, Vec<
     if !misfits.is_empty() {
         return Err(misfits);
     }
-    let names = scenario.sessions.iter().map(|session| session.name.clone()).collect();
-    Ok(Plan { entries, names })
+    Ok(Plan { entries })
 }
 
 fn look_up(entry: &Entry, scenario: &Scenario, passed: &mut BTreeMap<usize, usize>) -> Result<usize, (String, String)> {

@@ -152,6 +152,8 @@ impl Scheduler for Follower {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::run::StepInfo;
     use crate::run::history::{StepResult, TurnRole};
@@ -184,7 +186,6 @@ mod tests {
                     .iter()
                     .map(|entry| (place(&entry.session), entry.extent.clone()))
                     .collect(),
-                names: NAMES.map(str::to_owned).to_vec(),
             };
             let mut follower = Follower::new(&plan);
             let mut turns: Vec<Turn> = Vec::new();
@@ -349,5 +350,23 @@ mod tests {
             play.run(&["c to end", "c before write"]),
             ("cccaaabbb".into(), vec![(1, DepartureKind::Ended)])
         );
+    }
+
+    proptest! {
+        /// `Play::run` also follows what is made of each run.
+        #[test]
+        fn what_is_made_of_a_run_repeats_it(
+            // a session waits for one ahead of it, so that there is no deadlock
+            waits in proptest::collection::vec((1usize..3, 0usize..3, 0usize..2), 0..4),
+            entries in proptest::collection::vec((0usize..3, 0usize..8), 0..9),
+        ) {
+            let waits: Vec<_> = waits.into_iter().filter(|(session, _, blocker)| blocker < session).collect();
+            let extents = ["", " to end", " until read", " until write", " until commit", " before write", " before commit", ""];
+            let entries: Vec<String> =
+                entries.into_iter().map(|(session, extent)| format!("{}{}", NAMES[session], extents[extent])).collect();
+            let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+            let (order, _) = Play::new(&waits).run(&entries);
+            prop_assert_eq!(order.len(), 9);
+        }
     }
 }

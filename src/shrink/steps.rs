@@ -58,6 +58,14 @@ pub fn reduce(trials: &mut Trials<'_>, arrangement: &Arrangement, run: &Run) -> 
         reduction.fails(trials, &Cut { sessions, steps })
     })?;
     cut.steps = steps.into_iter().filter(|step| !kept.contains(step)).collect();
+    // without these steps, a session that raced may have no part in it
+    for session in reduction.idle_in_best(&cut) {
+        let mut more = cut.clone();
+        more.sessions.insert(session);
+        if reduction.fails(trials, &more)? {
+            cut = more;
+        }
+    }
     let Some((scenario, run)) = reduction
         .best
         .take()
@@ -138,6 +146,24 @@ impl Reduction<'_> {
         Ok(dropped(&kept))
     }
 
+    /// Sessions that race in the whole scenario, but not in the smallest that fails.
+    fn idle_in_best(&self, cut: &Cut) -> Vec<usize> {
+        let Some((scenario, run)) = &self.best else {
+            return Vec::new();
+        };
+        let racing = Arrangement::of(run).racing;
+        if racing.is_empty() {
+            return Vec::new();
+        }
+        let left: Vec<usize> = (0..self.whole.sessions.len())
+            .filter(|session| !cut.sessions.contains(session))
+            .collect();
+        let idle = (0..scenario.sessions.len()).filter(|session| !racing.contains(session));
+        idle.filter_map(|session| left.get(session).copied())
+            .filter(|session| self.arrangement.racing.contains(session))
+            .collect()
+    }
+
     fn alike(&self, one: usize, other: usize) -> bool {
         let (one, other) = (&self.whole.sessions[one], &self.whole.sessions[other]);
         one.entry == other.entry && one.params == other.params
@@ -172,27 +198,24 @@ impl Reduction<'_> {
 
     fn try_out(&self, trials: &mut Trials<'_>, cut: &Cut) -> Result<Option<Run>, RunError> {
         let renumbered = |session: usize| session - cut.sessions.range(..session).count();
+        let kept = |session: &usize| !cut.sessions.contains(session);
+        let racing: Vec<usize> = self.arrangement.racing.iter().copied().filter(kept).collect();
         let arrangement = Arrangement {
             before: self
                 .arrangement
                 .before
                 .iter()
-                .filter(|session| !cut.sessions.contains(session))
+                .filter(|session| kept(session))
                 .map(|&session| renumbered(session))
                 .collect(),
-            racing: self
-                .arrangement
-                .racing
-                .iter()
-                .map(|&session| renumbered(session))
-                .collect(),
+            racing: racing.iter().map(|&session| renumbered(session)).collect(),
         };
         let order: Vec<usize> = self
             .run
             .history
             .turns
             .iter()
-            .filter(|turn| self.arrangement.racing.contains(&turn.session) && self.is_left(turn.session, turn, cut))
+            .filter(|turn| racing.contains(&turn.session) && self.is_left(turn.session, turn, cut))
             .map(|turn| renumbered(turn.session))
             .collect();
         let trial = trials.run(&arrangement, &order)?;

@@ -7,7 +7,8 @@
 //! Scenario::from_file("fixtures/seats-for-update.toml").unwrap().prove().assert_holds();
 //! ```
 //!
-//! A [`Search`] is begun by [`Scenario::prove`] or [`Scenario::explore`], and what it finds is a value, [`Found`]:
+//! A [`Search`] is begun by [`Scenario::prove`](crate::Scenario::prove) or
+//! [`Scenario::explore`](crate::Scenario::explore), and what it finds is a value, [`Found`]:
 //!
 //! ```
 //! use pgbraid::{Scenario, Verdict};

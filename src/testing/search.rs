@@ -217,7 +217,10 @@ impl IntoFuture for Search {
         let end = self.options.interrupt.clone().drop_guard();
         Box::pin(async move {
             let (sender, found) = tokio::sync::oneshot::channel();
-            thread::spawn(move || sender.send(self.search()));
+            thread::spawn(move || {
+                // whoever has dropped the future wants no answer
+                let _ = sender.send(self.search());
+            });
             // the thread that is to answer has panicked where it does not
             let found = found.await.unwrap_or_else(|_| Err(RunError::Interrupted.into()));
             drop(end);

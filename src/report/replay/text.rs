@@ -47,13 +47,16 @@ pub fn lines(replayed: &[Replayed], options: &TextOptions) -> String {
 const HANG: &str = "                    ";
 
 fn hanging(text: &str, options: &TextOptions) -> Vec<String> {
-    let indent = text.len() - text.trim_start().len();
-    let wrapped = wrap(text.trim_start(), options.width.saturating_sub(HANG.len()), |_| false);
-    let place = |(index, line): (usize, &String)| match index {
-        0 => format!("{}{line}", &text[..indent]),
-        _ => format!("{HANG}{}", line.trim_start()),
+    let indent = &text[..text.len() - text.trim_start().len()];
+    let mut lines = wrap(text.trim_start(), options.width.saturating_sub(indent.len()), |_| false).into_iter();
+    let first = lines.next().map(|line| format!("{indent}{line}"));
+    let rest: Vec<String> = lines.map(|line| line.trim_start().to_owned()).collect();
+    let rest = match rest.as_slice() {
+        [] => Vec::new(),
+        rest => wrap(&rest.join(" "), options.width.saturating_sub(HANG.len()), |_| false),
     };
-    wrapped.iter().enumerate().map(place).collect()
+    let set_in = rest.iter().map(|line| format!("{HANG}{}", line.trim_start()));
+    first.into_iter().chain(set_in).collect()
 }
 
 /// What is to be said about a file; nothing where it passed.

@@ -673,3 +673,49 @@ proptest! {
         prop_assert_eq!(numbers, (1..=history.turns.len()).collect::<Vec<_>>());
     }
 }
+
+/// `a b …`: the sessions in the order in which they go on, each by a step of its own name.
+fn order(sessions: &[&str], turns: &str) -> Sample {
+    turns.split(' ').fold(Sample::new(sessions), |sample, name| {
+        let session = sessions.iter().position(|session| *session == name).expect("a session");
+        sample.turn(session, &format!("SELECT '{name}'"), done("SELECT 1"))
+    })
+}
+
+#[test]
+fn sessions_that_run_by_themselves_beside_a_race_are_named_in_a_line() {
+    let sessions = ["w-1", "w-2", "w-3", "w-4", "w-5", "first", "second"];
+    let turns = "first first second w-1 w-2 w-2 w-1 w-3 w-3 w-4 w-5 w-5";
+    assert_snapshot!(drawn(&order(&sessions, turns).history()), @"
+    Turns 1 to 3: first and second run by themselves, one after another.
+     #  │ w-1          │ w-2
+    ────┼──────────────┼──────────────
+      4 │ SELECT 'w-1' │
+        │ → 1 row read │
+      5 │              │ SELECT 'w-2'
+        │              │ → 1 row read
+      6 │              │ SELECT 'w-2'
+        │              │ → 1 row read
+      7 │ SELECT 'w-1' │
+        │ → 1 row read │
+    Turns 8 to 12: w-3 to w-5 run by themselves, one after another.
+    ");
+}
+
+#[test]
+fn sessions_are_shown_where_nothing_races_or_they_did_not_just_run() {
+    let shown = |sample: Sample| drawn(&sample.history());
+    // a serial order
+    assert!(!shown(order(&["a", "b", "c"], "a a b b c c")).contains("by themselves"));
+    // one alone
+    assert!(!shown(order(&["a", "b", "c"], "a b a c c")).contains("by themselves"));
+    // an error
+    let failing = order(&["a", "b", "c", "d"], "a b a c").turn(3, "SELECT 1 / 0", error("22012", "division by zero"));
+    let text = shown(failing);
+    assert!(text.contains("22012") && !text.contains("by themselves"), "{text}");
+    // released after the race began
+    let waiting = order(&["a", "b", "c"], "a b")
+        .with(|turn| turn.finished_in = 2)
+        .turn(0, "COMMIT", done("COMMIT"));
+    assert!(!shown(waiting.turn(2, "SELECT 1", done("SELECT 1"))).contains("by themselves"));
+}
