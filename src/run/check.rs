@@ -20,16 +20,22 @@ const SYNTAX_ERROR: &str = "42601";
 const INDETERMINATE_TYPE: &str = "42P18";
 const BOOLEAN: u32 = 16;
 
-/// Runs the scenario's setup.
+/// Runs the scenario's setup, one command after the other, so that VACUUM and the like can be among them.
 pub async fn run_setup(control: &mut Connection, scenario: &Scenario) -> Result<(), RunError> {
     let Some(setup) = &scenario.setup else { return Ok(()) };
     refuse_shared_objects(setup, "the setup")?;
-    let reply = control
-        .simple(&without_psql_lines(&setup.text))
-        .await
-        .map_err(PostgresError::from)?;
-    if let Some(error) = &reply.error {
-        return Err(rejected(setup, error.position, error, "the setup").into());
+    let text = without_psql_lines(&setup.text);
+    for command in split(&text) {
+        let (Some(first), Some(last)) = (command.first(), command.last()) else {
+            continue;
+        };
+        let command = &text[first.offset..last.offset + last.text.len()];
+        let reply = control.simple(command).await.map_err(PostgresError::from)?;
+        if let Some(error) = &reply.error {
+            let ahead = u32::try_from(text[..first.offset].chars().count()).unwrap_or(u32::MAX);
+            let position = error.position.unwrap_or(1);
+            return Err(rejected(setup, Some(ahead.saturating_add(position)), error, "the setup").into());
+        }
     }
     // a setup that ends inside a transaction would leave nothing behind
     control.simple("COMMIT").await.map_err(PostgresError::from)?;
