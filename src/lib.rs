@@ -54,6 +54,9 @@
 //!
 //! - `proptest`: schedules of a scenario as a strategy of the crate `proptest`, `testing::schedules`.
 //!
+//! [`isolation`] is a road of its own: it runs PostgreSQL's isolation specifications in the orders that they name, and
+//! prints what the reference tester prints.
+//!
 //! # Example
 //!
 //! Two workers read a counter and write it plus one. Each has three steps, because `BEGIN` is none of its own, so there
@@ -97,6 +100,7 @@
 
 pub mod conflict;
 pub mod explore;
+pub mod isolation;
 pub mod postgres;
 pub mod replay;
 pub mod report;

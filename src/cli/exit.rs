@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use miette::{Diagnostic, Report};
 use pgbraid::explore::Verdict;
+use pgbraid::isolation::{SpecificationError, TestError};
 use pgbraid::postgres::PostgresError;
 use pgbraid::postgres::embedded::EmbeddedError;
 use pgbraid::postgres::host::HostError;
@@ -35,6 +36,9 @@ pub enum Failure {
     Scenario(#[from] ScenarioError),
     #[error(transparent)]
     #[diagnostic(transparent)]
+    Specification(#[from] SpecificationError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
     Embedded(#[from] EmbeddedError),
     #[error("{0}")]
     #[diagnostic(help("check --database-url (or PGBRAID_DATABASE_URL), or leave it out for an embedded server"))]
@@ -55,6 +59,8 @@ pub enum Failure {
     Unreadable { path: PathBuf, cause: std::io::Error },
     #[error("the report cannot be written as JUnit XML: {0}")]
     Junit(quick_junit::SerializeError),
+    #[error(transparent)]
+    Specifications(TestError),
     #[error("{0}")]
     Usage(&'static str),
     #[error("cannot start: {0}")]
@@ -125,7 +131,8 @@ impl Failure {
 
     fn code(&self) -> u8 {
         match self {
-            Failure::Scenario(_) | Failure::SeveralRows(_) | Failure::Schedule(_) | Failure::Unreadable { .. } => INPUT,
+            Failure::Scenario(_) | Failure::Specification(_) | Failure::SeveralRows(_) | Failure::Schedule(_) => INPUT,
+            Failure::Unreadable { .. } => INPUT,
             Failure::Run(RunError::NothingToIgnore { .. } | RunError::Serial(_) | RunError::NothingFails) => INPUT,
             Failure::Server(PostgresError::ConnectionString(_)) | Failure::Output { .. } | Failure::Usage(_) => INPUT,
             Failure::Interrupted => INTERRUPTED,

@@ -11,6 +11,7 @@ mod replay;
 mod report;
 mod shrink;
 mod shrinking;
+mod spec;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,7 @@ enum Command {
     Prove(prove::Prove),
     Replay(replay::Replays),
     Shrink(shrink::Shrink),
+    Spec(spec::Spec),
 }
 
 /// Where schedules run.
@@ -84,6 +86,7 @@ pub fn run() -> ExitCode {
         Command::Prove(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Shrink(command) => command.run(),
+        Command::Spec(command) => command.run(),
     };
     match result {
         Ok(code) => code,

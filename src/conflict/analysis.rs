@@ -1,8 +1,10 @@
 //! A statement's footprint, from the tables that the server says it names and from what hangs on those tables.
 
+use std::collections::BTreeSet;
+
 use super::footprint::{Footprint, LockStrength, Object, WriteKind};
 use super::pin::updates_no_key;
-use crate::postgres::catalog::{Catalog, RelationLock};
+use crate::postgres::catalog::{Catalog, RelationLock, Routine};
 use crate::scenario::sql::StatementKind;
 use crate::scenario::sql::lexer::{Token, TokenKind, tokens};
 
@@ -17,6 +19,12 @@ const RUN_QUERIES: [&str; 5] = ["ts_stat", "ts_rewrite", "currtid2", "loread", "
 
 /// Functions that look at nothing that a session can change.
 const HARMLESS: [&str; 4] = ["pg_sleep", "pg_sleep_for", "pg_typeof", "pg_backend_pid"];
+
+/// Words of functions that run a query put together as they go, or do what is not looked into.
+const OUT_OF_SIGHT: [&str; 8] = ["execute", "truncate", "lock", "call", "create", "alter", "drop", "copy"];
+
+/// Words without which a function only reads.
+const CHANGING: [&str; 7] = ["insert", "update", "delete", "merge", "for", "notify", "listen"];
 
 /// Settings that decide what a statement's names mean, which triggers fire, or what a statement waits for.
 const SETTINGS_THAT_MATTER: [&str; 9] = [
@@ -41,10 +49,10 @@ pub fn changes_meaning(sql: &str, kind: StatementKind) -> bool {
 }
 
 /// What a statement may touch: `relations` are the tables that its analysis locked (`None` where the server did not
-/// take it), to which come what foreign keys check and change, the sequences that columns draw from, and the relatives
-/// of partitions. Triggers and functions of the scenario's own are not looked into: where one may run, nothing is known.
+/// take it), to which come what foreign keys check and change, the sequences that columns draw from, the relatives of
+/// partitions, and what triggers and functions of the scenario's own name in their text.
 pub fn footprint(sql: &str, relations: Option<&[(u32, RelationLock)]>, catalog: &Catalog) -> Footprint {
-    let words: Vec<Token<'_>> = tokens(sql).filter(|token| !token.is_blank()).collect();
+    let words = significant(sql);
     let first = words.first();
     if first.is_some_and(|word| word.is_one_of(&["listen", "unlisten", "notify"])) {
         let mut footprint = Footprint::default();
@@ -54,17 +62,26 @@ pub fn footprint(sql: &str, relations: Option<&[(u32, RelationLock)]>, catalog: 
     let Some(relations) = relations.filter(|_| first.is_some_and(|word| word.is_one_of(&QUERIES))) else {
         return Footprint::unknown();
     };
-    let mut footprint = Footprint::default();
-    named_objects(&words, catalog, &mut footprint);
+    if catalog.unnamed_calls {
+        return Footprint::unknown();
+    }
+    let mut walk = Walk {
+        catalog,
+        footprint: Footprint::default(),
+        called: BTreeSet::new(),
+    };
+    walk.named(&words);
     let is_view = |table: &u32| catalog.views.contains_key(table);
     for definition in relations.iter().filter_map(|(table, _)| catalog.views.get(table)) {
-        let words: Vec<Token<'_>> = tokens(definition).filter(|token| !token.is_blank()).collect();
-        named_objects(&words, catalog, &mut footprint);
+        walk.named(&significant(definition));
     }
-    let may_call_function = |(table, lock): &(u32, RelationLock)| *lock == RelationLock::Write || is_view(table);
-    if catalog.unnamed_calls || (!catalog.functions.is_empty() && relations.iter().any(may_call_function)) {
-        // a default, a check or the view may call one
-        return Footprint::unknown();
+    if relations
+        .iter()
+        .any(|(table, lock)| *lock == RelationLock::Write || is_view(table))
+    {
+        // a default, a check or the view may call any of them
+        let routines = catalog.routines.iter().filter(|routine| !routine.is_for_trigger);
+        routines.for_each(|routine| walk.call(routine));
     }
     let adds_only = first.is_some_and(|word| word.is("insert")) && !words.iter().any(|word| word.is("conflict"));
     // a view may have a FOR UPDATE of its own
@@ -79,7 +96,6 @@ pub fn footprint(sql: &str, relations: Option<&[(u32, RelationLock)]>, catalog: 
     } else {
         WriteKind::Change
     };
-    let mut walk = Walk { catalog, footprint };
     for &(table, lock) in relations {
         match lock {
             RelationLock::Read => walk.read(table),
@@ -91,38 +107,18 @@ pub fn footprint(sql: &str, relations: Option<&[(u32, RelationLock)]>, catalog: 
     walk.footprint
 }
 
-/// What shows in the text alone: advisory locks, notifications, sequences, functions of the scenario's own, and the
-/// system's views and functions.
-fn named_objects(words: &[Token<'_>], catalog: &Catalog, footprint: &mut Footprint) {
-    for word in words
+fn significant(sql: &str) -> Vec<Token<'_>> {
+    tokens(sql).filter(|token| !token.is_blank()).collect()
+}
+
+fn name_of(word: &Token<'_>) -> String {
+    word.text.trim_matches('"').to_lowercase()
+}
+
+fn names<'a, 'b>(words: &'b [Token<'a>]) -> impl Iterator<Item = &'b Token<'a>> {
+    words
         .iter()
         .filter(|word| matches!(word.kind, TokenKind::Word | TokenKind::QuotedName))
-    {
-        let name = word.text.trim_matches('"').to_lowercase();
-        if catalog.functions.iter().any(|function| function.to_lowercase() == name) {
-            footprint.unknown = true;
-        }
-        if name.starts_with("pg_advisory") || name.starts_with("pg_try_advisory") {
-            footprint.write(Object::AdvisoryLocks, WriteKind::Change);
-        } else if name == "pg_notify" {
-            footprint.write(Object::Notifications, WriteKind::Change);
-        } else if ["nextval", "setval", "currval", "lastval"].contains(&name.as_str()) {
-            footprint.write(Object::Sequences, WriteKind::Change);
-            for &sequence in catalog.sequences.values().flatten() {
-                footprint.write(Object::Relation(sequence), WriteKind::Change);
-            }
-        } else if (name.starts_with("pg_") && !HARMLESS.contains(&name.as_str()))
-            || name == "information_schema"
-            || word.text.starts_with(['U', 'u']) && word.kind == TokenKind::QuotedName
-            || name.starts_with("txid_")
-            || name.starts_with("lo_")
-            || name.starts_with("dblink")
-            || RUN_QUERIES.contains(&name.as_str())
-            || name.contains("_to_xml")
-        {
-            footprint.unknown = true;
-        }
-    }
 }
 
 /// The strongest of the statement's FOR … clauses.
@@ -147,13 +143,100 @@ fn lock_strength(words: &[Token<'_>]) -> LockStrength {
     strengths.max().unwrap_or(LockStrength::Update)
 }
 
-/// Follows what hangs on a table.
+/// Follows what hangs on a table, and what functions name.
 struct Walk<'a> {
     catalog: &'a Catalog,
     footprint: Footprint,
+    /// Functions that have been looked into.
+    called: BTreeSet<u32>,
 }
 
 impl Walk<'_> {
+    /// What shows in a text alone: advisory locks, notifications, sequences, functions of the scenario's own, and the
+    /// system's views and functions.
+    fn named(&mut self, words: &[Token<'_>]) {
+        for word in names(words) {
+            let name = name_of(word);
+            let routines = self.catalog.routines.iter();
+            for routine in routines.filter(|routine| routine.name.to_lowercase() == name) {
+                self.call(routine);
+            }
+            let footprint = &mut self.footprint;
+            if name.starts_with("pg_advisory") || name.starts_with("pg_try_advisory") {
+                footprint.write(Object::AdvisoryLocks, WriteKind::Change);
+            } else if name == "pg_notify" {
+                footprint.write(Object::Notifications, WriteKind::Change);
+            } else if ["nextval", "setval", "currval", "lastval"].contains(&name.as_str()) {
+                footprint.write(Object::Sequences, WriteKind::Change);
+                for &sequence in self.catalog.sequences.values().flatten() {
+                    footprint.write(Object::Relation(sequence), WriteKind::Change);
+                }
+            } else if (name.starts_with("pg_") && !HARMLESS.contains(&name.as_str()))
+                || name == "information_schema"
+                || word.text.starts_with(['U', 'u']) && word.kind == TokenKind::QuotedName
+                || name.starts_with("txid_")
+                || name.starts_with("lo_")
+                || name.starts_with("dblink")
+                || RUN_QUERIES.contains(&name.as_str())
+                || name.contains("_to_xml")
+            {
+                footprint.unknown = true;
+            }
+        }
+    }
+
+    /// A function can touch no table that its text does not name, unless it runs a query that it has put together. What
+    /// it does to a table is not looked into: everything, if it changes or locks anything.
+    fn call(&mut self, routine: &Routine) {
+        self.footprint.calls = true;
+        if !self.called.insert(routine.oid) {
+            return;
+        }
+        let words = routine.body.as_deref().map(significant);
+        let Some(words) = words.filter(|words| !words.iter().any(|word| word.is_one_of(&OUT_OF_SIGHT))) else {
+            self.footprint.unknown = true;
+            return;
+        };
+        self.named(&words);
+        let changes = words.iter().any(|word| word.is_one_of(&CHANGING));
+        let named: BTreeSet<String> = names(&words).map(name_of).collect();
+        let tables = self.catalog.tables.iter();
+        let tables: Vec<u32> = tables
+            .filter(|(_, (_, name))| named.contains(&name.to_lowercase()))
+            .map(|(&table, _)| table)
+            .collect();
+        for table in tables {
+            if let Some(definition) = self.catalog.views.get(&table) {
+                self.view(definition, changes);
+            }
+            self.touch(table, changes);
+        }
+    }
+
+    /// The tables that a view's definition names.
+    fn view(&mut self, definition: &str, changes: bool) {
+        let words = significant(definition);
+        self.named(&words);
+        let named: BTreeSet<String> = names(&words).map(name_of).collect();
+        let changes = changes || words.iter().any(|word| word.is("for"));
+        for (&table, (_, name)) in &self.catalog.tables {
+            if named.contains(&name.to_lowercase()) && !self.catalog.views.contains_key(&table) {
+                self.touch(table, changes);
+            } else if named.contains(&name.to_lowercase()) {
+                // a view on a view
+                self.footprint.unknown = true;
+            }
+        }
+    }
+
+    fn touch(&mut self, table: u32, changes: bool) {
+        self.read(table);
+        if changes {
+            self.lock(table, LockStrength::Update);
+            self.write(table, WriteKind::Change);
+        }
+    }
+
     fn read(&mut self, table: u32) {
         for relative in self.relatives(table) {
             self.footprint.unknown |= self.catalog.opaque.contains(&relative);
@@ -191,9 +274,12 @@ impl Walk<'_> {
                 continue;
             }
             self.footprint.write(Object::Relation(relative), kind);
-            // a trigger may do anything, and so may whatever stands behind a foreign table
             self.footprint.unknown |=
-                self.catalog.triggers.contains(&relative) || self.catalog.opaque.contains(&relative);
+                self.catalog.side_effects.contains(&relative) || self.catalog.opaque.contains(&relative);
+            for definition in self.catalog.triggers.get(&relative).into_iter().flatten() {
+                self.footprint.calls = true;
+                self.named(&significant(definition));
+            }
             for &sequence in self.catalog.sequences.get(&relative).into_iter().flatten() {
                 self.footprint.write(Object::Relation(sequence), WriteKind::Change);
             }

@@ -90,6 +90,8 @@ pub struct Footprint {
     /// Locked FOR KEY SHARE by the check of a foreign key, which sees nothing of the row but that it is there.
     pub checks: BTreeSet<Object>,
     pub writes: BTreeMap<Object, WriteKind>,
+    /// A trigger or a function of the scenario's own may run, so that it may touch other rows than its text tells.
+    pub calls: bool,
     /// The order in which it and another statement get their transactions' numbers matters.
     pub numbered: bool,
 }
@@ -122,6 +124,7 @@ impl Footprint {
     pub fn add(&mut self, other: &Footprint) {
         self.unknown |= other.unknown;
         self.numbered |= other.numbered;
+        self.calls |= other.calls;
         self.reads.extend(other.reads.iter().cloned());
         self.checks.extend(other.checks.iter().cloned());
         for (object, &strength) in &other.locks {
@@ -253,7 +256,7 @@ impl Footprints {
     /// A step's footprint given its statement with the variables filled in.
     pub fn filled(&self, session: usize, step: usize, sql: &str) -> Footprint {
         let footprint = self.step(session, step);
-        if footprint.unknown {
+        if footprint.unknown || footprint.calls {
             return footprint;
         }
         match self.pin(sql) {
@@ -266,7 +269,11 @@ impl Footprints {
     /// it has locked and changed nothing. Nothing that others do before they commit could have changed that.
     pub fn found_nothing(&self, mut footprint: Footprint, sql: &str) -> Footprint {
         let skips = tokens(sql).any(|token| token.is_one_of(&["skip", "limit", "offset", "fetch"]));
-        let Some(table) = self.parsed(sql).only_table.filter(|_| !skips && !footprint.unknown) else {
+        let Some(table) = self
+            .parsed(sql)
+            .only_table
+            .filter(|_| !skips && !footprint.unknown && !footprint.calls)
+        else {
             return footprint;
         };
         let is_of_table =
@@ -388,6 +395,9 @@ fn claims_by_row(
     for (session, footprints) in steps.iter().enumerate() {
         for (step, footprint) in footprints.iter().enumerate() {
             if footprint.locks.contains_key(&relation) || footprint.writes.contains_key(&relation) {
+                if footprint.calls {
+                    return None;
+                }
                 let sql = &scenario.sessions[session].steps[step].template.text;
                 let pin = pin(sql, catalog).filter(|pin| pin.table == table)?;
                 claims.push(RowClaim { session, step, pin });

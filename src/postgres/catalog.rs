@@ -18,8 +18,9 @@ const FOREIGN_KEYS: &str =
 const INHERITANCE: &str = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits";
 const UNIQUE: &str = "SELECT DISTINCT indrelid FROM pg_catalog.pg_index WHERE indrelid >= 16384
     AND (indisunique OR indisexclusion)";
-const TRIGGERS: &str = "SELECT tgrelid FROM pg_catalog.pg_trigger WHERE NOT tgisinternal
- UNION SELECT adrelid FROM pg_catalog.pg_attrdef WHERE pg_catalog.pg_get_expr(adbin, adrelid) ~ 'pg_|setval|currval|lastval'
+const TRIGGERS: &str = "SELECT tgrelid, tgfoid, pg_catalog.pg_get_triggerdef(oid)
+  FROM pg_catalog.pg_trigger WHERE NOT tgisinternal";
+const SIDE_EFFECTS: &str = "SELECT adrelid FROM pg_catalog.pg_attrdef WHERE pg_catalog.pg_get_expr(adbin, adrelid) ~ 'pg_|setval|currval|lastval'
  UNION SELECT conrelid FROM pg_catalog.pg_constraint
   WHERE contype = 'c' AND pg_catalog.pg_get_constraintdef(oid) ~ 'pg_|nextval|setval|currval|lastval'
  UNION SELECT ev_class FROM pg_catalog.pg_rewrite WHERE ev_type <> '1' AND ev_class >= 16384";
@@ -36,8 +37,10 @@ const OPAQUE: &str = "SELECT oid FROM pg_catalog.pg_class
   WHERE oid >= 16384 AND relkind NOT IN ('r', 'p', 'v', 'm', 'S', 'i', 'I', 't')";
 const VIEWS: &str =
     "SELECT oid, pg_catalog.pg_get_viewdef(oid) FROM pg_catalog.pg_class WHERE oid >= 16384 AND relkind = 'v'";
-const FUNCTIONS: &str = "SELECT DISTINCT p.proname FROM pg_catalog.pg_proc p
-  WHERE p.oid >= 16384 AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
+const ROUTINES: &str = "SELECT p.oid, p.proname, p.prorettype = 'trigger'::regtype, l.lanname,
+    coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc)
+  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+  WHERE p.oid >= 16384 AND p.prorettype <> 'event_trigger'::regtype
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                     WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')";
 const UNNAMED_CALLS: &str = "WITH own AS (
@@ -108,8 +111,10 @@ pub struct Catalog {
     pub inheritance: Vec<(u32, u32)>,
     /// Tables with a unique index or an exclusion constraint.
     pub unique: BTreeSet<u32>,
-    /// Tables with triggers or rules of the scenario's own, or with defaults or checks that do as much.
-    pub triggers: BTreeSet<u32>,
+    /// The definitions of each table's triggers.
+    pub triggers: BTreeMap<u32, Vec<String>>,
+    /// Tables with triggers that are not the scenario's own, with rules, or with defaults or checks that do as much.
+    pub side_effects: BTreeSet<u32>,
     pub all_sequences: BTreeSet<u32>,
     /// The sequences that a table's columns draw from.
     pub sequences: BTreeMap<u32, BTreeSet<u32>>,
@@ -117,8 +122,8 @@ pub struct Catalog {
     pub opaque: BTreeSet<u32>,
     /// Views and their definitions.
     pub views: BTreeMap<u32, String>,
-    /// Names of functions of the scenario's own.
-    pub functions: BTreeSet<String>,
+    /// Functions of the scenario's own.
+    pub routines: Vec<Routine>,
     /// Schema and name of every table and view.
     pub tables: BTreeMap<u32, (String, String)>,
     /// Name and type of every table's columns, in their order.
@@ -135,6 +140,16 @@ pub struct Catalog {
     pub changing_routines: bool,
     /// Some constraint or trigger may be put off until a commit.
     pub deferrable: bool,
+}
+
+/// A function, procedure or trigger function of the scenario's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Routine {
+    pub oid: u32,
+    pub name: String,
+    pub is_for_trigger: bool,
+    /// Its text, where it is in SQL or PL/pgSQL.
+    pub body: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,7 +218,7 @@ impl Catalog {
                 .map(|row| (numbers(row)[0], numbers(row)[1]))
                 .collect(),
             unique: rows(control, UNIQUE).await?.iter().map(|row| numbers(row)[0]).collect(),
-            triggers: rows(control, TRIGGERS)
+            side_effects: rows(control, SIDE_EFFECTS)
                 .await?
                 .iter()
                 .map(|row| numbers(row)[0])
@@ -214,10 +229,18 @@ impl Catalog {
                 .iter()
                 .map(|row| (numbers(row)[0], row[1].clone().unwrap_or_default()))
                 .collect(),
-            functions: rows(control, FUNCTIONS)
+            routines: rows(control, ROUTINES)
                 .await?
-                .into_iter()
-                .filter_map(|row| row.into_iter().next()?)
+                .iter()
+                .filter_map(|row| {
+                    let readable = matches!(row[3].as_deref(), Some("sql" | "plpgsql"));
+                    Some(Routine {
+                        oid: numbers(row)[0],
+                        name: row[1].clone()?,
+                        is_for_trigger: row[2].as_deref() == Some("t"),
+                        body: row[4].clone().filter(|body| readable && !body.is_empty()),
+                    })
+                })
                 .collect(),
             deferrable: rows(control, DEFERRABLE)
                 .await?
@@ -242,6 +265,15 @@ impl Catalog {
             if let [Some(_), Some(schema), Some(name)] = row.as_slice() {
                 catalog.tables.insert(numbers(&row)[0], (schema.clone(), name.clone()));
             }
+        }
+        for row in rows(control, TRIGGERS).await? {
+            let (table, function) = (numbers(&row)[0], numbers(&row)[1]);
+            let known = catalog.routines.iter().any(|routine| routine.oid == function);
+            if function >= FIRST_USER_OBJECT && !known {
+                catalog.side_effects.insert(table);
+            }
+            let definitions = catalog.triggers.entry(table).or_default();
+            definitions.extend(row[2].clone());
         }
         for row in rows(control, COLUMNS).await? {
             if let Some(name) = &row[1] {

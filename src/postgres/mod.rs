@@ -35,7 +35,7 @@ pub enum PostgresError {
 }
 
 /// The last result of a query of pgbraid's own.
-fn expect(reply: Reply, doing: &'static str) -> Result<ResultSet, PostgresError> {
+pub(crate) fn expect(reply: Reply, doing: &'static str) -> Result<ResultSet, PostgresError> {
     reply
         .into_result()
         .map_err(|error| PostgresError::Query { doing, error })

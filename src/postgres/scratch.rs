@@ -20,18 +20,28 @@ impl Server {
     /// Creates a scratch database, as a copy of `template` or empty, and returns its name. It sorts and compares text
     /// by byte (locale C), so that outcomes are the same on every machine.
     pub async fn create_scratch(&self, template: Option<&str>) -> Result<String, PostgresError> {
-        let name = format!("{PREFIX}{}_{}", self.run_id(), COUNTER.fetch_add(1, Ordering::Relaxed));
-        let mut sql = format!("CREATE DATABASE {}", quote_identifier(&name));
-        match template {
+        let options = match template {
             Some(template) => {
-                sql += &format!(" TEMPLATE {}", quote_identifier(template));
+                let mut options = format!("TEMPLATE {}", quote_identifier(template));
                 if self.version() >= 150_000 {
                     // half the time of the default for small databases, measured on 15 with fsync off
-                    sql += " STRATEGY file_copy";
+                    options += " STRATEGY file_copy";
                 }
+                options
             }
-            None => sql += " TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'",
-        }
+            None => "TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'".to_owned(),
+        };
+        self.create_named(&options).await
+    }
+
+    /// Creates an empty scratch database with the server's own encoding and locale, and returns its name.
+    pub async fn create_scratch_of_server(&self) -> Result<String, PostgresError> {
+        self.create_named("TEMPLATE template0").await
+    }
+
+    async fn create_named(&self, options: &str) -> Result<String, PostgresError> {
+        let name = format!("{PREFIX}{}_{}", self.run_id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        let sql = format!("CREATE DATABASE {} {options}", quote_identifier(&name));
         expect(
             self.maintenance().await?.simple(&sql).await?,
             "creating a scratch database",

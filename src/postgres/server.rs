@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio_postgres::config::Config;
 
-use super::wire::Connection;
+use super::wire::{Canceller, Connection};
 use super::{PostgresError, expect};
 
 /// The oldest major version that is supported.
@@ -114,6 +114,16 @@ impl Server {
     /// Connects a session of a scenario to a scratch database.
     pub async fn session(&self, database: &str, settings: &[(&str, &str)]) -> Result<Connection, PostgresError> {
         self.open(database, settings).await
+    }
+
+    /// Connects to a scratch database with no settings but these and the server's own.
+    pub async fn plain(&self, database: &str, settings: &[(&str, &str)]) -> Result<Connection, PostgresError> {
+        Ok(Connection::open(&self.config, database, settings).await?)
+    }
+
+    /// What cancels the query of a session of this server.
+    pub fn canceller(&self, connection: &Connection) -> Canceller {
+        connection.canceller(&self.config)
     }
 
     /// The name that connections of this run bear.

@@ -14,6 +14,7 @@ mod reply;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod shrunk;
+pub mod specifications;
 mod sql_text;
 pub mod summary;
 pub mod text;

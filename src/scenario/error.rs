@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use thiserror::Error;
 
+use crate::isolation::SpecificationError;
 use crate::scenario::file::suggest::one_of;
 use crate::scenario::located::Located;
 use crate::scenario::source::SqlText;
@@ -19,6 +20,10 @@ pub type ScenarioError = Located<Mistake>;
 pub enum Mistake {
     #[error("cannot read {path}: {cause}")]
     Unreadable { path: String, cause: std::io::Error },
+    #[error("{0}")]
+    Specification(crate::isolation::Mistake),
+    #[error("there is no permutation {number}: the file names {named}")]
+    UnknownPermutation { number: usize, named: usize },
     #[error("this is not TOML: {0}")]
     Syntax(String),
     #[error("unknown key `{0}`")]
@@ -136,6 +141,12 @@ impl ScenarioError {
             Some(hint) => error.hint(hint),
             None => error,
         }
+    }
+}
+
+impl From<SpecificationError> for ScenarioError {
+    fn from(error: SpecificationError) -> ScenarioError {
+        error.map(Mistake::Specification)
     }
 }
 

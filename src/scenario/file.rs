@@ -2,11 +2,11 @@
 
 mod raw;
 mod session;
-mod sqlstate;
+pub(crate) mod sqlstate;
 mod steps;
 pub(crate) mod suggest;
 mod toml_string;
-mod transactions;
+pub(crate) mod transactions;
 mod variables;
 
 use std::ops::Range;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use crate::isolation::Specification;
 use crate::scenario::error::{Mistake, ScenarioError};
 use crate::scenario::source::{Origin, Source, SqlText};
 use crate::scenario::sql::classify::copies_to_client;
@@ -23,15 +24,22 @@ use crate::scenario::sql::lexer::{TokenKind, tokens};
 use crate::scenario::sql::{Template, commands};
 use crate::scenario::{DeadlockPolicy, IgnoredColumn, Invariant, Scenario};
 use raw::{RawInvariant, RawScenario, Text};
+pub(crate) use sqlstate::concurrency_errors;
 
 impl Scenario {
-    /// Reads a scenario file; the scenario has the name of the file without its extension.
+    /// Reads a scenario file; the scenario has the name of the file without its extension. A file that ends in `.spec` is
+    /// an isolation specification, whose permutations are passed over.
     ///
     /// # Errors
     ///
     /// The first mistake in the file, or that it or its `setup_file` cannot be read.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Scenario, ScenarioError> {
         let path = path.as_ref();
+        if path.extension().is_some_and(|extension| extension == "spec") {
+            let mut scenario = Specification::from_file(path)?.scenario(None)?;
+            scenario.path = Some(path.to_owned());
+            return Ok(scenario);
+        }
         let source_name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|cause| {
             ScenarioError::new(Mistake::Unreadable {

@@ -366,9 +366,10 @@ pub fn plans(most_interleavings: u64) -> impl Strategy<Value = Plan> {
     let references = prop_oneof![4 => Just(""), 1 => select(&REFERENCES[..])];
     let trigger = prop::bool::weighted(0.08);
     let invariant = prop::option::weighted(0.3, select(&INVARIANTS[..]));
-    let any = vocabulary().prop_flat_map(|words| sessions(&words));
+    // boxed, because what they are drawn from is too large for a thread's stack
+    let any = vocabulary().prop_flat_map(|words| sessions(&words)).boxed();
     let by_row = vec(select(BY_ROW), 2..6).prop_flat_map(|words| sessions(&words));
-    let by_row = by_row.prop_map(|sessions| at_level(sessions, LEVELS[0]));
+    let by_row = by_row.prop_map(|sessions| at_level(sessions, LEVELS[0])).boxed();
     let sessions = prop_oneof![2 => any, 1 => by_row];
     (references, trigger, invariant, sessions)
         .prop_map(|(references, trigger, invariant, sessions)| Plan {

@@ -11,6 +11,7 @@ use postgres_protocol::message::{backend::Message, frontend};
 use tokio::io::AsyncWriteExt;
 use tokio_util::io::poll_read_buf;
 
+use super::parts::Rows;
 use super::reply::{self, Notice, Notification, Reply, ResultSet, TransactionStatus};
 use super::stream::Stream;
 use super::{ServerError, WireError};
@@ -27,9 +28,12 @@ pub struct Connection {
     pub(super) incoming: BytesMut,
     pub(super) outgoing: BytesMut,
     pub(super) backend_pid: i32,
+    pub(super) secret_key: i32,
     pub(super) transaction: TransactionStatus,
     pub(super) building: Reply,
     pub(super) result: ResultSet,
+    /// The rows of the part that is arriving.
+    pub(super) rows: Option<Rows>,
 }
 
 /// A value to bind, in the server's text format.
@@ -184,7 +188,7 @@ impl Connection {
         }
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WireError>> {
         let read = match ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.incoming)) {
             Ok(0) => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
             Ok(_) => Ok(()),
@@ -270,6 +274,6 @@ impl Connection {
     }
 }
 
-fn invalid(error: io::Error) -> WireError {
+pub(super) fn invalid(error: io::Error) -> WireError {
     WireError::Protocol(error.to_string())
 }

@@ -4,12 +4,16 @@
 //! The messages themselves are encoded and decoded by `postgres-protocol`; connection strings are read by
 //! `tokio-postgres`.
 
+mod cancel;
 mod connection;
+mod parts;
 mod reply;
 mod startup;
 mod stream;
 
+pub use cancel::Canceller;
 pub use connection::{Connection, Event, Value};
+pub use parts::{CopyDirection, Part, Report, Rows};
 pub use reply::{Column, Notice, Notification, Reply, ResultSet, ServerError, TransactionStatus};
 
 /// What can go wrong with a connection; an error of a statement is part of its [`Reply`] instead.

@@ -101,7 +101,10 @@ impl Connection {
     async fn wait_until_ready(&mut self) -> Result<(), WireError> {
         loop {
             match self.startup_message().await? {
-                Message::BackendKeyData(body) => self.backend_pid = body.process_id(),
+                Message::BackendKeyData(body) => {
+                    self.backend_pid = body.process_id();
+                    self.secret_key = body.secret_key();
+                }
                 Message::ParameterStatus(_) | Message::NoticeResponse(_) => {}
                 Message::ReadyForQuery(_) => return Ok(()),
                 _ => return Err(WireError::Protocol("while the session starts".into())),
@@ -117,7 +120,7 @@ impl Connection {
     }
 }
 
-async fn open_stream(config: &Config) -> Result<Stream, WireError> {
+pub(super) async fn open_stream(config: &Config) -> Result<Stream, WireError> {
     let mut failure = None;
     for (index, host) in config.get_hosts().iter().enumerate() {
         let port = match config.get_ports() {
@@ -157,9 +160,11 @@ impl Connection {
             incoming: BytesMut::with_capacity(8 * 1024),
             outgoing: BytesMut::with_capacity(4 * 1024),
             backend_pid: 0,
+            secret_key: 0,
             transaction: Default::default(),
             building: Default::default(),
             result: Default::default(),
+            rows: None,
         }
     }
 }

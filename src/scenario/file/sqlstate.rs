@@ -18,6 +18,11 @@ const CONDITIONS: &[(&str, &str)] = &[
     ("raise_exception", "P0001"),
 ];
 
+/// SQLSTATEs that concurrent transactions meet.
+pub(crate) fn concurrency_errors() -> impl Iterator<Item = &'static str> {
+    CONDITIONS.iter().map(|(_, code)| *code)
+}
+
 /// The SQLSTATEs of a list, each checked to be five digits or capitals and an error's.
 pub(super) fn read(document: &Document, values: Vec<Text>) -> Result<Vec<String>, ScenarioError> {
     values

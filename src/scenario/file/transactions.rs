@@ -15,7 +15,7 @@ struct Possible {
     closed: bool,
 }
 
-pub(super) fn check(session: &str, steps: &[Step]) -> Result<(), ScenarioError> {
+pub(crate) fn check(session: &str, steps: &[Step]) -> Result<(), ScenarioError> {
     let mut possible = Possible {
         open: false,
         closed: true,

@@ -1,0 +1,300 @@
+//! `pgbraid spec`
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use pgbraid::isolation::{
+    self, DEFAULT_STEP_LIMIT, Expected, Specification, Standard, SuiteOptions, TestError, Tested, settings,
+};
+use pgbraid::postgres::PostgresError;
+use pgbraid::report::junit::junit;
+use pgbraid::report::specifications::{Compared, Outcome, entry, summary};
+
+use super::exit::Failure;
+use super::host::Host;
+use super::output;
+
+/// Run isolation specifications, printing what isolationtester prints
+///
+/// One specification is run as PostgreSQL's isolationtester runs it, and prints the same. Several, or one with
+/// --expected, are a test run: each is run in a database of its own, and its output is compared with what is expected.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub struct Spec {
+    /// Specifications, or folders: every .spec file in them; `-` is standard input
+    #[arg(value_name = "PATH", default_value = "-")]
+    paths: Vec<PathBuf>,
+
+    /// Print the permutations and run nothing
+    #[arg(long, short = 'n')]
+    dry_run: bool,
+
+    /// Print the specification as a scenario file for `pgbraid explore`, and run nothing
+    #[arg(long, conflicts_with = "dry_run")]
+    to_scenario: bool,
+
+    /// With --to-scenario: of each session, the steps that the N-th named permutation uses [default: all]
+    #[arg(long, value_name = "N", requires = "to_scenario")]
+    permutation: Option<usize>,
+
+    /// Folder of expected outputs: NAME.out, or a variant NAME_1.out to NAME_9.out [default: the folder `expected`
+    /// beside a folder of specifications]
+    #[arg(long, value_name = "FOLDER")]
+    expected: Option<PathBuf>,
+
+    /// Write what each specification of a test run prints to NAME.out in this folder
+    #[arg(long, value_name = "FOLDER")]
+    results: Option<PathBuf>,
+
+    /// What a test run prints
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+
+    /// Write the report of a test run, or the scenario, to a file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Server to run on, as a URL or a connection string [default: an embedded server, started and stopped by pgbraid]
+    #[arg(long, value_name = "URL", env = "PGBRAID_DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+
+    /// Specifications to run at a time; those that use what databases share run alone [default: the number of cores]
+    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+
+    /// Cancel a step after this many seconds, and give up after twice as many [default: 300]
+    #[arg(long, value_name = "SECONDS", env = "PGISOLATIONTIMEOUT", value_parser = clap::value_parser!(u64).range(1..))]
+    step_timeout: Option<u64>,
+}
+
+const HELP: &str = "\
+Examples:
+  pgbraid spec fk-contention.spec
+      print what isolationtester prints, on a server that pgbraid starts by itself
+  pgbraid spec --database-url postgres://me@localhost/postgres < fk-contention.spec
+      the same on another server, in a database that pgbraid creates and drops
+  pgbraid spec specs/ --expected expected/ --format junit --output spec.xml
+      a test run for a CI service
+
+Exit codes:
+  0  the specification was run, or every output is as expected
+  1  the run was given up as isolationtester would, or some output differs
+  2  a specification or an option is wrong
+  3  the environment is wrong: no server, a lost connection";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A line a specification, for people
+    Table,
+    /// JUnit XML
+    Junit,
+}
+
+impl Spec {
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        let files = find_files(&self.paths)?;
+        let specifications: Vec<Specification> = files.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
+        if self.dry_run {
+            return print_permutations(&specifications);
+        }
+        if self.to_scenario {
+            let [specification] = specifications.as_slice() else {
+                return Err(Failure::Usage("one specification is made into one scenario"));
+            };
+            let scenario = specification.scenario(self.permutation)?;
+            for warning in &scenario.warnings {
+                eprintln!("warning: {warning}");
+            }
+            output::write(scenario.to_toml().trim_end(), self.output.as_deref())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        match (specifications.as_slice(), self.expected_folder()) {
+            ([], _) => Err(Failure::Usage("no .spec file is there to be run")),
+            ([one], None) => self.run_one(one),
+            (_, None) => Err(Failure::Usage(
+                "several specifications are a test run: --expected says where the expected outputs are",
+            )),
+            (several, Some(expected)) => self.run_suite(several, &expected),
+        }
+    }
+
+    fn run_one(&self, specification: &Specification) -> Result<ExitCode, Failure> {
+        let host = Host::obtain(self.database_url.as_deref())?;
+        let settings = match self.database_url {
+            Some(_) => settings::of_environment(|name| std::env::var(name).ok()),
+            None => settings::of_test_run(),
+        };
+        let options = self.options(&host, settings);
+        match isolation::run_one(specification, &options, &mut Standard::default()) {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            // the reason is printed where isolationtester prints it
+            Err(TestError::GivenUp(_)) => Ok(ExitCode::FAILURE),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn run_suite(&self, specifications: &[Specification], expected: &Path) -> Result<ExitCode, Failure> {
+        let host = Host::obtain(self.database_url.as_deref())?;
+        let options = self.options(&host, settings::of_test_run());
+        let text_options = output::text_options(self.output.as_deref());
+        let live = self.format == Format::Table && self.output.is_none();
+        let started = Instant::now();
+        let mut compared = Vec::new();
+        let mut environment = None;
+        let mut done = |tested: Tested| {
+            let name = &specifications[tested.index].name;
+            let one = Compared {
+                name: name.clone(),
+                elapsed: tested.elapsed,
+                outcome: self.outcome(name, &tested, expected),
+            };
+            if live {
+                println!("{}", entry(&one, &text_options));
+            }
+            compared.push(one);
+            if let Err(error @ (TestError::Postgres(PostgresError::Wire(_)) | TestError::Output(_))) = tested.result {
+                environment = Some(error);
+            }
+        };
+        isolation::run_suite(specifications, &options, &mut done)?;
+        let elapsed = started.elapsed();
+        if host.interrupt.is_cancelled() {
+            return Err(Failure::Interrupted);
+        }
+        drop(options);
+        drop(host);
+        let entries = compared.iter().map(|one| entry(one, &text_options));
+        let report = match self.format {
+            Format::Table => {
+                let entries = if live { vec![String::new()] } else { entries.collect() };
+                let summary = summary(&compared, elapsed, &text_options);
+                format!("{}\n{summary}", entries.join("\n"))
+            }
+            Format::Junit => {
+                let cases: Vec<_> = compared.iter().map(Compared::case).collect();
+                junit("pgbraid spec", &cases).map_err(Failure::Junit)?
+            }
+        };
+        output::write(report.trim_end(), self.output.as_deref())?;
+        match environment {
+            Some(error) => Err(error.into()),
+            None if compared.iter().all(|one| one.outcome == Outcome::Passed) => Ok(ExitCode::SUCCESS),
+            None => Ok(ExitCode::FAILURE),
+        }
+    }
+
+    fn outcome(&self, name: &str, tested: &Tested, folder: &Path) -> Outcome {
+        if let Some(results) = &self.results
+            && let Err(cause) = std::fs::write(results.join(format!("{name}.out")), &tested.transcript)
+        {
+            return Outcome::Error(format!("cannot write to {}: {cause}", results.display()));
+        }
+        match &tested.result {
+            // an expected output may end that way, too
+            Ok(()) | Err(TestError::GivenUp(_)) => {}
+            Err(error) => return Outcome::Error(error.to_string()),
+        }
+        match Expected::read(folder, name) {
+            Err(error) => Outcome::Error(error.to_string()),
+            Ok(expected) => match expected.mismatch(&tested.transcript) {
+                None => Outcome::Passed,
+                Some(mismatch) => Outcome::Differs(mismatch),
+            },
+        }
+    }
+
+    fn options(&self, host: &Host, mut settings: Vec<settings::Setting>) -> SuiteOptions {
+        if self.database_url.is_none() {
+            settings.extend(settings::of_embedded_server());
+        }
+        SuiteOptions {
+            server: host.server.clone(),
+            jobs: match self.jobs {
+                Some(jobs) => usize::from(jobs),
+                None => std::thread::available_parallelism().map_or(1, usize::from),
+            },
+            settings,
+            step_limit: self.step_timeout.map_or(DEFAULT_STEP_LIMIT, Duration::from_secs),
+            background: host.runtime().handle().clone(),
+            interrupt: host.interrupt.clone(),
+        }
+    }
+
+    /// The folder that was named, or PostgreSQL's own layout: `specs` and `expected` side by side.
+    fn expected_folder(&self) -> Option<PathBuf> {
+        if self.expected.is_some() {
+            return self.expected.clone();
+        }
+        let folders: Vec<&PathBuf> = self.paths.iter().filter(|path| path.is_dir()).collect();
+        let [folder] = folders.as_slice() else {
+            return None;
+        };
+        let folder = std::path::absolute(folder).ok()?;
+        Some(folder.parent()?.join("expected")).filter(|expected| expected.is_dir())
+    }
+}
+
+fn read(path: &Path) -> Result<Specification, Failure> {
+    Ok(match path.as_os_str() == "-" {
+        true => Specification::from_reader("stdin", "standard input", std::io::stdin())?,
+        false => Specification::from_file(path)?,
+    })
+}
+
+fn print_permutations(specifications: &[Specification]) -> Result<ExitCode, Failure> {
+    use std::io::Write;
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut print = || {
+        for specification in specifications {
+            for permutation in specification.permutations() {
+                writeln!(out, "{}", specification.written(&permutation))?;
+            }
+        }
+        out.flush()
+    };
+    print().map_err(|cause| Failure::Output {
+        path: "standard output".to_owned(),
+        cause,
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The files that are named, and those in the folders that are, by name.
+fn find_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let unreadable = |cause| Failure::Unreadable {
+            path: path.clone(),
+            cause,
+        };
+        let mut found = Vec::new();
+        for each in std::fs::read_dir(path).map_err(unreadable)? {
+            found.push(each.map_err(unreadable)?.path());
+        }
+        found.retain(|file| file.extension() == Some(OsStr::new("spec")));
+        found.sort();
+        files.extend(found);
+    }
+    Ok(files)
+}
+
+impl From<TestError> for Failure {
+    fn from(error: TestError) -> Failure {
+        match error {
+            TestError::Interrupted => Failure::Interrupted,
+            TestError::Postgres(error @ PostgresError::Wire(_)) => Failure::Server(error),
+            TestError::Output(cause) => Failure::Output {
+                path: "standard output".to_owned(),
+                cause,
+            },
+            other => Failure::Specifications(other),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Asking the server to cancel what a session does.
+
+use bytes::BytesMut;
+use postgres_protocol::message::frontend;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_postgres::config::Config;
+
+use super::startup::open_stream;
+use super::{Connection, WireError};
+
+/// What it takes to cancel a session's query, apart from its connection.
+#[derive(Debug, Clone)]
+pub struct Canceller {
+    config: Config,
+    backend_pid: i32,
+    secret_key: i32,
+}
+
+impl Connection {
+    /// `config` is what the connection was opened with.
+    pub fn canceller(&self, config: &Config) -> Canceller {
+        Canceller {
+            config: config.clone(),
+            backend_pid: self.backend_pid,
+            secret_key: self.secret_key,
+        }
+    }
+}
+
+impl Canceller {
+    /// Asks the server to cancel the query, and returns when it has taken note. The query ends with an error, unless it
+    /// is done before.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub async fn cancel(&self) -> Result<(), WireError> {
+        let mut stream = open_stream(&self.config).await?;
+        let mut request = BytesMut::new();
+        frontend::cancel_request(self.backend_pid, self.secret_key, &mut request);
+        stream.write_all_buf(&mut request).await.map_err(WireError::Lost)?;
+        // the server says nothing and hangs up
+        let mut nothing = [0; 1];
+        let _ = stream.read(&mut nothing).await;
+        Ok(())
+    }
+}
