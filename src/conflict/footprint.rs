@@ -286,7 +286,7 @@ impl Footprints {
         footprint
     }
 
-    /// Whether [`RowTaken::if_true`] ever asks something.
+    /// Whether `RowTaken::if_true` ever asks something.
     pub fn has_conditional_rows(&self) -> bool {
         self.conditional_rows
     }

@@ -126,7 +126,7 @@ fn a_fix_is_told_apart_from_another_failure_and_from_a_mistake() {
     pinned(
         &place,
         "5.toml",
-        "counter",
+        "seats",
         &fails("").replace("user-2 until check", "user-2 until chekc"),
     );
     pinned(&place, "6.toml", "absent", &fails(""));
