@@ -58,7 +58,7 @@ impl Snapshots {
         self.per_statement && !self.per_transaction && !self.serializable
     }
 
-    const UNKNOWN: Snapshots = Snapshots {
+    pub const UNKNOWN: Snapshots = Snapshots {
         per_statement: true,
         per_transaction: true,
         serializable: true,
@@ -310,7 +310,7 @@ fn piece(
     finished: bool,
 ) -> Piece {
     let session = &scenario.sessions[turn.session];
-    let snapshots = Snapshots::of_session(session);
+    let snapshots = footprints.snapshots(turn.session);
     let kind = session.steps[turn.step_index].statement.kind;
     let ends_transaction = match turn.role {
         TurnRole::Autocommit | TurnRole::Rollback => true,
@@ -354,7 +354,7 @@ fn piece(
     let whole = takes_snapshot.then(|| rest_of_transaction(session, footprints, turn));
     let held = transaction.held.clone();
     transaction.held.add(&statement);
-    let tracked = (snapshots.serializable && !statement.is_empty() && serializable_threes(scenario))
+    let tracked = (snapshots.serializable && !statement.is_empty() && serializable_threes(scenario, footprints))
         .then(|| transaction.held.clone());
     // an error takes back the transaction, or what came after its last savepoint
     let failed = finished && matches!(turn.result, StepResult::Error(_));
@@ -385,9 +385,10 @@ fn piece(
 
 /// Whether three serializable transactions or more can be under way in a run: one that is doomed, one that dooms it, and
 /// one that has committed before.
-fn serializable_threes(scenario: &Scenario) -> bool {
-    let serializable = |session: &&Session| Snapshots::of_session(session).serializable;
-    let sessions: Vec<&Session> = scenario.sessions.iter().filter(serializable).collect();
+fn serializable_threes(scenario: &Scenario, footprints: &Footprints) -> bool {
+    let sessions = scenario.sessions.iter().enumerate();
+    let serializable = sessions.filter(|(index, _)| footprints.snapshots(*index).serializable);
+    let sessions: Vec<&Session> = serializable.map(|(_, session)| session).collect();
     sessions.len() > 2 || (sessions.len() == 2 && !sessions.iter().all(|session| is_one_transaction(session)))
 }
 

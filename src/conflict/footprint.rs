@@ -191,6 +191,8 @@ impl Footprint {
 pub struct Footprints {
     /// By session and step.
     steps: Vec<Vec<Footprint>>,
+    /// How each session's transactions see others.
+    snapshots: Vec<Snapshots>,
     /// A commit may run checks or triggers that were put off till then.
     pub deferred: bool,
     catalog: Catalog,
@@ -221,6 +223,7 @@ impl Footprints {
         let (confined, row_by_row) = tables_by_row(scenario, &steps, &catalog);
         Footprints {
             steps,
+            snapshots: scenario.sessions.iter().map(Snapshots::of_session).collect(),
             deferred: catalog.deferrable,
             catalog,
             confined,
@@ -239,9 +242,15 @@ impl Footprints {
             .collect();
         Footprints {
             steps,
+            snapshots: scenario.sessions.iter().map(Snapshots::of_session).collect(),
             deferred: true,
             ..Footprints::default()
         }
+    }
+
+    /// How a session's transactions see others.
+    pub fn snapshots(&self, session: usize) -> Snapshots {
+        self.snapshots.get(session).copied().unwrap_or(Snapshots::UNKNOWN)
     }
 
     /// A step's footprint whatever its values are; nothing is known where there is none.

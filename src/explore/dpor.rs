@@ -144,7 +144,7 @@ impl Dpor {
         events: &[Event],
         from: usize,
         until: usize,
-        waited_for: impl Fn(usize, usize) -> Option<Waited>,
+        mut waited_for: impl FnMut(usize, usize) -> Option<Waited>,
     ) {
         let order = HappensBefore::new(events);
         for later in from..until {
@@ -264,6 +264,7 @@ impl Strategy for Dpor {
         };
         self.next_run += 1;
         let scheduler = Box::new(Guided {
+            log: self.model.log(),
             model: self.model.clone(),
             prefix,
             sleep,
@@ -341,8 +342,8 @@ impl Strategy for Dpor {
             });
             sleep = next_sleep;
         }
+        let mut log = model.log();
         let waited_for = |end: usize, later: usize| {
-            let mut log = model.log();
             log.extend(turns, later);
             log.waited_for(&turns[later], end)
         };
@@ -377,6 +378,7 @@ fn awake(sleep: &[Event], event: &Event) -> Vec<Event> {
 /// Follows a prefix, then chooses freely among the sessions that are not asleep.
 struct Guided {
     model: Arc<Model>,
+    log: EventLog,
     prefix: Vec<usize>,
     /// What is asleep at the prefix's last turn.
     sleep: Vec<Event>,
@@ -392,9 +394,8 @@ impl Scheduler for Guided {
         if !self.model.footprints.has_conditional_rows() {
             return None;
         }
-        let mut log = self.model.log();
-        log.extend(turns, turns.len());
-        match only_waits(&log, &candidate) {
+        self.log.extend(turns, turns.len());
+        match only_waits(&self.log, &candidate) {
             OnlyWaits::If(query) => Some(query),
             OnlyWaits::No | OnlyWaits::Yes => None,
         }
@@ -406,8 +407,8 @@ impl Scheduler for Guided {
         {
             return planned;
         }
-        let mut log = self.model.log();
-        log.extend(turns, turns.len());
+        self.log.extend(turns, turns.len());
+        let log = &self.log;
         let mut sleep = self.sleep.clone();
         for event in log.events().iter().skip(self.prefix.len().saturating_sub(1)) {
             sleep = awake(&sleep, event);
@@ -415,7 +416,7 @@ impl Scheduler for Guided {
         let has_begun = |session: usize| turns.iter().any(|turn| turn.session == session);
         let only_waits = |session: usize| {
             let candidate = ready.iter().find(|candidate| candidate.session == session);
-            candidate.is_some_and(|candidate| match only_waits(&log, candidate) {
+            candidate.is_some_and(|candidate| match only_waits(log, candidate) {
                 OnlyWaits::No => false,
                 OnlyWaits::Yes => true,
                 OnlyWaits::If(_) => candidate.answer == Some(true),

@@ -81,7 +81,42 @@ pub fn reduction(template: &Template, symmetric: bool) -> Dpor {
     Dpor::new(template.scenario().clone(), template.footprints().clone(), symmetric)
 }
 
+/// Schedules beyond which a scenario is proved by the tests that take minutes alone.
+const MOST_SCHEDULES: u64 = 2_000;
+
+/// Checks all of a case, or the beginning of one that takes minutes.
 pub fn check(name: &str) {
+    let case = Case::named(name);
+    match case.coverage {
+        Coverage::Reduced { schedules } if schedules > MOST_SCHEDULES => check_beginning(name, schedules / 10),
+        _ => check_whole(name),
+    }
+}
+
+fn check_beginning(name: &str, schedules: u64) {
+    let (case, lab) = (Case::named(name), Lab::new());
+    let template = lab.prepare(&load(name));
+    let options = Options {
+        max_schedules: Some(schedules),
+        ..case.options(2)
+    };
+    let exploration = lab.explore_template(&template, case.strategy(&template).as_mut(), &options);
+    assert_eq!(exploration.verdict, Verdict::Inconclusive);
+    assert_eq!((exploration.schedules_run, exploration.exhaustive), (schedules, false));
+    check_failures(case, &exploration);
+}
+
+#[test]
+#[ignore = "takes minutes: cargo test --release --test gallery -- --ignored proved_as_a_whole"]
+fn what_takes_minutes_is_proved_as_a_whole() {
+    for (name, case) in CASES {
+        if matches!(case.coverage, Coverage::Reduced { schedules } if schedules > MOST_SCHEDULES) {
+            check_whole(name);
+        }
+    }
+}
+
+fn check_whole(name: &str) {
     let case = Case::named(name);
     let lab = Lab::new();
     let template = lab.prepare(&load(name));
