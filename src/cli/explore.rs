@@ -21,7 +21,7 @@ use super::report::report;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Explore {
-    /// Scenario file (TOML)
+    /// Scenario: a TOML file, or a specification of isolationtester (.spec)
     scenario: PathBuf,
 
     /// Which schedules to run
@@ -76,7 +76,10 @@ impl Explore {
     pub fn run(self) -> Result<ExitCode, Failure> {
         let samples = matches!(self.strategy, StrategyName::Random | StrategyName::Pct);
         if !samples && (self.seed.is_some() || self.samples.is_some()) {
-            return Err(Failure::Usage("--seed and --samples go with --strategy random or pct"));
+            return Err(Failure::Usage(match self.seed {
+                Some(_) => "--seed goes with --strategy random or pct",
+                None => "--samples goes with --strategy random or pct",
+            }));
         }
         if self.strategy != StrategyName::Pct && self.depth.is_some() {
             return Err(Failure::Usage("--depth goes with --strategy pct"));
@@ -90,7 +93,8 @@ impl Explore {
         let explored = self
             .limits
             .explore(&self.scenario, &self.common, false, total, strategy)?;
-        report(&explored, &explored.strategy.notes(), &self.common)
+        let notes = explored.strategy.notes();
+        report(explored, &notes, &self.common)
     }
 
     fn samples(&self) -> u64 {

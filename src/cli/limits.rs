@@ -2,18 +2,23 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use pgbraid::explore::{DeterminismCheck, Exploration, Options, Strategy, Verdict, explore};
+use pgbraid::report::summary::duration;
 use pgbraid::run::{RunError, Template};
 use pgbraid::scenario::Scenario;
 
 use super::Common;
 use super::exit::Failure;
 use super::host::Host;
+use super::output;
 use super::progress::ProgressLine;
 use super::shrinking::{Shrinkage, Shrinking};
+
+/// A time after the search that is told apart from it.
+const WORTH_MENTIONING: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub struct Limits {
@@ -21,7 +26,7 @@ pub struct Limits {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_schedules: Option<u64>,
 
-    /// Stop after this many seconds; the verdict is then inconclusive
+    /// Stop searching after this many seconds; the verdict is then inconclusive. Making a failure small comes after that
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
 
@@ -61,6 +66,10 @@ pub struct Explored {
     pub exploration: Exploration,
     /// The failure made small.
     pub shrinkage: Option<Shrinkage>,
+    /// A file that was asked for could not be written.
+    pub unwritten: Option<Failure>,
+    /// What happened after the search.
+    pub notes: Vec<String>,
 }
 
 impl Limits {
@@ -75,6 +84,8 @@ impl Limits {
         strategy: impl FnOnce(&Template) -> Box<dyn Strategy>,
     ) -> Result<Explored, Failure> {
         let mut scenario = Scenario::from_file(path)?;
+        self.shrinking.check()?;
+        output::check(common.output.as_deref())?;
         if self.serializable {
             scenario.require_serializable();
         }
@@ -112,16 +123,42 @@ impl Limits {
             .failure
             .as_ref()
             .filter(|_| exploration.verdict == Verdict::Fails);
-        let mut shrinkage = failing
+        let mut notes = Vec::new();
+        let started = Instant::now();
+        let shrunk = failing
             .filter(|_| !self.no_shrink)
             .map(|run| self.shrinking.shrink(&template, run, self.step_timeout, &host, &line))
-            .transpose()?;
+            .transpose();
+        let mut shrinkage = match shrunk {
+            // the failure was found and has failed again; it is shown as it is
+            Err(RunError::Interrupted) => {
+                notes.push("interrupted while it was made small: this is the schedule as it was found".to_owned());
+                None
+            }
+            shrunk => shrunk?,
+        };
+        if started.elapsed() > WORTH_MENTIONING {
+            notes.push(format!(
+                "making the failure small and confirming it took {} more",
+                duration(started.elapsed())
+            ));
+        }
         drop(line);
         drop(host);
+        let mut unwritten = None;
         if let Some(shrinkage) = &mut shrinkage {
             match shrinkage.shrunk.smallest.confirmed.doubt() {
                 Some(doubt) => exploration.put_in_doubt(doubt),
-                None => shrinkage.write(&self.shrinking, path, self.serializable, strategy.seed())?,
+                None => {
+                    unwritten = shrinkage
+                        .write(&self.shrinking, path, self.serializable, strategy.seed())
+                        .err();
+                }
+            }
+            if self.shrinking.smallest_scenario.is_some() && shrinkage.shrunk.scenario.is_none() {
+                notes.push(
+                    "no session and no step can be left out: there is no smaller scenario to be written".to_owned(),
+                );
             }
         }
         Ok(Explored {
@@ -129,6 +166,8 @@ impl Limits {
             strategy,
             exploration,
             shrinkage,
+            unwritten,
+            notes,
         })
     }
 }

@@ -38,6 +38,37 @@ pub fn text_options(output: Option<&Path>) -> TextOptions {
     }
 }
 
+/// Whether a file can be written, as far as can be told before there is anything to write.
+///
+/// # Errors
+/// When it cannot.
+pub fn check(file: Option<&Path>) -> Result<(), Failure> {
+    let Some(file) = file else { return Ok(()) };
+    if file.exists() {
+        return fs::OpenOptions::new()
+            .append(true)
+            .open(file)
+            .map(drop)
+            .map_err(|cause| unwritable(file, cause));
+    }
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    check_folder(folder.unwrap_or(Path::new(".")))
+}
+
+/// Whether files can be made in a folder.
+pub fn check_folder(folder: &Path) -> Result<(), Failure> {
+    tempfile::tempfile_in(folder)
+        .map(drop)
+        .map_err(|cause| unwritable(folder, cause))
+}
+
+pub fn unwritable(path: &Path, cause: std::io::Error) -> Failure {
+    Failure::Output {
+        path: path.display().to_string(),
+        cause,
+    }
+}
+
 /// Writes a report to a file or to standard output.
 pub fn write(report: &str, output: Option<&Path>) -> Result<(), Failure> {
     let result = match output {

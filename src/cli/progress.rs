@@ -2,8 +2,18 @@
 
 use std::io::{IsTerminal, stderr};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use pgbraid::explore::Progress;
+
+/// Schedules a second, with a digit behind the point where they are few.
+fn rate(state: &ProgressState, to: &mut dyn std::fmt::Write) {
+    let rate = state.per_sec();
+    // what cannot be written is a line on a terminal
+    let _ = match rate < 10.0 {
+        true => write!(to, "{rate:.1}/s"),
+        false => write!(to, "{rate:.0}/s"),
+    };
+}
 
 /// A bar where the number of schedules is known, a count and a rate where it is not.
 pub struct ProgressLine(ProgressBar);
@@ -13,17 +23,17 @@ impl ProgressLine {
         let (bar, template) = match total {
             Some(total) => (
                 ProgressBar::new(total),
-                "{bar:30} {human_pos}/{human_len} schedules, {per_sec}, {eta} left{msg}",
+                "{bar:30} {human_pos}/{human_len} schedules, {rate}, {eta} left{msg}",
             ),
             None => (
                 ProgressBar::no_length(),
-                "{spinner} {human_pos} schedules, {per_sec}, {elapsed}{msg}",
+                "{spinner} {human_pos} schedules, {rate}, {elapsed}{msg}",
             ),
         };
         if stderr().is_terminal() {
             // the template is a constant that parses
             if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style);
+                bar.set_style(style.with_key("rate", rate));
             }
         } else {
             bar.set_draw_target(ProgressDrawTarget::hidden());

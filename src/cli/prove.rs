@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use num_bigint::BigUint;
 use pgbraid::explore::{Dpor, Exploration, Tally, Verdict};
+use pgbraid::report::text::grouped;
 use pgbraid::run::Template;
 
 use super::Common;
@@ -19,7 +21,7 @@ use super::report::report;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Prove {
-    /// Scenario file (TOML)
+    /// Scenario: a TOML file, or a specification of isolationtester (.spec)
     scenario: PathBuf,
 
     #[command(flatten)]
@@ -55,7 +57,8 @@ impl Prove {
         let explored = self
             .limits
             .explore(&self.scenario, &self.common, true, |_| None, strategy)?;
-        report(&explored, &notes(&explored.exploration), &self.common)
+        let notes = notes(&explored.exploration);
+        report(explored, &notes, &self.common)
     }
 }
 
@@ -70,30 +73,66 @@ fn notes(exploration: &Exploration) -> Vec<String> {
     } = exploration.tally;
     let mut notes = Vec::new();
     let run = exploration.schedules_run;
+    let them = match run {
+        1 => "the schedule run stands".to_owned(),
+        run => format!("the {} run stand", grouped(&run.to_string())),
+    };
     notes.push(match &exploration.covered {
-        Some(covered) if exploration.verdict == Verdict::Holds => format!(
-            "the {run} run stand for {covered} schedules, which are all that can occur: a blocked session cannot go on, so \
-             several interleavings run as one schedule; `explore --strategy exhaustive` counts them one by one"
-        ),
-        Some(covered) => format!("the {run} run stand for {covered} schedules"),
-        None if exploration.leaves_out_waits => "schedules in which a session begins to wait for a row before the row is free, to \
-                 do then what it would do if it came then, are like those run; how many there are was not counted"
-            .to_owned(),
-        None => "the schedules that those run stand for are too many to be counted".to_owned(),
+        Some(covered) => {
+            let covered_all = exploration.verdict == Verdict::Holds;
+            let all = if covered_all {
+                ", which are all that can occur"
+            } else {
+                ""
+            };
+            let fewer = if covered_all && *covered < exploration.interleavings {
+                " (a blocked session cannot go on, so several interleavings are one schedule)"
+            } else {
+                ""
+            };
+            let plural = if *covered == BigUint::from(1u32) { "" } else { "s" };
+            format!(
+                "{them} for {} schedule{plural}{all}{fewer}",
+                grouped(&covered.to_string())
+            )
+        }
+        None if exploration.leaves_out_waits => {
+            "schedules in which a session begins to wait for a row before the row is free, to \
+             do then what it would do if it came then, are like those run; how many there are was not counted"
+                .to_owned()
+        }
+        None => format!("{them} for more than can be counted"),
     });
     if exploration.redundant > 0 {
         notes.push(format!(
-            "{} of the {run} run turned out to be like an earlier one",
-            exploration.redundant
+            "{} of the {} run turned out to be like an earlier one",
+            grouped(&exploration.redundant.to_string()),
+            grouped(&run.to_string())
         ));
     }
-    notes.push(format!(
-        "in {blocked} of the {run} a session was blocked, in {deadlocks} Postgres broke a deadlock, in {allowed_errors} an \
-         allowed error ended a session, in {retries} a transaction was retried"
-    ));
-    notes.push(format!(
-        "{checked_twice} of the {run} were run twice, to see that nothing but the schedule decides"
-    ));
+    let happened = [
+        (blocked, "a session was blocked"),
+        (deadlocks, "Postgres broke a deadlock"),
+        (allowed_errors, "an allowed error ended a session"),
+        (retries, "a transaction was retried"),
+    ];
+    let happened: Vec<String> = happened
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("in {} {what}", grouped(&count.to_string())))
+        .collect();
+    if !happened.is_empty() {
+        notes.push(happened.join(", "));
+    }
+    if checked_twice > 0 {
+        notes.push(format!(
+            "{} run twice, to see that nothing but the schedule decides",
+            match checked_twice {
+                1 => "one was".to_owned(),
+                several => format!("{} were", grouped(&several.to_string())),
+            }
+        ));
+    }
     notes.push(GRANULARITY.to_owned());
     notes
 }

@@ -20,24 +20,28 @@ use super::output::{self, Format};
 use super::shrinking::Shrinkage;
 
 /// Writes the report, and returns the exit code of its verdict. `notes` go with the summary.
-pub fn report(explored: &Explored, notes: &[String], common: &Common) -> Result<ExitCode, Failure> {
+pub fn report(mut explored: Explored, notes: &[String], common: &Common) -> Result<ExitCode, Failure> {
+    let code = write_report(&explored, notes, common)?;
+    match explored.unwritten.take() {
+        Some(failure) => Err(failure),
+        None => Ok(code),
+    }
+}
+
+fn write_report(explored: &Explored, notes: &[String], common: &Common) -> Result<ExitCode, Failure> {
     let Explored {
         scenario,
         strategy,
         exploration,
         shrinkage,
+        notes: own,
+        ..
     } = explored;
+    let notes = &[own, notes].concat();
     let shrinkage = shrinkage.as_ref();
     let output = common.output.as_deref();
     let text = match common.format {
-        Format::Table => as_text(
-            scenario,
-            strategy.as_ref(),
-            exploration,
-            shrinkage,
-            notes,
-            &output::text_options(output),
-        ),
+        Format::Table => as_text(explored, notes, &output::text_options(output)),
         Format::Json => as_json(scenario, strategy.as_ref(), exploration, shrinkage, notes),
     };
     output::write(&text, output)?;
@@ -114,14 +118,14 @@ fn shrink_as_json(scenario: &Scenario, shrinkage: &Shrinkage) -> json::Shrink {
     )
 }
 
-fn as_text(
-    scenario: &Scenario,
-    strategy: &dyn Strategy,
-    exploration: &Exploration,
-    shrinkage: Option<&Shrinkage>,
-    notes: &[String],
-    options: &TextOptions,
-) -> String {
+fn as_text(explored: &Explored, notes: &[String], options: &TextOptions) -> String {
+    let Explored {
+        scenario,
+        strategy,
+        exploration,
+        shrinkage,
+        ..
+    } = explored;
     let mut parts = Vec::new();
     match (&exploration.failure, shrinkage) {
         (_, Some(shrinkage)) => parts.extend(shrunk_as_text(scenario, shrinkage, options)),
@@ -141,7 +145,7 @@ fn as_text(
         })
         .collect();
     parts.push(outcomes(&rows, options));
-    let told = Summary::new(scenario, strategy, exploration, notes);
+    let told = Summary::new(scenario, strategy.as_ref(), exploration, notes);
     parts.push(summary(&told, options));
     parts.join("\n\n")
 }

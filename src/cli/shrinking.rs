@@ -11,7 +11,7 @@ use pgbraid::shrink::{ShrinkOptions, Shrunk, shrink};
 
 use super::exit::Failure;
 use super::host::Host;
-use super::output::shell_word;
+use super::output::{self, shell_word, unwritable};
 use super::progress::ProgressLine;
 
 #[derive(Debug, Args)]
@@ -45,6 +45,23 @@ pub struct Files {
 }
 
 impl Shrinking {
+    /// Whether what comes of it can be written, as far as can be told before there is anything.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn check(&self) -> Result<(), Failure> {
+        if let Some(folder) = &self.pin {
+            if folder.extension().is_some_and(|extension| extension == "toml") || folder.is_file() {
+                return Err(Failure::Usage(
+                    "--pin takes a folder: the file in it is named after the scenario",
+                ));
+            }
+            let there = folder.ancestors().find(|ancestor| ancestor.exists());
+            output::check_folder(there.unwrap_or(Path::new(".")))?;
+        }
+        output::check(self.smallest_scenario.as_deref())
+    }
+
     pub fn shrink(
         &self,
         template: &Arc<Template>,
@@ -136,13 +153,6 @@ fn pin(
             }
             _ => number += 1,
         }
-    }
-}
-
-fn unwritable(path: &Path, cause: std::io::Error) -> Failure {
-    Failure::Output {
-        path: path.display().to_string(),
-        cause,
     }
 }
 

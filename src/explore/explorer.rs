@@ -67,6 +67,8 @@ pub struct Exploration {
     pub verdict: Verdict,
     /// Every interleaving was covered.
     pub exhaustive: bool,
+    /// It ended with the first failing schedule, as it was meant to.
+    pub stopped_at_failure: bool,
     /// Why it is inconclusive.
     pub reasons: Vec<String>,
     /// Orders of the declared steps that keep each session's own.
@@ -344,8 +346,11 @@ impl Collector {
     fn into_exploration(self, strategy: &dyn Strategy, end: End, interleavings: BigUint) -> Exploration {
         let mut reasons: Vec<String> = self.uncontrolled.into_iter().collect();
         match end {
-            End::MaxSchedules(limit) => reasons.push(format!("the bound of {limit} schedules was reached")),
-            End::Timeout(limit) => reasons.push(format!("the time bound of {limit:?} was reached")),
+            End::MaxSchedules(limit) => reasons.push(match limit {
+                1 => "the bound of one schedule was reached".to_owned(),
+                limit => format!("the bound of {limit} schedules was reached"),
+            }),
+            End::Timeout(limit) => reasons.push(format!("the time bound of {} s was reached", limit.as_secs_f64())),
             End::Complete if !strategy.is_exhaustive() => {
                 reasons.push("schedules were sampled, not all run".to_owned())
             }
@@ -360,6 +365,7 @@ impl Collector {
         Exploration {
             verdict,
             exhaustive,
+            stopped_at_failure: end == End::Failure,
             reasons,
             interleavings,
             schedules_run: self.schedules_run,

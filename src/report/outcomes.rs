@@ -1,7 +1,7 @@
 //! The outcomes that an exploration found, as a table.
 
 use crate::report::text::{
-    TextOptions, Tone, grouped, paint, share, shorten, table, table_overhead, visible, width, wrap,
+    TextOptions, Tone, counted, grouped, paint, share, shorten, table, table_overhead, visible, width, wrap,
 };
 
 /// One outcome, as the table shows it.
@@ -25,10 +25,29 @@ const RUNS_SHOWN: usize = 8;
 const COUNT_COLUMNS: usize = 2;
 const NARROWEST_TEXT: usize = 16;
 
-/// Draws the outcomes in the order given, one a row. The last line has no line break.
+/// Rows shown where there are more than these.
+const ROWS_SHOWN: usize = 12;
+
+/// Draws the outcomes in the order given, one a row. The last line has no line break. Of many, the first are shown, those
+/// that fail ahead of the others.
 ///
 /// No line is wider than `options.width` where that is at least 80 and the ids are short.
 pub fn outcomes(rows: &[OutcomeRow], options: &TextOptions) -> String {
+    if rows.len() > ROWS_SHOWN {
+        let (mut shown, mut others): (Vec<OutcomeRow>, Vec<OutcomeRow>) =
+            rows.iter().cloned().partition(|row| row.fails);
+        shown.append(&mut others);
+        let more = shown.split_off(ROWS_SHOWN);
+        let failing = match more.iter().filter(|row| row.fails).count() {
+            0 => String::new(),
+            failing => format!(", {} of which fail", grouped(&failing.to_string())),
+        };
+        return format!(
+            "{}\n … and {}{failing}; --format json has all",
+            outcomes(&shown, options),
+            counted(more.len() as u64, "more outcome"),
+        );
+    }
     let with_summary = rows.iter().any(|row| !row.summary.is_empty());
     let mut heads = vec!["outcome", "schedules", "verdict", "example"];
     if with_summary {

@@ -24,7 +24,9 @@ pub fn shrunk(shrunk: &Shrunk, scenario: &Scenario, found_turns: usize, options:
         counted(shrunk.runs, "run")
     ));
     if !shrunk.is_minimal {
-        lines.push("  not every order with fewer switches was run: there are too many".to_owned());
+        lines.push(
+            "  it may not be the smallest: there are too many orders with fewer switches to run all of them".to_owned(),
+        );
     }
     if let Some(smallest) = &shrunk.scenario {
         let steps = smallest
@@ -41,7 +43,7 @@ pub fn shrunk(shrunk: &Shrunk, scenario: &Scenario, found_turns: usize, options:
             )),
         }
         lines.push(format!(
-            "Smallest scenario: it fails without {} too: {}",
+            "Smallest scenario: without {} it still fails, by {}",
             joined(&without),
             visible(&smallest.smallest.schedule.to_string())
         ));
@@ -67,7 +69,7 @@ fn race(shrunk: &Shrunk, scenario: &Scenario) -> String {
     let racing: Vec<String> = shrunk.racing.iter().map(name).collect();
     let others = scenario.sessions.len() - racing.len();
     match (racing.len(), others) {
-        (0, _) => "no session has to go on while another is under way: a serial order fails".to_owned(),
+        (0, _) => "this is no race: it fails though the sessions run one after another; look at the steps and at what must hold".to_owned(),
         (_, 0) => format!("{} race", joined(&racing)),
         (_, 1) => format!("{} race, the other session runs by itself", joined(&racing)),
         _ => format!("{} race, the {others} others run by themselves", joined(&racing)),

@@ -16,6 +16,8 @@ pub struct Summary {
     pub verdict: Verdict,
     /// The strategy's name, as the command line spells it.
     pub strategy: String,
+    /// It ended with the first failing schedule, as it was meant to.
+    pub stopped_at_failure: bool,
     /// The seed of a strategy that samples; `None` for one that enumerates.
     pub seed: Option<u64>,
     pub schedules_run: u64,
@@ -49,6 +51,7 @@ impl Summary {
             scenario: scenario.name.clone(),
             verdict,
             strategy: strategy.name().to_owned(),
+            stopped_at_failure: exploration.stopped_at_failure,
             seed: strategy.seed(),
             schedules_run: exploration.schedules_run,
             interleavings: exploration.interleavings.clone(),
@@ -116,11 +119,12 @@ fn claim(summary: &Summary) -> String {
         Verdict::Fails { schedules, exhaustive } => {
             let fail = if *schedules == 1 { "fails" } else { "fail" };
             let failing = grouped(&schedules.to_string());
-            let covered = if *exhaustive { "every" } else { "not every" };
-            format!(
-                "{failing} of {} {ran} {fail}; {covered} interleaving is covered",
-                counted(run, "schedule")
-            )
+            let covered = match (exhaustive, summary.stopped_at_failure) {
+                (true, _) => "; every interleaving is covered",
+                (false, true) => ", and the search stopped there (--keep-going goes on)",
+                (false, false) => "; not every interleaving is covered",
+            };
+            format!("{failing} of {} {ran} {fail}{covered}", counted(run, "schedule"))
         }
         Verdict::Inconclusive { .. } if run == 0 => "no schedule was run".to_owned(),
         Verdict::Inconclusive { failed: 1.., .. } => "a schedule failed, but not every time that it was run".to_owned(),
@@ -177,7 +181,7 @@ fn big_number(n: &BigUint) -> String {
 }
 
 /// A time as a person says it.
-pub(crate) fn duration(elapsed: Duration) -> String {
+pub fn duration(elapsed: Duration) -> String {
     let millis = elapsed.as_millis();
     let seconds = elapsed.as_secs();
     match () {
@@ -200,6 +204,7 @@ mod tests {
             scenario: "lost-update".to_owned(),
             verdict,
             strategy: "exhaustive".to_owned(),
+            stopped_at_failure: false,
             seed: None,
             schedules_run: run,
             interleavings: BigUint::from(20u32),
@@ -258,6 +263,7 @@ mod tests {
         let reasons = vec!["the strategy random samples".to_owned()];
         let sampled = Summary {
             strategy: "random".to_owned(),
+            stopped_at_failure: false,
             seed: Some(42),
             schedules_run: 200,
             interleavings: BigUint::from(10u8).pow(33) * 42u8,

@@ -116,13 +116,13 @@ pub(crate) fn joined<S: AsRef<str>>(names: &[S]) -> String {
 }
 
 /// `1 row`, `3 rows`.
-pub(crate) fn counted(n: u64, noun: &str) -> String {
+pub fn counted(n: u64, noun: &str) -> String {
     let plural = if n == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", grouped(&n.to_string()))
 }
 
 /// Decimal digits in groups of three.
-pub(crate) fn grouped(digits: &str) -> String {
+pub fn grouped(digits: &str) -> String {
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
         if i > 0 && (digits.len() - i).is_multiple_of(3) {
