@@ -52,14 +52,15 @@ pub fn check(file: Option<&Path>) -> Result<(), Failure> {
             .map_err(|cause| unwritable(file, cause));
     }
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    check_folder(folder.unwrap_or(Path::new(".")))
+    check_folder(folder.unwrap_or(Path::new(".")), file)
 }
 
-/// Whether files can be made in a folder.
-pub fn check_folder(folder: &Path) -> Result<(), Failure> {
-    tempfile::tempfile_in(folder)
-        .map(drop)
-        .map_err(|cause| unwritable(folder, cause))
+/// Whether files can be made in a folder; `wanted` is what is to be made there.
+pub fn check_folder(folder: &Path, wanted: &Path) -> Result<(), Failure> {
+    match tempfile::tempfile_in(folder) {
+        Ok(_) => Ok(()),
+        Err(cause) => Err(unwritable(wanted, cause)),
+    }
 }
 
 pub fn unwritable(path: &Path, cause: std::io::Error) -> Failure {

@@ -57,7 +57,7 @@ impl Shrinking {
                 ));
             }
             let there = folder.ancestors().find(|ancestor| ancestor.exists());
-            output::check_folder(there.unwrap_or(Path::new(".")))?;
+            output::check_folder(there.unwrap_or(Path::new(".")), folder)?;
         }
         output::check(self.smallest_scenario.as_deref())
     }
