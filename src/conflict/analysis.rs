@@ -1,6 +1,6 @@
 //! A statement's footprint, from the tables that the server says it names and from what hangs on those tables.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::footprint::{Footprint, LockStrength, Object, WriteKind};
 use super::pin::updates_no_key;
@@ -15,19 +15,73 @@ const QUERIES: [&str; 8] = [
 
 /// Functions that run a query given as text, look at a table given by name (as those do that make XML), or at large
 /// objects.
-const RUN_QUERIES: [&str; 5] = ["ts_stat", "ts_rewrite", "currtid2", "loread", "lowrite"];
+const RUN_QUERIES: [&str; 14] = [
+    "connectby",
+    "crosstab",
+    "crosstab2",
+    "crosstab3",
+    "crosstab4",
+    "crosstabn",
+    "currtid2",
+    "loread",
+    "lowrite",
+    "pgrowlocks",
+    "pgstattuple",
+    "ts_rewrite",
+    "ts_stat",
+    "xpath_table",
+];
 
 /// Functions that look at nothing that a session can change.
 const HARMLESS: [&str; 4] = ["pg_sleep", "pg_sleep_for", "pg_typeof", "pg_backend_pid"];
 
+/// With these, what a query answers may depend on where rows lie.
+const IN_ORDER: [&str; 5] = ["limit", "offset", "fetch", "distinct", "over"];
+
 /// Words of functions that run a query put together as they go, or do what is not looked into.
-const OUT_OF_SIGHT: [&str; 8] = ["execute", "truncate", "lock", "call", "create", "alter", "drop", "copy"];
+const OUT_OF_SIGHT: [&str; 28] = [
+    "alter",
+    "analyze",
+    "call",
+    "checkpoint",
+    "cluster",
+    "comment",
+    "commit",
+    "copy",
+    "create",
+    "deallocate",
+    "discard",
+    "do",
+    "drop",
+    "execute",
+    "grant",
+    "import",
+    "listen",
+    "lock",
+    "notify",
+    "prepare",
+    "refresh",
+    "reindex",
+    "revoke",
+    "rollback",
+    "security",
+    "truncate",
+    "unlisten",
+    "vacuum",
+];
+
+/// Words behind which a command of a function begins.
+const COMMAND_BEGINS: [&str; 5] = ["begin", "then", "else", "loop", ";"];
 
 /// Words without which a function only reads.
-const CHANGING: [&str; 7] = ["insert", "update", "delete", "merge", "for", "notify", "listen"];
+const CHANGING: [&str; 5] = ["insert", "update", "delete", "merge", "for"];
 
 /// Settings that decide what a statement's names mean, which triggers fire, or what a statement waits for.
-const SETTINGS_THAT_MATTER: [&str; 9] = [
+const SETTINGS_THAT_MATTER: [&str; 13] = [
+    "lock_timeout",
+    "statement_timeout",
+    "idle_in_transaction_session_timeout",
+    "deadlock_timeout",
     "search_path",
     "schema",
     "role",
@@ -69,6 +123,7 @@ pub fn footprint(sql: &str, relations: Option<&[(u32, RelationLock)]>, catalog: 
         catalog,
         footprint: Footprint::default(),
         called: BTreeSet::new(),
+        written: BTreeMap::new(),
     };
     walk.named(&words);
     let is_view = |table: &u32| catalog.views.contains_key(table);
@@ -89,18 +144,17 @@ pub fn footprint(sql: &str, relations: Option<&[(u32, RelationLock)]>, catalog: 
         true => LockStrength::Update,
         false => lock_strength(&words),
     };
-    let change = if adds_only {
-        WriteKind::Append
-    } else if updates_no_key(sql, catalog) {
-        WriteKind::UpdateNoKey
-    } else {
-        WriteKind::Change
+    let no_key = updates_no_key(sql, catalog);
+    let change = |table: u32| match () {
+        () if adds_only => WriteKind::Append,
+        () if no_key == Some(table) => WriteKind::UpdateNoKey,
+        () => WriteKind::Change,
     };
     for &(table, lock) in relations {
         match lock {
             RelationLock::Read => walk.read(table),
             RelationLock::RowLock => walk.lock(table, strength),
-            RelationLock::Write => walk.write(table, change),
+            RelationLock::Write => walk.write(table, change(table)),
             RelationLock::Other => walk.footprint.unknown = true,
         }
     }
@@ -149,6 +203,8 @@ struct Walk<'a> {
     footprint: Footprint,
     /// Functions that have been looked into.
     called: BTreeSet<u32>,
+    /// What the statement, its triggers and cascades do to tables.
+    written: BTreeMap<u32, WriteKind>,
 }
 
 impl Walk<'_> {
@@ -162,6 +218,7 @@ impl Walk<'_> {
                 self.call(routine);
             }
             let footprint = &mut self.footprint;
+            footprint.ordered |= name.ends_with("agg") || word.is_one_of(&IN_ORDER);
             if name.starts_with("pg_advisory") || name.starts_with("pg_try_advisory") {
                 footprint.write(Object::AdvisoryLocks, WriteKind::Change);
             } else if name == "pg_notify" {
@@ -188,12 +245,21 @@ impl Walk<'_> {
     /// A function can touch no table that its text does not name, unless it runs a query that it has put together. What
     /// it does to a table is not looked into: everything, if it changes or locks anything.
     fn call(&mut self, routine: &Routine) {
-        self.footprint.calls = true;
+        (self.footprint.calls, self.footprint.ordered) = (true, true);
         if !self.called.insert(routine.oid) {
             return;
         }
         let words = routine.body.as_deref().map(significant);
-        let Some(words) = words.filter(|words| !words.iter().any(|word| word.is_one_of(&OUT_OF_SIGHT))) else {
+        let sets = |pair: &[Token<'_>]| {
+            let begins = |word: &str| pair[0].text.eq_ignore_ascii_case(word);
+            COMMAND_BEGINS.into_iter().any(begins) && pair[1].is_one_of(&["set", "reset"])
+        };
+        let out_of_sight = |words: &Vec<Token<'_>>| {
+            words.iter().any(|word| word.is_one_of(&OUT_OF_SIGHT))
+                || words.windows(2).any(sets)
+                || words.first().is_some_and(|word| word.is_one_of(&["set", "reset"]))
+        };
+        let Some(words) = words.filter(|words| !out_of_sight(words)) else {
             self.footprint.unknown = true;
             return;
         };
@@ -265,14 +331,10 @@ impl Walk<'_> {
             kind => kind,
         };
         for relative in relatives {
-            if self
-                .footprint
-                .writes
-                .get(&Object::Relation(relative))
-                .is_some_and(|known| *known >= kind)
-            {
+            if self.written.get(&relative).is_some_and(|known| *known >= change) {
                 continue;
             }
+            self.written.insert(relative, change);
             self.footprint.write(Object::Relation(relative), kind);
             self.footprint.unknown |=
                 self.catalog.side_effects.contains(&relative) || self.catalog.opaque.contains(&relative);

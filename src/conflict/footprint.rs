@@ -92,6 +92,8 @@ pub struct Footprint {
     pub writes: BTreeMap<Object, WriteKind>,
     /// A trigger or a function of the scenario's own may run, so that it may touch other rows than its text tells.
     pub calls: bool,
+    /// Its answer may depend on where rows lie.
+    pub ordered: bool,
     /// The order in which it and another statement get their transactions' numbers matters.
     pub numbered: bool,
 }
@@ -125,6 +127,7 @@ impl Footprint {
         self.unknown |= other.unknown;
         self.numbered |= other.numbered;
         self.calls |= other.calls;
+        self.ordered |= other.ordered;
         self.reads.extend(other.reads.iter().cloned());
         self.checks.extend(other.checks.iter().cloned());
         for (object, &strength) in &other.locks {
@@ -200,8 +203,9 @@ pub struct Footprints {
     /// a row lies depends on the order in which rows were added and changed, and the order in which another statement
     /// locks several depends on where they lie.
     confined: BTreeSet<u32>,
-    /// Tables whose rows are only ever locked and updated one at a time by one unique key, at READ COMMITTED.
-    row_by_row: BTreeSet<u32>,
+    /// Tables whose rows are only ever locked and updated one at a time by one unique key, at READ COMMITTED, and that
+    /// key's index.
+    row_by_row: BTreeMap<u32, u32>,
     /// Some statement takes such a row only on a condition.
     conditional_rows: bool,
     /// By statement: the same ones come in every run.
@@ -220,15 +224,15 @@ impl Footprints {
     pub fn new(scenario: &Scenario, mut steps: Vec<Vec<Footprint>>, catalog: Catalog) -> Footprints {
         order_additions(&mut steps);
         order_numbers(&mut steps);
-        let (confined, row_by_row) = tables_by_row(scenario, &steps, &catalog);
+        let (confined, row_by_row, conditional_rows) = tables_by_row(scenario, &steps, &catalog);
         Footprints {
             steps,
             snapshots: scenario.sessions.iter().map(Snapshots::of_session).collect(),
             deferred: catalog.deferrable,
             catalog,
             confined,
-            conditional_rows: row_by_row.values().any(|&conditional| conditional),
-            row_by_row: row_by_row.into_keys().collect(),
+            conditional_rows,
+            row_by_row,
             parsed: Arc::default(),
         }
     }
@@ -332,7 +336,7 @@ impl Footprints {
             return None;
         }
         let pin = self.pin(sql)?;
-        if !takes_row(&pin) || !self.row_by_row.contains(&pin.table) {
+        if !takes_row(&pin) || self.row_by_row.get(&pin.table) != Some(&pin.row.index) {
             return None;
         }
         Some(RowTaken {
@@ -363,27 +367,46 @@ fn tables_by_row(
     scenario: &Scenario,
     steps: &[Vec<Footprint>],
     catalog: &Catalog,
-) -> (BTreeSet<u32>, BTreeMap<u32, bool>) {
-    let (mut confined, mut row_by_row) = (BTreeSet::new(), BTreeMap::new());
+) -> (BTreeSet<u32>, BTreeMap<u32, u32>, bool) {
+    let (mut confined, mut row_by_row, mut conditional) = (BTreeSet::new(), BTreeMap::new(), false);
     if catalog.deferrable || steps.iter().flatten().any(|footprint| footprint.unknown) {
-        return (confined, row_by_row);
+        return (confined, row_by_row, conditional);
     }
     let read_committed = scenario
         .sessions
         .iter()
         .all(|session| Snapshots::of_session(session).is_read_committed());
+    // a session may hold these from one transaction to the next
+    let outlives = |step: &Step| tokens(&step.sql.text).any(|token| token.is_one_of(&SESSION_LOCKS));
+    let locks_outlive = scenario
+        .sessions
+        .iter()
+        .any(|session| session.steps.iter().any(outlives));
     for &table in catalog.tables.keys() {
+        let relation = Object::Relation(table);
+        let is_read_in_order = |footprint: &Footprint| footprint.ordered && footprint.reads.contains(&relation);
+        if steps.iter().flatten().any(is_read_in_order) {
+            continue;
+        }
         let Some(claims) = claims_by_row(scenario, steps, table, catalog) else {
             continue;
         };
         confined.insert(table);
-        if read_committed && is_row_by_row(scenario, steps, table, &claims, catalog) {
-            let conditional = claims.iter().any(|claim| claim.pin.condition != RowCondition::None);
-            row_by_row.insert(table, conditional);
+        if read_committed && !locks_outlive && is_row_by_row(scenario, steps, table, &claims, catalog) {
+            conditional |= claims.iter().any(|claim| claim.pin.condition != RowCondition::None);
+            row_by_row.extend(claims.first().map(|claim| (table, claim.pin.row.index)));
         }
     }
-    (confined, row_by_row)
+    (confined, row_by_row, conditional)
 }
+
+/// Functions that take locks for the whole session.
+const SESSION_LOCKS: [&str; 4] = [
+    "pg_advisory_lock",
+    "pg_advisory_lock_shared",
+    "pg_try_advisory_lock",
+    "pg_try_advisory_lock_shared",
+];
 
 /// A step that locks or writes a row of a table.
 struct RowClaim {
@@ -481,10 +504,14 @@ fn holds_referenced(session: &Session, step: usize, table: u32, catalog: &Catalo
     if row.values.iter().any(|value| value.starts_with('$')) {
         return false;
     }
-    session.steps[..step]
-        .iter()
-        .rev()
-        .take_while(|earlier| earlier.statement.kind == StatementKind::Plain)
+    let is_plain = |earlier: &&Step| earlier.statement.kind == StatementKind::Plain;
+    let before = session.steps[..step].iter().rev();
+    let begun = before.clone().find(|earlier| !is_plain(earlier));
+    if begun.is_none_or(|earlier| earlier.statement.kind != StatementKind::Begin) {
+        return false;
+    }
+    before
+        .take_while(is_plain)
         .filter(|earlier| earlier.when.is_none())
         .any(|earlier| {
             pin(&earlier.template.text, catalog).is_some_and(|pin| {
@@ -502,7 +529,12 @@ fn order_additions(steps: &mut [Vec<Footprint>]) {
     let unknown = steps.iter().flatten().any(|footprint| footprint.unknown);
     let claims = |footprint: &Footprint| {
         let changed = footprint.writes.iter().filter(|(_, kind)| **kind != WriteKind::Append);
-        let objects = footprint.locks.keys().chain(changed.map(|(object, _)| object));
+        let in_order = footprint.reads.iter().filter(|_| footprint.ordered);
+        let objects = footprint
+            .locks
+            .keys()
+            .chain(changed.map(|(object, _)| object))
+            .chain(in_order);
         objects.cloned().collect::<Vec<_>>()
     };
     let claimed: BTreeSet<Object> = steps.iter().flatten().flat_map(claims).collect();

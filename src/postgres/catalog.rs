@@ -10,7 +10,7 @@ const FIRST_USER_OBJECT: u32 = 16_384;
 
 const FOREIGN_KEYS: &str =
     "SELECT conrelid, confrelid, confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'), conindid,
-    (SELECT string_agg(a.attname || ',' || b.attname, ',')
+    (SELECT string_agg(a.attname || E'\\x01' || b.attname, E'\\x01')
      FROM unnest(conkey, confkey) AS pair (own, others)
      JOIN pg_catalog.pg_attribute a ON a.attrelid = conrelid AND a.attnum = own
      JOIN pg_catalog.pg_attribute b ON b.attrelid = confrelid AND b.attnum = others)
@@ -20,7 +20,14 @@ const UNIQUE: &str = "SELECT DISTINCT indrelid FROM pg_catalog.pg_index WHERE in
     AND (indisunique OR indisexclusion)";
 const TRIGGERS: &str = "SELECT tgrelid, tgfoid, pg_catalog.pg_get_triggerdef(oid)
   FROM pg_catalog.pg_trigger WHERE NOT tgisinternal";
-const SIDE_EFFECTS: &str = "SELECT adrelid FROM pg_catalog.pg_attrdef WHERE pg_catalog.pg_get_expr(adbin, adrelid) ~ 'pg_|setval|currval|lastval'
+/// A domain's default, and a sequence that is named in a text, are seen nowhere else.
+const SIDE_EFFECTS: &str = "SELECT attrelid FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+  WHERE a.attrelid >= 16384 AND t.typtype = 'd'
+    AND EXISTS (SELECT FROM pg_catalog.pg_type WHERE typtype = 'd' AND typdefaultbin IS NOT NULL)
+ UNION SELECT adrelid FROM pg_catalog.pg_attrdef f WHERE pg_catalog.pg_get_expr(adbin, adrelid) ~ 'nextval'
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class s ON s.oid = d.refobjid AND s.relkind = 'S'
+                    WHERE d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid)
+ UNION SELECT adrelid FROM pg_catalog.pg_attrdef WHERE pg_catalog.pg_get_expr(adbin, adrelid) ~ 'pg_|setval|currval|lastval'
  UNION SELECT conrelid FROM pg_catalog.pg_constraint
   WHERE contype = 'c' AND pg_catalog.pg_get_constraintdef(oid) ~ 'pg_|nextval|setval|currval|lastval'
  UNION SELECT ev_class FROM pg_catalog.pg_rewrite WHERE ev_type <> '1' AND ev_class >= 16384";
@@ -68,14 +75,23 @@ const DEFERRABLE: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint WH
 
 const TABLES: &str = "SELECT c.oid, n.nspname, c.relname FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')";
+  WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')";
 
-const COLUMNS: &str = "SELECT attrelid, attname, atttypid FROM pg_catalog.pg_attribute
+const GENERATED: &str = "SELECT attrelid FROM pg_catalog.pg_attribute WHERE attrelid >= 16384 AND attgenerated <> ''";
+
+/// What an UPDATE looks at before it waits for the row.
+const CHECKED: &str = "SELECT conrelid FROM pg_catalog.pg_constraint WHERE contype = 'c' AND conrelid >= 16384
+ UNION SELECT attrelid FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+  WHERE attrelid >= 16384 AND (attgenerated <> '' OR t.typtype = 'd')
+ UNION SELECT oid FROM pg_catalog.pg_class WHERE oid >= 16384 AND relrowsecurity";
+
+const COLUMNS: &str = "SELECT attrelid, attname, CASE WHEN atttypmod = -1 THEN atttypid ELSE 0 END, attnotnull
+  FROM pg_catalog.pg_attribute
   WHERE attrelid >= 16384 AND attnum > 0 AND NOT attisdropped ORDER BY attrelid, attnum";
 
 /// Unique indexes on plain columns that are checked at once, and the columns' types.
-const UNIQUE_KEYS: &str = "SELECT i.indrelid, i.indexrelid, string_agg(a.attname, ',' ORDER BY k.place),
-    string_agg(a.atttypid::text, ',' ORDER BY k.place),
+const UNIQUE_KEYS: &str = "SELECT i.indrelid, i.indexrelid, string_agg(a.attname, E'\\x01' ORDER BY k.place),
+    string_agg(CASE WHEN a.atttypmod = -1 THEN a.atttypid ELSE 0 END::text, ',' ORDER BY k.place),
     bool_and(coalesce(a.attcollation = 0 OR (SELECT collisdeterministic FROM pg_catalog.pg_collation
                                              WHERE oid = a.attcollation), true))
   FROM pg_catalog.pg_index i
@@ -87,7 +103,8 @@ const UNIQUE_KEYS: &str = "SELECT i.indrelid, i.indexrelid, string_agg(a.attname
 
 /// How many unique or exclusion indexes each table has, and the columns that stand in any of them.
 const UNIQUE_COLUMNS: &str = "SELECT i.indrelid, count(DISTINCT i.indexrelid),
-    coalesce(string_agg(DISTINCT a.attname, ','), '')
+    coalesce(string_agg(DISTINCT a.attname, E'\\x01'), ''),
+    bool_or(i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)
   FROM pg_catalog.pg_index i
   LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
     AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid
@@ -126,8 +143,12 @@ pub struct Catalog {
     pub routines: Vec<Routine>,
     /// Schema and name of every table and view.
     pub tables: BTreeMap<u32, (String, String)>,
-    /// Name and type of every table's columns, in their order.
-    pub columns: BTreeMap<u32, Vec<(String, u32)>>,
+    /// Every table's columns, in their order.
+    pub columns: BTreeMap<u32, Vec<Column>>,
+    /// Tables with generated columns.
+    pub generated: BTreeSet<u32>,
+    /// Tables of which a new row is checked for more than columns that are not to be NULL.
+    pub checked: BTreeSet<u32>,
     pub unique_keys: Vec<UniqueKey>,
     /// How many unique or exclusion indexes of any kind a table has.
     pub unique_indexes: BTreeMap<u32, u32>,
@@ -162,6 +183,14 @@ pub struct ForeignKey {
     pub index: u32,
     /// The referencing table's columns and those that they reference.
     pub columns: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    pub name: String,
+    /// 0 where the type has a length or precision.
+    pub type_oid: u32,
+    pub not_null: bool,
 }
 
 /// A unique index on plain columns.
@@ -218,6 +247,16 @@ impl Catalog {
                 .map(|row| (numbers(row)[0], numbers(row)[1]))
                 .collect(),
             unique: rows(control, UNIQUE).await?.iter().map(|row| numbers(row)[0]).collect(),
+            generated: rows(control, GENERATED)
+                .await?
+                .iter()
+                .map(|row| numbers(row)[0])
+                .collect(),
+            checked: rows(control, CHECKED)
+                .await?
+                .iter()
+                .map(|row| numbers(row)[0])
+                .collect(),
             side_effects: rows(control, SIDE_EFFECTS)
                 .await?
                 .iter()
@@ -278,7 +317,11 @@ impl Catalog {
         for row in rows(control, COLUMNS).await? {
             if let Some(name) = &row[1] {
                 let columns = catalog.columns.entry(numbers(&row)[0]).or_default();
-                columns.push((name.clone(), numbers(&row)[2]));
+                columns.push(Column {
+                    name: name.clone(),
+                    type_oid: numbers(&row)[2],
+                    not_null: row[3].as_deref() == Some("t"),
+                });
             }
         }
         for row in rows(control, UNIQUE_KEYS).await? {
@@ -286,7 +329,7 @@ impl Catalog {
                 continue;
             };
             let deterministic = deterministic.as_deref() == Some("t");
-            let columns = names.split(',').zip(types.split(','));
+            let columns = names.split(SEPARATOR).zip(types.split(','));
             let columns = columns
                 .map(|(name, oid)| (name.to_owned(), KeyType::of(oid, deterministic)))
                 .collect();
@@ -297,14 +340,16 @@ impl Catalog {
             });
         }
         for row in rows(control, UNIQUE_COLUMNS).await? {
-            let columns = row[2]
-                .as_deref()
-                .unwrap_or_default()
-                .split(',')
-                .map(str::to_owned)
-                .collect();
-            catalog.unique_indexes.insert(numbers(&row)[0], numbers(&row)[1]);
-            catalog.indexed_columns.insert(numbers(&row)[0], columns);
+            let table = numbers(&row)[0];
+            let named = row[2].as_deref().unwrap_or_default().split(SEPARATOR);
+            let mut columns: BTreeSet<String> = named.map(str::to_owned).collect();
+            // an expression, a predicate or a generated column may look at any column
+            if row[3].as_deref() == Some("t") || catalog.generated.contains(&table) {
+                let all = catalog.columns.get(&table).into_iter().flatten();
+                columns.extend(all.map(|column| column.name.clone()));
+            }
+            catalog.unique_indexes.insert(table, numbers(&row)[1]);
+            catalog.indexed_columns.insert(table, columns);
         }
         for row in rows(control, SEQUENCES).await? {
             catalog
@@ -317,9 +362,12 @@ impl Catalog {
     }
 }
 
+/// Stands between names in a list of them.
+const SEPARATOR: char = '\u{1}';
+
 /// Names in pairs, from a list of all.
 fn pairs(names: &str) -> Vec<(String, String)> {
-    let mut names = names.split(',').map(str::to_owned);
+    let mut names = names.split(SEPARATOR).map(str::to_owned);
     std::iter::from_fn(|| Some((names.next()?, names.next()?))).collect()
 }
 
