@@ -63,6 +63,13 @@ pub enum Failure {
     Specifications(TestError),
     #[error("{0}")]
     Usage(&'static str),
+    #[error("there is no .{extension} file in {}", in_words(.paths))]
+    NoFiles {
+        extension: &'static str,
+        paths: Vec<PathBuf>,
+    },
+    #[error("there is no folder {}", .0.display())]
+    NoFolder(PathBuf),
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
     #[error("interrupted: no verdict")]
@@ -116,6 +123,11 @@ impl From<ReplayError> for Failure {
     }
 }
 
+fn in_words(paths: &[PathBuf]) -> String {
+    let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    paths.join(", ")
+}
+
 /// Says on standard error what went wrong, and returns the exit code.
 pub fn say(failure: Failure) -> u8 {
     let code = failure.code();
@@ -132,7 +144,7 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Failure::Scenario(_) | Failure::Specification(_) | Failure::SeveralRows(_) | Failure::Schedule(_) => INPUT,
-            Failure::Unreadable { .. } => INPUT,
+            Failure::Unreadable { .. } | Failure::NoFiles { .. } | Failure::NoFolder(_) => INPUT,
             Failure::Run(RunError::NothingToIgnore { .. } | RunError::Serial(_) | RunError::NothingFails) => INPUT,
             Failure::Server(PostgresError::ConnectionString(_)) | Failure::Output { .. } | Failure::Usage(_) => INPUT,
             Failure::Interrupted => INTERRUPTED,

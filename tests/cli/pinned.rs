@@ -259,5 +259,5 @@ fn what_does_not_fail_is_not_shrunk() {
     run(&place, "replay", &[], &place.path().join("absent")).assert_error(2, &["cannot read", "absent"]);
     let empty = place.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
-    run(&place, "replay", &[], &empty).assert_error(2, &["no .toml file"]);
+    run(&place, "replay", &[], &empty).assert_error(2, &["there is no .toml file in", "empty"]);
 }
