@@ -101,3 +101,37 @@ pub enum RunError {
     #[error("interrupted")]
     Interrupted,
 }
+
+impl RunError {
+    /// The same as a mistake at its place in the scenario's file, where it is one.
+    ///
+    /// # Errors
+    /// The error itself where it is none.
+    pub fn into_mistake(self) -> Result<ScenarioError, RunError> {
+        match self {
+            RunError::Scenario(error) => Ok(error),
+            RunError::Condition { step, error, sql, .. } => Ok(ScenarioError::rejected_sql(
+                &sql,
+                None,
+                &error.sqlstate,
+                &error.message,
+                error.hint.as_deref(),
+                &format!("the condition of step `{step}`"),
+            )),
+            RunError::SeveralRows {
+                session,
+                variable,
+                source_step,
+                rows,
+                used_in,
+            } => Ok(ScenarioError::several_rows(
+                &session,
+                &variable,
+                &source_step,
+                rows,
+                &used_in,
+            )),
+            other => Err(other),
+        }
+    }
+}
