@@ -200,4 +200,9 @@ fn help_and_version_give_0() {
         assert_eq!(run.code, Some(0));
         assert!(run.stdout.contains(part), "{}", run.stdout);
     }
+    let mut command = place.pgbraid();
+    command.args(["help", "replay"]);
+    let run = finish(command);
+    assert_eq!(run.code, Some(0));
+    assert!(run.stdout.contains("pgbraid replay schedules/"), "{}", run.stdout);
 }
