@@ -317,6 +317,7 @@ impl From<TestError> for Failure {
         match error {
             TestError::Interrupted => Failure::Interrupted,
             TestError::Postgres(error @ PostgresError::Wire(_)) => Failure::Server(error),
+            TestError::Postgres(error) if error.may_not_create_databases() => Failure::MayNotCreateDatabases(error),
             TestError::Output(cause) => Failure::Output {
                 path: "standard output".to_owned(),
                 cause,

@@ -10,7 +10,7 @@ use crate::report::summary::duration;
 use crate::report::text::{TextOptions, Tone, counted, joined, paint, visible, wrap};
 use crate::report::timeline::timeline;
 use crate::report::violations::violations;
-use crate::schedule::{Departure, DepartureKind};
+use crate::schedule::{Departure, DepartureKind, relative_path};
 
 /// One line a file: whether it passed, how long it took, and what did not happen as expected; below it where the run left
 /// the pinned order. Why a file could not be run is not said. The last line has no line break.
@@ -194,10 +194,21 @@ pub fn annotation(replayed: &Replayed) -> Option<String> {
     let own = |line| (replayed.path.display().to_string(), line);
     let (file, line) = match &replayed.result {
         Ok(replay) => own(replay.file.line()),
-        Err(error) => error.place().unwrap_or_else(|| own(1)),
+        Err(error) => match error.place() {
+            Some((file, line)) => (below_here(&file), line),
+            None => own(1),
+        },
     };
     let file = property(&file);
     Some(format!("::error file={file},line={line}::{}", data(&headline)))
+}
+
+/// A path without `..` where the file is below the working folder: GitHub knows files by such paths.
+fn below_here(file: &str) -> String {
+    match relative_path(Path::new(""), Path::new(file)) {
+        Ok(path) if !path.starts_with("..") => path.display().to_string(),
+        _ => file.to_owned(),
+    }
 }
 
 impl Replayed {
