@@ -50,13 +50,13 @@ pub enum ReplayError {
 }
 
 impl ReplayError {
-    /// The file's name and the line, counted from 1, of what is wrong; `None` where that is in no file, or only came out
-    /// in a run.
+    /// The file's name and the line, counted from 1, of what is wrong; `None` where that is in no file.
     pub fn place(&self) -> Option<(String, usize)> {
         match self {
             ReplayError::Schedule(error) => error.place(),
-            ReplayError::Scenario(error) | ReplayError::Run(RunError::Scenario(error)) => error.place(),
-            _ => None,
+            ReplayError::Scenario(error) => error.place(),
+            ReplayError::Run(error) => error.place(),
+            ReplayError::Unreadable { .. } | ReplayError::Unwritable { .. } => None,
         }
     }
 }

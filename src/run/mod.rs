@@ -110,8 +110,23 @@ impl RunError {
     pub fn into_mistake(self) -> Result<ScenarioError, RunError> {
         match self {
             RunError::Scenario(error) => Ok(error),
-            RunError::Condition { step, error, sql, .. } => Ok(ScenarioError::rejected_sql(
-                &sql,
+            other => other.mistake().ok_or(other),
+        }
+    }
+
+    /// The file's name and the line, counted from 1, of a mistake in the scenario.
+    pub fn place(&self) -> Option<(String, usize)> {
+        match self {
+            RunError::Scenario(error) => error.place(),
+            other => other.mistake()?.place(),
+        }
+    }
+
+    /// A mistake of the scenario that only came out in a run.
+    fn mistake(&self) -> Option<ScenarioError> {
+        match self {
+            RunError::Condition { step, error, sql, .. } => Some(ScenarioError::rejected_sql(
+                sql,
                 None,
                 &error.sqlstate,
                 &error.message,
@@ -124,14 +139,14 @@ impl RunError {
                 source_step,
                 rows,
                 used_in,
-            } => Ok(ScenarioError::several_rows(
-                &session,
-                &variable,
-                &source_step,
-                rows,
-                &used_in,
+            } => Some(ScenarioError::several_rows(
+                session,
+                variable,
+                source_step,
+                *rows,
+                used_in,
             )),
-            other => Err(other),
+            _ => None,
         }
     }
 }
