@@ -9,6 +9,7 @@ use pgbraid::isolation::{SpecificationError, TestError};
 use pgbraid::postgres::PostgresError;
 use pgbraid::postgres::embedded::EmbeddedError;
 use pgbraid::postgres::host::HostError;
+use pgbraid::postgres::wire::WireError;
 use pgbraid::replay::ReplayError;
 use pgbraid::run::RunError;
 use pgbraid::scenario::ScenarioError;
@@ -44,10 +45,21 @@ pub enum Failure {
     #[diagnostic(help("check --database-url (or PGBRAID_DATABASE_URL), or leave it out for an embedded server"))]
     Server(PostgresError),
     #[error("{0}")]
-    Run(RunError),
+    #[diagnostic(help(
+        "a server is given as postgres://USER:PASSWORD@HOST:PORT/DATABASE, or as host=HOST user=USER dbname=DATABASE; \
+         without one, an embedded server is started"
+    ))]
+    DatabaseUrl(PostgresError),
     #[error("{0}")]
-    #[diagnostic(help("give the variable to a step that returns one row, or aggregate the rows"))]
-    SeveralRows(RunError),
+    #[diagnostic(help(
+        "pgbraid reaches servers without TLS: sslmode=disable or prefer, over a socket or an SSH tunnel, say"
+    ))]
+    TlsRequired(PostgresError),
+    #[error("{0}")]
+    #[diagnostic(help("pgbraid runs in databases of its own; allow its role to make them: ALTER ROLE … CREATEDB"))]
+    MayNotCreateDatabases(PostgresError),
+    #[error("{0}")]
+    Run(RunError),
     #[error("{0}")]
     StepTimeout(RunError, #[help] &'static str),
     #[error("cannot write {path}: {cause}")]
@@ -63,6 +75,13 @@ pub enum Failure {
     Specifications(TestError),
     #[error("{0}")]
     Usage(&'static str),
+    #[error("there is no .{extension} file in {}", in_words(.paths))]
+    NoFiles {
+        extension: &'static str,
+        paths: Vec<PathBuf>,
+    },
+    #[error("there is no folder {}", .0.display())]
+    NoFolder(PathBuf),
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
     #[error("interrupted: no verdict")]
@@ -76,27 +95,25 @@ impl From<HostError> for Failure {
     fn from(error: HostError) -> Failure {
         match error {
             HostError::Embedded(error) => Failure::Embedded(error),
-            HostError::Server(error) => Failure::Server(error),
+            HostError::Server(error) => match error {
+                PostgresError::ConnectionString(_) | PostgresError::Wire(WireError::NoHost) => {
+                    Failure::DatabaseUrl(error)
+                }
+                PostgresError::Wire(WireError::TlsRequired) => Failure::TlsRequired(error),
+                other => Failure::Server(other),
+            },
         }
     }
 }
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Failure {
-        match error {
-            RunError::Scenario(error) => Failure::Scenario(error),
-            RunError::Condition { step, error, sql, .. } => Failure::Scenario(ScenarioError::rejected_sql(
-                &sql,
-                None,
-                &error.sqlstate,
-                &error.message,
-                error.hint.as_deref(),
-                &format!("the condition of step `{step}`"),
-            )),
-            RunError::SeveralRows { .. } => Failure::SeveralRows(error),
-            RunError::StepTimeout { .. } => Failure::StepTimeout(error, STEP_TIMEOUT_HELP),
-            RunError::Interrupted => Failure::Interrupted,
-            other => Failure::Run(other),
+        match error.into_mistake() {
+            Ok(mistake) => Failure::Scenario(mistake),
+            Err(error @ RunError::StepTimeout { .. }) => Failure::StepTimeout(error, STEP_TIMEOUT_HELP),
+            Err(RunError::Interrupted) => Failure::Interrupted,
+            Err(RunError::Postgres(error)) if error.may_not_create_databases() => Failure::MayNotCreateDatabases(error),
+            Err(other) => Failure::Run(other),
         }
     }
 }
@@ -116,6 +133,11 @@ impl From<ReplayError> for Failure {
     }
 }
 
+fn in_words(paths: &[PathBuf]) -> String {
+    let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    paths.join(", ")
+}
+
 /// Says on standard error what went wrong, and returns the exit code.
 pub fn say(failure: Failure) -> u8 {
     let code = failure.code();
@@ -131,10 +153,10 @@ impl Failure {
 
     fn code(&self) -> u8 {
         match self {
-            Failure::Scenario(_) | Failure::Specification(_) | Failure::SeveralRows(_) | Failure::Schedule(_) => INPUT,
-            Failure::Unreadable { .. } => INPUT,
+            Failure::Scenario(_) | Failure::Specification(_) | Failure::Schedule(_) => INPUT,
+            Failure::Unreadable { .. } | Failure::NoFiles { .. } | Failure::NoFolder(_) => INPUT,
             Failure::Run(RunError::NothingToIgnore { .. } | RunError::Serial(_) | RunError::NothingFails) => INPUT,
-            Failure::Server(PostgresError::ConnectionString(_)) | Failure::Output { .. } | Failure::Usage(_) => INPUT,
+            Failure::DatabaseUrl(_) | Failure::TlsRequired(_) | Failure::Output { .. } | Failure::Usage(_) => INPUT,
             Failure::Interrupted => INTERRUPTED,
             _ => ENVIRONMENT,
         }

@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Explores the interleavings of database transactions on a real PostgreSQL
 #[derive(Debug, Parser)]
-#[command(name = "pgbraid", version, about, after_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(name = "pgbraid", version, about, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -83,7 +83,10 @@ impl Replays {
     pub fn run(self) -> Result<ExitCode, Failure> {
         let files = find_files(&self.paths)?;
         if files.is_empty() {
-            return Err(Failure::Usage("no .toml file is there to be replayed"));
+            return Err(Failure::NoFiles {
+                extension: "toml",
+                paths: self.paths,
+            });
         }
         let line = ProgressLine::new(Some(files.len() as u64));
         line.say("starting the server");

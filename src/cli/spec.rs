@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use pgbraid::isolation::{
-    self, DEFAULT_STEP_LIMIT, Expected, Specification, Standard, SuiteOptions, TestError, Tested, settings,
+    self, DEFAULT_STEP_LIMIT, Expected, ExpectedError, Specification, Standard, SuiteOptions, TestError, Tested,
+    settings,
 };
 use pgbraid::postgres::PostgresError;
 use pgbraid::report::junit::junit;
 use pgbraid::report::specifications::{Compared, Outcome, entry, summary};
 
-use super::exit::Failure;
+use super::exit::{Failure, INPUT};
 use super::host::Host;
 use super::output;
 
@@ -66,7 +67,8 @@ pub struct Spec {
     jobs: Option<u16>,
 
     /// Cancel a step after this many seconds, and give up after twice as many [default: 300]
-    #[arg(long, value_name = "SECONDS", env = "PGISOLATIONTIMEOUT", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", env = "PGISOLATIONTIMEOUT", hide_env_values = true,
+          value_parser = clap::value_parser!(u64).range(1..))]
     step_timeout: Option<u64>,
 }
 
@@ -82,7 +84,7 @@ Examples:
 Exit codes:
   0  the specification was run, or every output is as expected
   1  the run was given up as isolationtester would, or some output differs
-  2  a specification or an option is wrong
+  2  a specification or an option is wrong, or an expected output is not there
   3  the environment is wrong: no server, a lost connection";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -111,14 +113,32 @@ impl Spec {
             output::write(scenario.to_toml().trim_end(), self.output.as_deref())?;
             return Ok(ExitCode::SUCCESS);
         }
+        if let Some(folder) = self
+            .expected
+            .iter()
+            .chain(&self.results)
+            .find(|folder| !folder.is_dir())
+        {
+            return Err(Failure::NoFolder(folder.clone()));
+        }
         match (specifications.as_slice(), self.expected_folder()) {
-            ([], _) => Err(Failure::Usage("no .spec file is there to be run")),
+            ([], _) => Err(Failure::NoFiles {
+                extension: "spec",
+                paths: self.paths,
+            }),
+            ([_], None) if self.asks_for_test_run() => Err(Failure::Usage(
+                "--format, --output and --results belong to a test run: add --expected, the folder of expected outputs",
+            )),
             ([one], None) => self.run_one(one),
             (_, None) => Err(Failure::Usage(
                 "several specifications are a test run: --expected says where the expected outputs are",
             )),
             (several, Some(expected)) => self.run_suite(several, &expected),
         }
+    }
+
+    fn asks_for_test_run(&self) -> bool {
+        self.format != Format::Table || self.output.is_some() || self.results.is_some()
     }
 
     fn run_one(&self, specification: &Specification) -> Result<ExitCode, Failure> {
@@ -181,6 +201,12 @@ impl Spec {
         output::write(report.trim_end(), self.output.as_deref())?;
         match environment {
             Some(error) => Err(error.into()),
+            None if compared
+                .iter()
+                .any(|one| matches!(one.outcome, Outcome::NothingExpected(_))) =>
+            {
+                Ok(ExitCode::from(INPUT))
+            }
             None if compared.iter().all(|one| one.outcome == Outcome::Passed) => Ok(ExitCode::SUCCESS),
             None => Ok(ExitCode::FAILURE),
         }
@@ -198,6 +224,7 @@ impl Spec {
             Err(error) => return Outcome::Error(error.to_string()),
         }
         match Expected::read(folder, name) {
+            Err(ExpectedError::Missing(path)) => Outcome::NothingExpected(path),
             Err(error) => Outcome::Error(error.to_string()),
             Ok(expected) => match expected.mismatch(&tested.transcript) {
                 None => Outcome::Passed,
@@ -290,6 +317,7 @@ impl From<TestError> for Failure {
         match error {
             TestError::Interrupted => Failure::Interrupted,
             TestError::Postgres(error @ PostgresError::Wire(_)) => Failure::Server(error),
+            TestError::Postgres(error) if error.may_not_create_databases() => Failure::MayNotCreateDatabases(error),
             TestError::Output(cause) => Failure::Output {
                 path: "standard output".to_owned(),
                 cause,

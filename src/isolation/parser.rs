@@ -68,13 +68,39 @@ impl Specification {
         let read = || link(name, &source, Parser::new(&source, tokens(&source.text)?).file()?);
         read().map_err(|(mistake, span)| {
             let hint = mistake.hint();
+            let before = span.start;
             let error = SpecificationError::new(mistake).at(&source, span, "here");
+            let error = match runaway_brace(&source.text).filter(|brace| *brace < before) {
+                Some(brace) => error.at(&source, brace..brace + 1, "is the `}` of this missing?"),
+                None => error,
+            };
             match hint {
                 Some(hint) => error.hint(hint),
                 None => error,
             }
         })
     }
+}
+
+/// The brace of the first SQL that seems to run on into what follows it.
+fn runaway_brace(text: &str) -> Option<usize> {
+    let begins_a_part = |line: &str| {
+        let mut words = line.split(|c: char| c.is_whitespace() || c == '{');
+        let is_keyword = matches!(
+            words.next(),
+            Some("setup" | "teardown" | "session" | "step" | "permutation")
+        );
+        is_keyword && (line.contains('{') || words.count() == 1)
+    };
+    let tokens = tokens(text).ok()?;
+    let runaway = tokens.iter().find(|token| match &token.kind {
+        TokenKind::Sql(range) => text[range.clone()]
+            .lines()
+            .skip(1)
+            .any(|line| begins_a_part(line.trim())),
+        _ => false,
+    })?;
+    Some(runaway.span.start)
 }
 
 fn unreadable(path: &str, cause: &std::io::Error) -> SpecificationError {
@@ -386,6 +412,7 @@ mod tests {
             "",
             "setup { SELECT 1 }",
             "session s\nstep a { SELECT 1",
+            "session s\nstep a { SELECT 1;\nstep b { SELECT 2; }\npermutation b a",
             "session s\nstep a SELECT",
             "session permutation step a { }",
             "session s\npermutation a",

@@ -34,6 +34,15 @@ pub enum PostgresError {
     Signal(nix::errno::Errno),
 }
 
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
+impl PostgresError {
+    /// Whether the server's user lacks the right to make scratch databases.
+    pub fn may_not_create_databases(&self) -> bool {
+        matches!(self, PostgresError::Query { doing: scratch::CREATING, error } if error.sqlstate == INSUFFICIENT_PRIVILEGE)
+    }
+}
+
 /// The last result of a query of pgbraid's own.
 pub(crate) fn expect(reply: Reply, doing: &'static str) -> Result<ResultSet, PostgresError> {
     reply

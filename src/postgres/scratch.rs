@@ -11,6 +11,8 @@ use super::{PostgresError, Server, expect, quote_identifier};
 /// Every scratch database's name begins with this, followed by the run's id and a number.
 const PREFIX: &str = "pgbraid_scratch_";
 
+pub(super) const CREATING: &str = "creating a scratch database";
+
 /// How long connections that are ended are waited for.
 const LONGEST_END: Duration = Duration::from_secs(10);
 
@@ -42,10 +44,7 @@ impl Server {
     async fn create_named(&self, options: &str) -> Result<String, PostgresError> {
         let name = format!("{PREFIX}{}_{}", self.run_id(), COUNTER.fetch_add(1, Ordering::Relaxed));
         let sql = format!("CREATE DATABASE {} {options}", quote_identifier(&name));
-        expect(
-            self.maintenance().await?.simple(&sql).await?,
-            "creating a scratch database",
-        )?;
+        expect(self.maintenance().await?.simple(&sql).await?, CREATING)?;
         Ok(name)
     }
 

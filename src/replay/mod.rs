@@ -48,3 +48,15 @@ pub enum ReplayError {
     #[error("cannot write {}: {cause}", .path.display())]
     Unwritable { path: PathBuf, cause: std::io::Error },
 }
+
+impl ReplayError {
+    /// The file's name and the line, counted from 1, of what is wrong; `None` where that is in no file.
+    pub fn place(&self) -> Option<(String, usize)> {
+        match self {
+            ReplayError::Schedule(error) => error.place(),
+            ReplayError::Scenario(error) => error.place(),
+            ReplayError::Run(error) => error.place(),
+            ReplayError::Unreadable { .. } | ReplayError::Unwritable { .. } => None,
+        }
+    }
+}

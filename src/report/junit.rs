@@ -33,6 +33,7 @@ pub enum CaseOutcome {
 /// None that the tests can cause: the serializer's own.
 pub fn junit(suite: &str, cases: &[Case]) -> Result<String, SerializeError> {
     let mut report = Report::new("pgbraid");
+    let classname = suite;
     let mut suite = TestSuite::new(suite);
     let mut total = Duration::ZERO;
     for case in cases {
@@ -47,6 +48,8 @@ pub fn junit(suite: &str, cases: &[Case]) -> Result<String, SerializeError> {
             CaseOutcome::Error { message, text } => not_met(NonSuccessKind::Error, message, text),
         };
         let mut test = TestCase::new(case.name.as_str(), status);
+        // services group tests by it
+        test.set_classname(classname);
         test.set_time(case.elapsed);
         total += case.elapsed;
         suite.add_test_case(test);

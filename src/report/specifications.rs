@@ -1,6 +1,7 @@
 //! A test run of specifications: a line for each, what differs, and a summary.
 
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::junit::{Case, CaseOutcome};
@@ -19,19 +20,24 @@ pub struct Compared {
 pub enum Outcome {
     Passed,
     Differs(Mismatch),
-    /// It could not be run, or there is nothing to compare it with.
+    /// It was run, but there is nothing to compare it with: this file is not there.
+    NothingExpected(PathBuf),
+    /// It could not be run.
     Error(String),
 }
+
+/// What stands below a line is set in by so much.
+const HANG: &str = "                    ";
 
 /// One line for a specification, and below it what is wrong.
 pub fn entry(compared: &Compared, options: &TextOptions) -> String {
     let (word, tone) = match compared.outcome {
-        Outcome::Passed => ("pass", Tone::Good),
+        Outcome::Passed => ("PASS", Tone::Good),
         Outcome::Differs(_) => ("FAIL", Tone::Bad),
-        Outcome::Error(_) => ("ERROR", Tone::Bad),
+        Outcome::NothingExpected(_) | Outcome::Error(_) => ("ERROR", Tone::Bad),
     };
     let word = paint(&format!("{word:>7}"), tone, options.colour);
-    let mut text = format!("{word} {:8.3}s  {}", compared.elapsed.as_secs_f64(), compared.name);
+    let mut text = format!("{word} [{:>8.3}s] {}", compared.elapsed.as_secs_f64(), compared.name);
     match &compared.outcome {
         Outcome::Passed => {}
         Outcome::Differs(mismatch) => {
@@ -47,13 +53,20 @@ pub fn entry(compared: &Compared, options: &TextOptions) -> String {
             }
             text.push('\n');
         }
+        Outcome::NothingExpected(path) => {
+            let _ = write!(text, ": {}", nothing_expected(path));
+        }
         Outcome::Error(message) => {
             for line in message.trim_end().lines() {
-                let _ = write!(text, "\n          {line}");
+                let _ = write!(text, "\n{HANG}{line}");
             }
         }
     }
     text
+}
+
+fn nothing_expected(path: &Path) -> String {
+    format!("there is no expected output {}", path.display())
 }
 
 /// How many passed, and the names of those that did not.
@@ -65,9 +78,15 @@ pub fn summary(compared: &[Compared], elapsed: Duration, options: &TextOptions) 
     let passed = names(|outcome| matches!(outcome, Outcome::Passed)).len();
     let failed = names(|outcome| matches!(outcome, Outcome::Differs(_)));
     let errors = names(|outcome| matches!(outcome, Outcome::Error(_)));
+    let nothing_expected = names(|outcome| matches!(outcome, Outcome::NothingExpected(_)));
     let plural = if compared.len() == 1 { "" } else { "s" };
     let mut text = format!("{} specification{plural}: {passed} passed", compared.len());
-    for (names, what) in [(&failed, "failed"), (&errors, "could not be run")] {
+    let others = [
+        (failed, "failed"),
+        (nothing_expected, "without expected output"),
+        (errors, "could not be run"),
+    ];
+    for (names, what) in &others {
         if !names.is_empty() {
             let _ = write!(text, ", {} {what}", names.len());
         }
@@ -79,7 +98,7 @@ pub fn summary(compared: &[Compared], elapsed: Duration, options: &TextOptions) 
         Tone::Bad
     };
     text = paint(&text, tone, options.colour);
-    for (names, what) in [(failed, "failed"), (errors, "could not be run")] {
+    for (names, what) in others {
         if !names.is_empty() {
             let _ = write!(text, "\n{what}: {}", names.join(", "));
         }
@@ -101,6 +120,10 @@ impl Compared {
                 ),
                 text: mismatch.difference.clone(),
             },
+            Outcome::NothingExpected(path) => CaseOutcome::Error {
+                message: nothing_expected(path),
+                text: String::new(),
+            },
             Outcome::Error(message) => CaseOutcome::Error {
                 message: message.lines().next().unwrap_or_default().to_owned(),
                 text: message.clone(),
@@ -116,8 +139,6 @@ impl Compared {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     fn run() -> Vec<Compared> {
@@ -138,6 +159,7 @@ mod tests {
                 }),
             ),
             compared("c", Outcome::Error("setup failed:\nERROR:  no".to_owned())),
+            compared("d", Outcome::NothingExpected(PathBuf::from("expected/d.out"))),
         ]
     }
 
@@ -145,11 +167,15 @@ mod tests {
     fn every_specification_has_its_line() {
         let options = TextOptions::default();
         let text: Vec<String> = run().iter().map(|one| entry(one, &options)).collect();
-        assert_eq!(text[0], "   pass    1.250s  a");
-        assert_eq!(text[1], "   FAIL    1.250s  b\n\n@@ -1 +1 @@\n-old\n+new\n");
+        assert_eq!(text[0], "   PASS [   1.250s] a");
+        assert_eq!(text[1], "   FAIL [   1.250s] b\n\n@@ -1 +1 @@\n-old\n+new\n");
         assert_eq!(
             text[2],
-            "  ERROR    1.250s  c\n          setup failed:\n          ERROR:  no"
+            "  ERROR [   1.250s] c\n                    setup failed:\n                    ERROR:  no"
+        );
+        assert_eq!(
+            text[3],
+            "  ERROR [   1.250s] d: there is no expected output expected/d.out"
         );
     }
 
@@ -158,7 +184,8 @@ mod tests {
         let text = summary(&run(), Duration::from_millis(2500), &TextOptions::default());
         assert_eq!(
             text,
-            "3 specifications: 1 passed, 1 failed, 1 could not be run (2.500 s)\nfailed: b\ncould not be run: c"
+            "4 specifications: 1 passed, 1 failed, 1 without expected output, 1 could not be run (2.500 s)\n\
+             failed: b\nwithout expected output: d\ncould not be run: c"
         );
     }
 

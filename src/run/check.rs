@@ -10,6 +10,7 @@ use crate::postgres::PostgresError;
 use crate::postgres::baseline::Baseline;
 use crate::postgres::catalog::{self, Catalog};
 use crate::postgres::wire::{Connection, Reply, ServerError, Value};
+use crate::scenario::error::token_at;
 use crate::scenario::source::SqlText;
 use crate::scenario::sql::commands::split;
 use crate::scenario::sql::lexer::{TokenKind, tokens};
@@ -17,6 +18,7 @@ use crate::scenario::sql::{StatementKind, Template};
 use crate::scenario::{Condition, Scenario, ScenarioError, Session, Step};
 
 const SYNTAX_ERROR: &str = "42601";
+const UNDEFINED_COLUMN: &str = "42703";
 const INDETERMINATE_TYPE: &str = "42P18";
 const BOOLEAN: u32 = 16;
 
@@ -133,7 +135,10 @@ pub async fn check_statements(
             .describe(&invariant.sql.text, &[])
             .await
             .map_err(PostgresError::from)?;
-        let Some(columns) = checker.columns(&invariant.sql, described, &[], &what, |position| position)? else {
+        let Some(columns) = checker.columns(&invariant.sql, described, &[], &BTreeMap::new(), &what, |position| {
+            position
+        })?
+        else {
             continue;
         };
         if !columns
@@ -226,7 +231,7 @@ impl Checker<'_> {
                         .original_position(position.saturating_sub(PREFIX.chars().count() as u32).max(1))
                 };
                 let described = self.describe(&sql, &condition.template, &types).await?;
-                self.columns(&condition.sql, described, &session.allow_errors, &what, shift)?;
+                self.columns(&condition.sql, described, &session.allow_errors, &types, &what, shift)?;
                 self.variables_only(condition, &types, &what).await?;
             }
             self.known(&step.sql, &step.template, &types, complete)?;
@@ -294,12 +299,14 @@ impl Checker<'_> {
         ) {
             let described = self.describe(&step.template.text, &step.template, types).await?;
             let what = format!("step `{}`", step.name);
-            self.columns(&step.sql, described, &session.allow_errors, &what, |position| position)?;
+            self.columns(&step.sql, described, &session.allow_errors, types, &what, |position| {
+                position
+            })?;
             return Ok(Some(Columns::new()));
         }
         let described = self.describe(&step.template.text, &step.template, types).await?;
         let what = format!("step `{}` of session `{}`", step.name, session.name);
-        self.columns(&step.sql, described, &session.allow_errors, &what, |position| {
+        self.columns(&step.sql, described, &session.allow_errors, types, &what, |position| {
             step.template.original_position(position)
         })
     }
@@ -378,6 +385,7 @@ impl Checker<'_> {
         sql: &SqlText,
         described: Reply,
         allowed: &[String],
+        variables: &BTreeMap<String, u32>,
         what: &str,
         original: impl Fn(u32) -> u32,
     ) -> Result<Option<Columns>, RunError> {
@@ -388,7 +396,11 @@ impl Checker<'_> {
                 _ => !self.schema_changes,
             };
             return match certain && !allowed.contains(&error.sqlstate) {
-                true => Err(rejected(sql, error.position.map(original), error, what).into()),
+                true => {
+                    let position = error.position.map(original);
+                    let hinted = with_variable_hint(error, sql, position, variables);
+                    Err(rejected(sql, position, &hinted, what).into())
+                }
                 false => Ok(None),
             };
         }
@@ -411,6 +423,25 @@ fn bound_types(template: &Template, types: &BTreeMap<String, u32>) -> Vec<u32> {
         .iter()
         .map(|variable| types.get(&variable.name).copied().unwrap_or(0))
         .collect()
+}
+
+/// A variable that was written without its colon is read as a column.
+fn with_variable_hint(
+    error: &ServerError,
+    sql: &SqlText,
+    position: Option<u32>,
+    variables: &BTreeMap<String, u32>,
+) -> ServerError {
+    let mut error = error.clone();
+    let named = position.and_then(|position| sql.text.get(token_at(&sql.text, position)));
+    if let Some(name) = named
+        && error.sqlstate == UNDEFINED_COLUMN
+        && error.hint.is_none()
+        && let Some(variable) = variables.keys().find(|variable| variable.eq_ignore_ascii_case(name))
+    {
+        error.hint = Some(format!("did you mean `:{variable}`?"));
+    }
+    error
 }
 
 fn rejected(sql: &SqlText, position: Option<u32>, error: &ServerError, what: &str) -> ScenarioError {

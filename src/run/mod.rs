@@ -101,3 +101,52 @@ pub enum RunError {
     #[error("interrupted")]
     Interrupted,
 }
+
+impl RunError {
+    /// The same as a mistake at its place in the scenario's file, where it is one.
+    ///
+    /// # Errors
+    /// The error itself where it is none.
+    pub fn into_mistake(self) -> Result<ScenarioError, RunError> {
+        match self {
+            RunError::Scenario(error) => Ok(error),
+            other => other.mistake().ok_or(other),
+        }
+    }
+
+    /// The file's name and the line, counted from 1, of a mistake in the scenario.
+    pub fn place(&self) -> Option<(String, usize)> {
+        match self {
+            RunError::Scenario(error) => error.place(),
+            other => other.mistake()?.place(),
+        }
+    }
+
+    /// A mistake of the scenario that only came out in a run.
+    fn mistake(&self) -> Option<ScenarioError> {
+        match self {
+            RunError::Condition { step, error, sql, .. } => Some(ScenarioError::rejected_sql(
+                sql,
+                None,
+                &error.sqlstate,
+                &error.message,
+                error.hint.as_deref(),
+                &format!("the condition of step `{step}`"),
+            )),
+            RunError::SeveralRows {
+                session,
+                variable,
+                source_step,
+                rows,
+                used_in,
+            } => Some(ScenarioError::several_rows(
+                session,
+                variable,
+                source_step,
+                *rows,
+                used_in,
+            )),
+            _ => None,
+        }
+    }
+}

@@ -8,8 +8,8 @@ use crate::isolation::SpecificationError;
 use crate::scenario::file::suggest::one_of;
 use crate::scenario::located::Located;
 use crate::scenario::source::SqlText;
-use crate::scenario::sql::Placeholder;
 use crate::scenario::sql::lexer::tokens;
+use crate::scenario::sql::{Placeholder, Template};
 
 /// A mistake in a scenario. As a [`Diagnostic`](miette::Diagnostic) it shows file, line, column, the offending line and a
 /// hint.
@@ -79,6 +79,18 @@ pub enum Mistake {
     VariableInInvariant(String),
     #[error("unknown variable `:{0}`")]
     UnknownVariable(String),
+    #[error("`{session}` has no parameter `{name}`, though another copy has it")]
+    MissingParam { session: String, name: String },
+    /// A variable was used of which the step returned several rows.
+    #[error(
+        "session {session}: variable :{variable} has no single value, since step {source_step} returned {rows} rows"
+    )]
+    SeveralRows {
+        session: String,
+        variable: String,
+        source_step: String,
+        rows: usize,
+    },
     #[error("session `{0}` leaves its transaction open")]
     OpenAtEnd(String),
     #[error("{0} begins a transaction inside a transaction")]
@@ -109,10 +121,30 @@ impl ScenarioError {
                 format!("{sources}; here: {}", known.join(", "))
             }
         };
-        let range = placeholder.offset..placeholder.offset + 1 + placeholder.name.len();
         ScenarioError::new(Mistake::UnknownVariable(placeholder.name.clone()))
-            .at_sql(sql, range, "not defined")
+            .at_sql(sql, placeholder.range(), "not defined")
             .hint(hint)
+    }
+
+    /// A variable that was used in `sql` though its step returned several rows.
+    pub(crate) fn several_rows(
+        session: &str,
+        variable: &str,
+        source_step: &str,
+        rows: usize,
+        sql: &SqlText,
+    ) -> ScenarioError {
+        let template = Template::parse(&sql.text);
+        let used = template.variables.iter().find(|used| used.name == variable);
+        let range = used.map_or_else(|| sql.first_line(), Placeholder::range);
+        ScenarioError::new(Mistake::SeveralRows {
+            session: session.to_owned(),
+            variable: variable.to_owned(),
+            source_step: source_step.to_owned(),
+            rows,
+        })
+        .at_sql(sql, range, "used here")
+        .hint("give the variable to a step that returns one row, or aggregate the rows")
     }
 
     /// SQL that the server does not take. `position` is the server's, mapped back by
@@ -151,7 +183,7 @@ impl From<SpecificationError> for ScenarioError {
 }
 
 /// The bytes of the token that holds a character, counted from 1; the end where there is none.
-fn token_at(sql: &str, position: u32) -> Range<usize> {
+pub(crate) fn token_at(sql: &str, position: u32) -> Range<usize> {
     let index = position.saturating_sub(1) as usize;
     let offset = sql.char_indices().nth(index).map_or(sql.len(), |(offset, _)| offset);
     match tokens(sql).find(|token| token.end() > offset) {

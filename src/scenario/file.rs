@@ -148,17 +148,64 @@ impl Document {
             } else {
                 "strings are in quotes, integers and booleans are not, and arrays are in brackets"
             };
+            let hint = self.form_hint(&span).unwrap_or_else(|| hint.to_owned());
             return self.error(Mistake::Shape(message), span, "here").hint(hint);
         };
         let mut names = fields.split('`').skip(1).step_by(2);
         let key = names.next().unwrap_or_default();
         let known: Vec<&str> = names.collect();
-        let hint = match suggest::one_of(key, known.iter().copied()) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None => format!("the keys here are {}", known.join(", ")),
+        let hint = match (
+            self.other_kind_hint(&known),
+            suggest::one_of(key, known.iter().copied()),
+        ) {
+            (Some(hint), _) => hint,
+            (None, Some(name)) => format!("did you mean `{name}`?"),
+            (None, None) => format!("the keys here are {}", known.join(", ")),
         };
         self.error(Mistake::UnknownKey(key.to_owned()), span, "not a key here")
             .hint(hint)
+    }
+
+    /// What the file is where it is of the other of the two kinds. `known` are the keys of the kind that was read.
+    fn other_kind_hint(&self, known: &[&str]) -> Option<String> {
+        let file: toml::Table = self.source.text.parse().ok()?;
+        let has = |key: &str| file.contains_key(key);
+        let name = &self.source.name;
+        if known.contains(&"invariant") && has("order") && has("scenario") {
+            Some(format!("this is a pinned schedule: `pgbraid replay {name}`"))
+        } else if known.contains(&"order") && (has("session") || has("invariant")) {
+            Some(format!("this is a scenario: `pgbraid explore {name}`"))
+        } else {
+            None
+        }
+    }
+
+    /// How the value of the key ahead of `span` is written, where it has the wrong type.
+    fn form_hint(&self, span: &Range<usize>) -> Option<String> {
+        let written = self.source.text.get(span.clone())?;
+        let key = self
+            .source
+            .text
+            .get(..span.start)?
+            .trim_end()
+            .strip_suffix('=')?
+            .trim_end();
+        let key = key
+            .rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'))
+            .next()?;
+        let is_string = written.starts_with(['"', '\'']) && !written.contains('\n');
+        match key {
+            "allow_errors" | "ignore" | "on" | "steps" | "order" | "violates" if is_string => {
+                Some(format!("it is an array: `{key} = [{written}]`"))
+            }
+            "copies" | "max" => Some(format!("it is an integer: `{key} = 2`")),
+            "retry" => {
+                let max = written.parse::<u32>().unwrap_or(3).max(1);
+                Some(format!("it is a table: `retry = {{ on = [\"40001\"], max = {max} }}`"))
+            }
+            "serializable" | "strict" | "to_end" => Some(format!("it is a boolean, without quotes: `{key} = true`")),
+            _ => None,
+        }
     }
 
     /// A mistake at a range of the file's bytes.
@@ -247,7 +294,7 @@ impl Document {
             "allowed" => Ok(DeadlockPolicy::Allowed),
             other => Err(self
                 .error(Mistake::UnknownDeadlockPolicy(other.to_owned()), value.span(), "here")
-                .hint("it is \"fails\" or \"allowed\"")),
+                .hint(suggest::word(other, ["fails", "allowed"]))),
         }
     }
 

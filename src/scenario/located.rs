@@ -57,6 +57,14 @@ impl<M> Located<M> {
         self
     }
 
+    /// The file's name and the line, counted from 1, of the mistake; `None` where it has no place.
+    pub fn place(&self) -> Option<(String, usize)> {
+        let place = self.place.as_ref()?;
+        let (span, _) = place.labels.first()?;
+        let ahead = place.source.text.get(..span.start)?;
+        Some((place.source.name.clone(), ahead.matches('\n').count() + 1))
+    }
+
     /// The same place and hint with another description of the mistake.
     pub(crate) fn map<N>(self, describe: impl FnOnce(M) -> N) -> Located<N> {
         Located {

@@ -98,7 +98,7 @@ impl PinnedFile {
             "holds" => Expectation::Holds,
             other => {
                 let mistake = Mistake::BadExpectation(other.to_owned());
-                return Err(error(mistake, raw.expect.span(), "here").hint("it is \"fails\" or \"holds\""));
+                return Err(error(mistake, raw.expect.span(), "here").hint(suggest::word(other, ["fails", "holds"])));
             }
         };
         let mut entries = Vec::new();
@@ -193,6 +193,13 @@ impl PinnedFile {
             let names = scenario.invariants.iter().map(|invariant| invariant.name.as_str());
             let hint = match suggest::one_of(name, names) {
                 Some(near) => format!("did you mean \"{near}\"?"),
+                None if name.starts_with("error ") => {
+                    let sessions: Vec<&str> = scenario.sessions.iter().map(|session| session.name.as_str()).collect();
+                    format!(
+                        "an error is \"error SQLSTATE in SESSION\"; the sessions are {}",
+                        sessions.join(", ")
+                    )
+                }
                 None => {
                     "`violates` names invariants, \"deadlock\", \"not serializable\" or an error as in \"error 23505 \
                          in worker-1\""

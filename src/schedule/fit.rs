@@ -79,10 +79,11 @@ fn unknown_session(entry: &Entry, names: &[&str]) -> (String, String) {
         .find_map(|name| typed.strip_prefix(name)?.strip_prefix(' '))
         .filter(|_| entry.extent == Extent::OneStep);
     if let Some(rest) = misread {
-        return (
-            format!("`{rest}` does not say how far it goes"),
-            "after a session comes nothing (one step), `until STEP`, `before STEP` or `to end`".to_owned(),
-        );
+        let hint = match meant_extent(rest) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "after a session comes nothing (one step), `until STEP`, `before STEP` or `to end`".to_owned(),
+        };
+        return (format!("`{rest}` does not say how far it goes"), hint);
     }
     let hint = match one_of(typed, names.iter().copied()) {
         Some(name) => format!("did you mean `{name}`?"),
@@ -91,13 +92,30 @@ fn unknown_session(entry: &Entry, names: &[&str]) -> (String, String) {
     (format!("there is no session `{typed}`"), hint)
 }
 
+/// What was meant by words such as `till read`.
+fn meant_extent(words: &str) -> Option<String> {
+    let (first, rest) = words.split_once(' ').unwrap_or((words, ""));
+    let rest = rest.trim();
+    if first.eq_ignore_ascii_case("end") || rest.eq_ignore_ascii_case("end") {
+        return Some("to end".to_owned());
+    }
+    if rest.is_empty() {
+        return None;
+    }
+    let until = ["till", "til", "to", "upto", "through", "after"].map(|word| (word, "until"));
+    let known = until.into_iter().chain([("until", "until"), ("before", "before")]);
+    let near = one_of(first, known.clone().map(|(word, _)| word))?;
+    let (_, word) = known.into_iter().find(|(word, _)| *word == near)?;
+    Some(format!("{word} {rest}"))
+}
+
 /// The step's place among the turns of the session: twice its index, one more for a commit or rollback of its own.
 fn find_step(session: &Session, name: &str) -> Result<usize, (String, String)> {
     let mut turns: Vec<(String, usize)> = Vec::new();
     let mut after_begin = false;
     for (index, step) in session.steps.iter().enumerate() {
         if step.statement.kind == StatementKind::Begin && !after_begin {
-            if step.name == name {
+            if step.name.eq_ignore_ascii_case(name) {
                 let next = session.steps.get(index + 1).map_or("", |next| next.name.as_str());
                 return Err((
                     format!("`{name}` is no step of the schedule: BEGIN goes with the statement after it"),

@@ -129,7 +129,28 @@ fn mistakes_in_a_file_give_2_with_their_place() {
         (
             "rows.toml",
             format!("{session}steps = [\"SELECT 1 AS x UNION SELECT 2\", \"SELECT :x\"]\n"),
-            &["variable :x has no single value", "returned 2 rows"],
+            &[
+                "rows.toml:3:",
+                "variable :x has no single value",
+                "returned 2 rows",
+                "used here",
+            ],
+        ),
+        (
+            "typo.toml",
+            format!(
+                "setup = \"CREATE TABLE t (v integer)\"\n{session}steps = [\n  \"SELCT v FROM t\",\n  \"UPDATE t SET v = :v\",\n]\n"
+            ),
+            &["typo.toml:5:", "syntax error at or near \"SELCT\""],
+        ),
+        (
+            "colon.toml",
+            format!("{session}steps = [\"SELECT 1 AS used\", {{ sql = \"SELECT 2\", when = \"used = 1\" }}]\n"),
+            &[
+                "colon.toml:3:",
+                "column \"used\" does not exist",
+                "did you mean `:used`?",
+            ],
         ),
     ] {
         let file = place.write(name, &text);
@@ -179,4 +200,9 @@ fn help_and_version_give_0() {
         assert_eq!(run.code, Some(0));
         assert!(run.stdout.contains(part), "{}", run.stdout);
     }
+    let mut command = place.pgbraid();
+    command.args(["help", "replay"]);
+    let run = finish(command);
+    assert_eq!(run.code, Some(0));
+    assert!(run.stdout.contains("pgbraid replay schedules/"), "{}", run.stdout);
 }

@@ -236,7 +236,8 @@ fn a_user_without_privileges_can_run_and_is_told_what_is_not_under_control() {
 fn a_user_who_may_create_no_database_gets_3() {
     let (given, place) = (Given::start(), Place::new());
     given.execute("CREATE ROLE app LOGIN");
-    finish(given.explore(&place, "counter", "app")).assert_error(3, &["permission denied to create database"]);
+    finish(given.explore(&place, "counter", "app"))
+        .assert_error(3, &["permission denied to create database", "ALTER ROLE … CREATEDB"]);
 }
 
 #[test]
@@ -250,5 +251,7 @@ fn a_server_that_cannot_be_reached_gives_3() {
     // nobody listens on port 1
     explore("postgres://me@127.0.0.1:1/postgres").assert_error(3, &["cannot connect", "127.0.0.1", "--database-url"]);
     explore("host=/nonexistent user=me").assert_error(3, &["cannot connect", "/nonexistent"]);
-    explore("postgres://me@localhost:port/postgres").assert_error(2, &["connection string"]);
+    explore("postgres://me@localhost:port/postgres").assert_error(2, &["connection string", "HOST:PORT"]);
+    explore("").assert_error(2, &["names no host", "host=HOST"]);
+    explore("postgres://me@localhost/postgres?sslmode=require").assert_error(2, &["TLS", "sslmode=disable"]);
 }

@@ -134,9 +134,9 @@ fn a_fix_is_told_apart_from_another_failure_and_from_a_mistake() {
     assert_eq!(all.code, Some(2), "{all:?}");
     for part in [
         "PASS",
-        "2.toml: holds, but is pinned to fail: fixed? set expect",
+        "2.toml: holds, but is pinned to fail: if it is fixed, --update",
         "3.toml: fails in another way: one ticket a seat, but is pinned",
-        "4.toml: fails, but is pinned to hold",
+        "4.toml: expected to hold, but fails: one ticket a seat",
         "run it again: pgbraid replay",
         "6 schedules in",
         "1 passed, 3 failed, 2 could not be run",
@@ -146,6 +146,7 @@ fn a_fix_is_told_apart_from_another_failure_and_from_a_mistake() {
         assert!(said.contains(part), "no {part:?} in\n{}", all.stdout);
     }
     assert!(all.stderr.contains("did you mean `check`?"), "{}", all.stderr);
+    assert!(!all.stdout.contains("does not fit"), "told once: {}", all.stdout);
     assert!(all.stderr.contains("absent.toml"), "{}", all.stderr);
 }
 
@@ -170,7 +171,7 @@ fn an_order_survives_the_fix_unless_it_is_strict() {
     let strict = run(&place, "replay", &[], &file);
     assert_eq!(strict.code, Some(1), "{strict:?}");
     assert!(
-        strict.stdout.contains("is strict, but left its order"),
+        strict.stdout.contains("is strict, but left its order; it holds"),
         "{}",
         strict.stdout
     );
@@ -191,7 +192,7 @@ fn update_rewrites_what_is_expected() {
     for part in [
         "-expect = \"fails\"",
         "+expect = \"holds\"",
-        "updated: it now expects \"holds\"",
+        "updated: it is now expected to hold",
     ] {
         assert!(updated.stdout.contains(part), "no {part:?} in\n{}", updated.stdout);
     }
@@ -234,6 +235,30 @@ fn ci_services_are_told() {
 }
 
 #[test]
+fn update_says_what_changed_where_only_the_violation_did() {
+    let place = Place::new();
+    let file = pinned(&place, "otherwise.toml", "seats", &fails("violates = [\"deadlock\"]"));
+    let updated = run(&place, "replay", &["--update"], &file);
+    assert_eq!(updated.code, Some(0), "{updated:?}");
+    let said = updated.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("updated: `violates` is now one ticket a seat"), "{said}");
+}
+
+#[test]
+fn a_mistake_is_annotated_where_it_is() {
+    let place = Place::new();
+    let misspelt = fails("").replace("user-2 until check", "user-2 until chekc");
+    let file = pinned(&place, "misspelt.toml", "seats", &misspelt);
+    let mut command = place.pgbraid();
+    command.arg("replay").arg(&file).env("GITHUB_ACTIONS", "true");
+    let ran = finish(command);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let line = std::fs::read_to_string(&file).unwrap().lines().count();
+    let annotation = format!("::error file={},line={line}::", file.display());
+    assert!(ran.stderr.contains(&annotation), "{}", ran.stderr);
+}
+
+#[test]
 fn the_smallest_scenario_is_written() {
     let place = Place::new();
     let smallest = place.path().join("smallest.toml");
@@ -259,5 +284,5 @@ fn what_does_not_fail_is_not_shrunk() {
     run(&place, "replay", &[], &place.path().join("absent")).assert_error(2, &["cannot read", "absent"]);
     let empty = place.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
-    run(&place, "replay", &[], &empty).assert_error(2, &["no .toml file"]);
+    run(&place, "replay", &[], &empty).assert_error(2, &["there is no .toml file in", "empty"]);
 }

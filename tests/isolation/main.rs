@@ -119,13 +119,38 @@ fn a_difference_fails_the_test_run() {
         .arg("--results")
         .arg(&results));
     let shown = text(&output.stdout);
-    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert_eq!(output.status.code(), Some(2), "{shown}");
     assert!(shown.contains("\n-11\n+10\n"), "{shown}");
     assert!(
-        shown.contains("2 specifications: 0 passed, 1 failed, 1 could not be run"),
+        shown.contains("2 specifications: 0 passed, 1 failed, 1 without expected output"),
         "{shown}"
     );
     assert_eq!(fs::read_to_string(results.join("interleavings.out")).unwrap(), expected);
+}
+
+#[test]
+fn a_test_run_that_cannot_be_is_refused() {
+    let place = TempDir::new().unwrap();
+    let absent = place.path().join("absent");
+    let refused = |arguments: &[&str], words: &str| {
+        let output = run(pgbraid().arg("spec").arg(specification("values")).args(arguments));
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert_eq!(text(&output.stdout), "");
+        // messages are wrapped
+        let said = said.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(words), "{said}");
+    };
+    for option in ["--expected", "--results"] {
+        refused(&[option, absent.to_str().unwrap()], "there is no folder");
+    }
+    refused(&["--format", "junit"], "add --expected");
+    refused(&["--output", absent.to_str().unwrap()], "add --expected");
+    assert!(!absent.exists());
+    let empty = run(pgbraid().arg("spec").arg(place.path()));
+    assert_eq!(empty.status.code(), Some(2));
+    let name = place.path().file_name().unwrap().to_str().unwrap();
+    assert!(text(&empty.stderr).contains(name), "{}", text(&empty.stderr));
 }
 
 #[test]

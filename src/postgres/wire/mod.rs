@@ -21,6 +21,8 @@ pub use reply::{Column, Notice, Notification, Reply, ResultSet, ServerError, Tra
 pub enum WireError {
     #[error("cannot connect to {target}: {source}")]
     Connect { target: String, source: std::io::Error },
+    #[error("the connection string names no host")]
+    NoHost,
     #[error("the server refused the connection: {0}")]
     Refused(Box<ServerError>),
     #[error("the server asks for {0}, which is not supported")]

@@ -1,7 +1,5 @@
 //! Opening a connection: sockets, the startup message, authentication.
 
-use std::io;
-
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::authentication::{md5_hash, sasl};
@@ -147,10 +145,7 @@ pub(super) async fn open_stream(config: &Config) -> Result<Stream, WireError> {
             Err(source) => failure = Some(WireError::Connect { target, source }),
         }
     }
-    Err(failure.unwrap_or_else(|| WireError::Connect {
-        target: "the server".into(),
-        source: io::Error::new(io::ErrorKind::InvalidInput, "the connection string names no host"),
-    }))
+    Err(failure.unwrap_or(WireError::NoHost))
 }
 
 impl Connection {

@@ -10,10 +10,10 @@ use crate::report::summary::duration;
 use crate::report::text::{TextOptions, Tone, counted, joined, paint, visible, wrap};
 use crate::report::timeline::timeline;
 use crate::report::violations::violations;
-use crate::schedule::{Departure, DepartureKind, Expectation};
+use crate::schedule::{Departure, DepartureKind, relative_path};
 
-/// One line a file: whether it passed, how long it took, and why it did not; below it where the run left the pinned
-/// order. The last line has no line break.
+/// One line a file: whether it passed, how long it took, and what did not happen as expected; below it where the run left
+/// the pinned order. Why a file could not be run is not said. The last line has no line break.
 pub fn lines(replayed: &[Replayed], options: &TextOptions) -> String {
     let line = |one: &Replayed| {
         let (word, tone) = match one.status() {
@@ -27,7 +27,10 @@ pub fn lines(replayed: &[Replayed], options: &TextOptions) -> String {
         let path = visible(&one.path.display().to_string());
         let text = format!(
             "{padded} [{seconds:>8.3}s] {path}{}",
-            headline(one).map_or_else(String::new, |text| format!(": {text}"))
+            // an error is shown with its place, by itself
+            headline(one)
+                .filter(|_| one.result.is_ok())
+                .map_or_else(String::new, |text| format!(": {text}"))
         );
         let mut lines = hanging(&text, options);
         if let Some(first) = lines.first_mut() {
@@ -69,27 +72,30 @@ pub fn headline(replayed: &Replayed) -> Option<String> {
     let violated = || -> Vec<String> { replay.run.violations.iter().map(|violation| violation.name()).collect() };
     let said = match &replay.judgement {
         Judgement::Met => return None,
-        Judgement::Holds => "holds, but is pinned to fail: fixed? set expect to \"holds\"".to_owned(),
-        Judgement::Fails => format!("fails, but is pinned to hold: {}", names(&violated())),
+        Judgement::Holds => "holds, but is pinned to fail: if it is fixed, --update makes it expect that".to_owned(),
+        Judgement::Fails => format!("expected to hold, but fails: {}", names(&violated())),
         Judgement::FailsOtherwise { violates } => format!(
             "fails in another way: {}, but is pinned for {}",
             names(violates),
             names(&replay.file.pinned.violates)
         ),
-        Judgement::LeftOrder => "is strict, but left its order".to_owned(),
+        Judgement::LeftOrder if violated().is_empty() => "is strict, but left its order; it holds".to_owned(),
+        Judgement::LeftOrder => format!("is strict, but left its order; it fails: {}", names(&violated())),
         Judgement::Differs(what) => format!("did not do the same each time: {what}"),
         Judgement::NotControlled(reasons) => format!("holds, but not everything was under control: {}", names(reasons)),
     };
     Some(match replayed.updated {
-        true => format!("updated: it now expects \"{}\"", expectation_after(replay).word()),
+        true => format!("updated: {}", updated(replay, &names(&replay.run.violated()))),
         false => said,
     })
 }
 
-fn expectation_after(replay: &Replay) -> Expectation {
-    match replay.run.violations.is_empty() {
-        true => Expectation::Holds,
-        false => Expectation::Fails,
+/// What was changed in the file; `violates` are the names of what it violates, in words.
+fn updated(replay: &Replay, violates: &str) -> String {
+    match (&replay.judgement, replay.run.violations.is_empty()) {
+        (Judgement::FailsOtherwise { .. }, _) => format!("`violates` is now {violates}"),
+        (_, true) => "it is now expected to hold".to_owned(),
+        (_, false) => format!("it is now expected to fail: {violates}"),
     }
 }
 
@@ -185,9 +191,24 @@ pub fn annotation(replayed: &Replayed) -> Option<String> {
     let headline = headline(replayed).filter(|_| replayed.status() != Status::Passed)?;
     let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
-    let line = replayed.result.as_ref().map_or(1, |replay| replay.file.line());
-    let file = property(&replayed.path.display().to_string());
+    let own = |line| (replayed.path.display().to_string(), line);
+    let (file, line) = match &replayed.result {
+        Ok(replay) => own(replay.file.line()),
+        Err(error) => match error.place() {
+            Some((file, line)) => (below_here(&file), line),
+            None => own(1),
+        },
+    };
+    let file = property(&file);
     Some(format!("::error file={file},line={line}::{}", data(&headline)))
+}
+
+/// A path without `..` where the file is below the working folder: GitHub knows files by such paths.
+fn below_here(file: &str) -> String {
+    match relative_path(Path::new(""), Path::new(file)) {
+        Ok(path) if !path.starts_with("..") => path.display().to_string(),
+        _ => file.to_owned(),
+    }
 }
 
 impl Replayed {

@@ -60,7 +60,7 @@ pub(super) struct RawInvariant {
 pub(super) type RawParamTable = BTreeMap<Text, Spanned<toml::Value>>;
 
 pub(super) enum RawParams {
-    Each(Vec<RawParamTable>),
+    Each(Vec<Spanned<RawParamTable>>),
     Shared(RawParamTable),
 }
 

@@ -29,6 +29,7 @@ pub(super) fn read(
     let mut sessions = Vec::new();
     for (entry, raw) in entries.into_iter().enumerate() {
         let name = raw.name.get_ref();
+        let places = raw.params.as_ref().map_or_else(Vec::new, ParamPlaces::of);
         let (copies, params) = copies_and_params(document, raw.copies.as_ref(), raw.params)?;
         let total = copies.saturating_add(i64::try_from(sessions.len()).unwrap_or(i64::MAX));
         if total > MAX_SESSIONS {
@@ -64,7 +65,8 @@ pub(super) fn read(
                 format!("{name}-{}", copy + 1)
             };
             names.add(&name, raw.name.span(), "a session")?;
-            variables::check(&name, &steps, own, &params)?;
+            let place = places.get(copy).cloned().unwrap_or_default();
+            variables::check(document, &name, &steps, own, &params, &place)?;
             sessions.push(Session {
                 name,
                 entry,
@@ -78,6 +80,31 @@ pub(super) fn read(
         }
     }
     Ok(sessions)
+}
+
+/// Where the parameters of one copy are in the file.
+#[derive(Clone, Default)]
+pub(super) struct ParamPlaces {
+    pub table: Range<usize>,
+    pub names: BTreeMap<String, Range<usize>>,
+}
+
+impl ParamPlaces {
+    /// Of each copy; none where all share one table, since then none lacks what another has.
+    fn of(params: &Spanned<RawParams>) -> Vec<ParamPlaces> {
+        let RawParams::Each(tables) = params.get_ref() else {
+            return Vec::new();
+        };
+        let places = tables.iter().map(|table| ParamPlaces {
+            table: table.span(),
+            names: table
+                .get_ref()
+                .keys()
+                .map(|name| (name.get_ref().clone(), name.span()))
+                .collect(),
+        });
+        places.collect()
+    }
 }
 
 /// How many copies there are, and the parameters of each.
@@ -103,7 +130,9 @@ fn copies_and_params(
             if wanted != count || count == 0 {
                 return Err(mismatch(document, wanted, tables.len(), span, copies));
             }
-            let tables = tables.into_iter().map(|table| param_table(document, table));
+            let tables = tables
+                .into_iter()
+                .map(|table| param_table(document, table.into_inner()));
             Ok((count, tables.collect::<Result<_, _>>()?))
         }
     }

@@ -203,6 +203,7 @@ fn mistakes_of_the_file() {
         "setup = \"SELECT 1\"\nsetup = \"\"\n".to_owned(),
         "setup = \"SELECT '\\u0000'\"\n".to_owned(),
         "setpu = \"\"\n".to_owned() + &session("\"SELECT 1\""),
+        "scenario = \"a.toml\"\nexpect = \"fails\"\norder = [\"a to end\"]\n".to_owned(),
         "timeout = 5\n".to_owned() + &session("\"SELECT 1\""),
         "deadlock = \"alowed\"\n".to_owned() + &session("\"SELECT 1\""),
         "setup = \"\"\nsetup_file = \"schema.sql\"\n".to_owned() + &session("\"SELECT 1\""),
@@ -223,7 +224,9 @@ fn mistakes_of_sessions() {
         with("isolaton = \"serializable\""),
         with("isolation = \"serialisable\""),
         with("isolation = \"snapshot\""),
-        with("copies = \"2\""),
+        with("copies = \"two\""),
+        with("retries = 3"),
+        with("allow_errors = \"40001\""),
         with("copies = 0"),
         with("copies = 1000000000000"),
         with("copies = 3\nparams = [{ user = 1 }, { user = 2 }]"),
@@ -263,6 +266,7 @@ fn mistakes_of_steps() {
         session("'''\n  UPDATE t -- é\n  SET a = :a\n'''").replace("steps", "params = { b = 1, long = 2 }\nsteps"),
         session("{ sql = \"SELECT 1\", when = \"NOT :usr\" }").replace("steps", "params = { user = 1 }\nsteps"),
         session("\"SELECT :a\"").replace("steps", "params = [{ a = 1 }, { b = 1 }]\nsteps"),
+        session("\"SELECT :guest\"").replace("steps", "params = [{ guest = 1 }, { gust = 1 }]\nsteps"),
     ]);
     insta::assert_snapshot!(rendered);
 }

@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use crate::scenario::error::ScenarioError;
+use super::session::ParamPlaces;
+use super::{Document, suggest};
+use crate::scenario::error::{Mistake, ScenarioError};
 use crate::scenario::sql::classify::may_return_rows;
 use crate::scenario::{Param, Step};
 
 /// Checks one copy's variables, up to the first step that may return rows: from there on only the server knows the
-/// names. `all` are the parameters of every copy.
+/// names. `all` are the parameters of every copy, `place` is where this one's are.
 pub(super) fn check(
+    document: &Document,
     session: &str,
     steps: &[Step],
     params: &BTreeMap<String, Param>,
     all: &[BTreeMap<String, Param>],
+    place: &ParamPlaces,
 ) -> Result<(), ScenarioError> {
     for step in steps {
         let condition = step.when.as_ref().map(|when| (&when.sql, &when.template));
@@ -25,15 +29,22 @@ pub(super) fn check(
                 continue;
             };
             let known: Vec<String> = params.keys().cloned().collect();
-            let error = ScenarioError::unknown_variable(sql, unknown, &known);
-            let elsewhere = all.iter().any(|params| params.contains_key(&unknown.name));
-            return Err(if elsewhere {
-                error.hint(format!(
-                    "the parameters of `{session}` lack it, though another copy has it"
-                ))
-            } else {
-                error
-            });
+            if !all.iter().any(|params| params.contains_key(&unknown.name)) {
+                return Err(ScenarioError::unknown_variable(sql, unknown, &known));
+            }
+            let near = suggest::one_of(&unknown.name, known.iter().map(String::as_str));
+            let (span, hint) = match near.and_then(|near| place.names.get(near)) {
+                Some(span) => (span.clone(), format!("did you mean `{}` here?", unknown.name)),
+                None => (place.table.clone(), format!("`{session}` needs `{}` too", unknown.name)),
+            };
+            let mistake = Mistake::MissingParam {
+                session: session.to_owned(),
+                name: unknown.name.clone(),
+            };
+            return Err(document
+                .error(mistake, span, "of this copy")
+                .at_sql(sql, unknown.range(), "used here")
+                .hint(hint));
         }
         if may_return_rows(&step.sql.text) {
             break;

@@ -3,6 +3,7 @@
 use super::commands::split;
 use super::lexer::{Token, TokenKind};
 use super::{Statement, StatementKind};
+use crate::scenario::file::suggest::one_of;
 
 const QUERY: &[&str] = &["SELECT", "VALUES", "TABLE", "WITH"];
 
@@ -60,13 +61,57 @@ impl Statement {
     }
 }
 
-/// Whether a statement may return rows, which become variables.
+/// Statements that return no rows, unless they have a RETURNING.
+const WITHOUT_ROWS: [&str; 40] = [
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "MERGE",
+    "BEGIN",
+    "START",
+    "COMMIT",
+    "END",
+    "ROLLBACK",
+    "ABORT",
+    "SAVEPOINT",
+    "RELEASE",
+    "PREPARE",
+    "DEALLOCATE",
+    "SET",
+    "RESET",
+    "DISCARD",
+    "LOCK",
+    "TRUNCATE",
+    "CREATE",
+    "ALTER",
+    "DROP",
+    "COMMENT",
+    "GRANT",
+    "REVOKE",
+    "REASSIGN",
+    "COPY",
+    "DO",
+    "DECLARE",
+    "CLOSE",
+    "MOVE",
+    "LISTEN",
+    "UNLISTEN",
+    "NOTIFY",
+    "VACUUM",
+    "ANALYZE",
+    "CLUSTER",
+    "REINDEX",
+    "REFRESH",
+    "CHECKPOINT",
+];
+
+/// Whether a statement may return rows, which become variables. Of a misspelled one only the server can say what it is.
 pub(crate) fn may_return_rows(sql: &str) -> bool {
     let command = split(sql).into_iter().next().unwrap_or_default();
     let command = Command::new(&command);
-    let returning = |index: usize| command.depths[index] == 0 && command.tokens[index].is("RETURNING");
-    let words = ["SHOW", "EXECUTE", "CALL", "FETCH", "EXPLAIN"];
-    command.is_query() || command.at(0, &words) || (0..command.tokens.len()).any(returning)
+    let returning =
+        |index: usize| command.depths[index] == 0 && one_of(command.tokens[index].text, ["RETURNING"]).is_some();
+    command.is_query() || !command.at(0, &WITHOUT_ROWS) || (0..command.tokens.len()).any(returning)
 }
 
 /// Whether a statement has an effect only in a transaction block, and is an error outside one.
@@ -510,6 +555,8 @@ mod tests {
     fn who_returns_rows_and_who_needs_a_block() {
         assert!(may_return_rows("UPDATE t SET a = 1 RETURNING a"));
         assert!(may_return_rows("(VALUES (1))"));
+        assert!(may_return_rows("SELCT a FROM t"));
+        assert!(may_return_rows("UPDATE t SET a = 1 RETURNIG a"));
         assert!(!may_return_rows("UPDATE t SET a = (SELECT 1)"));
         assert!(needs_block("LOCK t"));
         assert!(needs_block("DECLARE c CURSOR FOR SELECT 1"));

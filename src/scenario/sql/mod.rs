@@ -25,6 +25,13 @@ pub struct Placeholder {
     pub offset: usize,
 }
 
+impl Placeholder {
+    /// The bytes of the SQL that it takes, colon included.
+    pub(crate) fn range(&self) -> std::ops::Range<usize> {
+        self.offset..self.offset + 1 + self.name.len()
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
     Text(String),

@@ -88,7 +88,11 @@ fn a_file_is_written_as_one_would_write_it() {
 fn mistakes_are_shown_in_their_place() {
     let mistakes = [
         PINNED.replace("expect = \"fails\"", "expect = \"failing\""),
+        PINNED.replace("expect = \"fails\"", "expect = \"red\""),
         PINNED.replace("violates", "violated"),
+        PINNED.replace("[\"no update is lost\"]", "\"no update is lost\""),
+        PINNED.replace("expect", "strict = \"yes\"\nexpect"),
+        "setup = \"\"\n[[session]]\nname = \"a\"\nsteps = [\"SELECT 1\"]\n".to_owned(),
         PINNED.replace("\"worker-1\"]", "\"\"]"),
         PINNED.replace(
             "\"worker-1\"]",
@@ -114,7 +118,9 @@ fn what_no_longer_fits_is_said_in_words() {
     let misfits = [
         "\"worker-3 until read\", \"worker-2 until reed\", \"worker-1 to end\"",
         "\"worker-1 untill read\"",
-        "\"worker-1 until begin\"",
+        "\"worker-1 till read\"",
+        "\"worker-1 until end\", \"worker-1 till end\", \"worker-1 first\"",
+        "\"worker-1 until BEGIN\"",
         "\"clerk\"",
         "\"worker-1 before select\"",
         "\"worker-1 until write\", \"worker-1 until read\"",
@@ -124,6 +130,7 @@ fn what_no_longer_fits_is_said_in_words() {
     let mut texts: Vec<String> = misfits.iter().map(|misfit| PINNED.replace(order, misfit)).collect();
     texts.push(PINNED.replace("no update is lost", "no update is lots"));
     texts.push(PINNED.replace("no update is lost", "dead lock"));
+    texts.push(PINNED.replace("no update is lost", "error 23505 in worker-9"));
     let rendered: Vec<String> = texts
         .iter()
         .map(|text| {
