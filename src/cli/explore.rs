@@ -8,10 +8,10 @@ use pgbraid::explore::{Dpor, Exhaustive, Pct, Random, Strategy, interleavings};
 use pgbraid::run::Template;
 use pgbraid::scenario::Scenario;
 
-use super::Common;
 use super::exit::Failure;
 use super::limits::Limits;
 use super::report::report;
+use super::{Common, EXIT_CODES};
 
 /// Look for a schedule that breaks the scenario
 ///
@@ -19,7 +19,7 @@ use super::report::report;
 /// the first that fails: an invariant is not true at the end, an error ends a session that does not allow it, or
 /// sessions deadlock.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub struct Explore {
     /// Scenario: a TOML file, or a specification of isolationtester (.spec)
     scenario: PathBuf,

@@ -31,7 +31,8 @@ Exit codes:
   1  a schedule fails
   2  the input is wrong: scenario, options
   3  the environment is wrong: no server, a lost connection, a step that neither finishes nor blocks
-  4  inconclusive: a bound was reached before everything was covered, or something was not under control";
+  4  inconclusive: a bound was reached before everything was covered, or something was not under control
+  130  interrupted, with no verdict";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -9,17 +9,17 @@ use pgbraid::explore::{Dpor, Exploration, Tally, Verdict};
 use pgbraid::report::text::grouped;
 use pgbraid::run::Template;
 
-use super::Common;
 use super::exit::Failure;
 use super::limits::Limits;
 use super::report::report;
+use super::{Common, EXIT_CODES};
 
 /// Cover every interleaving, or say what is missing
 ///
 /// Runs one schedule of each class of schedules that cannot lead to different outcomes, and some of them twice to see
 /// that nothing but the schedule decides. Holds when none fails.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub struct Prove {
     /// Scenario: a TOML file, or a specification of isolationtester (.spec)
     scenario: PathBuf,
@@ -79,22 +79,13 @@ fn notes(exploration: &Exploration) -> Vec<String> {
     };
     notes.push(match &exploration.covered {
         Some(covered) => {
-            let covered_all = exploration.verdict == Verdict::Holds;
-            let all = if covered_all {
-                ", which are all that can occur"
-            } else {
-                ""
-            };
-            let fewer = if covered_all && *covered < exploration.interleavings {
+            let fewer = if exploration.verdict == Verdict::Holds && *covered < exploration.interleavings {
                 " (a blocked session cannot go on, so several interleavings are one schedule)"
             } else {
                 ""
             };
             let plural = if *covered == BigUint::from(1u32) { "" } else { "s" };
-            format!(
-                "{them} for {} schedule{plural}{all}{fewer}",
-                grouped(&covered.to_string())
-            )
+            format!("{them} for {} schedule{plural}{fewer}", grouped(&covered.to_string()))
         }
         None if exploration.leaves_out_waits => {
             "schedules in which a session begins to wait for a row before the row is free, to \
