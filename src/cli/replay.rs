@@ -79,6 +79,9 @@ enum Format {
     Junit,
 }
 
+/// As the option's default says.
+const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(10);
+
 impl Replays {
     pub fn run(self) -> Result<ExitCode, Failure> {
         let files = find_files(&self.paths)?;
@@ -165,6 +168,9 @@ impl Replays {
         let mut command = format!("pgbraid replay {}", output::shell_word(&path.display().to_string()));
         if self.times > 1 {
             command += &format!(" --times {}", self.times);
+        }
+        if self.step_timeout != DEFAULT_STEP_TIMEOUT {
+            command += &format!(" --step-timeout {}", self.step_timeout.as_secs_f64());
         }
         command
     }

@@ -1,5 +1,6 @@
 //! Many pinned schedules, several at a time.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,21 +19,30 @@ use crate::schedule::PinnedFile;
 /// When a path cannot be read.
 pub fn find_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ReplayError> {
     let mut files = Vec::new();
+    let mut seen = BTreeSet::new();
     for path in paths {
         let about = |cause| ReplayError::Unreadable {
             path: path.clone(),
             cause,
         };
         if std::fs::metadata(path).map_err(about)?.is_dir() {
-            add_folder(path, &mut files)?;
-        } else if !files.contains(path) {
+            add_folder(path, &mut seen, &mut files)?;
+        } else if is_new(path, &mut seen) {
             files.push(path.clone());
         }
     }
     Ok(files)
 }
 
-fn add_folder(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), ReplayError> {
+/// Whether a file or folder is met for the first time, under whatever name.
+fn is_new(path: &Path, seen: &mut BTreeSet<PathBuf>) -> bool {
+    seen.insert(path.canonicalize().unwrap_or_else(|_| path.to_owned()))
+}
+
+fn add_folder(folder: &Path, seen: &mut BTreeSet<PathBuf>, files: &mut Vec<PathBuf>) -> Result<(), ReplayError> {
+    if !is_new(folder, seen) {
+        return Ok(());
+    }
     let about = |cause| ReplayError::Unreadable {
         path: folder.to_owned(),
         cause,
@@ -43,8 +53,8 @@ fn add_folder(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), ReplayError
     entries.sort();
     for path in entries {
         if path.is_dir() {
-            add_folder(&path, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "toml") && !files.contains(&path) {
+            add_folder(&path, seen, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "toml") && is_new(&path, seen) {
             files.push(path);
         }
     }
