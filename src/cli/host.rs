@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use pgbraid::postgres::Server;
 use pgbraid::postgres::host;
+use pgbraid::run::{RunError, Template};
+use pgbraid::scenario::Scenario;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +38,18 @@ impl Host {
             interrupt,
             host,
         })
+    }
+
+    /// Runs the setup of a scenario.
+    pub fn prepare(&self, scenario: &Arc<Scenario>) -> Result<Arc<Template>, RunError> {
+        let prepared = self.runtime().block_on(async {
+            tokio::select! {
+                biased;
+                () = self.interrupt.cancelled() => Err(RunError::Interrupted),
+                template = Template::prepare(self.server.clone(), scenario.clone()) => template,
+            }
+        });
+        Ok(Arc::new(prepared?))
     }
 
     pub fn runtime(&self) -> &Runtime {

@@ -94,14 +94,7 @@ impl Limits {
         line.say("starting the server");
         let host = Host::obtain(common.server.database_url.as_deref())?;
         line.say("running the setup");
-        let prepared = host.runtime().block_on(async {
-            tokio::select! {
-                biased;
-                () = host.interrupt.cancelled() => Err(RunError::Interrupted),
-                template = Template::prepare(host.server.clone(), scenario.clone()) => template,
-            }
-        });
-        let template = Arc::new(prepared?);
+        let template = host.prepare(&scenario)?;
         let mut strategy = strategy(&template);
         let options = Options {
             jobs: common.server.jobs(),

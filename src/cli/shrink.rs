@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use clap::Args;
 use pgbraid::replay::{ReplayOptions, replay};
-use pgbraid::run::{RunError, Template};
 use pgbraid::scenario::Scenario;
 use pgbraid::schedule::PinnedFile;
 
@@ -68,14 +67,7 @@ impl Shrink {
             scenario.require_serializable();
         }
         let scenario = Arc::new(scenario);
-        let prepared = host.runtime().block_on(async {
-            tokio::select! {
-                biased;
-                () = host.interrupt.cancelled() => Err(RunError::Interrupted),
-                template = Template::prepare(host.server.clone(), scenario.clone()) => template,
-            }
-        });
-        let template = Arc::new(prepared?);
+        let template = host.prepare(&scenario)?;
         let mut shrinkage = self
             .shrinking
             .shrink(&template, &replayed.run, self.step_timeout, &host, &line)?;

@@ -124,6 +124,17 @@ pub enum OnlyWaits {
     If(String),
 }
 
+impl OnlyWaits {
+    /// Whether it does, given the answer to the query; a query without an answer does not tell.
+    pub fn given(&self, answer: Option<bool>) -> bool {
+        match self {
+            OnlyWaits::No => false,
+            OnlyWaits::Yes => true,
+            OnlyWaits::If(_) => answer == Some(true),
+        }
+    }
+}
+
 /// The transaction that a session is in.
 #[derive(Debug, Clone, Default)]
 struct Transaction {

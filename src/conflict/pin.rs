@@ -166,13 +166,8 @@ fn with_assignments(condition: RowCondition, update: &Update, table: u32, catalo
     ) else {
         return RowCondition::Other;
     };
-    let alias = match &update.table.relation {
-        TableFactor::Table { alias: Some(alias), .. } => folded(&alias.name),
-        TableFactor::Table { name, .. } => match name.0.last() {
-            Some(ObjectNamePart::Identifier(name)) => folded(name),
-            _ => return RowCondition::Other,
-        },
-        _ => return RowCondition::Other,
+    let Some(alias) = alias_of(&update.table.relation) else {
+        return RowCondition::Other;
     };
     let mut questions = Vec::new();
     for Assignment { target, value } in &update.assignments {
@@ -382,6 +377,22 @@ fn resolve(name: &ObjectName, catalog: &Catalog) -> Option<u32> {
     (!has_relatives && !references_itself && !has_triggers).then_some(oid)
 }
 
+/// The name that a table's columns may have in front of them.
+fn alias_of(table: &TableFactor) -> Option<String> {
+    let TableFactor::Table { name, alias, .. } = table else {
+        return None;
+    };
+    match alias {
+        // its columns have other names
+        Some(alias) if !alias.columns.is_empty() => None,
+        Some(alias) => Some(folded(&alias.name)),
+        None => match name.0.last()? {
+            ObjectNamePart::Identifier(name) => Some(folded(name)),
+            ObjectNamePart::Function(_) => None,
+        },
+    }
+}
+
 /// The row that a WHERE confines its statement to, and what else it says.
 fn by_condition(
     from: &TableWithJoins,
@@ -390,7 +401,6 @@ fn by_condition(
 ) -> Option<(u32, RowKey, RowCondition)> {
     let TableFactor::Table {
         name,
-        alias,
         args: None,
         sample: None,
         ..
@@ -402,15 +412,7 @@ fn by_condition(
         return None;
     }
     let oid = resolve(name, catalog)?;
-    let alias = match alias {
-        // its columns have other names
-        Some(alias) if !alias.columns.is_empty() => return None,
-        Some(alias) => folded(&alias.name),
-        None => match name.0.last()? {
-            ObjectNamePart::Identifier(name) => folded(name),
-            ObjectNamePart::Function(_) => return None,
-        },
-    };
+    let alias = alias_of(&from.relation)?;
     let condition = condition?;
     let mut conjuncts = Vec::new();
     flatten(condition, &mut conjuncts);

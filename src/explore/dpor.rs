@@ -293,13 +293,10 @@ impl Strategy for Dpor {
             });
             let only_waits = |session: usize| {
                 let next = turns[index..].iter().find(|turn| turn.session == session);
-                next.is_some_and(
-                    |next| match log.only_waits(session, next.role, next.begin.is_some(), &next.filled) {
-                        OnlyWaits::No => false,
-                        OnlyWaits::Yes => true,
-                        OnlyWaits::If(_) => decision.answer_of(session) == Some(true),
-                    },
-                )
+                next.is_some_and(|next| {
+                    log.only_waits(session, next.role, next.begin.is_some(), &next.filled)
+                        .given(decision.answer_of(session))
+                })
             };
             let has_begun = |session: usize| turns[..index].iter().any(|turn| turn.session == session);
             choices.push(model.choices(&decision.ready, only_waits, has_begun));
@@ -416,11 +413,7 @@ impl Scheduler for Guided {
         let has_begun = |session: usize| turns.iter().any(|turn| turn.session == session);
         let only_waits = |session: usize| {
             let candidate = ready.iter().find(|candidate| candidate.session == session);
-            candidate.is_some_and(|candidate| match only_waits(log, candidate) {
-                OnlyWaits::No => false,
-                OnlyWaits::Yes => true,
-                OnlyWaits::If(_) => candidate.answer == Some(true),
-            })
+            candidate.is_some_and(|candidate| only_waits(log, candidate).given(candidate.answer))
         };
         let sessions: Vec<usize> = ready.iter().map(|candidate| candidate.session).collect();
         let choices = self.model.choices(&sessions, only_waits, has_begun);

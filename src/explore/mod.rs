@@ -8,6 +8,7 @@ mod happens_before;
 mod order;
 mod pct;
 mod random;
+mod samples;
 pub(crate) mod worker;
 
 pub use count::{interleavings, turns};

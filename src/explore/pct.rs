@@ -8,10 +8,10 @@
 //! `n` sessions and `k` turns with a probability of at least 1 / (n · k^(d - 1)) (their theorem 9), however many
 //! interleavings there are.
 
+use rand::Rng;
 use rand::seq::SliceRandom;
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 
+use super::samples::Samples;
 use super::{Job, Key, Strategy, turns};
 use crate::run::history::Turn;
 use crate::run::{Candidate, Run, Scheduler};
@@ -19,9 +19,7 @@ use crate::scenario::Scenario;
 
 /// Draws `samples` schedules.
 pub struct Pct {
-    seed: u64,
-    samples: u64,
-    drawn: u64,
+    samples: Samples,
     depth: u32,
     sessions: usize,
     /// Turns of a run in which each step runs once.
@@ -32,9 +30,7 @@ impl Pct {
     /// `depth` is that of the failures for which the bound holds; at least 1.
     pub fn new(scenario: &Scenario, seed: u64, samples: u64, depth: u32) -> Pct {
         Pct {
-            seed,
-            samples,
-            drawn: 0,
+            samples: Samples::new(seed, samples),
             depth: depth.max(1),
             sessions: scenario.sessions.len(),
             turns: scenario.sessions.iter().map(turns).sum(),
@@ -49,8 +45,7 @@ impl Pct {
 
     /// A sample depends on the seed and its number alone.
     fn schedule(&self, sample: u64) -> Priorities {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        rng.set_stream(sample);
+        let mut rng = self.samples.rng(sample);
         let changes: Vec<usize> = (1..self.depth)
             .map(|_| (rng.next_u64() % u64::from(self.turns.max(1))) as usize)
             .collect();
@@ -70,7 +65,7 @@ impl Strategy for Pct {
     }
 
     fn seed(&self) -> Option<u64> {
-        Some(self.seed)
+        Some(self.samples.seed)
     }
 
     fn is_exhaustive(&self) -> bool {
@@ -78,12 +73,12 @@ impl Strategy for Pct {
     }
 
     fn planned(&self) -> Option<u64> {
-        Some(self.samples)
+        Some(self.samples.total)
     }
 
     fn notes(&self) -> Vec<String> {
         let one = self.bound();
-        let all = 100.0 * (1.0 - (1.0 - one).powf(self.samples as f64));
+        let all = 100.0 * (1.0 - (1.0 - one).powf(self.samples.total as f64));
         vec![format!(
             "a failure of depth {} (one that takes {} to come in a certain order) shows in one schedule in {:.0} at the \
              least: with {} sampled, in {all:.1} % of all attempts or more",
@@ -93,19 +88,18 @@ impl Strategy for Pct {
                 depth => format!("{depth} turns"),
             },
             1.0 / one,
-            self.samples,
+            self.samples.total,
         )]
     }
 
     fn next(&mut self) -> Option<Job> {
-        let key = self.next_key()?;
-        let scheduler = Box::new(self.schedule(self.drawn));
-        self.drawn += 1;
+        let (key, sample) = self.samples.take()?;
+        let scheduler = Box::new(self.schedule(sample));
         Some(Job { key, scheduler })
     }
 
     fn next_key(&self) -> Option<Key> {
-        (self.drawn < self.samples).then(|| vec![(self.drawn >> 32) as u32, self.drawn as u32])
+        self.samples.next_key()
     }
 
     fn observe(&mut self, _key: &Key, _run: &Run) -> Option<String> {

@@ -1,9 +1,9 @@
 //! Samples schedules: uniform over interleavings.
 
+use rand::Rng;
 use rand::seq::SliceRandom;
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 
+use super::samples::Samples;
 use super::{Job, Key, Ordered, Strategy, turns};
 use crate::run::Run;
 use crate::scenario::Scenario;
@@ -11,9 +11,7 @@ use crate::scenario::Scenario;
 /// Draws whole orders of all turns, each as likely as any other (drawing at each choice would favour schedules in which
 /// few sessions are left), and runs them as [`Ordered`] does.
 pub struct Random {
-    seed: u64,
-    samples: u64,
-    drawn: u64,
+    samples: Samples,
     /// Each session as often as it has turns.
     turns: Vec<usize>,
 }
@@ -27,17 +25,14 @@ impl Random {
             .flat_map(|(index, session)| std::iter::repeat_n(index, turns(session) as usize))
             .collect();
         Random {
-            seed,
-            samples,
-            drawn: 0,
+            samples: Samples::new(seed, samples),
             turns,
         }
     }
 
     /// The order of a sample depends on the seed and its number alone.
     fn order(&self, sample: u64) -> Vec<usize> {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        rng.set_stream(sample);
+        let mut rng = self.samples.rng(sample);
         // the first numbers of neighbouring streams are independent, but cost nothing to skip past the seed's own
         let _ = rng.next_u64();
         let mut order = self.turns.clone();
@@ -52,7 +47,7 @@ impl Strategy for Random {
     }
 
     fn seed(&self) -> Option<u64> {
-        Some(self.seed)
+        Some(self.samples.seed)
     }
 
     fn is_exhaustive(&self) -> bool {
@@ -60,13 +55,12 @@ impl Strategy for Random {
     }
 
     fn planned(&self) -> Option<u64> {
-        Some(self.samples)
+        Some(self.samples.total)
     }
 
     fn next(&mut self) -> Option<Job> {
-        let key = self.next_key()?;
-        let order = self.order(self.drawn);
-        self.drawn += 1;
+        let (key, sample) = self.samples.take()?;
+        let order = self.order(sample);
         Some(Job {
             key,
             scheduler: Box::new(Ordered::new(order)),
@@ -74,7 +68,7 @@ impl Strategy for Random {
     }
 
     fn next_key(&self) -> Option<Key> {
-        (self.drawn < self.samples).then(|| vec![(self.drawn >> 32) as u32, self.drawn as u32])
+        self.samples.next_key()
     }
 
     fn observe(&mut self, _key: &Key, _run: &Run) -> Option<String> {

@@ -224,11 +224,6 @@ impl KeyType {
 
 impl Catalog {
     pub async fn read(control: &mut Connection) -> Result<Catalog, PostgresError> {
-        let numbers = |row: &Vec<Option<String>>| -> Vec<u32> {
-            row.iter()
-                .map(|value| value.as_deref().and_then(|text| text.parse().ok()).unwrap_or_default())
-                .collect()
-        };
         let foreign_keys = rows(control, FOREIGN_KEYS).await?;
         let mut catalog = Catalog {
             foreign_keys: foreign_keys
@@ -246,23 +241,11 @@ impl Catalog {
                 .iter()
                 .map(|row| (numbers(row)[0], numbers(row)[1]))
                 .collect(),
-            unique: rows(control, UNIQUE).await?.iter().map(|row| numbers(row)[0]).collect(),
-            generated: rows(control, GENERATED)
-                .await?
-                .iter()
-                .map(|row| numbers(row)[0])
-                .collect(),
-            checked: rows(control, CHECKED)
-                .await?
-                .iter()
-                .map(|row| numbers(row)[0])
-                .collect(),
-            side_effects: rows(control, SIDE_EFFECTS)
-                .await?
-                .iter()
-                .map(|row| numbers(row)[0])
-                .collect(),
-            opaque: rows(control, OPAQUE).await?.iter().map(|row| numbers(row)[0]).collect(),
+            unique: objects(control, UNIQUE).await?,
+            generated: objects(control, GENERATED).await?,
+            checked: objects(control, CHECKED).await?,
+            side_effects: objects(control, SIDE_EFFECTS).await?,
+            opaque: objects(control, OPAQUE).await?,
             views: rows(control, VIEWS)
                 .await?
                 .iter()
@@ -281,23 +264,10 @@ impl Catalog {
                     })
                 })
                 .collect(),
-            deferrable: rows(control, DEFERRABLE)
-                .await?
-                .iter()
-                .any(|row| row[0].as_deref() == Some("t")),
-            changing_routines: rows(control, CHANGING_ROUTINES)
-                .await?
-                .iter()
-                .any(|row| row[0].as_deref() == Some("t")),
-            unnamed_calls: rows(control, UNNAMED_CALLS)
-                .await?
-                .iter()
-                .any(|row| row[0].as_deref() == Some("t")),
-            all_sequences: rows(control, ALL_SEQUENCES)
-                .await?
-                .iter()
-                .map(|row| numbers(row)[0])
-                .collect(),
+            deferrable: is_true(control, DEFERRABLE).await?,
+            changing_routines: is_true(control, CHANGING_ROUTINES).await?,
+            unnamed_calls: is_true(control, UNNAMED_CALLS).await?,
+            all_sequences: objects(control, ALL_SEQUENCES).await?,
             ..Catalog::default()
         };
         for row in rows(control, TABLES).await? {
@@ -369,6 +339,23 @@ const SEPARATOR: char = '\u{1}';
 fn pairs(names: &str) -> Vec<(String, String)> {
     let mut names = names.split(SEPARATOR).map(str::to_owned);
     std::iter::from_fn(|| Some((names.next()?, names.next()?))).collect()
+}
+
+fn numbers(row: &[Option<String>]) -> Vec<u32> {
+    row.iter()
+        .map(|value| value.as_deref().and_then(|text| text.parse().ok()).unwrap_or_default())
+        .collect()
+}
+
+/// Object numbers.
+async fn objects(control: &mut Connection, sql: &str) -> Result<BTreeSet<u32>, PostgresError> {
+    let rows = rows(control, sql).await?;
+    Ok(rows.iter().map(|row| numbers(row)[0]).collect())
+}
+
+async fn is_true(control: &mut Connection, sql: &str) -> Result<bool, PostgresError> {
+    let rows = rows(control, sql).await?;
+    Ok(rows.iter().any(|row| row[0].as_deref() == Some("t")))
 }
 
 async fn rows(control: &mut Connection, sql: &str) -> Result<Vec<Vec<Option<String>>>, PostgresError> {
