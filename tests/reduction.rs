@@ -19,3 +19,5 @@ mod drawn;
 mod host;
 #[path = "reduction/renamed.rs"]
 mod renamed;
+#[path = "reduction/schema.rs"]
+mod schema;

@@ -6,6 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::schema::{Schema, schemas};
+
 /// The statements that sessions are made of, the plainest first: a counterexample is made smaller towards the front.
 const STATEMENTS: &[&str] = &[
     "SELECT v FROM t WHERE id = 1",
@@ -87,6 +89,73 @@ const STATEMENTS: &[&str] = &[
     "SELECT total() AS in_all",
 ];
 
+/// Statements on what only some schemas have, and other ways to say which row is meant.
+const ELSEWHERE: &[&str] = &[
+    "SELECT v FROM n WHERE name = 'a'",
+    "UPDATE n SET v = v + 1 WHERE name = 'a'",
+    "UPDATE n SET v = v + 1 WHERE name = 'a '",
+    "UPDATE n SET v = 5 WHERE name = 'b'",
+    "UPDATE n SET name = 'c' WHERE name = 'b'",
+    "SELECT v FROM n WHERE name = 'a ' FOR UPDATE",
+    "INSERT INTO n VALUES ('c')",
+    "INSERT INTO n VALUES ('c ') ON CONFLICT DO NOTHING",
+    "INSERT INTO n VALUES ('A', 3)",
+    "UPDATE q SET v = v + 1 WHERE x = 1 AND y = 1",
+    "UPDATE q SET v = v + 1 WHERE x = 1",
+    "UPDATE q SET v = 3 WHERE (x, y) = (1, 2)",
+    "UPDATE q SET y = 3 WHERE x = 1 AND y = 1",
+    "UPDATE q SET (x, y) = (2, 2) WHERE x = 2 AND y = 1",
+    "SELECT v FROM q WHERE x = 1 AND y = 2 FOR UPDATE",
+    "INSERT INTO q VALUES (2, 2, 0)",
+    "INSERT INTO q SELECT 2, 2, sum(v) FROM q",
+    "SELECT sum(v) AS in_q FROM q ",
+    "UPDATE r SET key = 3 WHERE key = 2",
+    "UPDATE r SET amount = amount + 1 WHERE key = 1",
+    "UPDATE r SET amount = amount + 1 WHERE other = 10",
+    "UPDATE r SET other = 20 WHERE key = 1",
+    "DELETE FROM r WHERE key = 2",
+    "INSERT INTO r VALUES (30, 1, 3)",
+    "SELECT amount FROM r WHERE key = 1 FOR UPDATE",
+    "UPDATE few SET v = v + 1 WHERE id = 1",
+    "UPDATE iv SET v = v + 1",
+    "SELECT total FROM m ",
+    "REFRESH MATERIALIZED VIEW m",
+    "SELECT sum(v) AS total FROM t",
+    "UPDATE t SET v = v + 1 WHERE id = 1",
+    "UPDATE t SET v = v + 1 WHERE id = 2",
+    "UPDATE t SET v = 2 WHERE id = :v",
+    "UPDATE t SET v = 2 WHERE id = :v + 1",
+    "UPDATE t SET v = 2 WHERE id = '1'",
+    "UPDATE t SET v = v + 2 WHERE id IN (1, 3)",
+    "UPDATE t SET v = 2 WHERE id = ANY ('{2,3}')",
+    "UPDATE t SET (k, v) = (20, 1) WHERE (id, k) = (1, 10)",
+    "UPDATE t SET (k, v) = (SELECT 11, max(a) FROM p) WHERE id = 1",
+    "UPDATE ONLY t AS x SET v = 4 WHERE x.id = 1",
+    "UPDATE t SET v = p.a FROM p WHERE t.id = p.a",
+    "DELETE FROM t USING p WHERE t.id = 1",
+    "DELETE FROM t WHERE id = 2 AND v = 0",
+    "UPDATE t SET id = -id WHERE id = 1",
+    "UPDATE t SET v = -1 WHERE k = 10 AND id = 1",
+    "UPDATE t SET v = DEFAULT WHERE id = 2",
+    "INSERT INTO t (id, k, v) SELECT id + 2, k + 20, v FROM t WHERE id = 1",
+    "INSERT INTO p DEFAULT VALUES",
+    "INSERT INTO p VALUES (3)",
+    "INSERT INTO p VALUES (3) ON CONFLICT DO NOTHING",
+    "INSERT INTO p VALUES (1)",
+    "UPDATE p SET a = 2",
+    "DELETE FROM p",
+    "UPDATE c SET t_id = DEFAULT",
+    "DELETE FROM c",
+    "SET CONSTRAINTS ALL IMMEDIATE",
+    "SELECT bump() AS bumped",
+    "INSERT INTO p SELECT bump(1)",
+    "UPDATE t SET v = total() WHERE id = 1",
+    "SELECT currval('s') AS mine FROM nextval('s')",
+    "SELECT note FROM log",
+    "DO 'BEGIN UPDATE t SET v = v + 1 WHERE id = 1; END'",
+    "ANALYZE t",
+];
+
 /// Statements of which those that lock or change `t` take one row by its key, for transactions at READ COMMITTED: where
 /// there are no others, a session that would only wait is not let go on.
 const BY_ROW: &[&str] = &[
@@ -113,14 +182,6 @@ const BY_ROW: &[&str] = &[
 const CONDITIONS: [&str; 3] = [":v = 0", ":v IS NULL OR :v > 0", ":v < 2"];
 
 const LEVELS: [&str; 3] = ["read committed", "repeatable read", "serializable"];
-
-const REFERENCES: [&str; 5] = [
-    "",
-    "ON DELETE CASCADE",
-    "ON DELETE SET NULL",
-    "ON UPDATE CASCADE",
-    "DEFERRABLE INITIALLY DEFERRED",
-];
 
 const INVARIANTS: [&str; 3] = [
     "SELECT sum(v) < 3 FROM t",
@@ -157,14 +218,15 @@ pub enum Part {
 pub struct Session {
     copies: usize,
     level: &'static str,
+    /// The parameter of that name.
+    v: i32,
     retry: bool,
     parts: Vec<Part>,
 }
 
 #[derive(Clone)]
 pub struct Plan {
-    references: &'static str,
-    trigger: bool,
+    schema: Schema,
     invariant: Option<&'static str>,
     sessions: Vec<Session>,
 }
@@ -238,13 +300,15 @@ impl Plan {
 
     /// As a scenario file.
     pub fn to_toml(&self) -> String {
-        let mut text = format!("deadlock = \"allowed\"\nsetup = \"\"\"\n{}\"\"\"\n", self.setup());
+        let steps: Vec<String> = self.sessions.iter().flat_map(Session::steps).collect();
+        let setup = self.schema.setup(&steps);
+        let mut text = format!("deadlock = \"allowed\"\nsetup = \"\"\"\n{setup}\"\"\"\n");
         for (index, session) in self.sessions.iter().enumerate() {
             text += &format!("\n[[session]]\nname = \"{}\"\n", ["a", "b", "c"][index % 3]);
             if session.copies > 1 {
                 text += &format!("copies = {}\n", session.copies);
             }
-            text += &format!("isolation = \"{}\"\nparams = {{ v = 0 }}\n", session.level);
+            text += &format!("isolation = \"{}\"\nparams = {{ v = {} }}\n", session.level, session.v);
             text += &format!("allow_errors = {ALLOWED}\n");
             if session.retry {
                 text += "retry = { on = [\"40001\", \"40P01\", \"23505\"], max = 1 }\n";
@@ -260,37 +324,6 @@ impl Plan {
         }
         text
     }
-
-    fn setup(&self) -> String {
-        let steps: Vec<String> = self.sessions.iter().flat_map(Session::steps).collect();
-        let uses = |word: &str| steps.iter().any(|step| step.contains(word));
-        let mut setup = format!(
-            "CREATE TABLE t (id int PRIMARY KEY, k int NOT NULL UNIQUE, v int NOT NULL);
-CREATE TABLE c (id int, t_id int REFERENCES t {});
-CREATE TABLE p (a int NOT NULL);
-CREATE TABLE log (id serial, note int);
-CREATE SEQUENCE s;
-CREATE VIEW w AS SELECT id, v FROM t WHERE id = 1;
-CREATE VIEW lw AS SELECT id, v FROM t FOR UPDATE;
-INSERT INTO t VALUES (1, 10, 0), (2, 20, 0);
-INSERT INTO c VALUES (1, 1);
-INSERT INTO p VALUES (1);
-",
-            self.references
-        );
-        if uses("bump(") {
-            setup += "CREATE FUNCTION bump(int) RETURNS int LANGUAGE sql AS 'UPDATE t SET v = v + 1 WHERE id = $1 RETURNING v';\n";
-        }
-        if uses("total(") {
-            setup += "CREATE FUNCTION total() RETURNS bigint LANGUAGE sql AS 'SELECT sum(v) FROM t';\n";
-        }
-        if self.trigger {
-            setup += "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO log (note) VALUES (NEW.v); RETURN NULL; END';
-CREATE TRIGGER note AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION note();
-";
-        }
-        setup
-    }
 }
 
 impl fmt::Debug for Plan {
@@ -301,7 +334,11 @@ impl fmt::Debug for Plan {
 
 /// The statements that a scenario draws from: a few, so that sessions meet.
 fn vocabulary() -> impl Strategy<Value = Vec<&'static str>> {
-    vec(select(STATEMENTS), 2..7)
+    prop_oneof![
+        3 => vec(select(STATEMENTS), 2..7),
+        2 => vec(select(ELSEWHERE), 2..6),
+        1 => vec(select([STATEMENTS, ELSEWHERE].concat()), 2..6),
+    ]
 }
 
 fn step(words: &[&'static str]) -> impl Strategy<Value = Step> + use<> {
@@ -328,9 +365,11 @@ fn part(words: &[&'static str], longest: usize) -> impl Strategy<Value = Part> +
 fn session(words: &[&'static str], longest: usize, copies: usize) -> impl Strategy<Value = Session> + use<> {
     let parts = prop_oneof![4 => vec(part(words, longest), 1..2), 1 => vec(part(words, longest), 2..3)];
     let level = prop_oneof![3 => Just(LEVELS[0]), 1 => Just(LEVELS[1]), 2 => Just(LEVELS[2])];
-    (parts, level, prop::bool::weighted(0.1)).prop_map(move |(parts, level, retry)| Session {
+    let v = prop_oneof![4 => Just(0), 1 => -1..=2];
+    (parts, level, v, prop::bool::weighted(0.1)).prop_map(move |(parts, level, v, retry)| Session {
         copies,
         level,
+        v,
         retry,
         parts,
     })
@@ -363,18 +402,15 @@ fn sessions(words: &[&'static str]) -> impl Strategy<Value = Vec<Session>> + use
 
 /// Scenarios with at most so many interleavings.
 pub fn plans(most_interleavings: u64) -> impl Strategy<Value = Plan> {
-    let references = prop_oneof![4 => Just(""), 1 => select(&REFERENCES[..])];
-    let trigger = prop::bool::weighted(0.08);
     let invariant = prop::option::weighted(0.3, select(&INVARIANTS[..]));
     // boxed, because what they are drawn from is too large for a thread's stack
     let any = vocabulary().prop_flat_map(|words| sessions(&words)).boxed();
     let by_row = vec(select(BY_ROW), 2..6).prop_flat_map(|words| sessions(&words));
     let by_row = by_row.prop_map(|sessions| at_level(sessions, LEVELS[0])).boxed();
     let sessions = prop_oneof![2 => any, 1 => by_row];
-    (references, trigger, invariant, sessions)
-        .prop_map(|(references, trigger, invariant, sessions)| Plan {
-            references,
-            trigger,
+    (schemas(), invariant, sessions)
+        .prop_map(|(schema, invariant, sessions)| Plan {
+            schema,
             invariant,
             sessions,
         })
@@ -383,24 +419,23 @@ pub fn plans(most_interleavings: u64) -> impl Strategy<Value = Plan> {
         })
 }
 
-/// One session that runs every statement that can be drawn, so that a mistake in one shows.
-pub fn all_statements() -> Plan {
+/// One session that runs every statement that can be drawn, on each table with all that can be drawn, so that a mistake
+/// in one shows.
+pub fn all_statements() -> Vec<Plan> {
     let autocommitted = |&sql: &&'static str| Part::Autocommitted(Step { sql, when: None });
     let allowed_alone = |sql: &&&str| !sql.starts_with("LOCK");
-    Plan {
-        references: "",
-        trigger: true,
+    let statements = STATEMENTS.iter().chain(ELSEWHERE).chain(BY_ROW).filter(allowed_alone);
+    let session = Session {
+        copies: 1,
+        level: LEVELS[0],
+        v: 0,
+        retry: false,
+        parts: statements.map(autocommitted).collect(),
+    };
+    let plan = |schema| Plan {
+        schema,
         invariant: None,
-        sessions: vec![Session {
-            copies: 1,
-            level: LEVELS[0],
-            retry: false,
-            parts: STATEMENTS
-                .iter()
-                .chain(BY_ROW)
-                .filter(allowed_alone)
-                .map(autocommitted)
-                .collect(),
-        }],
-    }
+        sessions: vec![session.clone()],
+    };
+    Schema::full().into_iter().map(plan).collect()
 }
