@@ -1,8 +1,8 @@
 //! Dynamic partial-order reduction: of schedules that differ only in the order of turns that do not conflict, one is
 //! run.
 //!
-//! Source sets with sleep sets, after Abdulla, Aronis, Jonsson and Sagonas, *Optimal Dynamic Partial Order Reduction*
-//! (POPL 2014), section 5. A transition is a turn: the step of the session that is let go on and the steps that it
+//! Sleep sets and wakeup trees, after Abdulla, Aronis, Jonsson and Sagonas, *Optimal Dynamic Partial Order Reduction*
+//! (POPL 2014), section 6. A transition is a turn: the step of the session that is let go on and the steps that it
 //! releases, so a blocked session is one that has no transition.
 //!
 //! A session whose step would only wait for a row, to do then what it would do if it were let go on when the row is free
@@ -10,12 +10,12 @@
 //! transaction that holds the row and the step that takes it next can then not change places; what can is the step that
 //! took the row before and the one that takes it next.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use num_bigint::BigUint;
 
 use super::happens_before::HappensBefore;
+use super::wakeup::{Branch, Sequence, insert};
 use super::{Job, Key, Strategy};
 use crate::conflict::{Event, EventLog, Footprints, OnlyWaits, Waited, conflict};
 use crate::run::history::Turn;
@@ -61,6 +61,8 @@ pub struct Dpor {
     model: Arc<Model>,
     /// The path that is being explored.
     path: Vec<Node>,
+    /// How the path is to go on, as far as that is known.
+    ahead: Vec<Branch>,
     state: State,
     next_run: u32,
     /// Schedules that the runs so far stand for; `None` once one could not be counted.
@@ -87,8 +89,8 @@ struct Node {
     ready: Vec<usize>,
     /// Sessions left out because they would only wait.
     only_wait: Vec<usize>,
-    /// Sessions that are to be let go on here.
-    backtrack: BTreeSet<usize>,
+    /// What is still to be explored from here.
+    wakeup: Vec<Branch>,
     /// What has been explored from here, or from before here in a way that made no difference, and what it did.
     sleep: Vec<Event>,
     event: Event,
@@ -109,6 +111,7 @@ impl Dpor {
                 symmetry,
             }),
             path: Vec::new(),
+            ahead: Vec::new(),
             state: State::NotStarted,
             next_run: 0,
             covered: Some(BigUint::default()),
@@ -117,24 +120,26 @@ impl Dpor {
         }
     }
 
-    /// Goes back to the last turn with a choice left, and takes it; returns the turn.
-    fn turn_back(&mut self) -> Option<usize> {
+    /// Goes back to the last turn with a choice left, and takes it. False if there is none.
+    fn turn_back(&mut self) -> bool {
         while let Some(mut node) = self.path.pop() {
             // what was explored here is not to be explored again until something that it conflicts with has happened
             node.sleep.push(node.event.clone());
             let asleep = |session: usize| node.sleep.iter().any(|event| event.session == session);
-            let choice = node.backtrack.iter().copied().find(|&session| !asleep(session));
-            if let Some(choice) = choice {
+            node.wakeup.retain(|branch| !asleep(branch.session));
+            if !node.wakeup.is_empty() {
+                let branch = node.wakeup.remove(0);
                 node.event = Event {
-                    session: choice,
+                    session: branch.session,
                     participants: Vec::new(),
                     pieces: Vec::new(),
                 };
                 self.path.push(node);
-                return Some(self.path.len() - 1);
+                self.ahead = branch.then;
+                return true;
             }
         }
-        None
+        false
     }
 
     /// Adds a choice at each turn that races with one from `from` on, where none there is yet leads to the other order.
@@ -157,33 +162,42 @@ impl Dpor {
                 // it could not come before the end of the transaction that held its row, but before that took the row
                 let waited = waited_for(earlier, later);
                 if let Some(Waited { taken, .. }) = waited.filter(|one| comes_free(&order, events, one.taken, later)) {
-                    self.add_choice(events, taken, &initials(events, &order, taken, later));
+                    self.add_choice(events, &order, taken, later);
                 }
                 let only_waits = self.path[earlier].only_wait.contains(&events[later].session);
                 if !only_waits && waited.is_none_or(|waited| !waited.surely) {
-                    self.add_choice(events, earlier, &initials(events, &order, earlier, later));
+                    self.add_choice(events, &order, earlier, later);
                 }
             }
         }
     }
 
-    fn add_choice(&mut self, events: &[Event], turn: usize, initials: &[usize]) {
-        let has_begun = |session: usize| events[..turn].iter().any(|event| event.session == session);
-        let stand_in = |session: usize| self.model.symmetry.stand_in(session, has_begun);
-        let initials: Vec<usize> = initials.iter().map(|&session| stand_in(session)).collect();
+    /// Adds a choice at `turn` that leads to `later` coming before it.
+    fn add_choice(&mut self, events: &[Event], order: &HappensBefore, turn: usize, later: usize) {
+        let mut begun = vec![false; self.model.scenario.sessions.len()];
+        for event in &events[..turn] {
+            begun[event.session] = true;
+        }
+        let sequence = Sequence::new(without(events, order, turn, later), &self.model.symmetry, begun);
         let node = &mut self.path[turn];
-        let covered = |session: &usize| {
-            node.backtrack.contains(session) || node.sleep.iter().any(|event| event.session == *session)
-        };
-        if initials.iter().any(covered) {
+        let explored = node.sleep.iter().map(|event| (event.session, Some(event)));
+        if sequence.may_begin_with(node.event.session, None)
+            || explored
+                .into_iter()
+                .any(|(session, event)| sequence.may_begin_with(session, event))
+        {
             return;
         }
-        match initials.iter().rev().find(|session| node.ready.contains(session)) {
-            Some(&session) => {
-                node.backtrack.insert(session);
-            }
+        let (ready, wakeup) = (&node.ready, &mut node.wakeup);
+        if !insert(wakeup, sequence, |session| ready.contains(&session)) {
             // not expected; then everything is tried
-            None => node.backtrack.extend(&node.ready),
+            let missing = |session: &&usize| !wakeup.iter().any(|branch| branch.session == **session);
+            let missing: Vec<Branch> = ready
+                .iter()
+                .filter(missing)
+                .map(|&session| Branch::to(session))
+                .collect();
+            wakeup.extend(missing);
         }
     }
 
@@ -214,19 +228,14 @@ fn comes_free(order: &HappensBefore, events: &[Event], earlier: usize, later: us
     !(earlier + 1..later).any(|turn| events[turn].session == events[later].session && order.is_before(earlier, turn))
 }
 
-/// The sessions that can come first when `later` is put before `earlier`: of the turns between that do not happen after
-/// `earlier`, and of `later`, those that have none of these before them.
-fn initials(events: &[Event], order: &HappensBefore, earlier: usize, later: usize) -> Vec<usize> {
-    let mut kept: Vec<usize> = (earlier + 1..later)
-        .filter(|&turn| !order.is_before(earlier, turn))
-        .collect();
-    kept.push(later);
-    let is_initial = |turn: usize| !kept.iter().any(|&other| other < turn && order.is_before(other, turn));
-    kept.iter()
-        .copied()
-        .filter(|&turn| is_initial(turn))
-        .map(|turn| events[turn].session)
-        .collect()
+/// The turns after `earlier` that do not happen after it, and `later`. Those that must come before `later` are first, so
+/// that the other order is reached soon.
+fn without(events: &[Event], order: &HappensBefore, earlier: usize, later: usize) -> Vec<Event> {
+    let turns = earlier + 1..events.len();
+    let kept = turns.filter(|&turn| turn != later && !order.is_before(earlier, turn));
+    let (first, rest): (Vec<usize>, Vec<usize>) = kept.partition(|&turn| turn < later && order.is_before(turn, later));
+    let turns = first.into_iter().chain([later]).chain(rest);
+    turns.map(|turn| events[turn].clone()).collect()
 }
 
 impl Strategy for Dpor {
@@ -252,13 +261,9 @@ impl Strategy for Dpor {
 
     fn next(&mut self) -> Option<Job> {
         let key = self.next_key()?;
-        let (prefix, sleep) = match self.path.last() {
-            Some(last) => (
-                self.path.iter().map(|node| node.event.session).collect(),
-                last.sleep.clone(),
-            ),
-            None => (Vec::new(), Vec::new()),
-        };
+        let prefix: Vec<usize> = self.path.iter().map(|node| node.event.session).collect();
+        let sleep = self.path.last().map(|node| node.sleep.clone()).unwrap_or_default();
+        let plan = self.ahead.first().map(Branch::first_way).unwrap_or_default();
         self.state = State::UnderWay {
             from: self.path.len().saturating_sub(1),
         };
@@ -267,6 +272,7 @@ impl Strategy for Dpor {
             log: self.model.log(),
             model: self.model.clone(),
             prefix,
+            plan,
             sleep,
         });
         Some(Job { key, scheduler })
@@ -330,10 +336,15 @@ impl Strategy for Dpor {
                 break;
             }
             let next_sleep = awake(&sleep, event);
+            let mut wakeup = std::mem::take(&mut self.ahead);
+            if wakeup.first().is_some_and(|branch| branch.session == event.session) {
+                self.ahead = wakeup.remove(0).then;
+            }
+            wakeup.retain(|branch| choices[turn].ready.contains(&branch.session) && branch.session != event.session);
             self.path.push(Node {
                 ready: choices[turn].ready.clone(),
                 only_wait: choices[turn].only_wait.clone(),
-                backtrack: BTreeSet::from([event.session]),
+                wakeup,
                 sleep,
                 event: event.clone(),
             });
@@ -356,8 +367,8 @@ impl Strategy for Dpor {
             };
         }
         self.state = match self.turn_back() {
-            Some(_) => State::Ready,
-            None => State::Finished,
+            true => State::Ready,
+            false => State::Finished,
         };
         None
     }
@@ -377,6 +388,8 @@ struct Guided {
     model: Arc<Model>,
     log: EventLog,
     prefix: Vec<usize>,
+    /// What is to follow it.
+    plan: Vec<usize>,
     /// What is asleep at the prefix's last turn.
     sleep: Vec<Event>,
 }
@@ -419,6 +432,16 @@ impl Scheduler for Guided {
         let choices = self.model.choices(&sessions, only_waits, has_begun);
         let is_awake = |session: &usize| !sleep.iter().any(|event| event.session == *session);
         let free: Vec<usize> = choices.ready.iter().copied().filter(is_awake).collect();
+        // the plan counts for as long as the run has kept to it
+        let (planned, done) = (self.plan.iter(), turns.iter().skip(self.prefix.len()));
+        let is_kept = planned.zip(done).all(|(planned, turn)| turn.session == *planned);
+        let next = turns
+            .len()
+            .checked_sub(self.prefix.len())
+            .and_then(|turn| self.plan.get(turn));
+        if let Some(&planned) = next.filter(|session| is_kept && free.contains(session)) {
+            return planned;
+        }
         let last = turns.last().map(|turn| turn.session);
         // nobody is awake: whatever comes has been explored, and the run goes to its end for its own sake
         let candidates = match (free.is_empty(), choices.ready.is_empty()) {

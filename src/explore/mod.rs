@@ -9,6 +9,7 @@ mod order;
 mod pct;
 mod random;
 mod samples;
+mod wakeup;
 pub(crate) mod worker;
 
 pub use count::{interleavings, turns};
