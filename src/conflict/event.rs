@@ -240,6 +240,29 @@ impl EventLog {
         })
     }
 
+    /// What a turn, in which `event` came about, may do at most if it is taken at another time: its statement may find
+    /// something else, and may fail. Sessions that it may release are not among it.
+    pub fn at_most(&self, turn: &Turn, event: &Event) -> Event {
+        let commits = commits(&self.scenario.sessions[turn.session], turn);
+        let own = event.pieces.iter().take(1).map(|piece| {
+            let mut piece = piece.clone();
+            piece.statement = whatever_it_finds(&self.scenario, &self.footprints, turn);
+            let mut held = piece.held.clone();
+            held.add(&piece.statement);
+            piece.tracked = piece.tracked.is_some().then(|| held.clone());
+            piece.end = Some(End {
+                committed: commits,
+                held,
+            });
+            piece
+        });
+        Event {
+            session: turn.session,
+            participants: vec![turn.session],
+            pieces: own.collect(),
+        }
+    }
+
     fn take_down(&mut self, turns: &[Turn], index: usize) {
         let turn = &turns[index];
         let mut event = Event {
@@ -323,39 +346,18 @@ fn piece(
     let session = &scenario.sessions[turn.session];
     let snapshots = footprints.snapshots(turn.session);
     let kind = session.steps[turn.step_index].statement.kind;
-    let ends_transaction = match turn.role {
-        TurnRole::Autocommit | TurnRole::Rollback => true,
-        TurnRole::Step => {
-            matches!(
-                kind,
-                StatementKind::Commit { .. } | StatementKind::Rollback { .. } | StatementKind::PrepareTransaction
-            )
-        }
-    };
+    let ends_transaction = ends_transaction(session, turn);
     if turn.begin.is_some() || (!transaction.open && !ends_transaction) {
         *transaction = Transaction {
             open: true,
             ..Transaction::default()
         };
     }
-    let mut statement = match (turn.role, kind) {
-        // reads at SERIALIZABLE are tracked by pages and tables
-        (TurnRole::Step, StatementKind::Plain) if !snapshots.serializable => {
-            footprints.filled(turn.session, turn.step_index, &turn.filled)
-        }
-        (TurnRole::Step, StatementKind::Plain | StatementKind::OutsideBlock) => {
-            footprints.step(turn.session, turn.step_index)
-        }
-        _ => Footprint::default(),
-    };
+    let commits = commits(session, turn);
+    let mut statement = whatever_it_finds(scenario, footprints, turn);
     if finished && turn.waits.is_empty() && found_nothing(&turn.result) {
         statement = footprints.found_nothing(statement, &turn.filled);
     }
-    // what a prepared transaction holds is anybody's to end
-    statement.unknown |= kind == StatementKind::PrepareTransaction && turn.role == TurnRole::Step;
-    let commits =
-        ends_transaction && turn.role != TurnRole::Rollback && !matches!(kind, StatementKind::Rollback { .. });
-    statement.unknown |= commits && footprints.deferred;
     let takes_snapshot = !ends_transaction
         && !transaction.has_snapshot
         && !matches!(
@@ -392,6 +394,46 @@ fn piece(
         transaction: whole,
         end,
     }
+}
+
+fn ends_transaction(session: &Session, turn: &Turn) -> bool {
+    match turn.role {
+        TurnRole::Autocommit | TurnRole::Rollback => true,
+        TurnRole::Step => {
+            matches!(
+                session.steps[turn.step_index].statement.kind,
+                StatementKind::Commit { .. } | StatementKind::Rollback { .. } | StatementKind::PrepareTransaction
+            )
+        }
+    }
+}
+
+/// Whether a turn commits, if nothing fails.
+fn commits(session: &Session, turn: &Turn) -> bool {
+    let kind = session.steps[turn.step_index].statement.kind;
+    ends_transaction(session, turn)
+        && turn.role != TurnRole::Rollback
+        && !matches!(kind, StatementKind::Rollback { .. })
+}
+
+/// What a turn's statement touches, whatever it finds.
+fn whatever_it_finds(scenario: &Scenario, footprints: &Footprints, turn: &Turn) -> Footprint {
+    let session = &scenario.sessions[turn.session];
+    let kind = session.steps[turn.step_index].statement.kind;
+    let mut statement = match (turn.role, kind) {
+        // reads at SERIALIZABLE are tracked by pages and tables
+        (TurnRole::Step, StatementKind::Plain) if !footprints.snapshots(turn.session).serializable => {
+            footprints.filled(turn.session, turn.step_index, &turn.filled)
+        }
+        (TurnRole::Step, StatementKind::Plain | StatementKind::OutsideBlock) => {
+            footprints.step(turn.session, turn.step_index)
+        }
+        _ => Footprint::default(),
+    };
+    // what a prepared transaction holds is anybody's to end
+    statement.unknown |= kind == StatementKind::PrepareTransaction && turn.role == TurnRole::Step;
+    statement.unknown |= commits(session, turn) && footprints.deferred;
+    statement
 }
 
 /// Whether three serializable transactions or more can be under way in a run: one that is doomed, one that dooms it, and

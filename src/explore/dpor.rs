@@ -143,16 +143,12 @@ impl Dpor {
     }
 
     /// Adds a choice at each turn that races with one from `from` on, where none there is yet leads to the other order.
-    /// `waited_for` tells of a turn and the end of a transaction whether it could only have waited before that.
-    fn reverse_races(
-        &mut self,
-        events: &[Event],
-        from: usize,
-        until: usize,
-        mut waited_for: impl FnMut(usize, usize) -> Option<Waited>,
-    ) {
+    fn reverse_races(&mut self, turns: &[Turn], log: &EventLog, from: usize, until: usize) {
+        let events = &log.events()[..until];
         let order = HappensBefore::new(events);
+        let mut before = self.model.log();
         for later in from..until {
+            before.extend(turns, later);
             for earlier in order.races(later) {
                 // a session cannot be ahead of its own earlier turn, nor of the turn that released it (but the turn that
                 // released it can well be ahead of the one in which it began to wait)
@@ -160,36 +156,46 @@ impl Dpor {
                     continue;
                 }
                 // it could not come before the end of the transaction that held its row, but before that took the row
-                let waited = waited_for(earlier, later);
+                let waited = before.waited_for(&turns[later], earlier);
                 if let Some(Waited { taken, .. }) = waited.filter(|one| comes_free(&order, events, one.taken, later)) {
-                    self.add_choice(events, &order, taken, later);
+                    self.add_choice(turns, log, &order, taken, later);
                 }
                 let only_waits = self.path[earlier].only_wait.contains(&events[later].session);
                 if !only_waits && waited.is_none_or(|waited| !waited.surely) {
-                    self.add_choice(events, &order, earlier, later);
+                    self.add_choice(turns, log, &order, earlier, later);
                 }
             }
         }
     }
 
-    /// Adds a choice at `turn` that leads to `later` coming before it.
-    fn add_choice(&mut self, events: &[Event], order: &HappensBefore, turn: usize, later: usize) {
+    /// Adds a choice at the turn `earlier` that leads to `later` coming before it.
+    fn add_choice(&mut self, turns: &[Turn], log: &EventLog, order: &HappensBefore, earlier: usize, later: usize) {
+        let events = log.events();
         let mut begun = vec![false; self.model.scenario.sessions.len()];
-        for event in &events[..turn] {
+        for event in &events[..earlier] {
             begun[event.session] = true;
         }
-        let sequence = Sequence::new(without(events, order, turn, later), &self.model.symmetry, begun);
-        let node = &mut self.path[turn];
-        let explored = node.sleep.iter().map(|event| (event.session, Some(event)));
+        let places = without(order, order.len(), earlier, later);
+        // what a session does when it is released is known only where that has been seen
+        let comes = |turn: usize| turn < earlier || places.contains(&turn);
+        let ends_before = |end: usize| end != later && comes(end);
+        let is_seen = |turn: usize| !comes(turn) || turn == later || ends_before(turns[turn].finished_in);
+        let foreseen = (0..order.len()).all(is_seen);
+        let event_at = |&place: &usize| match place == later {
+            true => log.at_most(&turns[place], &events[place]),
+            false => events[place].clone(),
+        };
+        let sequence = places.iter().map(event_at).collect();
+        let sequence = Sequence::new(sequence, foreseen, &self.model.symmetry, begun);
+        let node = &mut self.path[earlier];
+        let mut explored = node.sleep.iter().map(|event| (event.session, Some(event)));
         if sequence.may_begin_with(node.event.session, None)
-            || explored
-                .into_iter()
-                .any(|(session, event)| sequence.may_begin_with(session, event))
+            || explored.any(|(session, event)| sequence.may_begin_with(session, event))
         {
             return;
         }
         let (ready, wakeup) = (&node.ready, &mut node.wakeup);
-        if !insert(wakeup, sequence, |session| ready.contains(&session)) {
+        if !insert(wakeup, sequence, &|session| ready.contains(&session)) {
             // not expected; then everything is tried
             let missing = |session: &&usize| !wakeup.iter().any(|branch| branch.session == **session);
             let missing: Vec<Branch> = ready
@@ -228,14 +234,12 @@ fn comes_free(order: &HappensBefore, events: &[Event], earlier: usize, later: us
     !(earlier + 1..later).any(|turn| events[turn].session == events[later].session && order.is_before(earlier, turn))
 }
 
-/// The turns after `earlier` that do not happen after it, and `later`. Those that must come before `later` are first, so
-/// that the other order is reached soon.
-fn without(events: &[Event], order: &HappensBefore, earlier: usize, later: usize) -> Vec<Event> {
-    let turns = earlier + 1..events.len();
-    let kept = turns.filter(|&turn| turn != later && !order.is_before(earlier, turn));
+/// The turns after `earlier` that do not happen after it, and `later`, by their places. Those that must come before
+/// `later` are first, so that the other order is reached soon.
+fn without(order: &HappensBefore, until: usize, earlier: usize, later: usize) -> Vec<usize> {
+    let kept = (earlier + 1..until).filter(|&turn| turn != later && !order.is_before(earlier, turn));
     let (first, rest): (Vec<usize>, Vec<usize>) = kept.partition(|&turn| turn < later && order.is_before(turn, later));
-    let turns = first.into_iter().chain([later]).chain(rest);
-    turns.map(|turn| events[turn].clone()).collect()
+    first.into_iter().chain([later]).chain(rest).collect()
 }
 
 impl Strategy for Dpor {
@@ -350,12 +354,7 @@ impl Strategy for Dpor {
             });
             sleep = next_sleep;
         }
-        let mut log = model.log();
-        let waited_for = |end: usize, later: usize| {
-            log.extend(turns, later);
-            log.waited_for(&turns[later], end)
-        };
-        self.reverse_races(&events[..asleep_from], from, asleep_from, waited_for);
+        self.reverse_races(turns, &log, from, asleep_from);
         if asleep_from < events.len() {
             self.redundant += 1;
         } else {

@@ -34,7 +34,8 @@ pub enum Difference {
     Found(String),
     /// The run was not under control, in words.
     Uncontrolled(String),
-    /// A session waits for what nobody will release, or there are too many schedules.
+    /// The server does not take the scenario, a session waits for what nobody will release, or there are too many
+    /// schedules.
     Unfit(String),
 }
 
@@ -52,8 +53,11 @@ pub struct Found {
 pub fn compare(host: &Host, name: &str, toml: &str) -> Result<Comparison, Difference> {
     let scenario = Scenario::from_toml(name, &format!("{name}.toml"), toml, Path::new("."))
         .unwrap_or_else(|error| panic!("{error:?}\n{toml}"));
-    host.with_template(scenario, |template| compare_on(host, template))
-        .unwrap_or_else(|error| panic!("{error:?}\n{toml}"))
+    match host.with_template(scenario, |template| compare_on(host, template)) {
+        Ok(comparison) => comparison,
+        Err(RunError::Scenario(error)) => Err(Difference::Unfit(error.to_string())),
+        Err(error) => panic!("{error:?}\n{toml}"),
+    }
 }
 
 fn compare_on(host: &Host, template: &Arc<Template>) -> Result<Comparison, Difference> {
@@ -105,6 +109,9 @@ fn explore(host: &Host, workbench: &mut Workbench, strategy: &mut dyn Strategy) 
         let run = match host.runtime.block_on(workbench.run(job.scheduler.as_mut())) {
             Ok(run) => run,
             Err(error @ RunError::Stuck { .. }) => return Err(Difference::Unfit(error.to_string())),
+            Err(RunError::SeveralRows { .. }) => {
+                return Err(Difference::Unfit("a variable has no single value".to_owned()));
+            }
             Err(error) => return Err(Difference::Uncontrolled(error.to_string())),
         };
         let difference = strategy.observe(&job.key, &run);
