@@ -130,14 +130,6 @@ pub fn footprint(sql: &str, relations: Option<&[(u32, RelationLock)]>, catalog: 
     for definition in relations.iter().filter_map(|(table, _)| catalog.views.get(table)) {
         walk.named(&significant(definition));
     }
-    if relations
-        .iter()
-        .any(|(table, lock)| *lock == RelationLock::Write || is_view(table))
-    {
-        // a default, a check or the view may call any of them
-        let routines = catalog.routines.iter().filter(|routine| !routine.is_for_trigger);
-        routines.for_each(|routine| walk.call(routine));
-    }
     let adds_only = first.is_some_and(|word| word.is("insert")) && !words.iter().any(|word| word.is("conflict"));
     // a view may have a FOR UPDATE of its own
     let strength = match relations.iter().any(|(table, _)| is_view(table)) {
@@ -166,7 +158,11 @@ fn significant(sql: &str) -> Vec<Token<'_>> {
 }
 
 fn name_of(word: &Token<'_>) -> String {
-    word.text.trim_matches('"').to_lowercase()
+    let quoted = word.text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    quoted.map_or_else(
+        || word.text.to_lowercase(),
+        |name| name.replace("\"\"", "\"").to_lowercase(),
+    )
 }
 
 fn names<'a, 'b>(words: &'b [Token<'a>]) -> impl Iterator<Item = &'b Token<'a>> {

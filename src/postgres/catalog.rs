@@ -44,23 +44,22 @@ const OPAQUE: &str = "SELECT oid FROM pg_catalog.pg_class
   WHERE oid >= 16384 AND relkind NOT IN ('r', 'p', 'v', 'm', 'S', 'i', 'I', 't')";
 const VIEWS: &str =
     "SELECT oid, pg_catalog.pg_get_viewdef(oid) FROM pg_catalog.pg_class WHERE oid >= 16384 AND relkind = 'v'";
+/// The defaults of a function's parameters run with it.
 const ROUTINES: &str = "SELECT p.oid, p.proname, p.prorettype = 'trigger'::regtype, l.lanname,
     coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc)
+      || coalesce(' ' || pg_catalog.pg_get_expr(p.proargdefaults, 0), '')
   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
   WHERE p.oid >= 16384 AND p.prorettype <> 'event_trigger'::regtype
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                     WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')";
-const UNNAMED_CALLS: &str = "WITH own AS (
-    SELECT p.oid FROM pg_catalog.pg_proc p
-    WHERE p.oid >= 16384 AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-                      WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'))
-  SELECT EXISTS (SELECT FROM own) AND (
-    EXISTS (SELECT FROM pg_catalog.pg_policy)
-    OR EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE contypid <> 0)
-    OR EXISTS (SELECT FROM pg_catalog.pg_operator WHERE oprcode IN (SELECT oid FROM own))
-    OR EXISTS (SELECT FROM pg_catalog.pg_cast WHERE castfunc IN (SELECT oid FROM own))
-    OR EXISTS (SELECT FROM pg_catalog.pg_amproc WHERE amproc IN (SELECT oid FROM own)))";
+/// What calls a function without being a statement, or the text of a function, depends on it: the server keeps account of
+/// it, since it does not let the function be dropped then.
+const UNNAMED_CALLS: &str = "SELECT EXISTS (
+  SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_proc p ON p.oid = d.refobjid
+  WHERE d.refclassid = 'pg_proc'::regclass AND p.oid >= 16384
+    AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
+                    WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e'))";
 /// A function that sets what names mean, or that changes the schema, has its effect on later statements that do not call
 /// it. A body that is no text (BEGIN ATOMIC) is not looked into.
 const CHANGING_ROUTINES: &str = "SELECT EXISTS (
@@ -154,8 +153,8 @@ pub struct Catalog {
     pub unique_indexes: BTreeMap<u32, u32>,
     /// Columns that stand in any of these.
     pub indexed_columns: BTreeMap<u32, BTreeSet<String>>,
-    /// Functions of the scenario's own may run that a statement does not name: by an operator, a cast, the check of a
-    /// domain, or a policy.
+    /// Functions of the scenario's own may run that no statement and no function names: by a default, a check, a view, an
+    /// operator, a cast, an index, a policy.
     pub unnamed_calls: bool,
     /// Functions of the scenario's own may change what later statements mean.
     pub changing_routines: bool,

@@ -27,6 +27,39 @@ const REFERENCES: [&str; 6] = [
 
 const NAMES: [&str; 4] = ["text", "varchar(1)", "char(3)", "name"];
 
+/// Functions, by what stands where they are called.
+const FUNCTIONS: [(&str, &str); 7] = [
+    (
+        "total(",
+        "CREATE FUNCTION total() RETURNS bigint LANGUAGE sql AS 'SELECT sum(v) FROM t';",
+    ),
+    (
+        "bump(",
+        "CREATE FUNCTION bump(int DEFAULT 2) RETURNS int LANGUAGE sql AS 'UPDATE t SET v = v + 1 WHERE id = $1 RETURNING v';",
+    ),
+    (
+        "drawn(",
+        "CREATE FUNCTION drawn(n bigint DEFAULT nextval('s')) RETURNS bigint LANGUAGE sql AS 'SELECT n';",
+    ),
+    (
+        "add_p(",
+        "CREATE FUNCTION add_p(int) RETURNS void LANGUAGE sql BEGIN ATOMIC; INSERT INTO p VALUES ($1); END;",
+    ),
+    (
+        "seen(",
+        "CREATE FUNCTION seen() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT v FROM w';",
+    ),
+    (
+        "hold(",
+        "CREATE FUNCTION hold() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM (SELECT FROM p FOR UPDATE) AS held';",
+    ),
+    (
+        "deep(",
+        "CREATE FUNCTION deep(int) RETURNS int LANGUAGE plpgsql AS
+'BEGIN IF (SELECT count(*) FROM p) > 1 THEN RETURN bump($1); END IF; RETURN 0; END';",
+    ),
+];
+
 /// What else there can be, each for itself.
 const EXTRAS: &[&str] = &[
     "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO log (note) VALUES (NEW.v); RETURN NULL; END';
@@ -128,12 +161,15 @@ CREATE VIEW lw AS SELECT id, v FROM t FOR UPDATE;
 ",
             self.table
         );
-        if uses("total(") {
-            setup += "CREATE FUNCTION total() RETURNS bigint LANGUAGE sql AS 'SELECT sum(v) FROM t';\n";
-        }
-        if uses("bump(") {
-            setup += "CREATE FUNCTION bump(int DEFAULT 2) RETURNS int LANGUAGE sql AS
-'UPDATE t SET v = v + 1 WHERE id = $1 RETURNING v';\n";
+        // one that calls another comes after it
+        let mut called = statements.to_vec();
+        called.extend(self.extras.iter().map(|&extra| extra.to_owned()));
+        let mut functions = Vec::new();
+        for &(name, function) in FUNCTIONS.iter().rev() {
+            if called.iter().any(|text| text.contains(name)) {
+                functions.push(function);
+                called.push(function.to_owned());
+            }
         }
         if uses(" n ") {
             setup += &format!(
@@ -154,6 +190,10 @@ CREATE VIEW lw AS SELECT id, v FROM t FOR UPDATE;
         }
         if uses(" iv ") {
             setup += "CREATE VIEW iv AS SELECT id, v FROM t WHERE id = 2;\n";
+        }
+        for function in functions.into_iter().rev() {
+            setup += function;
+            setup += "\n";
         }
         setup += "INSERT INTO t VALUES (1, 10, 0), (2, 20, 0);
 INSERT INTO c VALUES (1, 1);
