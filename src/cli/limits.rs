@@ -8,7 +8,7 @@ use clap::Args;
 use pgbraid::explore::{DeterminismCheck, Exploration, Options, Strategy, Verdict, explore};
 use pgbraid::report::summary::duration;
 use pgbraid::run::{RunError, Template};
-use pgbraid::scenario::Scenario;
+use pgbraid::scenario::{Reading, Scenario};
 
 use super::Common;
 use super::exit::Failure;
@@ -47,6 +47,10 @@ pub struct Limits {
     #[arg(long)]
     serializable: bool,
 
+    /// Of a specification (.spec): of each session, the steps that the N-th named permutation uses [default: all]
+    #[arg(long, value_name = "N")]
+    permutation: Option<usize>,
+
     /// Longest time that a step may take while it waits for no other session
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     step_timeout: Duration,
@@ -83,13 +87,13 @@ impl Limits {
         total: impl FnOnce(&Scenario) -> Option<u64>,
         strategy: impl FnOnce(&Template) -> Box<dyn Strategy>,
     ) -> Result<Explored, Failure> {
-        let mut scenario = Scenario::from_file(path)?;
+        let reading = Reading {
+            serializable: self.serializable,
+            permutation: self.permutation,
+        };
+        let scenario = Arc::new(Scenario::read(path, reading)?);
         self.shrinking.check()?;
         output::check(common.output.as_deref())?;
-        if self.serializable {
-            scenario.require_serializable();
-        }
-        let scenario = Arc::new(scenario);
         let line = ProgressLine::new(total(&scenario));
         line.say("starting the server");
         let host = Host::obtain(common.server.database_url.as_deref())?;
@@ -143,9 +147,7 @@ impl Limits {
             match shrinkage.shrunk.smallest.confirmed.doubt() {
                 Some(doubt) => exploration.put_in_doubt(doubt),
                 None => {
-                    unwritten = shrinkage
-                        .write(&self.shrinking, path, self.serializable, strategy.seed())
-                        .err();
+                    unwritten = shrinkage.write(&self.shrinking, path, reading, strategy.seed()).err();
                 }
             }
             if self.shrinking.smallest_scenario.is_some() && shrinkage.shrunk.scenario.is_none() {

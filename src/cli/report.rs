@@ -179,7 +179,7 @@ fn as_json(
         exhaustive: exploration.exhaustive,
         interleavings: exploration.interleavings.clone(),
         schedules_run: exploration.schedules_run,
-        elapsed_ms: u64::try_from(exploration.elapsed.as_millis()).unwrap_or(u64::MAX),
+        elapsed_ms: json::millis(exploration.elapsed),
         outcomes: exploration
             .outcomes
             .iter()

@@ -14,6 +14,7 @@ use super::Common;
 use super::exit::Failure;
 use super::host::Host;
 use super::limits::seconds;
+use super::output;
 use super::progress::ProgressLine;
 use super::report::report_shrunk;
 use super::shrinking::Shrinking;
@@ -50,7 +51,9 @@ impl Shrink {
     pub fn run(self) -> Result<ExitCode, Failure> {
         let file = PinnedFile::read(&self.schedule)?;
         let scenario_file = file.scenario_path()?;
-        let serializable = file.pinned.serializable;
+        let reading = file.pinned.reading;
+        self.shrinking.check()?;
+        output::check(self.common.output.as_deref())?;
         let line = ProgressLine::new(None);
         line.say("starting the server");
         let host = Host::obtain(self.common.server.database_url.as_deref())?;
@@ -62,18 +65,14 @@ impl Shrink {
         };
         line.say("running the schedule");
         let replayed = replay(&host.server, file, &options)?;
-        let mut scenario = Scenario::from_file(&scenario_file)?;
-        if serializable {
-            scenario.require_serializable();
-        }
-        let scenario = Arc::new(scenario);
+        let scenario = Arc::new(Scenario::read(&scenario_file, reading)?);
         let template = host.prepare(&scenario)?;
         let mut shrinkage = self
             .shrinking
             .shrink(&template, &replayed.run, self.step_timeout, &host, &line)?;
         drop(line);
         drop(host);
-        shrinkage.write(&self.shrinking, &scenario_file, serializable, None)?;
+        shrinkage.write(&self.shrinking, &scenario_file, reading, None)?;
         report_shrunk(&scenario, &shrinkage, &self.common)
     }
 }

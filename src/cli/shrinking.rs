@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use pgbraid::run::{Run, RunError, Template};
+use pgbraid::scenario::Reading;
 use pgbraid::schedule::{Expectation, PinnedFile, PinnedSchedule, relative_path};
 use pgbraid::shrink::{ShrinkOptions, Shrunk, shrink};
 
@@ -97,14 +98,14 @@ impl Shrinkage {
         &mut self,
         options: &Shrinking,
         scenario_file: &Path,
-        serializable: bool,
+        reading: Reading,
         seed: Option<u64>,
     ) -> Result<(), Failure> {
         if let Some(folder) = &options.pin {
             let smallest = &self.shrunk.smallest;
             let pinned = |scenario| PinnedSchedule {
                 scenario,
-                serializable,
+                reading,
                 expect: Expectation::Fails,
                 violates: smallest.run.violated(),
                 strict: false,

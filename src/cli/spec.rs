@@ -12,7 +12,7 @@ use pgbraid::isolation::{
 };
 use pgbraid::postgres::PostgresError;
 use pgbraid::report::junit::junit;
-use pgbraid::report::specifications::{Compared, Outcome, entry, summary};
+use pgbraid::report::specifications::{Compared, Outcome, entry, json, summary};
 
 use super::exit::{Failure, INPUT};
 use super::host::Host;
@@ -91,6 +91,8 @@ Exit codes:
 enum Format {
     /// A line a specification, for people
     Table,
+    /// One JSON object, for programs
+    Json,
     /// JUnit XML
     Junit,
 }
@@ -193,6 +195,7 @@ impl Spec {
                 let summary = summary(&compared, elapsed, &text_options);
                 format!("{}\n{summary}", entries.join("\n"))
             }
+            Format::Json => json(&compared, elapsed),
             Format::Junit => {
                 let cases: Vec<_> = compared.iter().map(Compared::case).collect();
                 junit("pgbraid spec", &cases).map_err(Failure::Junit)?

@@ -122,8 +122,8 @@ fn scenario_session(
     if let Err(error) = transactions::check(&session.name, &converted) {
         if !matches!(*error.mistake, Mistake::OpenAtEnd(_)) {
             return Err(error.hint(
-                "steps that are meant to be used one instead of the other make no session: choose one of the named \
-                 permutations (pgbraid spec --to-scenario --permutation N), and explore that",
+                "steps that are meant to be used one instead of the other make no session: choose the steps of one of the \
+                 named permutations (--permutation N)",
             ));
         }
         warnings.push(format!(

@@ -36,11 +36,7 @@ static PREPARES: Mutex<()> = Mutex::new(());
 /// When its scenario has a mistake or does not have what the schedule names, or a run comes to no result.
 pub fn replay(server: &Arc<Server>, file: PinnedFile, options: &ReplayOptions) -> Result<Replay, ReplayError> {
     let started = Instant::now();
-    let mut scenario = Scenario::from_file(file.scenario_path()?)?;
-    if file.pinned.serializable {
-        scenario.require_serializable();
-    }
-    let scenario = Arc::new(scenario);
+    let scenario = Arc::new(Scenario::read(&file.scenario_path()?, file.pinned.reading)?);
     let plan = file.fit(&scenario)?;
     let _alone = scenario
         .prepares_transactions()

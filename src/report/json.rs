@@ -2,6 +2,8 @@
 //!
 //! The keys are stable: they are added to, never renamed or removed.
 
+use std::time::Duration;
+
 use num_bigint::BigUint;
 use serde::{Serialize, Serializer};
 
@@ -407,6 +409,11 @@ impl Reply {
 
 fn decimal<S: Serializer>(n: &BigUint, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(n)
+}
+
+/// A time in whole milliseconds.
+pub fn millis(elapsed: Duration) -> u64 {
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

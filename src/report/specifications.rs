@@ -1,5 +1,7 @@
 //! A test run of specifications: a line for each, what differs, and a summary.
 
+mod json;
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use super::junit::{Case, CaseOutcome};
 use super::text::{TextOptions, Tone, paint};
 use crate::isolation::Mismatch;
+pub use json::json;
 
 /// A specification that was compared with its expected output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,6 +179,19 @@ mod tests {
         assert_eq!(
             text[3],
             "  ERROR [   1.250s] d: there is no expected output expected/d.out"
+        );
+    }
+
+    #[test]
+    fn a_program_is_told_the_same() {
+        let report: serde_json::Value = serde_json::from_str(&json(&run(), Duration::from_secs(2))).unwrap();
+        assert_eq!(report["verdict"], "failed");
+        assert_eq!([&report["passed"], &report["failed"], &report["errors"]], [1, 1, 2]);
+        let specifications = report["specifications"].as_array().unwrap();
+        assert_eq!(specifications[1]["difference"]["diff"], "@@ -1 +1 @@\n-old\n+new\n");
+        assert_eq!(
+            specifications[3]["message"],
+            "there is no expected output expected/d.out"
         );
     }
 

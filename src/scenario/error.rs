@@ -24,6 +24,8 @@ pub enum Mistake {
     Specification(crate::isolation::Mistake),
     #[error("there is no permutation {number}: the file names {named}")]
     UnknownPermutation { number: usize, named: usize },
+    #[error("{0} names no permutations")]
+    NoPermutations(String),
     #[error("this is not TOML: {0}")]
     Syntax(String),
     #[error("unknown key `{0}`")]

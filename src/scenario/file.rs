@@ -26,6 +26,16 @@ use crate::scenario::{DeadlockPolicy, IgnoredColumn, Invariant, Scenario};
 use raw::{RawInvariant, RawScenario, Text};
 pub(crate) use sqlstate::concurrency_errors;
 
+/// How a scenario is read from its file, where the file does not say all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// The outcome must be that of some serial order, whatever the scenario says.
+    pub serializable: bool,
+    /// Of each session of a specification, the steps that this one of its named permutations uses, counted from 1; all
+    /// where it is `None`.
+    pub permutation: Option<usize>,
+}
+
 impl Scenario {
     /// Reads a scenario file; the scenario has the name of the file without its extension. A file that ends in `.spec` is
     /// an isolation specification, whose permutations are passed over.
@@ -34,12 +44,35 @@ impl Scenario {
     ///
     /// The first mistake in the file, or that it or its `setup_file` cannot be read.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Scenario, ScenarioError> {
-        let path = path.as_ref();
-        if path.extension().is_some_and(|extension| extension == "spec") {
-            let mut scenario = Specification::from_file(path)?.scenario(None)?;
-            scenario.path = Some(path.to_owned());
-            return Ok(scenario);
+        Scenario::read(path.as_ref(), Reading::default())
+    }
+
+    /// As [`Scenario::from_file`], with what is to be the case whatever the file says.
+    ///
+    /// # Errors
+    ///
+    /// As there, and that there is no such permutation.
+    pub fn read(path: &Path, reading: Reading) -> Result<Scenario, ScenarioError> {
+        let mut scenario = match (path.extension(), reading.permutation) {
+            (Some(extension), permutation) if extension == "spec" => {
+                Specification::from_file(path)?.scenario(permutation)?
+            }
+            (_, Some(_)) => {
+                let mistake = Mistake::NoPermutations(path.display().to_string());
+                return Err(
+                    ScenarioError::new(mistake).hint("the files of isolationtester do: their names end in .spec")
+                );
+            }
+            (_, None) => Scenario::from_toml_file(path)?,
+        };
+        scenario.path = Some(path.to_owned());
+        if reading.serializable {
+            scenario.require_serializable();
         }
+        Ok(scenario)
+    }
+
+    fn from_toml_file(path: &Path) -> Result<Scenario, ScenarioError> {
         let source_name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|cause| {
             ScenarioError::new(Mistake::Unreadable {
@@ -49,9 +82,7 @@ impl Scenario {
         })?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let base_dir = path.parent().unwrap_or(Path::new(""));
-        let mut scenario = Scenario::from_toml(&name, &source_name, &text, base_dir)?;
-        scenario.path = Some(path.to_owned());
-        Ok(scenario)
+        Scenario::from_toml(&name, &source_name, &text, base_dir)
     }
 
     /// Reads a scenario from the text of its file. `source_name` names the text in errors, and `setup_file` is

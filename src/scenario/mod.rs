@@ -12,6 +12,7 @@ mod toml;
 
 pub use builder::{ScenarioBuilder, SessionBuilder};
 pub use error::{Mistake, ScenarioError};
+pub use file::Reading;
 pub use located::Located;
 pub use model::*;
 pub use symmetry::Symmetry;

@@ -12,7 +12,7 @@ use super::fit::{Misfit, fit};
 use super::{Expectation, PinnedSchedule, Plan, Schedule};
 use crate::scenario::file::{Document, suggest};
 use crate::scenario::source::Source;
-use crate::scenario::{Located, Scenario};
+use crate::scenario::{Located, Reading, Scenario};
 use raw::{RawPinned, Text};
 
 /// A mistake in a pinned schedule. As a [`Diagnostic`](miette::Diagnostic) it shows file, line, column, the offending
@@ -123,7 +123,10 @@ impl PinnedFile {
             path: path.to_owned(),
             pinned: PinnedSchedule {
                 scenario: PathBuf::from(raw.scenario.into_inner()),
-                serializable: raw.serializable,
+                reading: Reading {
+                    serializable: raw.serializable,
+                    permutation: raw.permutation,
+                },
                 expect,
                 violates: raw.violates.into_iter().map(Text::into_inner).collect(),
                 strict: raw.strict,

@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use super::Schedule;
+use crate::scenario::Reading;
 
 /// A schedule, the scenario that it is for, and what it is expected to lead to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PinnedSchedule {
     /// The scenario's file; relative to the folder of the schedule's own file.
     pub scenario: PathBuf,
-    /// The outcome must be that of some serial order, whatever the scenario says.
-    pub serializable: bool,
+    /// How that is read.
+    pub reading: Reading,
     pub expect: Expectation,
     /// Names of what it violates where it fails: invariants, `deadlock`, `not serializable`, `error 23505 in worker-1`.
     /// Empty where any violation will do.
@@ -45,7 +46,10 @@ impl PinnedSchedule {
             lines.push(format!("# found by: {}", command.replace(char::is_control, " ")));
         }
         lines.push(format!("scenario = {}", text(&self.scenario.to_string_lossy())));
-        if self.serializable {
+        if let Some(permutation) = self.reading.permutation {
+            lines.push(format!("permutation = {permutation}"));
+        }
+        if self.reading.serializable {
             lines.push("serializable = true".to_owned());
         }
         lines.push(format!("expect = {}", text(self.expect.word())));

@@ -168,6 +168,20 @@ fn a_test_run_is_reported_as_junit() {
 }
 
 #[test]
+fn a_test_run_is_reported_as_json() {
+    let output = run(pgbraid()
+        .arg("spec")
+        .arg(specification("variant"))
+        .arg("--expected")
+        .arg(folder("expected"))
+        .args(["--format", "json"]));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["verdict"], "passed");
+    assert_eq!(report["specifications"][0]["name"], "variant");
+}
+
+#[test]
 fn a_mistake_is_shown_where_it_is() {
     let place = TempDir::new().unwrap();
     let path = place.path().join("wrong.spec");
@@ -190,6 +204,51 @@ fn a_specification_is_a_scenario() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["verdict"], "holds");
     assert_eq!(report["outcomes"].as_array().unwrap().len(), 2, "{report}");
+}
+
+#[test]
+fn a_permutation_chooses_the_steps() {
+    let place = TempDir::new().unwrap();
+    let path = place.path().join("skew.spec");
+    let session = |name: &str, own: u8, other: u8| {
+        format!(
+            "session {name} setup {{ BEGIN ISOLATION LEVEL REPEATABLE READ; }}
+             step r{own} {{ SELECT n FROM pair WHERE id = {other}; }}
+             step w{own} {{ UPDATE pair SET n = 1 WHERE id = {own}; }}
+             step c{own} {{ COMMIT; }}
+             step a{own} {{ ROLLBACK; }}\n"
+        )
+    };
+    let text_of = format!(
+        "setup {{ CREATE TABLE pair (id integer PRIMARY KEY, n integer); INSERT INTO pair VALUES (1, 0), (2, 0); }}
+         {}{}permutation r1 r2 w1 w2 a1 c2\npermutation r1 r2 w1 w2 c1 c2\n",
+        session("one", 1, 2),
+        session("two", 2, 1)
+    );
+    fs::write(&path, text_of).unwrap();
+    let prove = |permutation: &str, code: i32| {
+        let output = run(pgbraid()
+            .args(["prove", "--serializable", "--pin"])
+            .arg(place.path().join("pinned"))
+            .args(["--permutation", permutation])
+            .arg(&path));
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{}{}",
+            text(&output.stdout),
+            text(&output.stderr)
+        );
+        text(&output.stderr).to_owned()
+    };
+    prove("1", 0);
+    prove("2", 1);
+    assert!(prove("3", 2).contains("there is no permutation 3"));
+    let replayed = run(pgbraid().arg("replay").arg(place.path().join("pinned")));
+    assert_eq!(replayed.status.code(), Some(0), "{}", text(&replayed.stdout));
+    let all = run(pgbraid().arg("prove").arg(&path));
+    assert_eq!(all.status.code(), Some(2));
+    assert!(text(&all.stderr).contains("--permutation N"), "{}", text(&all.stderr));
 }
 
 #[test]

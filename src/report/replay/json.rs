@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Replayed, Status, headline};
 use crate::replay::Judgement;
-use crate::report::json::{Failure, Verdict};
+use crate::report::json::{Failure, Verdict, millis};
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -112,8 +112,4 @@ fn schedule(replayed: &Replayed) -> Schedule {
             )
         }),
     }
-}
-
-fn millis(elapsed: Duration) -> u64 {
-    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }

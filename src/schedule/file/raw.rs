@@ -19,6 +19,7 @@ pub(super) struct RawPinned {
     #[serde(rename = "description")]
     pub _description: Option<String>,
     pub scenario: Text,
+    pub permutation: Option<usize>,
     #[serde(default)]
     pub serializable: bool,
     pub expect: Text,

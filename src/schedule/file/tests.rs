@@ -65,7 +65,7 @@ fn a_file_is_written_as_one_would_write_it() {
     assert_eq!(file.pinned.to_toml(Some(found_by)), PINNED);
     let mut long = file.pinned;
     long.strict = true;
-    long.serializable = true;
+    long.reading.serializable = true;
     long.order.entries = (1..=4)
         .map(|n| Entry::new(format!("a session with a long name {n}"), Extent::ToEnd))
         .collect();
@@ -183,6 +183,7 @@ proptest! {
     fn what_is_written_is_read_as_the_same(
         scenario in name(),
         serializable: bool,
+        permutation in proptest::option::of(1..99usize),
         fails: bool,
         violates in proptest::collection::vec(name(), 0..3),
         strict: bool,
@@ -191,7 +192,7 @@ proptest! {
     ) {
         let pinned = PinnedSchedule {
             scenario: PathBuf::from(scenario),
-            serializable,
+            reading: Reading { serializable, permutation },
             expect: if fails { Expectation::Fails } else { Expectation::Holds },
             violates,
             strict,
