@@ -67,7 +67,7 @@ impl<'a> Sequence<'a> {
     }
 
     /// The turns that none of the others must come before, by their places.
-    fn initials(&self) -> impl DoubleEndedIterator<Item = usize> {
+    fn initials(&self) -> impl Iterator<Item = usize> {
         let events = &self.events;
         (0..events.len()).filter(|&place| !events[..place].iter().any(|earlier| conflict(earlier, &events[place])))
     }
@@ -88,51 +88,43 @@ impl<'a> Sequence<'a> {
     /// Without the first turn that `session` can take.
     fn after(mut self, session: usize) -> Sequence<'a> {
         if let Some(place) = self.initial_of(session) {
-            let own = self.events[place].session;
-            self.change_places(own, session);
-            self.events.remove(place);
+            let own = self.events.remove(place).session;
+            for event in &mut self.events {
+                change_places(event, own, session);
+            }
             self.begun[session] = true;
         }
         self
     }
 
-    fn change_places(&mut self, one: usize, other: usize) {
-        if one == other {
-            return;
-        }
-        let renamed = |session: usize| match session {
-            session if session == one => other,
-            session if session == other => one,
-            session => session,
-        };
-        for event in &mut self.events {
-            event.session = renamed(event.session);
-            for session in &mut event.participants {
-                *session = renamed(*session);
-            }
-        }
-    }
-
-    /// One way from the first turn to the last, which begins with the last of its turns that can be the first and for
-    /// which `ready` holds.
+    /// One way from the first turn to the last, which begins with a session for which `ready` holds.
     fn into_branch(self, ready: &dyn Fn(usize) -> bool) -> Option<Branch> {
-        let firsts = self
+        let mut firsts = self
             .initials()
-            .rev()
-            .map(|place| self.stand_in(self.events[place].session));
-        let first = firsts.into_iter().find(|&session| ready(session))?;
-        let event = {
-            let place = self.initial_of(first)?;
-            let mut renamed = self.clone();
-            renamed.change_places(self.events[place].session, first);
-            renamed.events.swap_remove(place)
-        };
+            .map(|place| (place, self.stand_in(self.events[place].session)));
+        let (place, first) = firsts.find(|&(_, session)| ready(session))?;
+        drop(firsts);
+        let mut event = self.events[place].clone();
+        let own = event.session;
+        change_places(&mut event, own, first);
         let rest = self.after(first);
         Some(Branch {
             session: first,
             event: rest.foreseen.then_some(event),
             then: rest.into_branch(&|_| true).into_iter().collect(),
         })
+    }
+}
+
+fn change_places(event: &mut Event, one: usize, other: usize) {
+    let renamed = |session: usize| match session {
+        session if session == one => other,
+        session if session == other => one,
+        session => session,
+    };
+    event.session = renamed(event.session);
+    for session in &mut event.participants {
+        *session = renamed(*session);
     }
 }
 
