@@ -240,27 +240,39 @@ impl EventLog {
         })
     }
 
-    /// What a turn, in which `event` came about, may do at most if it is taken at another time: its statement may find
-    /// something else, and may fail. Sessions that it may release are not among it.
-    pub fn at_most(&self, turn: &Turn, event: &Event) -> Event {
-        let commits = commits(&self.scenario.sessions[turn.session], turn);
-        let own = event.pieces.iter().take(1).map(|piece| {
-            let mut piece = piece.clone();
-            piece.statement = whatever_it_finds(&self.scenario, &self.footprints, turn);
-            let mut held = piece.held.clone();
-            held.add(&piece.statement);
-            piece.tracked = piece.tracked.is_some().then(|| held.clone());
-            piece.end = Some(End {
-                committed: commits,
-                held,
-            });
-            piece
-        });
-        Event {
-            session: turn.session,
-            participants: vec![turn.session],
-            pieces: own.collect(),
+    /// How many sessions there are.
+    pub fn sessions(&self) -> usize {
+        self.transactions.len()
+    }
+
+    /// What a turn of the log may do at most if it is taken at another time, while the steps of the turns `waiting` wait:
+    /// its statement may find something else, or fail, and any of those may go on.
+    pub fn at_most(&self, turns: &[Turn], index: usize, waiting: impl Iterator<Item = usize>) -> Event {
+        let own = turns[index].session;
+        let mut event = Event {
+            session: own,
+            participants: vec![own],
+            pieces: self.piece_at_most(turns, index).into_iter().collect(),
+        };
+        for turn in waiting.filter(|&turn| turns[turn].session != own) {
+            event.participants.push(turns[turn].session);
+            event.pieces.extend(self.piece_at_most(turns, turn));
         }
+        event
+    }
+
+    fn piece_at_most(&self, turns: &[Turn], index: usize) -> Option<Piece> {
+        let turn = &turns[index];
+        let mut piece = self.events[index].pieces.first()?.clone();
+        piece.statement = whatever_it_finds(&self.scenario, &self.footprints, turn);
+        let mut held = piece.held.clone();
+        held.add(&piece.statement);
+        piece.tracked = piece.tracked.is_some().then(|| held.clone());
+        piece.end = Some(End {
+            committed: commits(&self.scenario.sessions[turn.session], turn),
+            held,
+        });
+        Some(piece)
     }
 
     fn take_down(&mut self, turns: &[Turn], index: usize) {

@@ -1,8 +1,8 @@
 //! Dynamic partial-order reduction: of schedules that differ only in the order of turns that do not conflict, one is
 //! run.
 //!
-//! Sleep sets and wakeup trees, after Abdulla, Aronis, Jonsson and Sagonas, *Optimal Dynamic Partial Order Reduction*
-//! (POPL 2014), section 6. A transition is a turn: the step of the session that is let go on and the steps that it
+//! Source sets with sleep sets, after Abdulla, Aronis, Jonsson and Sagonas, *Optimal Dynamic Partial Order Reduction*
+//! (POPL 2014), section 5. A transition is a turn: the step of the session that is let go on and the steps that it
 //! releases, so a blocked session is one that has no transition.
 //!
 //! A session whose step would only wait for a row, to do then what it would do if it were let go on when the row is free
@@ -10,12 +10,13 @@
 //! transaction that holds the row and the step that takes it next can then not change places; what can is the step that
 //! took the row before and the one that takes it next.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use num_bigint::BigUint;
 
 use super::happens_before::HappensBefore;
-use super::wakeup::{Branch, Sequence, insert};
+use super::reversal::Reversal;
 use super::{Job, Key, Strategy};
 use crate::conflict::{Event, EventLog, Footprints, OnlyWaits, Waited, conflict};
 use crate::run::history::Turn;
@@ -61,8 +62,8 @@ pub struct Dpor {
     model: Arc<Model>,
     /// The path that is being explored.
     path: Vec<Node>,
-    /// How the path is to go on, as far as that is known.
-    ahead: Vec<Branch>,
+    /// Who is to go on after the path.
+    ahead: Vec<usize>,
     state: State,
     next_run: u32,
     /// Schedules that the runs so far stand for; `None` once one could not be counted.
@@ -89,8 +90,8 @@ struct Node {
     ready: Vec<usize>,
     /// Sessions left out because they would only wait.
     only_wait: Vec<usize>,
-    /// What is still to be explored from here.
-    wakeup: Vec<Branch>,
+    /// Other ways to go on that are to be tried: sessions, one after the other.
+    backtrack: VecDeque<Vec<usize>>,
     /// What has been explored from here, or from before here in a way that made no difference, and what it did.
     sleep: Vec<Event>,
     event: Event,
@@ -126,16 +127,17 @@ impl Dpor {
             // what was explored here is not to be explored again until something that it conflicts with has happened
             node.sleep.push(node.event.clone());
             let asleep = |session: usize| node.sleep.iter().any(|event| event.session == session);
-            node.wakeup.retain(|branch| !asleep(branch.session));
-            if !node.wakeup.is_empty() {
-                let branch = node.wakeup.remove(0);
+            node.backtrack
+                .retain(|way| way.first().is_some_and(|&first| !asleep(first)));
+            let way = node.backtrack.pop_front();
+            if let Some((&session, ahead)) = way.as_deref().and_then(<[usize]>::split_first) {
                 node.event = Event {
-                    session: branch.session,
+                    session,
                     participants: Vec::new(),
                     pieces: Vec::new(),
                 };
                 self.path.push(node);
-                self.ahead = branch.then;
+                self.ahead = ahead.to_vec();
                 return true;
             }
         }
@@ -170,40 +172,21 @@ impl Dpor {
 
     /// Adds a choice at the turn `earlier` that leads to `later` coming before it.
     fn add_choice(&mut self, turns: &[Turn], log: &EventLog, order: &HappensBefore, earlier: usize, later: usize) {
-        let events = log.events();
-        let mut begun = vec![false; self.model.scenario.sessions.len()];
-        for event in &events[..earlier] {
-            begun[event.session] = true;
-        }
-        let places = without(order, order.len(), earlier, later);
-        // what a session does when it is released is known only where that has been seen
-        let comes = |turn: usize| turn < earlier || places.contains(&turn);
-        let ends_before = |end: usize| end != later && comes(end);
-        let is_seen = |turn: usize| !comes(turn) || turn == later || ends_before(turns[turn].finished_in);
-        let foreseen = (0..order.len()).all(is_seen);
-        let event_at = |&place: &usize| match place == later {
-            true => log.at_most(&turns[place], &events[place]),
-            false => events[place].clone(),
-        };
-        let sequence = places.iter().map(event_at).collect();
-        let sequence = Sequence::new(sequence, foreseen, &self.model.symmetry, begun);
+        let reversal = Reversal::new(turns, log, order, earlier, later, &self.model.symmetry);
         let node = &mut self.path[earlier];
-        let mut explored = node.sleep.iter().map(|event| (event.session, Some(event)));
-        if sequence.may_begin_with(node.event.session, None)
-            || explored.any(|(session, event)| sequence.may_begin_with(session, event))
-        {
+        let is_planned = |session: usize| node.backtrack.iter().any(|way| way.first() == Some(&session));
+        let mut explored = node.sleep.iter().chain([&node.event]);
+        if reversal.initials().any(is_planned) || explored.any(|event| reversal.may_begin_with(event)) {
             return;
         }
-        let (ready, wakeup) = (&node.ready, &mut node.wakeup);
-        if !insert(wakeup, sequence, &|session| ready.contains(&session)) {
-            // not expected; then everything is tried
-            let missing = |session: &&usize| !wakeup.iter().any(|branch| branch.session == **session);
-            let missing: Vec<Branch> = ready
-                .iter()
-                .filter(missing)
-                .map(|&session| Branch::to(session))
-                .collect();
-            wakeup.extend(missing);
+        match reversal.way(|session| node.ready.contains(&session)) {
+            Some(way) => node.backtrack.push_back(way),
+            None => {
+                // not expected; then everything is tried
+                let planned = |session: &usize| node.backtrack.iter().any(|way| way.first() == Some(session));
+                let missing: Vec<usize> = node.ready.iter().copied().filter(|one| !planned(one)).collect();
+                node.backtrack.extend(missing.into_iter().map(|session| vec![session]));
+            }
         }
     }
 
@@ -234,14 +217,6 @@ fn comes_free(order: &HappensBefore, events: &[Event], earlier: usize, later: us
     !(earlier + 1..later).any(|turn| events[turn].session == events[later].session && order.is_before(earlier, turn))
 }
 
-/// The turns after `earlier` that do not happen after it, and `later`, by their places. Those that must come before
-/// `later` are first, so that the other order is reached soon.
-fn without(order: &HappensBefore, until: usize, earlier: usize, later: usize) -> Vec<usize> {
-    let kept = (earlier + 1..until).filter(|&turn| turn != later && !order.is_before(earlier, turn));
-    let (first, rest): (Vec<usize>, Vec<usize>) = kept.partition(|&turn| turn < later && order.is_before(turn, later));
-    first.into_iter().chain([later]).chain(rest).collect()
-}
-
 impl Strategy for Dpor {
     fn name(&self) -> &'static str {
         "dpor"
@@ -267,7 +242,7 @@ impl Strategy for Dpor {
         let key = self.next_key()?;
         let prefix: Vec<usize> = self.path.iter().map(|node| node.event.session).collect();
         let sleep = self.path.last().map(|node| node.sleep.clone()).unwrap_or_default();
-        let plan = self.ahead.first().map(Branch::first_way).unwrap_or_default();
+        let plan = std::mem::take(&mut self.ahead);
         self.state = State::UnderWay {
             from: self.path.len().saturating_sub(1),
         };
@@ -340,15 +315,10 @@ impl Strategy for Dpor {
                 break;
             }
             let next_sleep = awake(&sleep, event);
-            let mut wakeup = std::mem::take(&mut self.ahead);
-            if wakeup.first().is_some_and(|branch| branch.session == event.session) {
-                self.ahead = wakeup.remove(0).then;
-            }
-            wakeup.retain(|branch| choices[turn].ready.contains(&branch.session) && branch.session != event.session);
             self.path.push(Node {
                 ready: choices[turn].ready.clone(),
                 only_wait: choices[turn].only_wait.clone(),
-                wakeup,
+                backtrack: VecDeque::new(),
                 sleep,
                 event: event.clone(),
             });

@@ -37,11 +37,6 @@ impl HappensBefore {
         HappensBefore { before, conflicts }
     }
 
-    /// How many turns there are.
-    pub fn len(&self) -> usize {
-        self.before.len()
-    }
-
     pub fn is_before(&self, earlier: usize, later: usize) -> bool {
         self.before[later].contains(earlier)
     }

@@ -8,8 +8,8 @@ mod happens_before;
 mod order;
 mod pct;
 mod random;
+mod reversal;
 mod samples;
-mod wakeup;
 pub(crate) mod worker;
 
 pub use count::{interleavings, turns};
