@@ -75,10 +75,8 @@ pub struct Dpor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     NotStarted,
-    /// A run is under way whose path is new from this turn on.
-    UnderWay {
-        from: usize,
-    },
+    /// A run is under way.
+    UnderWay,
     /// The path's end waits to be turned back from.
     Ready,
     Finished,
@@ -144,12 +142,13 @@ impl Dpor {
         false
     }
 
-    /// Adds a choice at each turn that races with one from `from` on, where none there is yet leads to the other order.
-    fn reverse_races(&mut self, turns: &[Turn], log: &EventLog, from: usize, until: usize) {
+    /// Adds a choice at each turn that races with a later one, where none there is yet leads to the other order. Races
+    /// that were there in the run before are looked at again: what comes with them may be something else.
+    fn reverse_races(&mut self, turns: &[Turn], log: &EventLog, until: usize) {
         let events = &log.events()[..until];
         let order = HappensBefore::new(events);
         let mut before = self.model.log();
-        for later in from..until {
+        for later in 0..until {
             before.extend(turns, later);
             for earlier in order.races(later) {
                 // a session cannot be ahead of its own earlier turn, nor of the turn that released it (but the turn that
@@ -172,7 +171,7 @@ impl Dpor {
 
     /// Adds a choice at the turn `earlier` that leads to `later` coming before it.
     fn add_choice(&mut self, turns: &[Turn], log: &EventLog, order: &HappensBefore, earlier: usize, later: usize) {
-        let reversal = Reversal::new(turns, log, order, earlier, later, &self.model.symmetry);
+        let reversal = Reversal::new(turns, log, order, (earlier, later), &self.model.symmetry);
         let node = &mut self.path[earlier];
         let is_planned = |session: usize| node.backtrack.iter().any(|way| way.first() == Some(&session));
         let mut explored = node.sleep.iter().chain([&node.event]);
@@ -243,9 +242,7 @@ impl Strategy for Dpor {
         let prefix: Vec<usize> = self.path.iter().map(|node| node.event.session).collect();
         let sleep = self.path.last().map(|node| node.sleep.clone()).unwrap_or_default();
         let plan = std::mem::take(&mut self.ahead);
-        self.state = State::UnderWay {
-            from: self.path.len().saturating_sub(1),
-        };
+        self.state = State::UnderWay;
         self.next_run += 1;
         let scheduler = Box::new(Guided {
             log: self.model.log(),
@@ -262,9 +259,9 @@ impl Strategy for Dpor {
     }
 
     fn observe(&mut self, _key: &Key, run: &Run) -> Option<String> {
-        let State::UnderWay { from } = self.state else {
+        if self.state != State::UnderWay {
             return None;
-        };
+        }
         let model = self.model.clone();
         let turns = &run.history.turns;
         let mut log = model.log();
@@ -324,7 +321,7 @@ impl Strategy for Dpor {
             });
             sleep = next_sleep;
         }
-        self.reverse_races(turns, &log, from, asleep_from);
+        self.reverse_races(turns, &log, asleep_from);
         if asleep_from < events.len() {
             self.redundant += 1;
         } else {

@@ -37,6 +37,11 @@ impl HappensBefore {
         HappensBefore { before, conflicts }
     }
 
+    /// How many turns there are.
+    pub fn turns(&self) -> usize {
+        self.before.len()
+    }
+
     pub fn is_before(&self, earlier: usize, later: usize) -> bool {
         self.before[later].contains(earlier)
     }

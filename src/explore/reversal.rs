@@ -1,17 +1,20 @@
 //! The other order of two turns that race.
 //!
-//! What the later turn does when it comes before the earlier one is not known: its statement may find other rows, or fail.
-//! Here it is taken for all that it may do. (What it did in the run that shows the race would not do: two branches could
-//! then each leave out what the other is said to cover.) For the same reason there are no wakeup trees (section 6 of
-//! the paper), which leave out by sequences of turns; the sequence is only the way that the run is to try.
+//! The theory (Abdulla and others, POPL 2014, section 5) takes it that whether two turns conflict does not depend on what
+//! came before them. Here it does: a statement that finds no row, because of another's commit, conflicts with less than one
+//! that finds it. Two things make up for that. What the later turn does when it comes first is not known, so it is
+//! taken for all that it may do. And it is taken to come behind all other turns of the run that do not happen after the
+//! earlier one, those included that came behind it in the run, since they may conflict with all that it may do. A session
+//! counts as able to come first only in the sight of all these.
+//!
+//! Wakeup trees (section 6) are left out: they pass over more by what the later turn is expected to do.
 
 use super::happens_before::HappensBefore;
 use crate::conflict::{Event, EventLog, conflict};
 use crate::run::history::Turn;
 use crate::scenario::Symmetry;
 
-/// The turns between two that race which do not happen after the first, and then the second: what leads to the other
-/// order.
+/// Of two turns that race: all turns that do not happen after the earlier one, and then the later one.
 pub struct Reversal<'a> {
     /// The last may do at most this.
     events: Vec<Event>,
@@ -25,18 +28,17 @@ impl<'a> Reversal<'a> {
         turns: &[Turn],
         log: &EventLog,
         order: &HappensBefore,
-        earlier: usize,
-        later: usize,
+        (earlier, later): (usize, usize),
         symmetry: &'a Symmetry,
     ) -> Reversal<'a> {
         let mut begun = vec![false; log.sessions()];
         for event in &log.events()[..earlier] {
             begun[event.session] = true;
         }
-        let between = earlier + 1..later;
-        let kept: Vec<usize> = between.filter(|&turn| !order.is_before(earlier, turn)).collect();
+        let others = (earlier + 1..order.turns()).filter(|&turn| turn != later);
+        let kept: Vec<usize> = others.filter(|&turn| !order.is_before(earlier, turn)).collect();
         let comes = |turn: usize| turn < earlier || kept.contains(&turn);
-        let waiting = (0..later).filter(|&turn| comes(turn) && !comes(turns[turn].finished_in));
+        let waiting = (0..order.turns()).filter(|&turn| comes(turn) && !comes(turns[turn].finished_in));
         let last = log.at_most(turns, later, waiting);
         let events = kept.iter().map(|&turn| log.events()[turn].clone()).chain([last]);
         Reversal {
