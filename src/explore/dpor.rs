@@ -173,18 +173,19 @@ impl Dpor {
     fn add_choice(&mut self, turns: &[Turn], log: &EventLog, order: &HappensBefore, earlier: usize, later: usize) {
         let reversal = Reversal::new(turns, log, order, (earlier, later), &self.model.symmetry);
         let node = &mut self.path[earlier];
-        let is_planned = |session: usize| node.backtrack.iter().any(|way| way.first() == Some(&session));
+        let planned: Vec<usize> = node.backtrack.iter().filter_map(|way| way.first().copied()).collect();
         let mut explored = node.sleep.iter().chain([&node.event]);
-        if reversal.initials().any(is_planned) || explored.any(|event| reversal.may_begin_with(event)) {
+        if reversal.initials().any(|session| planned.contains(&session))
+            || explored.any(|event| reversal.may_begin_with(event))
+        {
             return;
         }
         match reversal.way(|session| node.ready.contains(&session)) {
             Some(way) => node.backtrack.push_back(way),
             None => {
                 // not expected; then everything is tried
-                let planned = |session: &usize| node.backtrack.iter().any(|way| way.first() == Some(session));
-                let missing: Vec<usize> = node.ready.iter().copied().filter(|one| !planned(one)).collect();
-                node.backtrack.extend(missing.into_iter().map(|session| vec![session]));
+                let missing = node.ready.iter().filter(|session| !planned.contains(session));
+                node.backtrack.extend(missing.map(|&session| vec![session]));
             }
         }
     }
