@@ -98,3 +98,61 @@ impl<'a> Reversal<'a> {
         Some(way.collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::scenario::Scenario;
+
+    fn symmetry() -> Symmetry {
+        let toml = "[[session]]\nname = \"worker\"\ncopies = 3\nsteps = [\"SELECT 1\"]\n";
+        Symmetry::of(&Scenario::from_toml("workers", "workers.toml", toml, Path::new(".")).unwrap())
+    }
+
+    fn reversal<'a>(moves: &[&[usize]], symmetry: &'a Symmetry, begun: [bool; 3]) -> Reversal<'a> {
+        let event = |participants: &&[usize]| Event {
+            session: participants[0],
+            participants: participants.to_vec(),
+            pieces: Vec::new(),
+        };
+        Reversal {
+            events: moves.iter().map(event).collect(),
+            symmetry,
+            begun: begun.to_vec(),
+        }
+    }
+
+    #[test]
+    fn who_conflicts_with_an_earlier_turn_cannot_come_first() {
+        let symmetry = symmetry();
+        let moves: [&[usize]; 3] = [&[2], &[1], &[0, 2]];
+        let reversal = reversal(&moves, &symmetry, [true; 3]);
+        assert_eq!(reversal.initials().collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(reversal.way(|session| session != 1), Some(vec![2, 1, 0]));
+        assert_eq!(reversal.way(|session| session == 0), None);
+    }
+
+    #[test]
+    fn what_an_explored_session_does_counts_instead_of_all_that_it_may_do() {
+        let symmetry = symmetry();
+        let moves: [&[usize]; 2] = [&[1], &[0, 1]];
+        let reversal = reversal(&moves, &symmetry, [true; 3]);
+        let explored = |participants: &[usize]| Event {
+            session: 0,
+            participants: participants.to_vec(),
+            pieces: Vec::new(),
+        };
+        assert!(reversal.may_begin_with(&explored(&[0])));
+        assert!(!reversal.may_begin_with(&explored(&[0, 1])));
+    }
+
+    #[test]
+    fn interchangeable_sessions_begin_in_their_order() {
+        let symmetry = symmetry();
+        let moves: [&[usize]; 4] = [&[2], &[1], &[2], &[0]];
+        let reversal = reversal(&moves, &symmetry, [false; 3]);
+        assert_eq!(reversal.way(|session| session == 0), Some(vec![0, 1, 2, 1]));
+    }
+}
