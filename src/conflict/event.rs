@@ -204,9 +204,9 @@ impl EventLog {
         self.footprints.row_taken(filled)
     }
 
-    /// Of the transactions that held the row of the turn that is next to be taken down, the turns in which they moved after
-    /// the one that took it, the end included: its step could have begun to wait before them and would have done the same. `None` where it
-    /// depends on more whether it would.
+    /// Of the transactions that held the row of the turn that is next to be taken down, the turns in which they moved
+    /// after the one that took it, the end included: its step could have begun to wait before them and would have
+    /// done the same. `None` where it depends on more whether it would.
     pub fn could_have_waited_for(&self, next: &Turn) -> Option<Vec<usize>> {
         let waited = self.row_waited_for(next.session, next.role, next.begin.is_some(), &next.filled);
         let Some(RowTaken { row, if_true }) = waited else {
@@ -225,8 +225,8 @@ impl EventLog {
         (if_true.is_none() || turns.is_empty()).then_some(turns)
     }
 
-    /// Whether the turn that is next to be taken down could only have waited, had it come right before `end`, which ended
-    /// the transaction that held its row.
+    /// Whether the turn that is next to be taken down could only have waited, had it come right before `end`, which
+    /// ended the transaction that held its row.
     pub fn waited_for(&self, next: &Turn, end: usize) -> Option<Waited> {
         let RowTaken { row, if_true } =
             self.row_waited_for(next.session, next.role, next.begin.is_some(), &next.filled)?;
@@ -245,8 +245,8 @@ impl EventLog {
         self.transactions.len()
     }
 
-    /// What a turn of the log may do at most if it is taken at another time, while the steps of the turns `waiting` wait:
-    /// its statement may find something else, or fail, and any of those may go on.
+    /// What a turn of the log may do at most if it is taken at another time, while the steps of the turns `waiting`
+    /// wait: its statement may find something else, or fail, and any of those may go on.
     pub fn at_most(&self, turns: &[Turn], index: usize, waiting: impl Iterator<Item = usize>) -> Event {
         let own = turns[index].session;
         let mut event = Event {
@@ -448,8 +448,8 @@ fn whatever_it_finds(scenario: &Scenario, footprints: &Footprints, turn: &Turn) 
     statement
 }
 
-/// Whether three serializable transactions or more can be under way in a run: one that is doomed, one that dooms it, and
-/// one that has committed before.
+/// Whether three serializable transactions or more can be under way in a run: one that is doomed, one that dooms it,
+/// and one that has committed before.
 fn serializable_threes(scenario: &Scenario, footprints: &Footprints) -> bool {
     let sessions = scenario.sessions.iter().enumerate();
     let serializable = sessions.filter(|(index, _)| footprints.snapshots(*index).serializable);

@@ -199,9 +199,9 @@ pub struct Footprints {
     /// A commit may run checks or triggers that were put off till then.
     pub deferred: bool,
     catalog: Catalog,
-    /// Tables of which every statement that locks or writes does so to one row. Elsewhere rows do not count, since where
-    /// a row lies depends on the order in which rows were added and changed, and the order in which another statement
-    /// locks several depends on where they lie.
+    /// Tables of which every statement that locks or writes does so to one row. Elsewhere rows do not count, since
+    /// where a row lies depends on the order in which rows were added and changed, and the order in which another
+    /// statement locks several depends on where they lie.
     confined: BTreeSet<u32>,
     /// Tables whose rows are only ever locked and updated one at a time by one unique key, at READ COMMITTED, and that
     /// key's index.
@@ -278,8 +278,8 @@ impl Footprints {
         }
     }
 
-    /// What a statement touched that found no row by its snapshot and waited for none: of the one table that it looks at,
-    /// it has locked and changed nothing. Nothing that others do before they commit could have changed that.
+    /// What a statement touched that found no row by its snapshot and waited for none: of the one table that it looks
+    /// at, it has locked and changed nothing. Nothing that others do before they commit could have changed that.
     pub fn found_nothing(&self, mut footprint: Footprint, sql: &str) -> Footprint {
         let skips = tokens(sql).any(|token| token.is_one_of(&["skip", "limit", "offset", "fetch"]));
         let Some(table) = self
@@ -327,10 +327,10 @@ impl Footprints {
     /// does: at READ COMMITTED it takes the row's newest version when the wait is over, and in this table rows do not
     /// come, go or change their key.
     ///
-    /// With a condition beside the key, it waits if the row as it is committed meets it, and when the wait is over looks
-    /// whether the newest version does, as it would if it came then. One thing is left over: where it does not, the row
-    /// stays locked. That makes others wait for the end of this transaction, and nothing else as long as the transaction
-    /// waits for nobody after it, which is why it must then claim nothing more.
+    /// With a condition beside the key, it waits if the row as it is committed meets it, and when the wait is over
+    /// looks whether the newest version does, as it would if it came then. One thing is left over: where it does not,
+    /// the row stays locked. That makes others wait for the end of this transaction, and nothing else as long as the
+    /// transaction waits for nobody after it, which is why it must then claim nothing more.
     pub fn row_taken(&self, sql: &str) -> Option<RowTaken> {
         if self.row_by_row.is_empty() {
             return None;
@@ -362,7 +362,8 @@ fn takes_row(pin: &Pin) -> bool {
 }
 
 /// The tables of which every statement that locks or writes is confined to a row, and of these the ones meant by
-/// [`Footprints::row_taken`], with whether some are taken only on a condition. One step about which nothing is known, and there are none.
+/// [`Footprints::row_taken`], with whether some are taken only on a condition. One step about which nothing is known,
+/// and there are none.
 fn tables_by_row(
     scenario: &Scenario,
     steps: &[Vec<Footprint>],
@@ -439,8 +440,8 @@ fn claims_by_row(
     Some(claims)
 }
 
-/// Whether rows of a table are only ever taken one at a time by one unique key. The check of a foreign key may lock them
-/// too, where nobody has to wait for it nor it for anybody.
+/// Whether rows of a table are only ever taken one at a time by one unique key. The check of a foreign key may lock
+/// them too, where nobody has to wait for it nor it for anybody.
 fn is_row_by_row(
     scenario: &Scenario,
     steps: &[Vec<Footprint>],
