@@ -21,6 +21,9 @@ const SEED: u64 = 3;
 const MOST_INTERLEAVINGS: u64 = 130;
 const THREADS: u32 = 2;
 
+/// How many a thread draws before it looks whether its time is up.
+const BATCH: u32 = 120;
+
 /// What came of many scenarios.
 #[derive(Default)]
 struct Tally {
@@ -68,30 +71,37 @@ fn drawn_scenarios_lose_nothing() {
             let tally = &tally;
             scope.spawn(move || {
                 let host = Host::start();
-                let mut bytes = [0; 32];
-                bytes[..8].copy_from_slice(&seed.to_le_bytes());
-                bytes[8..12].copy_from_slice(&index.to_le_bytes());
-                let config = Config {
-                    cases: cases.div_ceil(THREADS),
-                    failure_persistence: None,
-                    max_global_rejects: u32::MAX,
-                    max_local_rejects: u32::MAX,
-                    max_shrink_iters: 400,
-                    ..Config::default()
-                };
-                let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-                let result = runner.run(&plans(most_interleavings), |plan| {
-                    if started.elapsed() > limit {
-                        return Ok(());
-                    }
-                    check(&host, &plan, tally)
-                });
-                if let Err(error) = result {
-                    let text = match error {
-                        TestError::Fail(reason, plan) => format!("{reason}\n{plan:?}"),
-                        TestError::Abort(reason) => reason.to_string(),
+                let cases = cases.div_ceil(THREADS);
+                for (batch, first) in (0..cases).step_by(BATCH as usize).enumerate() {
+                    let mut bytes = [0; 32];
+                    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+                    bytes[8..12].copy_from_slice(&index.to_le_bytes());
+                    bytes[12..20].copy_from_slice(&(batch as u64).to_le_bytes());
+                    let config = Config {
+                        cases: BATCH.min(cases - first),
+                        failure_persistence: None,
+                        max_global_rejects: u32::MAX,
+                        max_local_rejects: u32::MAX,
+                        max_shrink_iters: 400,
+                        ..Config::default()
                     };
-                    tally.lock().unwrap().found.push(text);
+                    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+                    let result = TestRunner::new_with_rng(config, rng).run(&plans(most_interleavings), |plan| {
+                        match started.elapsed() > limit {
+                            true => Ok(()),
+                            false => check(&host, &plan, tally),
+                        }
+                    });
+                    if let Err(error) = result {
+                        let text = match error {
+                            TestError::Fail(reason, plan) => format!("{reason}\n{plan:?}"),
+                            TestError::Abort(reason) => reason.to_string(),
+                        };
+                        tally.lock().unwrap().found.push(text);
+                    }
+                    if started.elapsed() > limit {
+                        break;
+                    }
                 }
             });
         }
