@@ -18,6 +18,8 @@ use crate::scenario::Symmetry;
 pub struct Reversal<'a> {
     /// The last may do at most this.
     events: Vec<Event>,
+    /// The places of those that none of the others must come before.
+    firsts: Vec<usize>,
     symmetry: &'a Symmetry,
     /// For each session, whether it has begun before.
     begun: Vec<bool>,
@@ -41,20 +43,17 @@ impl<'a> Reversal<'a> {
         let waiting = (0..order.turns()).filter(|&turn| comes(turn) && !comes(turns[turn].finished_in));
         let last = log.at_most(turns, later, waiting);
         let events = kept.iter().map(|&turn| log.events()[turn].clone()).chain([last]);
+        Reversal::of(events.collect(), symmetry, begun)
+    }
+
+    fn of(events: Vec<Event>, symmetry: &'a Symmetry, begun: Vec<bool>) -> Reversal<'a> {
+        let is_first = |&place: &usize| !events[..place].iter().any(|earlier| conflict(earlier, &events[place]));
         Reversal {
-            events: events.collect(),
+            firsts: (0..events.len()).filter(is_first).collect(),
+            events,
             symmetry,
             begun,
         }
-    }
-
-    /// The turns that none of the others must come before, by their places.
-    fn firsts(&self) -> impl DoubleEndedIterator<Item = usize> {
-        let is_first = |&place: &usize| {
-            let event = &self.events[place];
-            !self.events[..place].iter().any(|earlier| conflict(earlier, event))
-        };
-        (0..self.events.len()).filter(is_first)
     }
 
     fn stand_in(&self, session: usize) -> usize {
@@ -63,7 +62,9 @@ impl<'a> Reversal<'a> {
 
     /// The sessions that can come first.
     pub fn initials(&self) -> impl Iterator<Item = usize> {
-        self.firsts().map(|place| self.stand_in(self.events[place].session))
+        self.firsts
+            .iter()
+            .map(|&place| self.stand_in(self.events[place].session))
     }
 
     /// Whether the session of `explored`, which is what it does if it comes first, can come first.
@@ -80,7 +81,7 @@ impl<'a> Reversal<'a> {
     /// The sessions in an order that leads to the other order of the two turns, the first one of those for which `ready`
     /// holds; `None` if there is none.
     pub fn way(&self, ready: impl Fn(usize) -> bool) -> Option<Vec<usize>> {
-        let mut firsts = self.firsts().rev();
+        let mut firsts = self.firsts.iter().copied().rev();
         let first = firsts.find(|&place| ready(self.stand_in(self.events[place].session)))?;
         let others = (0..self.events.len()).filter(|&place| place != first);
         let mut begun = self.begun.clone();
@@ -117,11 +118,7 @@ mod tests {
             participants: participants.to_vec(),
             pieces: Vec::new(),
         };
-        Reversal {
-            events: moves.iter().map(event).collect(),
-            symmetry,
-            begun: begun.to_vec(),
-        }
+        Reversal::of(moves.iter().map(event).collect(), symmetry, begun.to_vec())
     }
 
     #[test]
