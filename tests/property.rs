@@ -42,5 +42,6 @@ fn a_failing_schedule_shrinks_towards_the_serial_order() {
     let sessions: Vec<&str> = schedule.split(", ").collect();
     let switches = sessions.windows(2).filter(|pair| pair[0] != pair[1]).count();
     assert_eq!(sessions.len(), 6);
-    assert!((2..=3).contains(&switches) && sessions[0] == "worker-1", "{schedule}");
+    // either worker may come first: draws are shrunk one at a time, which cannot always exchange the two
+    assert!((2..=3).contains(&switches), "{schedule}");
 }
