@@ -225,36 +225,34 @@ impl EventLog {
         (if_true.is_none() || turns.is_empty()).then_some(turns)
     }
 
-    /// Whether the turn that is next to be taken down could only have waited, had it come right before `end`, which
-    /// ended the transaction that held its row.
-    pub fn waited_for(&self, next: &Turn, end: usize) -> Option<Waited> {
-        let RowTaken { row, if_true } =
-            self.row_waited_for(next.session, next.role, next.begin.is_some(), &next.filled)?;
-        let held = self
-            .rows
-            .iter()
-            .find(|held| held.ended == Some(end) && held.holder != next.session && held.row.overlaps(&row))?;
-        Some(Waited {
-            taken: held.taken,
-            surely: if_true.is_none(),
-        })
-    }
-
-    /// How many sessions there are.
-    pub fn sessions(&self) -> usize {
-        self.transactions.len()
+    /// The ends of other transactions that held the row of the turn that is next to be taken down: had it come right
+    /// before one, it could only have waited.
+    pub fn waited_for(&self, next: &Turn) -> Vec<(usize, Waited)> {
+        let waited = self.row_waited_for(next.session, next.role, next.begin.is_some(), &next.filled);
+        let Some(RowTaken { row, if_true }) = waited else {
+            return Vec::new();
+        };
+        let others = self.rows.iter().filter(|held| held.holder != next.session);
+        let ends = others.filter(|held| held.row.overlaps(&row)).filter_map(|held| {
+            let waited = Waited {
+                taken: held.taken,
+                surely: if_true.is_none(),
+            };
+            held.ended.map(|end| (end, waited))
+        });
+        ends.collect()
     }
 
     /// What a turn of the log may do at most if it is taken at another time, while the steps of the turns `waiting`
     /// wait: its statement may find something else, or fail, and any of those may go on.
-    pub fn at_most(&self, turns: &[Turn], index: usize, waiting: impl Iterator<Item = usize>) -> Event {
+    pub fn at_most(&self, turns: &[Turn], index: usize, waiting: &[usize]) -> Event {
         let own = turns[index].session;
         let mut event = Event {
             session: own,
             participants: vec![own],
             pieces: self.piece_at_most(turns, index).into_iter().collect(),
         };
-        for turn in waiting.filter(|&turn| turns[turn].session != own) {
+        for &turn in waiting.iter().filter(|&&turn| turns[turn].session != own) {
             event.participants.push(turns[turn].session);
             event.pieces.extend(self.piece_at_most(turns, turn));
         }

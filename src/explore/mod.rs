@@ -10,6 +10,7 @@ mod pct;
 mod random;
 mod reversal;
 mod samples;
+mod source_sets;
 pub(crate) mod worker;
 
 pub use count::{interleavings, turns};

@@ -10,8 +10,8 @@
 //! Wakeup trees (section 6) are left out: they pass over more by what the later turn is expected to do.
 
 use super::happens_before::HappensBefore;
-use crate::conflict::{Event, EventLog, conflict};
-use crate::run::history::Turn;
+use super::source_sets::Trace;
+use crate::conflict::{Event, conflict};
 use crate::scenario::Symmetry;
 
 /// Of two turns that race: all turns that do not happen after the earlier one, and then the later one.
@@ -27,23 +27,23 @@ pub struct Reversal<'a> {
 
 impl<'a> Reversal<'a> {
     pub fn new(
-        turns: &[Turn],
-        log: &EventLog,
+        trace: &impl Trace,
         order: &HappensBefore,
         (earlier, later): (usize, usize),
         symmetry: &'a Symmetry,
     ) -> Reversal<'a> {
-        let mut begun = vec![false; log.sessions()];
-        for event in &log.events()[..earlier] {
-            begun[event.session] = true;
-        }
+        let begun = |session: usize| trace.events()[..earlier].iter().any(|event| event.session == session);
         let others = (earlier + 1..order.turns()).filter(|&turn| turn != later);
         let kept: Vec<usize> = others.filter(|&turn| !order.is_before(earlier, turn)).collect();
         let comes = |turn: usize| turn < earlier || kept.contains(&turn);
-        let waiting = (0..order.turns()).filter(|&turn| comes(turn) && !comes(turns[turn].finished_in));
-        let last = log.at_most(turns, later, waiting);
-        let events = kept.iter().map(|&turn| log.events()[turn].clone()).chain([last]);
-        Reversal::of(events.collect(), symmetry, begun)
+        let waiting = (0..order.turns()).filter(|&turn| comes(turn) && !comes(trace.finished_in(turn)));
+        let last = trace.at_most(later, &waiting.collect::<Vec<_>>());
+        let events = kept.iter().map(|&turn| trace.events()[turn].clone()).chain([last]);
+        Reversal::of(
+            events.collect(),
+            symmetry,
+            (0..symmetry.sessions()).map(begun).collect(),
+        )
     }
 
     fn of(events: Vec<Event>, symmetry: &'a Symmetry, begun: Vec<bool>) -> Reversal<'a> {

@@ -126,6 +126,11 @@ impl Symmetry {
         Symmetry { group: group.collect() }
     }
 
+    /// How many sessions there are.
+    pub fn sessions(&self) -> usize {
+        self.group.len()
+    }
+
     /// Sessions that no other can stand for, or that are the first of their group that has not begun.
     pub fn first_of_each(&self, ready: &[usize], has_begun: impl Fn(usize) -> bool) -> Vec<usize> {
         ready

@@ -1,0 +1,359 @@
+//! Source sets with sleep sets, after Abdulla, Aronis, Jonsson and Sagonas, *Optimal Dynamic Partial Order Reduction*
+//! (POPL 2014), section 5: which schedule is run next, by what the runs so far did.
+//!
+//! A transition is a turn: the step of the session that is let go on and the steps that it releases, so a blocked session
+//! is one that has no transition. A session whose step would only wait ([`Choices::only_wait`]) is taken as having no
+//! transition either, as one that waits for a mutex. The end of the transaction that holds the row and the step that
+//! takes it next can then not change places; what can is the step that took the row before and the one that takes it next.
+
+use std::collections::VecDeque;
+
+use num_bigint::BigUint;
+
+use super::happens_before::HappensBefore;
+use super::reversal::Reversal;
+use crate::conflict::{Event, Waited, conflict};
+use crate::scenario::Symmetry;
+
+/// What the search takes in of a run.
+pub trait Trace {
+    /// What each turn did.
+    fn events(&self) -> &[Event];
+    /// What there was to choose from at each turn.
+    fn choices(&self) -> &[Choices];
+    /// The turn in which a turn's step finished: a later one where it waited.
+    fn finished_in(&self, turn: usize) -> usize;
+    /// What a turn may do at most if it is taken at another time, while the steps of the turns `waiting` wait.
+    fn at_most(&self, turn: usize, waiting: &[usize]) -> Event;
+    /// Whether a turn could only have waited, had it come right before `end`, which ended the transaction that held its
+    /// row.
+    fn waited_for(&self, turn: usize, end: usize) -> Option<Waited>;
+    /// Of the transactions that held the row of a turn before it, the turns in which they moved after the one that took
+    /// it: the turn's step could have begun to wait before them. `None` where it depends on more.
+    fn could_have_waited_for(&self, turn: usize) -> Option<Vec<usize>>;
+}
+
+/// The choices at one turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choices {
+    /// Sessions that can go on, those left out that another stands for, or that would only wait.
+    pub ready: Vec<usize>,
+    /// Sessions left out because they would only wait: for a row, to do then what they would do if they were let go on
+    /// when the row is free.
+    pub only_wait: Vec<usize>,
+}
+
+impl Choices {
+    /// Of the sessions that can go on, those worth it: `only_waits` says which would only wait.
+    pub fn new(
+        symmetry: &Symmetry,
+        ready: &[usize],
+        only_waits: impl Fn(usize) -> bool,
+        has_begun: impl Fn(usize) -> bool,
+    ) -> Choices {
+        let (only_wait, ready): (Vec<usize>, Vec<usize>) = ready.iter().partition(|&&session| only_waits(session));
+        Choices {
+            ready: symmetry.first_of_each(&ready, has_begun),
+            only_wait,
+        }
+    }
+}
+
+/// How a run is to go.
+pub struct Guide {
+    /// Who goes on first.
+    prefix: Vec<usize>,
+    /// Who is to follow.
+    plan: Vec<usize>,
+    /// What is asleep at the prefix's last turn.
+    sleep: Vec<Event>,
+}
+
+impl Guide {
+    /// Who is to go on at a turn of the prefix.
+    pub fn prescribed(&self, turn: usize) -> Option<usize> {
+        self.prefix.get(turn).copied()
+    }
+
+    /// Who goes on behind the prefix, after what has been `done`. `None` where nobody can.
+    pub fn choose(&self, done: &[Event], choices: &Choices) -> Option<usize> {
+        let mut sleep = self.sleep.clone();
+        for event in done.iter().skip(self.prefix.len().saturating_sub(1)) {
+            sleep = awake(&sleep, event);
+        }
+        let is_awake = |session: &usize| !sleep.iter().any(|event| event.session == *session);
+        let free: Vec<usize> = choices.ready.iter().copied().filter(is_awake).collect();
+        // the plan counts for as long as the run has kept to it
+        let (planned, followed) = (self.plan.iter(), done.iter().skip(self.prefix.len()));
+        let is_kept = planned.zip(followed).all(|(planned, event)| event.session == *planned);
+        let next = done
+            .len()
+            .checked_sub(self.prefix.len())
+            .and_then(|turn| self.plan.get(turn));
+        if let Some(&planned) = next.filter(|session| is_kept && free.contains(session)) {
+            return Some(planned);
+        }
+        let last = done.last().map(|event| event.session);
+        // nobody is awake: whatever comes has been explored, and the run goes to its end for its own sake
+        let candidates = match (free.is_empty(), choices.ready.is_empty()) {
+            (false, _) => &free,
+            (true, false) => &choices.ready,
+            (true, true) => &choices.only_wait,
+        };
+        last.filter(|last| candidates.contains(last))
+            .or_else(|| candidates.first().copied())
+    }
+}
+
+/// The search: a path of turns, and at each what else is to be tried there.
+pub struct SourceSets {
+    symmetry: Symmetry,
+    /// The path that is being explored.
+    path: Vec<Node>,
+    /// Who is to go on after the path.
+    ahead: Vec<usize>,
+    state: State,
+    /// Schedules that the runs so far stand for; `None` once one could not be counted.
+    covered: Option<BigUint>,
+    redundant: u64,
+    leaves_out_waits: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    NotStarted,
+    /// A run is under way.
+    UnderWay,
+    /// The path's end waits to be turned back from.
+    Ready,
+    Finished,
+}
+
+/// A turn of the path and the other choices there.
+struct Node {
+    choices: Choices,
+    /// Other ways to go on that are to be tried: sessions, one after the other.
+    backtrack: VecDeque<Vec<usize>>,
+    /// What has been explored from here, or from before here in a way that made no difference, and what it did.
+    sleep: Vec<Event>,
+    event: Event,
+}
+
+impl SourceSets {
+    pub fn new(symmetry: Symmetry) -> SourceSets {
+        SourceSets {
+            symmetry,
+            path: Vec::new(),
+            ahead: Vec::new(),
+            state: State::NotStarted,
+            covered: Some(BigUint::default()),
+            redundant: 0,
+            leaves_out_waits: false,
+        }
+    }
+
+    /// How many schedules the runs so far stand for, where it could be counted.
+    pub fn covered(&self) -> Option<BigUint> {
+        self.covered.clone()
+    }
+
+    /// Runs that turned out to be like an earlier one.
+    pub fn redundant(&self) -> u64 {
+        self.redundant
+    }
+
+    /// Whether sessions that would only wait were left out.
+    pub fn leaves_out_waits(&self) -> bool {
+        self.leaves_out_waits
+    }
+
+    /// Whether there is a run to make now.
+    pub fn has_next(&self) -> bool {
+        matches!(self.state, State::NotStarted | State::Ready)
+    }
+
+    /// How the next run is to go; `None` when everything is explored, or the last run has not been observed.
+    pub fn next(&mut self) -> Option<Guide> {
+        if !self.has_next() {
+            return None;
+        }
+        self.state = State::UnderWay;
+        Some(Guide {
+            prefix: self.path.iter().map(|node| node.event.session).collect(),
+            plan: std::mem::take(&mut self.ahead),
+            sleep: self.path.last().map(|node| node.sleep.clone()).unwrap_or_default(),
+        })
+    }
+
+    /// Takes in the run of the last guide. Returns in words what ran differently from an earlier run of the same steps.
+    pub fn observe(&mut self, trace: &impl Trace) -> Option<String> {
+        if self.state != State::UnderWay {
+            return None;
+        }
+        let (events, choices) = (trace.events(), trace.choices());
+        self.leaves_out_waits |= choices.iter().any(|choices| !choices.only_wait.is_empty());
+        let known = self.path.len();
+        for (turn, node) in self.path.iter().enumerate() {
+            let same = events.get(turn).is_some_and(|event| {
+                event.session == node.event.session && (turn == known - 1 || *event == node.event)
+            });
+            if !same || choices[turn] != node.choices {
+                self.state = State::Finished;
+                return Some(format!("two runs of the same schedule differ at turn {}", turn + 1));
+            }
+        }
+        if let Some(last) = self.path.last_mut() {
+            last.event = events[known - 1].clone();
+        }
+        let until = self.extend_path(events, choices);
+        self.reverse_races(trace, until);
+        if until < events.len() {
+            self.redundant += 1;
+        } else {
+            let count = self.count(trace);
+            self.covered = match (self.covered.take(), count) {
+                (Some(covered), Some(count)) => Some(covered + count),
+                _ => None,
+            };
+        }
+        self.state = match self.turn_back() {
+            true => State::Ready,
+            false => State::Finished,
+        };
+        None
+    }
+
+    /// Adds a run's new turns to the path, up to the first by a session that was asleep; returns that turn, or how many
+    /// turns there are.
+    fn extend_path(&mut self, events: &[Event], choices: &[Choices]) -> usize {
+        let mut sleep = self
+            .path
+            .last()
+            .map(|node| awake(&node.sleep, &node.event))
+            .unwrap_or_default();
+        for turn in self.path.len()..events.len() {
+            let event = &events[turn];
+            if sleep.iter().any(|asleep| asleep.session == event.session) {
+                return turn;
+            }
+            let next_sleep = awake(&sleep, event);
+            self.path.push(Node {
+                choices: choices[turn].clone(),
+                backtrack: VecDeque::new(),
+                sleep,
+                event: event.clone(),
+            });
+            sleep = next_sleep;
+        }
+        events.len()
+    }
+
+    /// Goes back to the last turn with a choice left, and takes it. False if there is none.
+    fn turn_back(&mut self) -> bool {
+        while let Some(mut node) = self.path.pop() {
+            // what was explored here is not to be explored again until something that it conflicts with has happened
+            node.sleep.push(node.event.clone());
+            let asleep = |session: usize| node.sleep.iter().any(|event| event.session == session);
+            node.backtrack
+                .retain(|way| way.first().is_some_and(|&first| !asleep(first)));
+            let way = node.backtrack.pop_front();
+            if let Some((&session, ahead)) = way.as_deref().and_then(<[usize]>::split_first) {
+                node.event = Event {
+                    session,
+                    participants: Vec::new(),
+                    pieces: Vec::new(),
+                };
+                self.path.push(node);
+                self.ahead = ahead.to_vec();
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Adds a choice at each turn that races with a later one, where none there is yet leads to the other order. Races
+    /// that were there in the run before are looked at again: what comes with them may be something else.
+    fn reverse_races(&mut self, trace: &impl Trace, until: usize) {
+        let events = &trace.events()[..until];
+        let order = HappensBefore::new(events);
+        for later in 0..until {
+            for earlier in order.races(later) {
+                // a session cannot be ahead of its own earlier turn, nor of the turn that released it (but the turn that
+                // released it can well be ahead of the one in which it began to wait)
+                if events[earlier].participants.contains(&events[later].session) {
+                    continue;
+                }
+                // it could not come before the end of the transaction that held its row, but before that took the row
+                let waited = trace.waited_for(later, earlier);
+                if let Some(Waited { taken, .. }) = waited.filter(|one| comes_free(&order, events, one.taken, later)) {
+                    self.add_choice(trace, &order, taken, later);
+                }
+                let only_waits = self.path[earlier].choices.only_wait.contains(&events[later].session);
+                if !only_waits && waited.is_none_or(|waited| !waited.surely) {
+                    self.add_choice(trace, &order, earlier, later);
+                }
+            }
+        }
+    }
+
+    /// Adds a choice at the turn `earlier` that leads to `later` coming before it.
+    fn add_choice(&mut self, trace: &impl Trace, order: &HappensBefore, earlier: usize, later: usize) {
+        let reversal = Reversal::new(trace, order, (earlier, later), &self.symmetry);
+        let node = &mut self.path[earlier];
+        let planned: Vec<usize> = node.backtrack.iter().filter_map(|way| way.first().copied()).collect();
+        let mut explored = node.sleep.iter().chain([&node.event]);
+        if reversal.initials().any(|session| planned.contains(&session))
+            || explored.any(|event| reversal.may_begin_with(event))
+        {
+            return;
+        }
+        match reversal.way(|session| node.choices.ready.contains(&session)) {
+            Some(way) => node.backtrack.push_back(way),
+            None => {
+                // not expected; then everything is tried
+                let missing = node.choices.ready.iter().filter(|session| !planned.contains(session));
+                node.backtrack.extend(missing.map(|&session| vec![session]));
+            }
+        }
+    }
+
+    /// How many schedules a run stands for, those included in which interchangeable sessions have changed places.
+    fn count(&self, trace: &impl Trace) -> Option<BigUint> {
+        let events = trace.events();
+        let waits: Option<Vec<Vec<usize>>> = (0..events.len())
+            .map(|turn| trace.could_have_waited_for(turn))
+            .collect();
+        let order = HappensBefore::new(events).with_waits(events, &waits?);
+        let groups = self.symmetry.groups();
+        let first = |session: usize| events.iter().position(|event| event.session == session);
+        let mut chains = Vec::new();
+        let mut permutations = BigUint::from(1u32);
+        for group in groups {
+            let firsts: Vec<usize> = group.iter().filter_map(|&session| first(session)).collect();
+            for place in 1..=firsts.len() {
+                permutations *= place;
+            }
+            chains.push(firsts);
+        }
+        match chains.as_slice() {
+            [] => order.count_schedules(events, &[]),
+            [chain] => Some(order.count_schedules(events, chain)? * permutations),
+            _ => None,
+        }
+    }
+}
+
+/// Whether nothing that the later turn's session did in between happens after the earlier turn, so that it can be ahead
+/// of it.
+fn comes_free(order: &HappensBefore, events: &[Event], earlier: usize, later: usize) -> bool {
+    !(earlier + 1..later).any(|turn| events[turn].session == events[later].session && order.is_before(earlier, turn))
+}
+
+/// Of the events that are asleep, those that one more event does not wake.
+fn awake(sleep: &[Event], event: &Event) -> Vec<Event> {
+    sleep
+        .iter()
+        .filter(|asleep| !conflict(asleep, event))
+        .cloned()
+        .collect()
+}
