@@ -11,6 +11,8 @@ mod pin;
 mod rules;
 
 pub use analysis::{changes_meaning, footprint};
+#[cfg(test)]
+pub use event::{End, Piece, Snapshots};
 pub use event::{Event, EventLog, OnlyWaits, Waited};
 pub use footprint::{Footprint, Footprints, LockStrength, Object, WriteKind};
 pub use rules::conflict;

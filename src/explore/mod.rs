@@ -5,6 +5,8 @@ mod dpor;
 mod exhaustive;
 mod explorer;
 mod happens_before;
+#[cfg(test)]
+mod model;
 mod order;
 mod pct;
 mod random;

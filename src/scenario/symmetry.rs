@@ -62,6 +62,12 @@ impl Symmetry {
         }
     }
 
+    /// By session: the group that it is in.
+    #[cfg(test)]
+    pub fn of_groups(group: Vec<usize>) -> Symmetry {
+        Symmetry { group }
+    }
+
     /// Copies with the same parameters are interchangeable, unless an invariant or a step may tell them apart.
     pub fn of(scenario: &Scenario) -> Symmetry {
         let invariants = scenario

@@ -1,0 +1,237 @@
+//! The search against full enumeration, on drawn programs that run in no time: what the reduction loses in one of a
+//! thousand scenarios on a server shows here in seconds. What real statements conflict over is compared on a server
+//! (`tests/reduction`).
+//!
+//! A longer run, or others: `PGBRAID_CASES=100000 PGBRAID_SEED=7 cargo test --release --lib model -- --nocapture`.
+
+mod recorded;
+mod world;
+
+use std::collections::{BTreeSet, HashMap};
+
+use num_bigint::BigUint;
+use proptest::prelude::*;
+use proptest::sample::{Index, subsequence};
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+
+use self::recorded::Recorded;
+use self::world::{Answers, Program, Step, Value, World};
+use super::source_sets::SourceSets;
+use crate::scenario::Symmetry;
+
+const CASES: u32 = 400;
+const SEED: u64 = 1;
+
+/// Schedules beyond which a program is left alone.
+const MOST_SCHEDULES: u64 = 20_000;
+
+type Outcome = (Vec<u8>, Answers);
+
+/// A program, how many rows there are, and which sessions are alike.
+#[derive(Debug, Clone)]
+struct Case {
+    program: Program,
+    rows: usize,
+    groups: Vec<usize>,
+    /// Commits are turns of their own, as on a server.
+    commits_apart: bool,
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let session = prop::collection::vec(step(), 1..4);
+    let sessions = prop::collection::vec((session, prop::option::weighted(0.3, any::<Index>())), 2..6);
+    (sessions, 1..5usize, any::<bool>()).prop_map(|(drawn, rows, commits_apart)| {
+        let mut program = Program::new();
+        let mut groups: Vec<usize> = Vec::new();
+        for (index, (mut session, copied)) in drawn.into_iter().enumerate() {
+            let original = copied.filter(|_| index > 0).map(|copied| groups[copied.index(index)]);
+            if let Some(original) = original {
+                session = program[original].clone();
+            }
+            for step in &mut session {
+                within(step, rows);
+            }
+            if let Some(last) = session.last_mut() {
+                last.commits = true;
+            }
+            if commits_apart && original.is_none() {
+                session = session.into_iter().flat_map(with_commit_apart).collect();
+            }
+            program.push(session);
+            groups.push(original.unwrap_or(index));
+        }
+        Case {
+            program,
+            rows,
+            groups,
+            commits_apart,
+        }
+    })
+}
+
+fn with_commit_apart(step: Step) -> Vec<Step> {
+    let commit = Step {
+        condition: None,
+        reads: Vec::new(),
+        writes: Vec::new(),
+        commits: true,
+    };
+    match step.commits {
+        true => vec![Step { commits: false, ..step }, commit],
+        false => vec![step],
+    }
+}
+
+/// Of rows 0 to 3.
+fn step() -> impl Strategy<Value = Step> {
+    let condition = prop::option::of((0..4usize, 0..2u8));
+    let value = prop_oneof![(0..3u8).prop_map(Value::Set), Just(Value::AddOne)];
+    let writes = (subsequence(vec![0, 1, 2, 3], 0..3), prop::collection::vec(value, 2));
+    let row_alone = (0..4usize, prop::option::of(0..2u8), any::<bool>());
+    let any = (condition, subsequence(vec![0, 1, 2, 3], 0..3), writes, any::<bool>());
+    prop_oneof![
+        any.prop_map(|(condition, reads, (rows, values), commits)| Step {
+            condition,
+            reads,
+            writes: rows.into_iter().zip(values).collect(),
+            commits,
+        }),
+        row_alone.prop_map(|(row, condition, commits)| Step {
+            condition: condition.map(|value| (row, value)),
+            reads: Vec::new(),
+            writes: vec![(row, Value::AddOne)],
+            commits,
+        }),
+    ]
+}
+
+/// Keeps a step to the rows that there are.
+fn within(step: &mut Step, rows: usize) {
+    if let Some((row, _)) = &mut step.condition {
+        *row %= rows;
+    }
+    step.reads.retain(|&row| row < rows);
+    step.writes.retain(|&(row, _)| row < rows);
+}
+
+/// Every outcome, and how many schedules there are; `None` where these are too many.
+fn enumerate<'a>(
+    world: World<'a>,
+    known: &mut HashMap<World<'a>, u64>,
+    outcomes: &mut BTreeSet<Outcome>,
+) -> Option<u64> {
+    if let Some(&count) = known.get(&world) {
+        return Some(count);
+    }
+    let ready = world.ready();
+    let mut count = 0;
+    for &session in &ready {
+        let mut next = world.clone();
+        next.take_turn(session);
+        count += enumerate(next, known, outcomes)?;
+    }
+    if ready.is_empty() {
+        outcomes.insert(world.outcome());
+        count = 1;
+    }
+    known.insert(world, count);
+    (count <= MOST_SCHEDULES).then_some(count)
+}
+
+struct Found {
+    outcomes: BTreeSet<Outcome>,
+    runs: u64,
+    redundant: u64,
+    covered: Option<BigUint>,
+}
+
+/// All runs of the search.
+fn search(case: &Case, symmetry: &Symmetry) -> Found {
+    let mut search = SourceSets::new(symmetry.clone());
+    let mut outcomes = BTreeSet::new();
+    let mut runs = 0;
+    while let Some(guide) = search.next() {
+        let recorded = Recorded::run(World::new(&case.program, case.rows), &guide, symmetry);
+        outcomes.insert(recorded.outcome());
+        assert_eq!(search.observe(&recorded), None, "{case:?}");
+        runs += 1;
+    }
+    Found {
+        outcomes,
+        runs,
+        redundant: search.redundant(),
+        covered: search.covered(),
+    }
+}
+
+/// The outcomes, and those in which sessions that are alike have changed places.
+fn whatever_the_names(outcomes: &BTreeSet<Outcome>, groups: &[usize]) -> BTreeSet<Outcome> {
+    let mut all = outcomes.clone();
+    let mut left: Vec<Outcome> = all.iter().cloned().collect();
+    while let Some((rows, answers)) = left.pop() {
+        for (one, other) in (0..groups.len()).flat_map(|other| (0..other).map(move |one| (one, other))) {
+            if groups[one] != groups[other] {
+                continue;
+            }
+            let renamed = |session: usize| match session {
+                _ if session == one => other,
+                _ if session == other => one,
+                _ => session,
+            };
+            let answers = answers
+                .iter()
+                .map(|(&(session, step), answer)| ((renamed(session), step), answer.clone()));
+            let outcome = (rows.clone(), answers.collect());
+            if all.insert(outcome.clone()) {
+                left.push(outcome);
+            }
+        }
+    }
+    all
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| {
+        text.parse().unwrap_or_else(|_| panic!("{name} is a number"))
+    })
+}
+
+#[test]
+fn the_search_loses_nothing_of_drawn_programs() {
+    let config = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(setting("PGBRAID_CASES", CASES.into()) as u32)
+    };
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&setting("PGBRAID_SEED", SEED).to_le_bytes());
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
+    let (mut programs, mut schedules, mut runs, mut redundant) = (0, 0, 0, 0);
+    let tally = std::cell::RefCell::new((&mut programs, &mut schedules, &mut runs, &mut redundant));
+    let result = runner.run(&cases(), |case| {
+        let mut outcomes = BTreeSet::new();
+        let world = World::new(&case.program, case.rows);
+        let Some(count) = enumerate(world, &mut HashMap::new(), &mut outcomes) else {
+            return Ok(());
+        };
+        let each = Symmetry::of_groups((0..case.program.len()).collect());
+        let alike = Symmetry::of_groups(case.groups.clone());
+        let found = search(&case, &each);
+        prop_assert_eq!(&found.outcomes, &outcomes, "every session by itself");
+        let by_name = search(&case, &alike);
+        let renamed = whatever_the_names(&by_name.outcomes, &case.groups);
+        prop_assert_eq!(&renamed, &outcomes, "with symmetry");
+        // a step that waits and commits in one is not one that could have waited and be nothing else
+        let certificates = [found.covered, by_name.covered].into_iter().flatten();
+        for covered in certificates.filter(|_| case.commits_apart) {
+            prop_assert_eq!(covered, BigUint::from(count), "schedules that the runs stand for");
+        }
+        let (programs, schedules, runs, redundant) = &mut *tally.borrow_mut();
+        **programs += 1;
+        **schedules += count;
+        **runs += found.runs;
+        **redundant += found.redundant;
+        Ok(())
+    });
+    println!("{programs} programs, {schedules} schedules, {runs} runs, {redundant} of them redundant");
+    result.unwrap();
+}

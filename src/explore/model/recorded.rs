@@ -1,0 +1,249 @@
+//! A run of a program, as the search takes it in.
+
+use super::Outcome;
+use super::world::{Did, Move, Step, World, is_taken_alone};
+use crate::conflict::{End, Event, Footprint, Object, Piece, Snapshots, Waited, WriteKind};
+use crate::explore::source_sets::{Choices, Guide, Trace};
+use crate::scenario::Symmetry;
+
+/// A row that a step took that is about it alone.
+struct HeldRow {
+    row: usize,
+    holder: usize,
+    taken: usize,
+    ended: Option<usize>,
+}
+
+pub struct Recorded<'a> {
+    world: World<'a>,
+    events: Vec<Event>,
+    choices: Vec<Choices>,
+    /// By turn: its step, by its place in the session's.
+    steps: Vec<usize>,
+    finished_in: Vec<usize>,
+    waited_for: Vec<Vec<(usize, Waited)>>,
+    could_have_waited_for: Vec<Option<Vec<usize>>>,
+    rows: Vec<HeldRow>,
+    /// By session: what its transaction has touched.
+    held: Vec<Footprint>,
+}
+
+impl<'a> Recorded<'a> {
+    /// Runs a program to its end.
+    pub fn run(world: World<'a>, guide: &Guide, symmetry: &Symmetry) -> Recorded<'a> {
+        let mut recorded = Recorded {
+            world,
+            events: Vec::new(),
+            choices: Vec::new(),
+            steps: Vec::new(),
+            finished_in: Vec::new(),
+            waited_for: Vec::new(),
+            could_have_waited_for: Vec::new(),
+            rows: Vec::new(),
+            held: vec![Footprint::default(); symmetry.sessions()],
+        };
+        loop {
+            let ready = recorded.world.ready();
+            let has_begun = |session: usize| recorded.events.iter().any(|event| event.session == session);
+            let choices = Choices::new(symmetry, &ready, |session| recorded.only_waits(session), has_begun);
+            let prescribed = guide.prescribed(recorded.events.len());
+            let chosen = prescribed.filter(|session| ready.contains(session));
+            let Some(session) = chosen.or_else(|| guide.choose(&recorded.events, &choices)) else {
+                assert!(ready.is_empty(), "nobody was chosen");
+                return recorded;
+            };
+            recorded.choices.push(choices);
+            recorded.take_turn(session);
+        }
+    }
+
+    pub fn outcome(&self) -> Outcome {
+        self.world.outcome()
+    }
+
+    fn take_turn(&mut self, session: usize) {
+        let turn = self.events.len();
+        self.waited_for.push(self.ends_waited_for(session));
+        self.could_have_waited_for.push(self.moves_of_holders(session));
+        self.steps.push(self.world.next(session));
+        self.finished_in.push(usize::MAX);
+        let mut event = Event {
+            session,
+            participants: Vec::new(),
+            pieces: Vec::new(),
+        };
+        for one in self.world.take_turn(session) {
+            event.participants.push(one.session);
+            event.pieces.push(self.piece(one, turn));
+            let began = self.events.iter().rposition(|event| event.session == one.session);
+            let began = began.filter(|_| one.session != session).unwrap_or(turn);
+            if one.did != Did::Wait {
+                self.finished_in[began] = turn;
+            }
+        }
+        self.events.push(event);
+    }
+
+    fn piece(&mut self, one: Move, turn: usize) -> Piece {
+        let step = self.world.step(one.session, one.step);
+        let mut statement = whatever_it_finds(step);
+        if one.did == (Did::Finish { wrote: false }) && !one.has_waited {
+            statement.writes.clear();
+        }
+        let held = self.held[one.session].clone();
+        self.held[one.session].add(&statement);
+        let ends = one.did == Did::Fail || (step.commits && one.did != Did::Wait);
+        let end = ends.then(|| End {
+            committed: one.did != Did::Fail,
+            held: std::mem::take(&mut self.held[one.session]),
+        });
+        let own = |held: &HeldRow| held.holder == one.session && held.ended.is_none();
+        if ends {
+            let rows = self.rows.iter_mut().filter(|held| own(held));
+            rows.for_each(|held| held.ended = Some(turn));
+        } else if let Some(row) = self.row_taken(step)
+            && one.did == (Did::Finish { wrote: true })
+            && !self.rows.iter().any(|held| own(held) && held.row == row)
+        {
+            self.rows.push(HeldRow {
+                row,
+                holder: one.session,
+                taken: turn,
+                ended: None,
+            });
+        }
+        Piece {
+            snapshots: READ_COMMITTED,
+            statement,
+            held,
+            tracked: None,
+            transaction: None,
+            end,
+        }
+    }
+
+    /// The row that a step takes, where when it begins to wait for it makes no difference.
+    fn row_taken(&self, step: &Step) -> Option<usize> {
+        let rows = step.writes.iter().map(|(row, _)| *row);
+        rows.filter(|&row| is_taken_alone(self.world.program(), row)).next()
+    }
+
+    /// The row for which the next step of a session could do nothing but wait.
+    fn row_waited_for(&self, session: usize) -> Option<usize> {
+        let step = self.world.step(session, self.world.next(session));
+        self.row_taken(step).filter(|_| !self.held[session].holds())
+    }
+
+    fn condition(&self, session: usize) -> Option<u8> {
+        let step = self.world.step(session, self.world.next(session));
+        step.condition.map(|(_, value)| value)
+    }
+
+    fn only_waits(&self, session: usize) -> bool {
+        self.row_waited_for(session).is_some_and(|row| {
+            let mut held = self.rows.iter().filter(|held| held.row == row);
+            held.any(|held| held.ended.is_none() && held.holder != session)
+                && self
+                    .condition(session)
+                    .is_none_or(|value| self.world.committed(row) == value)
+        })
+    }
+
+    /// What the row that the next step of a session takes has gone through with others.
+    fn taken_by_others(&self, session: usize) -> Vec<&HeldRow> {
+        let row = self.row_taken(self.world.step(session, self.world.next(session)));
+        let others = self.rows.iter().filter(|held| held.holder != session);
+        others.filter(|held| Some(held.row) == row).collect()
+    }
+
+    fn ends_waited_for(&self, session: usize) -> Vec<(usize, Waited)> {
+        if self.row_waited_for(session).is_none() {
+            return Vec::new();
+        }
+        let surely = self.condition(session).is_none();
+        let end = |held: &HeldRow| {
+            let taken = held.taken;
+            held.ended.map(|ended| (ended, Waited { taken, surely }))
+        };
+        self.taken_by_others(session).into_iter().filter_map(end).collect()
+    }
+
+    fn moves_of_holders(&self, session: usize) -> Option<Vec<usize>> {
+        let others = self.taken_by_others(session);
+        if self.row_waited_for(session).is_none() {
+            return (others.len() < 2).then(Vec::new);
+        }
+        let turns_of = |held: &HeldRow| {
+            let holder = held.holder;
+            let turns = held.ended.map_or(0..0, |ended| held.taken + 1..ended + 1);
+            turns.filter(move |&turn| self.events[turn].participants.contains(&holder))
+        };
+        let turns: Vec<usize> = others.into_iter().flat_map(turns_of).collect();
+        (self.condition(session).is_none() || turns.is_empty()).then_some(turns)
+    }
+
+    fn piece_at_most(&self, turn: usize) -> Piece {
+        let mut piece = self.events[turn].pieces[0].clone();
+        piece.statement = whatever_it_finds(self.world.step(self.events[turn].session, self.steps[turn]));
+        let mut held = piece.held.clone();
+        held.add(&piece.statement);
+        piece.end = Some(End { committed: true, held });
+        piece
+    }
+}
+
+const READ_COMMITTED: Snapshots = Snapshots {
+    per_statement: true,
+    per_transaction: false,
+    serializable: false,
+};
+
+fn whatever_it_finds(step: &Step) -> Footprint {
+    let mut footprint = Footprint::default();
+    let looked_at = step.condition.map(|(row, _)| row);
+    for &row in step.reads.iter().chain(&looked_at) {
+        footprint.reads.insert(object(row));
+    }
+    for &(row, _) in &step.writes {
+        footprint.write(object(row), WriteKind::UpdateNoKey);
+    }
+    footprint
+}
+
+fn object(row: usize) -> Object {
+    Object::Relation(row as u32)
+}
+
+impl Trace for Recorded<'_> {
+    fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    fn choices(&self) -> &[Choices] {
+        &self.choices
+    }
+
+    fn finished_in(&self, turn: usize) -> usize {
+        self.finished_in[turn]
+    }
+
+    fn at_most(&self, turn: usize, waiting: &[usize]) -> Event {
+        let own = self.events[turn].session;
+        let others = waiting.iter().filter(|&&turn| self.events[turn].session != own);
+        let turns: Vec<usize> = std::iter::once(turn).chain(others.copied()).collect();
+        Event {
+            session: own,
+            participants: turns.iter().map(|&turn| self.events[turn].session).collect(),
+            pieces: turns.iter().map(|&turn| self.piece_at_most(turn)).collect(),
+        }
+    }
+
+    fn waited_for(&self, turn: usize, end: usize) -> Option<Waited> {
+        let waited = self.waited_for[turn].iter().find(|(ended, _)| *ended == end);
+        waited.map(|(_, waited)| *waited)
+    }
+
+    fn could_have_waited_for(&self, turn: usize) -> Option<Vec<usize>> {
+        self.could_have_waited_for[turn].clone()
+    }
+}

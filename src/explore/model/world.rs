@@ -1,0 +1,283 @@
+//! Sessions that share rows at READ COMMITTED, without a server.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a program's step does. It looks at committed rows and its transaction's own writes, as they are when it begins.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Step {
+    /// It writes only if the row has the value. Looked at again when a row that it waited for is this one.
+    pub condition: Option<(usize, u8)>,
+    pub reads: Vec<usize>,
+    pub writes: Vec<(usize, Value)>,
+    /// The transaction ends with it.
+    pub commits: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Value {
+    Set(u8),
+    AddOne,
+}
+
+impl Step {
+    /// The row that it is about, where it is about one row alone and takes it.
+    fn row_alone(&self) -> Option<usize> {
+        match (self.writes.as_slice(), self.condition) {
+            ([(row, _)], None) if self.reads.is_empty() => Some(*row),
+            ([(row, _)], Some((looked_at, _))) if self.reads.is_empty() && looked_at == *row => Some(*row),
+            _ => None,
+        }
+    }
+}
+
+/// Whether steps take a row one at a time only, each to do nothing else, and with a condition as its transaction's last:
+/// when a step begins to wait for it makes no difference to what it does. Nor can sessions wait for it in a circle: who is
+/// in the queue before whom would matter then.
+pub fn is_taken_alone(program: &Program, row: usize) -> bool {
+    let takes_alone = |steps: &[Step], place: usize| {
+        let step = &steps[place];
+        let end = steps[place..].iter().position(|step| step.commits).unwrap_or_default();
+        let mut after = steps[place..=place + end].iter().skip(1);
+        let claims_nothing_after = after.all(|later| later.writes.is_empty());
+        step.row_alone() == Some(row) && (step.condition.is_none() || claims_nothing_after)
+    };
+    !is_in_circle(program, row)
+        && program.iter().all(|steps| {
+            let writes = |step: &Step| step.writes.iter().any(|(written, _)| *written == row);
+            (0..steps.len()).all(|place| !writes(&steps[place]) || takes_alone(steps, place))
+        })
+}
+
+/// Whether transactions may hold one of some rows and wait for the next, all around.
+fn is_in_circle(program: &Program, row: usize) -> bool {
+    let mut waited_for_with: BTreeSet<(usize, usize)> = BTreeSet::new();
+    for steps in program {
+        let mut held = BTreeSet::new();
+        for step in steps {
+            for &(row, _) in &step.writes {
+                waited_for_with.extend(held.iter().filter(|&&held| held != row).map(|&held| (held, row)));
+                held.insert(row);
+            }
+            if step.commits {
+                held.clear();
+            }
+        }
+    }
+    let mut reached = BTreeSet::new();
+    let mut left = vec![row];
+    while let Some(from) = left.pop() {
+        let next = waited_for_with.iter().filter(|(held, _)| *held == from);
+        left.extend(next.map(|(_, row)| *row).filter(|&row| reached.insert(row)));
+    }
+    reached.contains(&row)
+}
+
+/// The steps of each session.
+pub type Program = Vec<Vec<Step>>;
+
+/// What the sessions got to see.
+pub type Answers = BTreeMap<(usize, usize), Answer>;
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Answer {
+    /// What it read, and whether it wrote.
+    Done(Vec<u8>, bool),
+    Deadlock,
+}
+
+/// How far a step has got.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct UnderWay {
+    /// Which of its writes is next.
+    place: usize,
+    read: Vec<u8>,
+    /// It has written another.
+    wrote: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+struct Session {
+    next: usize,
+    /// Rows of its transaction, and what it wrote there.
+    own: BTreeMap<usize, u8>,
+    /// Its step waits for the row of the next write.
+    waiting: Option<UnderWay>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct World<'a> {
+    program: &'a Program,
+    committed: Vec<u8>,
+    sessions: Vec<Session>,
+    /// Sessions that wait, the first one first.
+    queue: Vec<usize>,
+    answers: Answers,
+}
+
+/// What one session did in a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Move {
+    pub session: usize,
+    pub step: usize,
+    /// It waited in an earlier turn.
+    pub has_waited: bool,
+    pub did: Did,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Did {
+    /// It waits at the end of the turn.
+    Wait,
+    Finish {
+        wrote: bool,
+    },
+    Fail,
+}
+
+impl<'a> World<'a> {
+    pub fn new(program: &'a Program, rows: usize) -> World<'a> {
+        World {
+            program,
+            committed: vec![0; rows],
+            sessions: vec![Session::default(); program.len()],
+            queue: Vec::new(),
+            answers: Answers::new(),
+        }
+    }
+
+    /// The sessions that can go on.
+    pub fn ready(&self) -> Vec<usize> {
+        let can_go_on = |&session: &usize| {
+            let Session { next, waiting, .. } = &self.sessions[session];
+            waiting.is_none() && *next < self.program[session].len()
+        };
+        (0..self.sessions.len()).filter(can_go_on).collect()
+    }
+
+    /// The step that a session has before it, by its place.
+    pub fn next(&self, session: usize) -> usize {
+        self.sessions[session].next
+    }
+
+    pub fn program(&self) -> &'a Program {
+        self.program
+    }
+
+    pub fn step(&self, session: usize, place: usize) -> &'a Step {
+        &self.program[session][place]
+    }
+
+    pub fn committed(&self, row: usize) -> u8 {
+        self.committed[row]
+    }
+
+    /// What it came to.
+    pub fn outcome(&self) -> (Vec<u8>, Answers) {
+        (self.committed.clone(), self.answers.clone())
+    }
+
+    /// Lets a session go on; returns what it did, then what those did that it released.
+    pub fn take_turn(&mut self, session: usize) -> Vec<Move> {
+        let step = &self.program[session][self.sessions[session].next];
+        let read = step.reads.iter().map(|&row| self.seen(session, row)).collect();
+        let holds = step
+            .condition
+            .is_none_or(|(row, value)| self.seen(session, row) == value);
+        let place = if holds { 0 } else { step.writes.len() };
+        let begun = UnderWay {
+            place,
+            read,
+            wrote: false,
+        };
+        let mut moves = vec![self.write(session, begun, false)];
+        // those that hold nothing any more let the first that waits for it go on
+        while let Some(place) = (0..self.queue.len()).find(|&place| self.is_free(place)) {
+            let released = self.queue.remove(place);
+            if let Some(waiting) = self.sessions[released].waiting.take() {
+                moves.push(self.write(released, waiting, true));
+            }
+        }
+        moves
+    }
+
+    /// The value that a session sees.
+    fn seen(&self, session: usize, row: usize) -> u8 {
+        let own = self.sessions[session].own.get(&row);
+        own.copied().unwrap_or(self.committed[row])
+    }
+
+    fn holder(&self, row: usize) -> Option<usize> {
+        (0..self.sessions.len()).find(|&session| self.sessions[session].own.contains_key(&row))
+    }
+
+    fn waited_for(&self, session: usize) -> Option<usize> {
+        let Session { next, waiting, .. } = &self.sessions[session];
+        waiting
+            .as_ref()
+            .map(|step| self.program[session][*next].writes[step.place].0)
+    }
+
+    /// Whether what the session at a place of the queue waits for is free, and nobody before it waits for it.
+    fn is_free(&self, place: usize) -> bool {
+        let row = self.waited_for(self.queue[place]);
+        let mut before = self.queue[..place].iter();
+        row.is_some_and(|row| self.holder(row).is_none()) && !before.any(|&before| self.waited_for(before) == row)
+    }
+
+    /// Goes on with a step's writes.
+    fn write(&mut self, session: usize, mut under_way: UnderWay, has_waited: bool) -> Move {
+        let index = self.sessions[session].next;
+        let step = &self.program[session][index];
+        let done = |did| Move {
+            session,
+            step: index,
+            has_waited,
+            did,
+        };
+        while let Some(&(row, value)) = step.writes.get(under_way.place) {
+            if let Some(holder) = self.holder(row).filter(|&holder| holder != session) {
+                if self.waits_in_the_end_for(holder, session) {
+                    self.answers.insert((session, index), Answer::Deadlock);
+                    self.sessions[session].own.clear();
+                    self.sessions[session].next = self.program[session].len();
+                    return done(Did::Fail);
+                }
+                self.sessions[session].waiting = Some(under_way);
+                self.queue.push(session);
+                return done(Did::Wait);
+            }
+            let seen = self.seen(session, row);
+            let is_another = |(looked_at, wanted): (usize, u8)| looked_at == row && seen != wanted;
+            let finds = !step.condition.is_some_and(is_another);
+            let value = match value {
+                Value::Set(value) if finds => value,
+                Value::AddOne if finds => (seen + 1) % 4,
+                // the row is locked all the same
+                _ => seen,
+            };
+            self.sessions[session].own.insert(row, value);
+            under_way.wrote |= finds;
+            under_way.place += 1;
+        }
+        let UnderWay { read, wrote, .. } = under_way;
+        self.answers.insert((session, index), Answer::Done(read, wrote));
+        self.sessions[session].next += 1;
+        if step.commits {
+            for (row, value) in std::mem::take(&mut self.sessions[session].own) {
+                self.committed[row] = value;
+            }
+        }
+        done(Did::Finish { wrote })
+    }
+
+    fn waits_in_the_end_for(&self, session: usize, other: usize) -> bool {
+        let mut at = session;
+        while at != other {
+            match self.waited_for(at).and_then(|row| self.holder(row)) {
+                Some(holder) => at = holder,
+                None => return false,
+            }
+        }
+        true
+    }
+}
