@@ -197,32 +197,44 @@ impl EventLog {
 
     /// The row that a step takes for which it could do nothing but wait when another holds it.
     fn row_waited_for(&self, session: usize, role: TurnRole, begins: bool, filled: &str) -> Option<RowTaken> {
-        let transaction = &self.transactions[session];
-        if role != TurnRole::Step || (!begins && transaction.open && transaction.held.holds()) {
+        if role != TurnRole::Step || self.holds(session, begins) {
             return None;
         }
         self.footprints.row_taken(filled)
     }
 
+    /// Whether others may have to wait for the transaction that a session is in, unless its next step `begins` one.
+    fn holds(&self, session: usize, begins: bool) -> bool {
+        let transaction = &self.transactions[session];
+        !begins && transaction.open && transaction.held.holds()
+    }
+
     /// Of the transactions that held the row of the turn that is next to be taken down, the turns in which they moved
     /// after the one that took it, the end included: its step could have begun to wait before them and would have
-    /// done the same. `None` where it depends on more whether it would.
+    /// done the same. `None` where it depends on more whether it would, or who would have waited before whom.
     pub fn could_have_waited_for(&self, next: &Turn) -> Option<Vec<usize>> {
-        let waited = self.row_waited_for(next.session, next.role, next.begin.is_some(), &next.filled);
-        let Some(RowTaken { row, if_true }) = waited else {
+        let Some(taken) = self
+            .footprints
+            .row_taken(&next.filled)
+            .filter(|_| next.role == TurnRole::Step)
+        else {
             return Some(Vec::new());
         };
         let others = self
             .rows
             .iter()
-            .filter(|held| held.holder != next.session && held.row.overlaps(&row));
+            .filter(|held| held.holder != next.session && held.row.overlaps(&taken.row));
+        if self.holds(next.session, next.begin.is_some()) {
+            // it may wait itself, behind one that could have waited
+            return (others.count() < 2).then(Vec::new);
+        }
         let turns_of = |held: &HeldRow| {
             let holder = held.holder;
             let turns = held.ended.map_or(0..0, |ended| held.taken + 1..ended + 1);
             turns.filter(move |&turn| self.events[turn].participants.contains(&holder))
         };
         let turns: Vec<usize> = others.flat_map(turns_of).collect();
-        (if_true.is_none() || turns.is_empty()).then_some(turns)
+        (taken.if_true.is_none() || turns.is_empty()).then_some(turns)
     }
 
     /// The ends of other transactions that held the row of the turn that is next to be taken down: had it come right

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::event::Snapshots;
+use super::lock_order::{Columns, may_wait_in_circle, transactions};
 use super::pin::{Pin, PinnedAction, RowCondition, RowKey, only_table, pin, referenced_row};
 use crate::postgres::catalog::Catalog;
 use crate::scenario::sql::StatementKind;
@@ -219,12 +220,27 @@ struct Parsed {
     only_table: Option<u32>,
 }
 
+/// What a step may touch, and its statement's columns.
+#[derive(Debug, Clone)]
+pub struct StepFacts {
+    pub footprint: Footprint,
+    pub columns: Columns,
+}
+
 impl Footprints {
-    /// `steps` has each session's footprints, by step.
-    pub fn new(scenario: &Scenario, mut steps: Vec<Vec<Footprint>>, catalog: Catalog) -> Footprints {
+    /// `steps` has what is known of each session's steps.
+    pub fn new(scenario: &Scenario, steps: &[Vec<StepFacts>], catalog: Catalog) -> Footprints {
+        let columns: Vec<Vec<Columns>> = steps
+            .iter()
+            .map(|steps| steps.iter().map(|step| step.columns.clone()).collect())
+            .collect();
+        let mut steps: Vec<Vec<Footprint>> = steps
+            .iter()
+            .map(|steps| steps.iter().map(|step| step.footprint.clone()).collect())
+            .collect();
         order_additions(&mut steps);
         order_numbers(&mut steps);
-        let (confined, row_by_row, conditional_rows) = tables_by_row(scenario, &steps, &catalog);
+        let (confined, row_by_row, conditional_rows) = tables_by_row(scenario, &steps, &columns, &catalog);
         Footprints {
             steps,
             snapshots: scenario.sessions.iter().map(Snapshots::of_session).collect(),
@@ -331,6 +347,9 @@ impl Footprints {
     /// looks whether the newest version does, as it would if it came then. One thing is left over: where it does not,
     /// the row stays locked. That makes others wait for the end of this transaction, and nothing else as long as the
     /// transaction waits for nobody after it, which is why it must then claim nothing more.
+    ///
+    /// Nor may sessions that wait for the row wait in a circle: who is in the row's queue ahead of whom decides then who
+    /// takes the row that a deadlock's victim lets go.
     pub fn row_taken(&self, sql: &str) -> Option<RowTaken> {
         if self.row_by_row.is_empty() {
             return None;
@@ -367,6 +386,7 @@ fn takes_row(pin: &Pin) -> bool {
 fn tables_by_row(
     scenario: &Scenario,
     steps: &[Vec<Footprint>],
+    columns: &[Vec<Columns>],
     catalog: &Catalog,
 ) -> (BTreeSet<u32>, BTreeMap<u32, u32>, bool) {
     let (mut confined, mut row_by_row, mut conditional) = (BTreeSet::new(), BTreeMap::new(), false);
@@ -393,7 +413,11 @@ fn tables_by_row(
             continue;
         };
         confined.insert(table);
-        if read_committed && !locks_outlive && is_row_by_row(scenario, steps, table, &claims, catalog) {
+        if read_committed
+            && !locks_outlive
+            && is_row_by_row(scenario, steps, table, &claims, catalog)
+            && !may_wait_in_circle(scenario, steps, columns, table, catalog)
+        {
             conditional |= claims.iter().any(|claim| claim.pin.condition != RowCondition::None);
             row_by_row.extend(claims.first().map(|claim| (table, claim.pin.row.index)));
         }
@@ -474,25 +498,11 @@ fn is_row_by_row(
 
 /// Whether no step after this one of the same transaction locks or writes anything.
 fn claims_nothing_after(session: &Session, footprints: &[Footprint], step: usize) -> bool {
-    let ends_block = |step: &Step| {
-        let kind = step.statement.kind;
-        step.when.is_none()
-            && matches!(
-                kind,
-                StatementKind::Commit { chain: false } | StatementKind::Rollback { chain: false }
-            )
-    };
-    let begins = |step: &Step| step.statement.kind == StatementKind::Begin;
-    let in_block = session.steps[..step]
+    transactions(session)
         .iter()
-        .fold(false, |open, step| begins(step) || (open && !ends_block(step)));
-    !in_block
-        || session.steps[step..]
-            .iter()
-            .zip(&footprints[step..])
-            .skip(1)
-            .take_while(|(later, _)| !ends_block(later))
-            .all(|(_, footprint)| !footprint.holds())
+        .filter(|transaction| transaction.contains(&step))
+        .flatten()
+        .all(|&later| later <= step || !footprints[later].holds())
 }
 
 /// Whether the transaction of a step that inserts a row surely holds the row of `table` that it references, so that the

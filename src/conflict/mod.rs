@@ -7,6 +7,7 @@
 mod analysis;
 mod event;
 mod footprint;
+mod lock_order;
 mod pin;
 mod rules;
 
@@ -14,5 +15,5 @@ pub use analysis::{changes_meaning, footprint};
 #[cfg(test)]
 pub use event::{End, Piece, Snapshots};
 pub use event::{Event, EventLog, OnlyWaits, Waited};
-pub use footprint::{Footprint, Footprints, LockStrength, Object, WriteKind};
+pub use footprint::{Footprint, Footprints, LockStrength, Object, StepFacts, WriteKind};
 pub use rules::conflict;

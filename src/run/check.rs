@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::condition::PREFIX;
 use super::{RunError, Variables, Volatile};
-use crate::conflict::{self, Footprint, Footprints};
+use crate::conflict::{self, Footprint, Footprints, StepFacts};
 use crate::postgres::PostgresError;
 use crate::postgres::baseline::Baseline;
 use crate::postgres::catalog::{self, Catalog};
@@ -111,8 +111,8 @@ pub async fn check_statements(
         schema_changes,
         catalog,
     };
-    let mut checked: Vec<(&Session, Vec<Footprint>)> = Vec::new();
-    let mut footprints = Vec::with_capacity(scenario.sessions.len());
+    let mut checked: Vec<(&Session, Vec<StepFacts>)> = Vec::new();
+    let mut facts = Vec::with_capacity(scenario.sessions.len());
     for session in &scenario.sessions {
         // copies with the same parameters have the same statements
         let known = checked
@@ -126,7 +126,7 @@ pub async fn check_statements(
                 steps
             }
         };
-        footprints.push(steps);
+        facts.push(steps);
     }
     for invariant in &scenario.invariants {
         let what = format!("invariant `{}`", invariant.name);
@@ -156,7 +156,7 @@ pub async fn check_statements(
     }
     Ok(match nothing_known {
         true => Footprints::unknown(scenario),
-        false => Footprints::new(scenario, footprints, checker.catalog),
+        false => Footprints::new(scenario, &facts, checker.catalog),
     })
 }
 
@@ -213,9 +213,9 @@ struct Checker<'a> {
 type Columns = BTreeMap<String, (usize, u32)>;
 
 impl Checker<'_> {
-    /// Checks a session's steps, and returns what each may touch.
-    async fn session(&mut self, session: &Session) -> Result<Vec<Footprint>, RunError> {
-        let mut footprints = Vec::with_capacity(session.steps.len());
+    /// Checks a session's steps, and returns what is known of each.
+    async fn session(&mut self, session: &Session) -> Result<Vec<StepFacts>, RunError> {
+        let mut facts = Vec::with_capacity(session.steps.len());
         let mut types: BTreeMap<String, u32> = Variables::from_params(&session.params).types();
         // whether every column of the steps so far is known
         let mut complete = true;
@@ -236,17 +236,24 @@ impl Checker<'_> {
             }
             self.known(&step.sql, &step.template, &types, complete)?;
             refuse_shared_objects(&step.sql, &format!("step `{}`", step.name))?;
-            footprints.push(self.footprint(step, &types).await?);
-            match self.step(session, step, &types).await? {
+            let footprint = self.footprint(step, &types).await?;
+            let columns = self.step(session, step, &types).await?;
+            facts.push(StepFacts {
+                footprint,
+                columns: columns.as_ref().map(|columns| columns.keys().cloned().collect()),
+            });
+            match columns {
                 Some(columns) => types.extend(columns.into_iter().map(|(name, (_, type_oid))| (name, type_oid))),
                 None => complete = false,
             }
         }
         let changes_meaning = |step: &Step| conflict::changes_meaning(&step.sql.text, step.statement.kind);
         if session.steps.iter().any(changes_meaning) {
-            footprints = vec![Footprint::unknown(); session.steps.len()];
+            for step in &mut facts {
+                step.footprint = Footprint::unknown();
+            }
         }
-        Ok(footprints)
+        Ok(facts)
     }
 
     /// A condition that looks at a table would depend on when it is evaluated.

@@ -124,8 +124,8 @@ impl<'a> Recorded<'a> {
 
     /// The row that a step takes, where when it begins to wait for it makes no difference.
     fn row_taken(&self, step: &Step) -> Option<usize> {
-        let rows = step.writes.iter().map(|(row, _)| *row);
-        rows.filter(|&row| is_taken_alone(self.world.program(), row)).next()
+        let mut rows = step.writes.iter().map(|(row, _)| *row);
+        rows.find(|&row| is_taken_alone(self.world.program(), row))
     }
 
     /// The row for which the next step of a session could do nothing but wait.
