@@ -226,7 +226,9 @@ impl EventLog {
             .filter(|held| held.holder != next.session && held.row.overlaps(&taken.row));
         if self.holds(next.session, next.begin.is_some()) {
             // it may wait itself, behind one that could have waited
-            return (others.count() < 2).then(Vec::new);
+            let own = |held: &HeldRow| held.holder == next.session && held.ended.is_none() && held.row == taken.row;
+            let may_wait = !self.rows.iter().any(own);
+            return (others.count() < 2 || !may_wait).then(Vec::new);
         }
         let turns_of = |held: &HeldRow| {
             let holder = held.holder;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::event::Snapshots;
-use super::lock_order::{Columns, may_wait_in_circle, transactions};
+use super::known_row::{Columns, KnownRows};
+use super::lock_order::{may_wait_in_circle, transactions};
 use super::pin::{Pin, PinnedAction, RowCondition, RowKey, only_table, pin, referenced_row};
 use crate::postgres::catalog::Catalog;
 use crate::scenario::sql::StatementKind;
@@ -413,13 +414,14 @@ fn tables_by_row(
             continue;
         };
         confined.insert(table);
-        if read_committed
-            && !locks_outlive
-            && is_row_by_row(scenario, steps, table, &claims, catalog)
-            && !may_wait_in_circle(scenario, steps, columns, table, catalog)
-        {
+        let by_row = read_committed && !locks_outlive && is_row_by_row(scenario, steps, table, &claims, catalog);
+        let Some(index) = claims.first().map(|claim| claim.pin.row.index).filter(|_| by_row) else {
+            continue;
+        };
+        let rows = KnownRows::new(scenario, columns, catalog, index);
+        if !may_wait_in_circle(scenario, steps, table, &rows) {
             conditional |= claims.iter().any(|claim| claim.pin.condition != RowCondition::None);
-            row_by_row.extend(claims.first().map(|claim| (table, claim.pin.row.index)));
+            row_by_row.insert(table, index);
         }
     }
     (confined, row_by_row, conditional)

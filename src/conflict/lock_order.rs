@@ -6,15 +6,9 @@ use petgraph::algo::tarjan_scc;
 use petgraph::graphmap::DiGraphMap;
 
 use super::footprint::{Footprint, LockStrength, Object};
-use super::pin::pin;
-use crate::postgres::catalog::Catalog;
-use crate::run::Variables;
+use super::known_row::{KnownRow, KnownRows};
 use crate::scenario::sql::StatementKind;
-use crate::scenario::sql::lexer::{TokenKind, tokens};
 use crate::scenario::{Scenario, Session};
-
-/// The names of a statement's columns, which set variables; `None` where they are not known.
-pub type Columns = Option<BTreeSet<String>>;
 
 /// What may be waited for: an object, or of the table that is asked about a row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,42 +17,23 @@ enum Node {
     Row(Vec<String>),
 }
 
-/// Which row of the table a step takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Row {
-    /// The key's values.
-    Constant(Vec<String>),
-    /// With the step that set each variable last.
-    Variable {
-        values: Vec<String>,
-        set_in: Vec<Option<usize>>,
-    },
-    Unknown,
-}
-
 struct Claim {
     session: usize,
     node: Node,
-    /// Of the table that is asked about.
-    row: Option<Row>,
+    /// Of the table that is asked about; that row, as far as it is known.
+    row: Option<KnownRow>,
     strength: LockStrength,
 }
 
 /// Whether transactions may wait in a circle that leads through a row of `table`: each holds something that the next
 /// waits for. Every step that locks or writes the table takes one row of it by the same key, to hold it alone, or is the
 /// check of a foreign key that nobody waits for.
-pub fn may_wait_in_circle(
-    scenario: &Scenario,
-    steps: &[Vec<Footprint>],
-    columns: &[Vec<Columns>],
-    table: u32,
-    catalog: &Catalog,
-) -> bool {
+pub fn may_wait_in_circle(scenario: &Scenario, steps: &[Vec<Footprint>], table: u32, rows: &KnownRows) -> bool {
     let relation = Object::Relation(table);
     let taken = |session: usize, step: usize| -> Vec<Claim> {
         let footprint = &steps[session][step];
         let takes_row = footprint.locks.contains_key(&relation) || footprint.writes.contains_key(&relation);
-        let row = takes_row.then(|| row_taken(scenario, columns, (session, step), catalog));
+        let row = takes_row.then(|| rows.of_step(session, step));
         let claims = footprint
             .claims()
             .filter(|(object, _)| **object != relation || takes_row);
@@ -80,7 +55,11 @@ pub fn may_wait_in_circle(
     let contended = contended(&claims);
     let mut order: DiGraphMap<usize, ()> = DiGraphMap::new();
     let mut waits = |held: &Claim, waited: &Claim| {
-        let same_row = held.row.is_some() && held.row == waited.row && held.row != Some(Row::Unknown);
+        let same_row = held
+            .row
+            .as_ref()
+            .zip(waited.row.as_ref())
+            .is_some_and(|(held, waited)| held.is(waited));
         if let (Some(&held), Some(&waited), false) = (contended.get(&held.node), contended.get(&waited.node), same_row)
         {
             order.add_edge(held, waited, ());
@@ -137,11 +116,11 @@ pub fn transactions(session: &Session) -> Vec<Vec<usize>> {
 /// Gives the rows of the table nodes of their own, where all of them are known.
 fn name_rows(transactions: &mut [Vec<Vec<Claim>>]) {
     let mut claims: Vec<&mut Claim> = transactions.iter_mut().flatten().flatten().collect();
-    let is_known = |claim: &&mut Claim| matches!(claim.row, None | Some(Row::Constant(_)));
-    if claims.iter().all(is_known) {
+    let constants = |claim: &Claim| claim.row.as_ref().map(KnownRow::constants);
+    if !claims.iter().any(|claim| constants(claim) == Some(None)) {
         for claim in &mut claims {
-            if let Some(Row::Constant(values)) = &claim.row {
-                claim.node = Node::Row(values.clone());
+            if let Some(Some(values)) = constants(claim) {
+                claim.node = Node::Row(values);
             }
         }
     }
@@ -165,44 +144,4 @@ fn contended(transactions: &[Vec<Vec<Claim>>]) -> BTreeMap<Node, usize> {
         .enumerate()
         .map(|(number, (node, _))| ((*node).clone(), number))
         .collect()
-}
-
-fn row_taken(scenario: &Scenario, columns: &[Vec<Columns>], (index, step): (usize, usize), catalog: &Catalog) -> Row {
-    let session = &scenario.sessions[index];
-    let template = &session.steps[step].template;
-    let may_set = |step: usize, name: &str| {
-        let names = columns.get(index).and_then(|columns| columns.get(step)?.as_ref());
-        names.is_none_or(|names| names.contains(name))
-    };
-    let params = Variables::from_params(&session.params);
-    let number = |name: &str| template.variables.iter().position(|variable| variable.name == name);
-    let filled = template.fill(|name| {
-        let is_set = (0..session.steps.len()).any(|step| may_set(step, name));
-        match number(name).filter(|_| is_set || !session.params.contains_key(name)) {
-            Some(number) => format!("${}", number + 1),
-            None => params.literal(name),
-        }
-    });
-    // a text may look like a variable
-    let is_ambiguous = tokens(&filled).any(|token| token.kind == TokenKind::String && token.text.contains('$'));
-    let Some(pin) = pin(&filled, catalog).filter(|_| !is_ambiguous) else {
-        return Row::Unknown;
-    };
-    let mut set_in = Vec::new();
-    let mut values = pin.row.values;
-    for value in &mut values {
-        let Some(number) = value.strip_prefix('$') else {
-            continue;
-        };
-        let place = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
-        let Some(variable) = place.and_then(|place| template.variables.get(place)) else {
-            return Row::Unknown;
-        };
-        set_in.push((0..step).rfind(|&step| may_set(step, &variable.name)));
-        *value = format!("${}", variable.name);
-    }
-    match set_in.is_empty() {
-        true => Row::Constant(values),
-        false => Row::Variable { values, set_in },
-    }
 }

@@ -7,6 +7,7 @@
 mod analysis;
 mod event;
 mod footprint;
+mod known_row;
 mod lock_order;
 mod pin;
 mod rules;

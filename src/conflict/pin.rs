@@ -629,10 +629,11 @@ mod tests {
             ),
         ] {
             catalog.tables.insert(oid, ("public".to_owned(), name.to_owned()));
-            let columns = columns.iter().map(|&(name, type_oid)| Column {
+            let columns = columns.iter().zip(1..).map(|(&(name, type_oid), number)| Column {
                 name: name.to_owned(),
                 type_oid,
                 not_null: true,
+                number,
             });
             let columns = columns.collect();
             catalog.columns.insert(oid, columns);

@@ -84,7 +84,7 @@ const CHECKED: &str = "SELECT conrelid FROM pg_catalog.pg_constraint WHERE conty
   WHERE attrelid >= 16384 AND (attgenerated <> '' OR t.typtype = 'd')
  UNION SELECT oid FROM pg_catalog.pg_class WHERE oid >= 16384 AND relrowsecurity";
 
-const COLUMNS: &str = "SELECT attrelid, attname, CASE WHEN atttypmod = -1 THEN atttypid ELSE 0 END, attnotnull
+const COLUMNS: &str = "SELECT attrelid, attname, CASE WHEN atttypmod = -1 THEN atttypid ELSE 0 END, attnotnull, attnum
   FROM pg_catalog.pg_attribute
   WHERE attrelid >= 16384 AND attnum > 0 AND NOT attisdropped ORDER BY attrelid, attnum";
 
@@ -190,6 +190,7 @@ pub struct Column {
     /// 0 where the type has a length or precision.
     pub type_oid: u32,
     pub not_null: bool,
+    pub number: i16,
 }
 
 /// A unique index on plain columns.
@@ -290,6 +291,7 @@ impl Catalog {
                     name: name.clone(),
                     type_oid: numbers(&row)[2],
                     not_null: row[3].as_deref() == Some("t"),
+                    number: row[4].as_deref().and_then(|text| text.parse().ok()).unwrap_or_default(),
                 });
             }
         }

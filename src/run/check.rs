@@ -9,7 +9,7 @@ use crate::conflict::{self, Footprint, Footprints, StepFacts};
 use crate::postgres::PostgresError;
 use crate::postgres::baseline::Baseline;
 use crate::postgres::catalog::{self, Catalog};
-use crate::postgres::wire::{Connection, Reply, ServerError, Value};
+use crate::postgres::wire::{Column, Connection, Reply, ServerError, Value};
 use crate::scenario::error::token_at;
 use crate::scenario::source::SqlText;
 use crate::scenario::sql::commands::split;
@@ -143,7 +143,7 @@ pub async fn check_statements(
         };
         if !columns
             .values()
-            .any(|&(place, type_oid)| place == 0 && type_oid == BOOLEAN)
+            .any(|(place, column)| *place == 0 && column.type_oid == BOOLEAN)
         {
             let error = ServerError {
                 sqlstate: "42804".into(),
@@ -209,8 +209,8 @@ struct Checker<'a> {
     catalog: Catalog,
 }
 
-/// A statement's columns: place and type, by name.
-type Columns = BTreeMap<String, (usize, u32)>;
+/// A statement's columns with their places, by name.
+type Columns = BTreeMap<String, (usize, Column)>;
 
 impl Checker<'_> {
     /// Checks a session's steps, and returns what is known of each.
@@ -240,10 +240,10 @@ impl Checker<'_> {
             let columns = self.step(session, step, &types).await?;
             facts.push(StepFacts {
                 footprint,
-                columns: columns.as_ref().map(|columns| columns.keys().cloned().collect()),
+                columns: columns.as_ref().map(origins),
             });
             match columns {
-                Some(columns) => types.extend(columns.into_iter().map(|(name, (_, type_oid))| (name, type_oid))),
+                Some(columns) => types.extend(columns.into_iter().map(|(name, (_, column))| (name, column.type_oid))),
                 None => complete = false,
             }
         }
@@ -419,9 +419,18 @@ impl Checker<'_> {
         let columns = columns
             .into_iter()
             .enumerate()
-            .map(|(place, column)| (column.name, (place, column.type_oid)));
+            .map(|(place, column)| (column.name.clone(), (place, column)));
         Ok(Some(columns.collect()))
     }
+}
+
+/// Where the columns come from.
+fn origins(columns: &Columns) -> BTreeMap<String, (u32, i16)> {
+    let origin = |column: &Column| (column.table_oid, column.attribute);
+    columns
+        .iter()
+        .map(|(name, (_, column))| (name.clone(), origin(column)))
+        .collect()
 }
 
 fn bound_types(template: &Template, types: &BTreeMap<String, u32>) -> Vec<u32> {

@@ -171,7 +171,9 @@ impl<'a> Recorded<'a> {
     fn moves_of_holders(&self, session: usize) -> Option<Vec<usize>> {
         let others = self.taken_by_others(session);
         if self.row_waited_for(session).is_none() {
-            return (others.len() < 2).then(Vec::new);
+            let row = self.row_taken(self.world.step(session, self.world.next(session)));
+            let own = |held: &HeldRow| held.holder == session && held.ended.is_none() && Some(held.row) == row;
+            return (others.len() < 2 || self.rows.iter().any(own)).then(Vec::new);
         }
         let turns_of = |held: &HeldRow| {
             let holder = held.holder;

@@ -1,0 +1,126 @@
+//! Which row a step is about, as far as it is known before any run.
+
+use std::collections::BTreeMap;
+
+use super::pin::{Pin, pin};
+use crate::postgres::catalog::Catalog;
+use crate::run::Variables;
+use crate::scenario::sql::lexer::{TokenKind, tokens};
+use crate::scenario::{Scenario, Session};
+
+/// A statement's columns, which set variables: of each name the table that it comes from and its number there, 0 where
+/// it is worked out. `None` where they are not known.
+pub type Columns = Option<BTreeMap<String, (u32, i16)>>;
+
+/// The values of the key that names the row; `None` where they are not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownRow(Option<Vec<KeyValue>>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum KeyValue {
+    Constant(String),
+    /// The variable of that name, and the step that may have set it last.
+    Variable(String, Option<usize>),
+}
+
+impl KnownRow {
+    /// Whether the two steps of one session are surely about the same row.
+    pub fn is(&self, other: &KnownRow) -> bool {
+        self.0.is_some() && self == other
+    }
+
+    /// The key's values, where no variable is among them.
+    pub fn constants(&self) -> Option<Vec<String>> {
+        let constant = |value: &KeyValue| match value {
+            KeyValue::Constant(text) => Some(text.clone()),
+            KeyValue::Variable(..) => None,
+        };
+        self.0.as_ref()?.iter().map(constant).collect()
+    }
+}
+
+/// What is known of the rows that steps name by a unique index of a table, in which rows do not change their key.
+pub struct KnownRows<'a> {
+    scenario: &'a Scenario,
+    /// By session and step.
+    columns: &'a [Vec<Columns>],
+    catalog: &'a Catalog,
+    index: u32,
+}
+
+impl<'a> KnownRows<'a> {
+    pub fn new(scenario: &'a Scenario, columns: &'a [Vec<Columns>], catalog: &'a Catalog, index: u32) -> KnownRows<'a> {
+        KnownRows {
+            scenario,
+            columns,
+            catalog,
+            index,
+        }
+    }
+
+    /// The row that a step names.
+    pub fn of_step(&self, session: usize, step: usize) -> KnownRow {
+        KnownRow(self.key_values(session, step))
+    }
+
+    fn key_values(&self, session: usize, step: usize) -> Option<Vec<KeyValue>> {
+        let pin = self.pin(session, step)?;
+        let template = &self.scenario.sessions[session].steps[step].template;
+        let value = |text: String| {
+            let Some(number) = text.strip_prefix('$') else {
+                return Some(KeyValue::Constant(text));
+            };
+            let place = number.parse::<usize>().ok()?.checked_sub(1)?;
+            Some(self.variable(session, step, &template.variables.get(place)?.name))
+        };
+        pin.row.values.into_iter().map(value).collect()
+    }
+
+    /// The statement with its constant parameters filled in, as it names a row by the index.
+    fn pin(&self, session: usize, step: usize) -> Option<Pin> {
+        let Session { steps, params, .. } = &self.scenario.sessions[session];
+        let template = &steps[step].template;
+        let literals = Variables::from_params(params);
+        let filled = template.fill(|name| {
+            let is_constant = params.contains_key(name) && self.set_before(session, steps.len(), name).is_none();
+            let place = template.variables.iter().position(|variable| variable.name == name);
+            match place.filter(|_| !is_constant) {
+                Some(place) => format!("${}", place + 1),
+                None => literals.literal(name),
+            }
+        });
+        // a text may look like a variable
+        let is_ambiguous = tokens(&filled).any(|token| token.kind == TokenKind::String && token.text.contains('$'));
+        pin(&filled, self.catalog).filter(|pin| !is_ambiguous && pin.row.index == self.index)
+    }
+
+    fn set_before(&self, session: usize, step: usize, name: &str) -> Option<usize> {
+        let columns = |step: usize| self.columns.get(session)?.get(step)?.as_ref();
+        (0..step).rfind(|&step| columns(step).is_none_or(|columns| columns.contains_key(name)))
+    }
+
+    fn variable(&self, session: usize, step: usize, name: &str) -> KeyValue {
+        let set_in = self.set_before(session, step, name);
+        let read = set_in.and_then(|set_in| self.key_column(session, set_in, name));
+        read.unwrap_or_else(|| KeyValue::Variable(name.to_owned(), set_in))
+    }
+
+    /// The value of a column that a step returns, where it is the one with which the step names its row. (Where it finds
+    /// none the column is NULL, which names no row.)
+    fn key_column(&self, session: usize, step: usize, name: &str) -> Option<KeyValue> {
+        let (table, number) = *self.columns.get(session)?.get(step)?.as_ref()?.get(name)?;
+        let key = self.catalog.unique_keys.iter().find(|key| key.index == self.index)?;
+        let column = self
+            .catalog
+            .columns
+            .get(&table)?
+            .iter()
+            .find(|column| column.number == number)?;
+        let place = key.columns.iter().position(|(name, _)| *name == column.name)?;
+        let always = self.scenario.sessions[session].steps[step].when.is_none();
+        let values = self
+            .key_values(session, step)
+            .filter(|_| always && key.table == table)?;
+        values.into_iter().nth(place)
+    }
+}
