@@ -168,14 +168,19 @@ const BY_ROW: &[&str] = &[
     "SELECT v FROM t WHERE id = 1",
     "UPDATE t SET v = v + 1 WHERE id = 1",
     "UPDATE t SET v = v + 1 WHERE id = 2",
+    "UPDATE t SET v = 5 WHERE id = 1",
+    "UPDATE t SET v = 7 WHERE id = 2",
     "UPDATE t SET v = :v + 1 WHERE id = 1",
+    "UPDATE t SET v = 1 WHERE id = :v",
     "UPDATE t SET v = v + 1 WHERE id = 1 AND v < 1",
     "UPDATE t SET v = v - 1 WHERE id = 1 AND v > 0 RETURNING v AS taken",
     "UPDATE t SET v = 5 WHERE id = 2 AND (v = :v OR v > 5)",
     "SELECT v FROM t WHERE id = 1 FOR UPDATE",
     "SELECT v FROM t WHERE id = 2 FOR UPDATE",
+    "SELECT id AS v FROM t WHERE id = 1 FOR UPDATE",
     "SELECT v FROM t WHERE id = 1 AND v <> 1 FOR UPDATE",
     "SELECT sum(v) AS total FROM t",
+    "UPDATE p SET a = (SELECT sum(v) FROM t)",
     "INSERT INTO c VALUES (2, 1)",
     "INSERT INTO c VALUES (3, 2)",
     "INSERT INTO p SELECT count(*) FROM p",
@@ -310,7 +315,7 @@ impl Plan {
         let setup = self.schema.setup(&steps);
         let mut text = format!("deadlock = \"allowed\"\nsetup = \"\"\"\n{setup}\"\"\"\n");
         for (index, session) in self.sessions.iter().enumerate() {
-            text += &format!("\n[[session]]\nname = \"{}\"\n", ["a", "b", "c"][index % 3]);
+            text += &format!("\n[[session]]\nname = \"{}\"\n", ["a", "b", "c", "d"][index % 4]);
             if session.copies > 1 {
                 text += &format!("copies = {}\n", session.copies);
             }
@@ -391,6 +396,7 @@ fn at_level(sessions: Vec<Session>, level: &'static str) -> Vec<Session> {
 fn sessions(words: &[&'static str]) -> impl Strategy<Value = Vec<Session>> + use<> {
     let two = (session(words, 4, 1), session(words, 4, 1)).prop_map(|(a, b)| vec![a, b]);
     let three = (session(words, 3, 1), session(words, 3, 1), session(words, 3, 1)).prop_map(|(a, b, c)| vec![a, b, c]);
+    let four = vec(session(words, 1, 1), 4);
     let alike = session(words, 4, 2).prop_map(|a| vec![a]);
     let three_alike = session(words, 2, 3).prop_map(|a| vec![a]);
     let one_and_alike = (session(words, 2, 1), session(words, 2, 2)).prop_map(|(a, b)| vec![a, b]);
@@ -399,6 +405,7 @@ fn sessions(words: &[&'static str]) -> impl Strategy<Value = Vec<Session>> + use
     prop_oneof![
         4 => two,
         5 => three,
+        1 => four,
         1 => alike,
         1 => three_alike,
         1 => one_and_alike,
