@@ -55,11 +55,7 @@ pub fn may_wait_in_circle(scenario: &Scenario, steps: &[Vec<Footprint>], table: 
     let contended = contended(&claims);
     let mut order: DiGraphMap<usize, ()> = DiGraphMap::new();
     let mut waits = |held: &Claim, waited: &Claim| {
-        let same_row = held
-            .row
-            .as_ref()
-            .zip(waited.row.as_ref())
-            .is_some_and(|(held, waited)| held.is(waited));
+        let same_row = matches!((&held.row, &waited.row), (Some(held), Some(waited)) if held.is(waited));
         if let (Some(&held), Some(&waited), false) = (contended.get(&held.node), contended.get(&waited.node), same_row)
         {
             order.add_edge(held, waited, ());
@@ -144,4 +140,108 @@ fn contended(transactions: &[Vec<Vec<Claim>>]) -> BTreeMap<Node, usize> {
         .enumerate()
         .map(|(number, (node, _))| ((*node).clone(), number))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::super::footprint::WriteKind;
+    use super::super::known_row::Columns;
+    use super::super::pin::tests::{ITEMS, ORDERS, catalog};
+    use super::*;
+
+    /// Whether sessions with these parameters may wait in a circle through a row of `items`. A step that reads a column
+    /// `id` has it from there.
+    fn circle(sessions: &[(&str, &[&str])]) -> bool {
+        let mut toml = String::new();
+        for (index, (params, steps)) in sessions.iter().enumerate() {
+            toml += &format!("[[session]]\nname = \"s{index}\"\nparams = {{ {params} }}\n");
+            toml += &format!("steps = {:?}\n", [&["BEGIN"], *steps, &["COMMIT"]].concat());
+        }
+        let scenario = Scenario::from_toml("test", "test.toml", &toml, Path::new(".")).unwrap();
+        let footprint = |sql: &str| {
+            let mut footprint = Footprint::default();
+            for (table, name) in [(ITEMS, "items"), (ORDERS, "orders")] {
+                if sql.contains(name) {
+                    footprint.write(Object::Relation(table), WriteKind::UpdateNoKey);
+                }
+            }
+            footprint
+        };
+        let columns = |sql: &str| -> Columns {
+            let attribute = match sql {
+                _ if sql.starts_with("SELECT id") => 1,
+                _ if sql.contains("AS id") => 2,
+                _ => return Some(BTreeMap::new()),
+            };
+            Some(BTreeMap::from([("id".to_owned(), (ITEMS, attribute))]))
+        };
+        let of_steps = |session: &Session| {
+            session
+                .steps
+                .iter()
+                .map(|step| step.sql.text.clone())
+                .collect::<Vec<_>>()
+        };
+        let texts: Vec<Vec<String>> = scenario.sessions.iter().map(of_steps).collect();
+        let steps: Vec<Vec<Footprint>> = texts
+            .iter()
+            .map(|texts| texts.iter().map(|sql| footprint(sql)).collect())
+            .collect();
+        let columns: Vec<Vec<Columns>> = texts
+            .iter()
+            .map(|texts| texts.iter().map(|sql| columns(sql)).collect())
+            .collect();
+        let catalog = catalog();
+        let rows = KnownRows::new(&scenario, &columns, &catalog, ITEMS * 10);
+        may_wait_in_circle(&scenario, &steps, ITEMS, &rows)
+    }
+
+    const ONE: &str = "UPDATE items SET stock = 0 WHERE id = 1";
+    const TWO: &str = "UPDATE items SET stock = 0 WHERE id = 2";
+    const A: &str = "UPDATE items SET stock = 0 WHERE id = :a";
+    const B: &str = "UPDATE items SET stock = 0 WHERE id = :b";
+    const ORDER: &str = "UPDATE orders SET item = NULL WHERE customer = 'eve'";
+
+    #[test]
+    fn rows_taken_in_one_order_make_no_circle() {
+        assert!(!circle(&[("", &[ONE]), ("", &[ONE])]));
+        assert!(!circle(&[("", &[ONE, TWO]), ("", &[ONE, TWO])]));
+        assert!(!circle(&[("a = 1, b = 2", &[A, B]), ("a = 2, b = 1", &[B, A])]));
+        assert!(!circle(&[("", &[ONE, ORDER]), ("", &[ONE, ORDER])]));
+    }
+
+    #[test]
+    fn rows_taken_in_opposite_orders_do() {
+        assert!(circle(&[("", &[ONE, TWO]), ("", &[TWO, ONE])]));
+        assert!(circle(&[("a = 1, b = 2", &[A, B]), ("a = 2, b = 1", &[A, B])]));
+        assert!(circle(&[("", &[ONE, ORDER]), ("", &[ORDER, ONE])]));
+        assert!(!circle(&[("", &[ONE, TWO]), ("", &[TWO, "COMMIT", "BEGIN", ONE])]));
+    }
+
+    #[test]
+    fn a_row_taken_twice_makes_no_circle_where_it_is_surely_the_same() {
+        let by_id = "UPDATE items SET stock = 0 WHERE id = :id";
+        let steps: [&[&str]; 4] = [
+            &[ONE, ONE],
+            &[A, A],
+            &["SELECT id FROM items WHERE id = 1 FOR UPDATE", by_id],
+            &["SELECT id FROM items WHERE id = :a FOR UPDATE", by_id],
+        ];
+        for steps in steps {
+            assert!(!circle(&[("a = 1", steps), ("a = 1", steps)]), "{steps:?}");
+        }
+        // where the variable is some other number
+        let other = ["SELECT stock AS id FROM items WHERE id = 1 FOR UPDATE", by_id];
+        assert!(circle(&[("", &other), ("", &other)]));
+        let set_between = [
+            "SELECT stock AS id FROM items",
+            by_id,
+            "SELECT stock AS id FROM items",
+            by_id,
+        ];
+        assert!(circle(&[("", &set_between), ("", &set_between)]));
+    }
 }

@@ -601,16 +601,16 @@ fn row_of(key: &UniqueKey, given: &[(String, Constant)]) -> Option<RowKey> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::postgres::catalog::ForeignKey;
 
-    const ITEMS: u32 = 1;
-    const ORDERS: u32 = 2;
+    pub const ITEMS: u32 = 1;
+    pub const ORDERS: u32 = 2;
 
     /// items (id integer PRIMARY KEY, stock integer, made timestamptz); orders (customer text PRIMARY KEY, item integer
     /// REFERENCES items).
-    fn catalog() -> Catalog {
+    pub fn catalog() -> Catalog {
         let mut catalog = Catalog::default();
         for (oid, name, columns, key, key_type) in [
             (
