@@ -2,7 +2,7 @@
 //! thousand scenarios on a server shows here in seconds. What real statements conflict over is compared on a server
 //! (`tests/reduction`).
 //!
-//! A longer run, or others: `PGBRAID_CASES=100000 PGBRAID_SEED=7 cargo test --release --lib model -- --nocapture`.
+//! A longer run, or others: `PGBRAID_CASES=50000 PGBRAID_SEED=7 cargo test --release --lib drawn_programs -- --nocapture`.
 
 mod recorded;
 mod world;
