@@ -16,7 +16,7 @@ use proptest::sample::{Index, select, subsequence};
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
 use self::recorded::Recorded;
-use self::world::{Answers, Program, Step, Value, World};
+use self::world::{Answers, Program, Script, Step, Value, World};
 use super::source_sets::SourceSets;
 use crate::scenario::Symmetry;
 
@@ -41,10 +41,12 @@ struct Case {
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let session = prop::collection::vec(step(), 1..4);
+    let steps = prop::collection::vec(step(), 1..4);
+    let session = (any::<bool>(), steps).prop_map(|(repeatable_read, steps)| Script { repeatable_read, steps });
     let sessions = prop::collection::vec((session, prop::option::weighted(0.3, any::<Index>())), 2..6);
     let alone = subsequence(ROWS.to_vec(), 0..=ROWS.len());
-    (sessions, 1..=ROWS.len(), alone, any::<bool>()).prop_map(|(drawn, rows, alone, commits_apart)| {
+    let levels = prop::bool::weighted(0.3);
+    (sessions, 1..=ROWS.len(), alone, levels, any::<bool>()).prop_map(|(drawn, rows, alone, levels, commits_apart)| {
         let mut program = Program::new();
         let mut groups: Vec<usize> = Vec::new();
         for (index, (mut session, copied)) in drawn.into_iter().enumerate() {
@@ -52,15 +54,16 @@ fn cases() -> impl Strategy<Value = Case> {
             if let Some(original) = original {
                 session = program[original].clone();
             }
-            for step in &mut session {
+            session.repeatable_read &= levels;
+            for step in &mut session.steps {
                 within(step, rows);
                 take_alone(step, &alone);
             }
-            if let Some(last) = session.last_mut() {
+            if let Some(last) = session.steps.last_mut() {
                 last.commits = true;
             }
             if commits_apart && original.is_none() {
-                session = session.into_iter().flat_map(with_commit_apart).collect();
+                session.steps = session.steps.into_iter().flat_map(with_commit_apart).collect();
             }
             program.push(session);
             groups.push(original.unwrap_or(index));
@@ -279,14 +282,18 @@ fn the_search_loses_nothing_of_programs_that_told_something() {
         vec![step(&[], &[(1, AddOne)], false), step(&[], &[(0, AddOne)], true)],
         vec![step(&[], &[(0, AddOne)], false), step(&[], &[(1, Set(0))], true)],
     ];
-    for program in [
+    for steps in [
         behind_the_later_turn,
         race_of_the_step_after_a_wait,
         first_in_a_victims_queue,
     ] {
-        let groups = (0..program.len()).collect();
+        let groups = (0..steps.len()).collect();
+        let script = |steps| Script {
+            repeatable_read: false,
+            steps,
+        };
         let case = Case {
-            program,
+            program: steps.into_iter().map(script).collect(),
             rows: 3,
             groups,
             commits_apart: false,

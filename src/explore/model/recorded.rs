@@ -72,9 +72,13 @@ impl<'a> Recorded<'a> {
             participants: Vec::new(),
             pieces: Vec::new(),
         };
+        let mut whole = self
+            .world
+            .takes_snapshot(session)
+            .then(|| self.rest_of_transaction(session));
         for one in self.world.take_turn(session) {
             event.participants.push(one.session);
-            event.pieces.push(self.piece(one, turn));
+            event.pieces.push(self.piece(one, turn, whole.take()));
             let began = self.events.iter().rposition(|event| event.session == one.session);
             let began = began.filter(|_| one.session != session).unwrap_or(turn);
             if one.did != Did::Wait {
@@ -84,7 +88,7 @@ impl<'a> Recorded<'a> {
         self.events.push(event);
     }
 
-    fn piece(&mut self, one: Move, turn: usize) -> Piece {
+    fn piece(&mut self, one: Move, turn: usize, whole: Option<Footprint>) -> Piece {
         let step = self.world.step(one.session, one.step);
         let mut statement = whatever_it_finds(step);
         if one.did == (Did::Finish { wrote: false }) && !one.has_waited {
@@ -113,13 +117,34 @@ impl<'a> Recorded<'a> {
             });
         }
         Piece {
-            snapshots: READ_COMMITTED,
+            snapshots: self.snapshots(one.session),
             statement,
             held,
             tracked: None,
-            transaction: None,
+            transaction: whole,
             end,
         }
+    }
+
+    fn snapshots(&self, session: usize) -> Snapshots {
+        let per_transaction = self.world.program()[session].repeatable_read;
+        Snapshots {
+            per_statement: !per_transaction,
+            per_transaction,
+            serializable: false,
+        }
+    }
+
+    /// All that a session may touch from its next step on until its transaction ends.
+    fn rest_of_transaction(&self, session: usize) -> Footprint {
+        let mut whole = Footprint::default();
+        for step in &self.world.program()[session].steps[self.world.next(session)..] {
+            whole.add(&whatever_it_finds(step));
+            if step.commits {
+                break;
+            }
+        }
+        whole
     }
 
     /// The row that a step takes, where when it begins to wait for it makes no difference.
@@ -193,12 +218,6 @@ impl<'a> Recorded<'a> {
         piece
     }
 }
-
-const READ_COMMITTED: Snapshots = Snapshots {
-    per_statement: true,
-    per_transaction: false,
-    serializable: false,
-};
 
 fn whatever_it_finds(step: &Step) -> Footprint {
     let mut footprint = Footprint::default();

@@ -1,8 +1,16 @@
-//! Sessions that share rows at READ COMMITTED, without a server.
+//! Sessions that share rows at READ COMMITTED and REPEATABLE READ, without a server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a program's step does. It looks at committed rows and its transaction's own writes, as they are when it begins.
+/// What a session does.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Script {
+    /// It looks at what was committed when its transaction took its first step, and fails where it would write a row that
+    /// was changed since; otherwise it looks at what is committed when the step begins.
+    pub repeatable_read: bool,
+    pub steps: Vec<Step>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Step {
     /// It writes only if the row has the value. Looked at again when a row that it waited for is this one.
@@ -20,6 +28,10 @@ pub enum Value {
 }
 
 impl Step {
+    pub fn only_commits(&self) -> bool {
+        self.commits && self.condition.is_none() && self.reads.is_empty() && self.writes.is_empty()
+    }
+
     /// The row that it is about, where it is about one row alone and takes it.
     fn row_alone(&self) -> Option<usize> {
         match (self.writes.as_slice(), self.condition) {
@@ -41,8 +53,9 @@ pub fn is_taken_alone(program: &Program, row: usize) -> bool {
         let claims_nothing_after = after.all(|later| later.writes.is_empty());
         step.row_alone() == Some(row) && (step.condition.is_none() || claims_nothing_after)
     };
-    !is_in_circle(program, row)
-        && program.iter().all(|steps| {
+    !program.iter().any(|script| script.repeatable_read)
+        && !is_in_circle(program, row)
+        && program.iter().all(|Script { steps, .. }| {
             let writes = |step: &Step| step.writes.iter().any(|(written, _)| *written == row);
             (0..steps.len()).all(|place| !writes(&steps[place]) || takes_alone(steps, place))
         })
@@ -51,7 +64,7 @@ pub fn is_taken_alone(program: &Program, row: usize) -> bool {
 /// Whether transactions may hold one of some rows and wait for the next, all around.
 fn is_in_circle(program: &Program, row: usize) -> bool {
     let mut waited_for_with: BTreeSet<(usize, usize)> = BTreeSet::new();
-    for steps in program {
+    for Script { steps, .. } in program {
         let mut held = BTreeSet::new();
         for step in steps {
             for &(row, _) in &step.writes {
@@ -72,8 +85,8 @@ fn is_in_circle(program: &Program, row: usize) -> bool {
     reached.contains(&row)
 }
 
-/// The steps of each session.
-pub type Program = Vec<Vec<Step>>;
+/// A script for each session.
+pub type Program = Vec<Script>;
 
 /// What the sessions got to see.
 pub type Answers = BTreeMap<(usize, usize), Answer>;
@@ -82,7 +95,7 @@ pub type Answers = BTreeMap<(usize, usize), Answer>;
 pub enum Answer {
     /// What it read, and whether it wrote.
     Done(Vec<u8>, bool),
-    Deadlock,
+    Failed,
 }
 
 /// How far a step has got.
@@ -98,10 +111,18 @@ struct UnderWay {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 struct Session {
     next: usize,
-    /// Rows of its transaction, and what it wrote there.
-    own: BTreeMap<usize, u8>,
+    /// Rows that its transaction holds, and what it wrote there.
+    own: BTreeMap<usize, Option<u8>>,
+    snapshot: Option<Snapshot>,
     /// Its step waits for the row of the next write.
     waiting: Option<UnderWay>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Snapshot {
+    committed: Vec<u8>,
+    /// Rows changed since.
+    changed: BTreeSet<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -149,7 +170,7 @@ impl<'a> World<'a> {
     pub fn ready(&self) -> Vec<usize> {
         let can_go_on = |&session: &usize| {
             let Session { next, waiting, .. } = &self.sessions[session];
-            waiting.is_none() && *next < self.program[session].len()
+            waiting.is_none() && *next < self.program[session].steps.len()
         };
         (0..self.sessions.len()).filter(can_go_on).collect()
     }
@@ -164,7 +185,7 @@ impl<'a> World<'a> {
     }
 
     pub fn step(&self, session: usize, place: usize) -> &'a Step {
-        &self.program[session][place]
+        &self.program[session].steps[place]
     }
 
     pub fn committed(&self, row: usize) -> u8 {
@@ -178,7 +199,13 @@ impl<'a> World<'a> {
 
     /// Lets a session go on; returns what it did, then what those did that it released.
     pub fn take_turn(&mut self, session: usize) -> Vec<Move> {
-        let step = &self.program[session][self.sessions[session].next];
+        if self.takes_snapshot(session) {
+            self.sessions[session].snapshot = Some(Snapshot {
+                committed: self.committed.clone(),
+                changed: BTreeSet::new(),
+            });
+        }
+        let step = &self.program[session].steps[self.sessions[session].next];
         let read = step.reads.iter().map(|&row| self.seen(session, row)).collect();
         let holds = step
             .condition
@@ -200,10 +227,42 @@ impl<'a> World<'a> {
         moves
     }
 
+    /// Whether a session's next step takes the snapshot for its transaction.
+    pub fn takes_snapshot(&self, session: usize) -> bool {
+        let Script { repeatable_read, steps } = &self.program[session];
+        let Session { next, snapshot, .. } = &self.sessions[session];
+        *repeatable_read && snapshot.is_none() && !steps[*next].only_commits()
+    }
+
     /// The value that a session sees.
     fn seen(&self, session: usize, row: usize) -> u8 {
-        let own = self.sessions[session].own.get(&row);
-        own.copied().unwrap_or(self.committed[row])
+        let Session { own, snapshot, .. } = &self.sessions[session];
+        let committed = snapshot
+            .as_ref()
+            .map_or(&self.committed, |snapshot| &snapshot.committed);
+        own.get(&row).copied().flatten().unwrap_or(committed[row])
+    }
+
+    fn fail(&mut self, session: usize, step: usize) -> Did {
+        self.answers.insert((session, step), Answer::Failed);
+        self.sessions[session] = Session {
+            next: self.program[session].steps.len(),
+            ..Session::default()
+        };
+        Did::Fail
+    }
+
+    fn commit(&mut self, session: usize) {
+        self.sessions[session].snapshot = None;
+        for (row, value) in std::mem::take(&mut self.sessions[session].own) {
+            if let Some(value) = value {
+                self.committed[row] = value;
+                let snapshots = self.sessions.iter_mut().filter_map(|session| session.snapshot.as_mut());
+                snapshots.for_each(|snapshot| {
+                    snapshot.changed.insert(row);
+                });
+            }
+        }
     }
 
     fn holder(&self, row: usize) -> Option<usize> {
@@ -214,7 +273,7 @@ impl<'a> World<'a> {
         let Session { next, waiting, .. } = &self.sessions[session];
         waiting
             .as_ref()
-            .map(|step| self.program[session][*next].writes[step.place].0)
+            .map(|step| self.program[session].steps[*next].writes[step.place].0)
     }
 
     /// Whether what the session at a place of the queue waits for is free, and nobody before it waits for it.
@@ -227,7 +286,7 @@ impl<'a> World<'a> {
     /// Goes on with a step's writes.
     fn write(&mut self, session: usize, mut under_way: UnderWay, has_waited: bool) -> Move {
         let index = self.sessions[session].next;
-        let step = &self.program[session][index];
+        let step = &self.program[session].steps[index];
         let done = |did| Move {
             session,
             step: index,
@@ -237,25 +296,26 @@ impl<'a> World<'a> {
         while let Some(&(row, value)) = step.writes.get(under_way.place) {
             if let Some(holder) = self.holder(row).filter(|&holder| holder != session) {
                 if self.waits_in_the_end_for(holder, session) {
-                    self.answers.insert((session, index), Answer::Deadlock);
-                    self.sessions[session].own.clear();
-                    self.sessions[session].next = self.program[session].len();
-                    return done(Did::Fail);
+                    return done(self.fail(session, index));
                 }
                 self.sessions[session].waiting = Some(under_way);
                 self.queue.push(session);
                 return done(Did::Wait);
             }
+            let snapshot = self.sessions[session].snapshot.as_ref();
+            if snapshot.is_some_and(|snapshot| snapshot.changed.contains(&row)) {
+                return done(self.fail(session, index));
+            }
             let seen = self.seen(session, row);
             let is_another = |(looked_at, wanted): (usize, u8)| looked_at == row && seen != wanted;
             let finds = !step.condition.is_some_and(is_another);
             let value = match value {
-                Value::Set(value) if finds => value,
-                Value::AddOne if finds => (seen + 1) % 4,
-                // the row is locked all the same
-                _ => seen,
+                Value::Set(value) => value,
+                Value::AddOne => (seen + 1) % 4,
             };
-            self.sessions[session].own.insert(row, value);
+            // the row is locked all the same
+            let held = self.sessions[session].own.entry(row).or_default();
+            *held = Some(value).filter(|_| finds).or(*held);
             under_way.wrote |= finds;
             under_way.place += 1;
         }
@@ -263,9 +323,7 @@ impl<'a> World<'a> {
         self.answers.insert((session, index), Answer::Done(read, wrote));
         self.sessions[session].next += 1;
         if step.commits {
-            for (row, value) in std::mem::take(&mut self.sessions[session].own) {
-                self.committed[row] = value;
-            }
+            self.commit(session);
         }
         done(Did::Finish { wrote })
     }
