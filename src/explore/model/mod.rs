@@ -42,7 +42,12 @@ struct Case {
 
 fn cases() -> impl Strategy<Value = Case> {
     let steps = prop::collection::vec(step(), 1..4);
-    let session = (any::<bool>(), steps).prop_map(|(repeatable_read, steps)| Script { repeatable_read, steps });
+    let session =
+        (any::<bool>(), prop::bool::weighted(0.2), steps).prop_map(|(repeatable_read, retries, steps)| Script {
+            repeatable_read,
+            retries,
+            steps,
+        });
     let sessions = prop::collection::vec((session, prop::option::weighted(0.3, any::<Index>())), 2..6);
     let alone = subsequence(ROWS.to_vec(), 0..=ROWS.len());
     let levels = prop::bool::weighted(0.3);
@@ -189,15 +194,9 @@ fn whatever_the_names(outcomes: &BTreeSet<Outcome>, groups: &[usize]) -> BTreeSe
             if groups[one] != groups[other] {
                 continue;
             }
-            let renamed = |session: usize| match session {
-                _ if session == one => other,
-                _ if session == other => one,
-                _ => session,
-            };
-            let answers = answers
-                .iter()
-                .map(|(&(session, step), answer)| ((renamed(session), step), answer.clone()));
-            let outcome = (rows.clone(), answers.collect());
+            let mut answers = answers.clone();
+            answers.swap(one, other);
+            let outcome = (rows.clone(), answers);
             if all.insert(outcome.clone()) {
                 left.push(outcome);
             }
@@ -290,6 +289,7 @@ fn the_search_loses_nothing_of_programs_that_told_something() {
         let groups = (0..steps.len()).collect();
         let script = |steps| Script {
             repeatable_read: false,
+            retries: false,
             steps,
         };
         let case = Case {

@@ -8,6 +8,8 @@ pub struct Script {
     /// It looks at what was committed when its transaction took its first step, and fails where it would write a row that
     /// was changed since; otherwise it looks at what is committed when the step begins.
     pub repeatable_read: bool,
+    /// It runs its transaction once more when that fails for the first time.
+    pub retries: bool,
     pub steps: Vec<Step>,
 }
 
@@ -88,8 +90,8 @@ fn is_in_circle(program: &Program, row: usize) -> bool {
 /// A script for each session.
 pub type Program = Vec<Script>;
 
-/// What the sessions got to see.
-pub type Answers = BTreeMap<(usize, usize), Answer>;
+/// What the sessions got to see, each in its order.
+pub type Answers = Vec<Vec<Answer>>;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Answer {
@@ -111,6 +113,7 @@ struct UnderWay {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 struct Session {
     next: usize,
+    has_failed: bool,
     /// Rows that its transaction holds, and what it wrote there.
     own: BTreeMap<usize, Option<u8>>,
     snapshot: Option<Snapshot>,
@@ -162,7 +165,7 @@ impl<'a> World<'a> {
             committed: vec![0; rows],
             sessions: vec![Session::default(); program.len()],
             queue: Vec::new(),
-            answers: Answers::new(),
+            answers: vec![Vec::new(); program.len()],
         }
     }
 
@@ -229,7 +232,9 @@ impl<'a> World<'a> {
 
     /// Whether a session's next step takes the snapshot for its transaction.
     pub fn takes_snapshot(&self, session: usize) -> bool {
-        let Script { repeatable_read, steps } = &self.program[session];
+        let Script {
+            repeatable_read, steps, ..
+        } = &self.program[session];
         let Session { next, snapshot, .. } = &self.sessions[session];
         *repeatable_read && snapshot.is_none() && !steps[*next].only_commits()
     }
@@ -244,9 +249,16 @@ impl<'a> World<'a> {
     }
 
     fn fail(&mut self, session: usize, step: usize) -> Did {
-        self.answers.insert((session, step), Answer::Failed);
+        self.answers[session].push(Answer::Failed);
+        let Script { retries, steps, .. } = &self.program[session];
+        let retries = *retries && !self.sessions[session].has_failed;
+        let first = steps[..step]
+            .iter()
+            .rposition(|step| step.commits)
+            .map_or(0, |end| end + 1);
         self.sessions[session] = Session {
-            next: self.program[session].steps.len(),
+            next: if retries { first } else { steps.len() },
+            has_failed: true,
             ..Session::default()
         };
         Did::Fail
@@ -320,7 +332,7 @@ impl<'a> World<'a> {
             under_way.place += 1;
         }
         let UnderWay { read, wrote, .. } = under_way;
-        self.answers.insert((session, index), Answer::Done(read, wrote));
+        self.answers[session].push(Answer::Done(read, wrote));
         self.sessions[session].next += 1;
         if step.commits {
             self.commit(session);
