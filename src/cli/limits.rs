@@ -129,7 +129,7 @@ impl Limits {
         let mut shrinkage = match shrunk {
             // the failure was found and has failed again; it is shown as it is
             Err(RunError::Interrupted) => {
-                notes.push("interrupted while it was made small: this is the schedule as it was found".to_owned());
+                notes.push("interrupted: this is the schedule as it was found, not made small".to_owned());
                 None
             }
             shrunk => shrunk?,
@@ -150,11 +150,7 @@ impl Limits {
                     unwritten = shrinkage.write(&self.shrinking, path, reading, strategy.seed()).err();
                 }
             }
-            if self.shrinking.smallest_scenario.is_some() && shrinkage.shrunk.scenario.is_none() {
-                notes.push(
-                    "no session and no step can be left out: there is no smaller scenario to be written".to_owned(),
-                );
-            }
+            notes.extend(self.shrinking.nothing_smaller(shrinkage));
         }
         Ok(Explored {
             scenario,

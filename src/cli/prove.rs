@@ -77,7 +77,10 @@ fn notes(exploration: &Exploration) -> Vec<String> {
         1 => "the schedule run stands".to_owned(),
         run => format!("the {} run stand", grouped(&run.to_string())),
     };
-    notes.push(match &exploration.covered {
+    notes.extend(match &exploration.covered {
+        Some(covered) if *covered == BigUint::from(run) => (exploration.verdict == Verdict::Holds
+            && *covered < exploration.interleavings)
+            .then(|| "a blocked session cannot go on, so several interleavings are one schedule".to_owned()),
         Some(covered) => {
             let fewer = if exploration.verdict == Verdict::Holds && *covered < exploration.interleavings {
                 " (a blocked session cannot go on, so several interleavings are one schedule)"
@@ -85,14 +88,17 @@ fn notes(exploration: &Exploration) -> Vec<String> {
                 ""
             };
             let plural = if *covered == BigUint::from(1u32) { "" } else { "s" };
-            format!("{them} for {} schedule{plural}{fewer}", grouped(&covered.to_string()))
+            Some(format!(
+                "{them} for {} schedule{plural}{fewer}",
+                grouped(&covered.to_string())
+            ))
         }
-        None if exploration.leaves_out_waits => {
-            "schedules in which a session begins to wait for a row before the row is free, to \
-             do then what it would do if it came then, are like those run; how many there are was not counted"
-                .to_owned()
-        }
-        None => format!("{them} for more than can be counted"),
+        None if exploration.leaves_out_waits => Some(
+            "a session that waits for a row does the same as one that comes when the row is free: schedules with such \
+             waits were not run, and not counted"
+                .to_owned(),
+        ),
+        None => Some(format!("{them} for more than can be counted")),
     });
     if exploration.redundant > 0 {
         notes.push(format!(

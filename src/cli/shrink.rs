@@ -73,6 +73,9 @@ impl Shrink {
         drop(line);
         drop(host);
         shrinkage.write(&self.shrinking, &scenario_file, reading, None)?;
+        if let Some(note) = self.shrinking.nothing_smaller(&shrinkage) {
+            eprintln!("note: {note}");
+        }
         report_shrunk(&scenario, &shrinkage, &self.common)
     }
 }

@@ -46,6 +46,12 @@ pub struct Files {
 }
 
 impl Shrinking {
+    /// What is to be said where a smallest scenario was asked for and there is none.
+    pub fn nothing_smaller(&self, shrinkage: &Shrinkage) -> Option<String> {
+        (self.smallest_scenario.is_some() && shrinkage.shrunk.scenario.is_none())
+            .then(|| "no session and no step can be left out: there is no smaller scenario to be written".to_owned())
+    }
+
     /// Whether what comes of it can be written, as far as can be told before there is anything.
     ///
     /// # Errors

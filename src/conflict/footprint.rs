@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::event::Snapshots;
-use super::known_row::{Columns, KnownRows};
-use super::lock_order::{may_wait_in_circle, transactions};
-use super::pin::{Pin, PinnedAction, RowCondition, RowKey, only_table, pin, referenced_row};
+use super::known_row::Columns;
+use super::pin::{Pin, RowCondition, RowKey, only_table, pin};
+use super::row_by_row::{TablesByRow, tables_by_row, takes_row};
 use crate::postgres::catalog::Catalog;
-use crate::scenario::sql::StatementKind;
+use crate::scenario::Scenario;
 use crate::scenario::sql::lexer::tokens;
-use crate::scenario::{Scenario, Session, Step};
 
 /// Something that statements of different sessions can meet at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -152,7 +151,7 @@ impl Footprint {
     }
 
     /// Whether it touches nothing else. (What a statement that waits for a row then does may be worked out twice.)
-    fn is_about(&self, object: &Object) -> bool {
+    pub fn is_about(&self, object: &Object) -> bool {
         !self.unknown
             && self
                 .reads
@@ -201,15 +200,7 @@ pub struct Footprints {
     /// A commit may run checks or triggers that were put off till then.
     pub deferred: bool,
     catalog: Catalog,
-    /// Tables of which every statement that locks or writes does so to one row. Elsewhere rows do not count, since
-    /// where a row lies depends on the order in which rows were added and changed, and the order in which another
-    /// statement locks several depends on where they lie.
-    confined: BTreeSet<u32>,
-    /// Tables whose rows are only ever locked and updated one at a time by one unique key, at READ COMMITTED, and that
-    /// key's index.
-    row_by_row: BTreeMap<u32, u32>,
-    /// Some statement takes such a row only on a condition.
-    conditional_rows: bool,
+    by_row: TablesByRow,
     /// By statement: the same ones come in every run.
     parsed: Arc<Mutex<HashMap<String, Parsed>>>,
 }
@@ -241,15 +232,13 @@ impl Footprints {
             .collect();
         order_additions(&mut steps);
         order_numbers(&mut steps);
-        let (confined, row_by_row, conditional_rows) = tables_by_row(scenario, &steps, &columns, &catalog);
+        let by_row = tables_by_row(scenario, &steps, &columns, &catalog);
         Footprints {
             steps,
             snapshots: scenario.sessions.iter().map(Snapshots::of_session).collect(),
             deferred: catalog.deferrable,
             catalog,
-            confined,
-            conditional_rows,
-            row_by_row,
+            by_row,
             parsed: Arc::default(),
         }
     }
@@ -290,7 +279,7 @@ impl Footprints {
             return footprint;
         }
         match self.pin(sql) {
-            Some(pin) => footprint.confined_to(&pin, self.confined.contains(&pin.table)),
+            Some(pin) => footprint.confined_to(&pin, self.by_row.confined.contains(&pin.table)),
             None => footprint,
         }
     }
@@ -318,7 +307,7 @@ impl Footprints {
 
     /// Whether `RowTaken::if_true` ever asks something.
     pub fn has_conditional_rows(&self) -> bool {
-        self.conditional_rows
+        self.by_row.conditional
     }
 
     fn pin(&self, sql: &str) -> Option<Pin> {
@@ -352,11 +341,11 @@ impl Footprints {
     /// Nor may sessions that wait for the row wait in a circle: who is in the row's queue ahead of whom decides then who
     /// takes the row that a deadlock's victim lets go.
     pub fn row_taken(&self, sql: &str) -> Option<RowTaken> {
-        if self.row_by_row.is_empty() {
+        if self.by_row.row_by_row.is_empty() {
             return None;
         }
         let pin = self.pin(sql)?;
-        if !takes_row(&pin) || self.row_by_row.get(&pin.table) != Some(&pin.row.index) {
+        if !takes_row(&pin) || self.by_row.row_by_row.get(&pin.table) != Some(&pin.row.index) {
             return None;
         }
         Some(RowTaken {
@@ -375,165 +364,6 @@ pub struct RowTaken {
     pub row: Object,
     /// It takes the row only if this query says so of the row as it is committed.
     pub if_true: Option<String>,
-}
-
-fn takes_row(pin: &Pin) -> bool {
-    pin.condition != RowCondition::Other && matches!(pin.action, PinnedAction::LockExclusive | PinnedAction::Update)
-}
-
-/// The tables of which every statement that locks or writes is confined to a row, and of these the ones meant by
-/// [`Footprints::row_taken`], with whether some are taken only on a condition. One step about which nothing is known,
-/// and there are none.
-fn tables_by_row(
-    scenario: &Scenario,
-    steps: &[Vec<Footprint>],
-    columns: &[Vec<Columns>],
-    catalog: &Catalog,
-) -> (BTreeSet<u32>, BTreeMap<u32, u32>, bool) {
-    let (mut confined, mut row_by_row, mut conditional) = (BTreeSet::new(), BTreeMap::new(), false);
-    if catalog.deferrable || steps.iter().flatten().any(|footprint| footprint.unknown) {
-        return (confined, row_by_row, conditional);
-    }
-    let read_committed = scenario
-        .sessions
-        .iter()
-        .all(|session| Snapshots::of_session(session).is_read_committed());
-    // a session may hold these from one transaction to the next
-    let outlives = |step: &Step| tokens(&step.sql.text).any(|token| token.is_one_of(&SESSION_LOCKS));
-    let locks_outlive = scenario
-        .sessions
-        .iter()
-        .any(|session| session.steps.iter().any(outlives));
-    for &table in catalog.tables.keys() {
-        let relation = Object::Relation(table);
-        let is_read_in_order = |footprint: &Footprint| footprint.ordered && footprint.reads.contains(&relation);
-        if steps.iter().flatten().any(is_read_in_order) {
-            continue;
-        }
-        let Some(claims) = claims_by_row(scenario, steps, table, catalog) else {
-            continue;
-        };
-        confined.insert(table);
-        let by_row = read_committed && !locks_outlive && is_row_by_row(scenario, steps, table, &claims, catalog);
-        let Some(index) = claims.first().map(|claim| claim.pin.row.index).filter(|_| by_row) else {
-            continue;
-        };
-        let rows = KnownRows::new(scenario, columns, catalog, index);
-        if !may_wait_in_circle(scenario, steps, table, &rows) {
-            conditional |= claims.iter().any(|claim| claim.pin.condition != RowCondition::None);
-            row_by_row.insert(table, index);
-        }
-    }
-    (confined, row_by_row, conditional)
-}
-
-/// Functions that take locks for the whole session.
-const SESSION_LOCKS: [&str; 4] = [
-    "pg_advisory_lock",
-    "pg_advisory_lock_shared",
-    "pg_try_advisory_lock",
-    "pg_try_advisory_lock_shared",
-];
-
-/// A step that locks or writes a row of a table.
-struct RowClaim {
-    session: usize,
-    step: usize,
-    pin: Pin,
-}
-
-/// The steps that lock or write a table, unless one is not confined to a row.
-fn claims_by_row(
-    scenario: &Scenario,
-    steps: &[Vec<Footprint>],
-    table: u32,
-    catalog: &Catalog,
-) -> Option<Vec<RowClaim>> {
-    let relation = Object::Relation(table);
-    let mut claims = Vec::new();
-    for (session, footprints) in steps.iter().enumerate() {
-        for (step, footprint) in footprints.iter().enumerate() {
-            if footprint.locks.contains_key(&relation) || footprint.writes.contains_key(&relation) {
-                if footprint.calls {
-                    return None;
-                }
-                let sql = &scenario.sessions[session].steps[step].template.text;
-                let pin = pin(sql, catalog).filter(|pin| pin.table == table)?;
-                claims.push(RowClaim { session, step, pin });
-            }
-        }
-    }
-    Some(claims)
-}
-
-/// Whether rows of a table are only ever taken one at a time by one unique key. The check of a foreign key may lock
-/// them too, where nobody has to wait for it nor it for anybody.
-fn is_row_by_row(
-    scenario: &Scenario,
-    steps: &[Vec<Footprint>],
-    table: u32,
-    claims: &[RowClaim],
-    catalog: &Catalog,
-) -> bool {
-    let Some(first) = claims.first() else { return false };
-    let is_orderly = |claim: &RowClaim| {
-        let rest = || claims_nothing_after(&scenario.sessions[claim.session], &steps[claim.session], claim.step);
-        takes_row(&claim.pin)
-            && steps[claim.session][claim.step].is_about(&Object::Relation(table))
-            && claim.pin.row.index == first.pin.row.index
-            && (claim.pin.condition == RowCondition::None || rest())
-    };
-    let references = catalog.foreign_keys.iter().any(|key| key.referencing == table);
-    let updates_only = claims.iter().all(|claim| claim.pin.action == PinnedAction::Update);
-    let is_checked = |footprint: &Footprint| footprint.checks.contains(&Object::Relation(table));
-    let checks = steps.iter().enumerate().flat_map(|(session, footprints)| {
-        let checking = (0..footprints.len()).filter(|&step| is_checked(&footprints[step]));
-        checking.map(move |step| (session, step))
-    });
-    !references
-        && claims.iter().all(is_orderly)
-        && (updates_only
-            || checks
-                .into_iter()
-                .all(|(session, step)| holds_referenced(&scenario.sessions[session], step, table, catalog)))
-}
-
-/// Whether no step after this one of the same transaction locks or writes anything.
-fn claims_nothing_after(session: &Session, footprints: &[Footprint], step: usize) -> bool {
-    transactions(session)
-        .iter()
-        .filter(|transaction| transaction.contains(&step))
-        .flatten()
-        .all(|&later| later <= step || !footprints[later].holds())
-}
-
-/// Whether the transaction of a step that inserts a row surely holds the row of `table` that it references, so that the
-/// check of the foreign key locks nothing that is not locked.
-fn holds_referenced(session: &Session, step: usize, table: u32, catalog: &Catalog) -> bool {
-    let Some(row) = referenced_row(&session.steps[step].template.text, table, catalog) else {
-        return false;
-    };
-    // a parameter may have another value in another statement
-    if row.values.iter().any(|value| value.starts_with('$')) {
-        return false;
-    }
-    let is_plain = |earlier: &&Step| earlier.statement.kind == StatementKind::Plain;
-    let before = session.steps[..step].iter().rev();
-    let begun = before.clone().find(|earlier| !is_plain(earlier));
-    if begun.is_none_or(|earlier| earlier.statement.kind != StatementKind::Begin) {
-        return false;
-    }
-    before
-        .take_while(is_plain)
-        .filter(|earlier| earlier.when.is_none())
-        .any(|earlier| {
-            pin(&earlier.template.text, catalog).is_some_and(|pin| {
-                pin.table == table
-                    && pin.row == row
-                    && pin.action == PinnedAction::LockExclusive
-                    && pin.condition == RowCondition::None
-            })
-        })
 }
 
 /// Rows lie in the order in which they were added. Where statements lock several of them, they lock them in that order,

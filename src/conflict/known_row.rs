@@ -105,8 +105,8 @@ impl<'a> KnownRows<'a> {
         read.unwrap_or_else(|| KeyValue::Variable(name.to_owned(), set_in))
     }
 
-    /// The value of a column that a step returns, where it is the one with which the step names its row. (Where it finds
-    /// none the column is NULL, which names no row.)
+    /// The value of a column that a step returns, where it is the one with which the step names its row, perhaps by what
+    /// an earlier step returned. (Where it finds none the column is NULL, which names no row.)
     fn key_column(&self, session: usize, step: usize, name: &str) -> Option<KeyValue> {
         let (table, number) = *self.columns.get(session)?.get(step)?.as_ref()?.get(name)?;
         let key = self.catalog.unique_keys.iter().find(|key| key.index == self.index)?;

@@ -27,7 +27,8 @@ struct Claim {
 
 /// Whether transactions may wait in a circle that leads through a row of `table`: each holds something that the next
 /// waits for. Every step that locks or writes the table takes one row of it by the same key, to hold it alone, or is the
-/// check of a foreign key that nobody waits for.
+/// check of a foreign key that nobody waits for. Nothing is unknown of any step: locks on tables as a whole are in no
+/// footprint, and statements that take strong ones are unknown.
 pub fn may_wait_in_circle(scenario: &Scenario, steps: &[Vec<Footprint>], table: u32, rows: &KnownRows) -> bool {
     let relation = Object::Relation(table);
     let taken = |session: usize, step: usize| -> Vec<Claim> {
@@ -109,7 +110,7 @@ pub fn transactions(session: &Session) -> Vec<Vec<usize>> {
     transactions
 }
 
-/// Gives the rows of the table nodes of their own, where all of them are known.
+/// Gives the rows of the table nodes of their own, where all of them are known: one that is not may be any.
 fn name_rows(transactions: &mut [Vec<Vec<Claim>>]) {
     let mut claims: Vec<&mut Claim> = transactions.iter_mut().flatten().flatten().collect();
     let constants = |claim: &Claim| claim.row.as_ref().map(KnownRow::constants);

@@ -10,6 +10,7 @@ mod footprint;
 mod known_row;
 mod lock_order;
 mod pin;
+mod row_by_row;
 mod rules;
 
 pub use analysis::{changes_meaning, footprint};

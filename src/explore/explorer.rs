@@ -140,7 +140,7 @@ pub struct OutcomeTally {
 /// Runs schedules until the strategy has no more, one fails, or a bound is reached.
 ///
 /// # Errors
-/// When a run comes to no result; there is then no verdict at all.
+/// When a run comes to no result, or it is interrupted before a schedule has failed; there is then no verdict at all.
 pub fn explore(
     template: &Arc<Template>,
     strategy: &mut dyn Strategy,
@@ -178,11 +178,19 @@ pub fn explore(
         stop.cancel();
         result
     });
-    let end = result?;
+    let end = match result {
+        // what was found counts, and is confirmed yet
+        Err(RunError::Interrupted) if collector.failure.is_some() => End::Interrupted,
+        result => result?,
+    };
+    let interrupt = match end {
+        End::Interrupted => CancellationToken::new(),
+        _ => options.interrupt.clone(),
+    };
     let to_confirm = collector.failure.clone().or_else(|| collector.first.take());
     let mut exploration = collector.into_exploration(strategy, end, interleavings(template.scenario()));
     if let Some(run) = to_confirm {
-        confirm(template, options, run, &mut exploration)?;
+        confirm(template, options, interrupt, run, &mut exploration)?;
     }
     exploration.elapsed = started.elapsed();
     Ok(exploration)
@@ -195,6 +203,7 @@ enum End {
     Failure,
     MaxSchedules(u64),
     Timeout(Duration),
+    Interrupted,
 }
 
 struct Coordinator<'a> {
@@ -351,6 +360,7 @@ impl Collector {
                 limit => format!("the bound of {limit} schedules was reached"),
             }),
             End::Timeout(limit) => reasons.push(format!("the time bound of {} s was reached", limit.as_secs_f64())),
+            End::Interrupted => reasons.push("it was interrupted".to_owned()),
             End::Complete if !strategy.is_exhaustive() => {
                 reasons.push("schedules were sampled, not all run".to_owned())
             }
@@ -388,10 +398,11 @@ impl Collector {
 fn confirm(
     template: &Arc<Template>,
     options: &Options,
+    interrupt: CancellationToken,
     run: Run,
     exploration: &mut Exploration,
 ) -> Result<(), RunError> {
-    let mut worker = Worker::open(template.clone(), options.step_timeout, options.interrupt.clone())?;
+    let mut worker = Worker::open(template.clone(), options.step_timeout, interrupt)?;
     let again = worker.run(&mut Ordered::new(run.order()))?;
     let failed = !run.violations.is_empty();
     let reason = if let Some(difference) = worker::differs(&run, &again) {

@@ -288,9 +288,12 @@ impl SourceSets {
                 if let Some(Waited { taken, .. }) = waited.filter(|one| comes_free(&order, events, one.taken, later)) {
                     self.add_choice(trace, &order, taken, later);
                 }
-                let own = |turn: usize| events[turn].session == events[later].session;
-                let is_next = !(earlier + 1..later).any(own);
-                let only_waits = is_next && self.path[earlier].choices.only_wait.contains(&events[later].session);
+                // where the row was not free, nor can be before `earlier`
+                let only_waits = self.path[earlier].choices.only_wait.contains(&events[later].session)
+                    && !(earlier + 1..later).any(|turn| events[turn].session == events[later].session)
+                    && (earlier..later).any(|end| {
+                        trace.waited_for(later, end).is_some() && (end == earlier || order.is_before(earlier, end))
+                    });
                 if !only_waits && waited.is_none_or(|waited| !waited.surely) {
                     self.add_choice(trace, &order, earlier, later);
                 }

@@ -172,12 +172,12 @@ fn big_number(n: &BigUint) -> String {
     if digits.len() <= READABLE_DIGITS {
         return exact;
     }
-    format!(
-        "{exact} (about {}.{} × 10^{})",
-        &digits[..1],
-        &digits[1..2],
-        digits.len() - 1
-    )
+    let leading: u32 = digits[..3].parse().unwrap_or_default();
+    let (tenths, exponent) = match (leading + 5) / 10 {
+        100 => (10, digits.len()),
+        tenths => (tenths, digits.len() - 1),
+    };
+    format!("{exact} (about {}.{} × 10^{exponent})", tenths / 10, tenths % 10)
 }
 
 /// A time as a person says it.
@@ -323,6 +323,12 @@ mod tests {
         );
         let large = BigUint::from(1_234_567_890_123_456u64);
         assert_eq!(big_number(&large), "1,234,567,890,123,456 (about 1.2 × 10^15)");
+        let rounded = |digits: &str| {
+            let text = big_number(&digits.parse().unwrap());
+            text.split_once('(').unwrap().1.to_owned()
+        };
+        assert_eq!(rounded("2375880867360000"), "about 2.4 × 10^15)");
+        assert_eq!(rounded("9960000000000000"), "about 1.0 × 10^16)");
     }
 
     #[test]

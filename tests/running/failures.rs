@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use pgbraid::explore::{Exhaustive, Verdict, explore};
 use pgbraid::postgres::PostgresError;
 use pgbraid::postgres::wire::WireError;
 use pgbraid::run::RunError;
 use tokio_postgres::Client;
 
-use crate::common::lab::Lab;
+use crate::common::lab::{Lab, exhaustive, scenario};
 use crate::common::server::{connect, shared_server};
 use crate::on_rows;
 
@@ -143,4 +144,36 @@ fn a_wait_without_end_is_an_error() {
         Err(RunError::Stuck { waiting }) => assert_eq!(waiting, "b"),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn what_failed_before_an_interruption_counts() {
+    let lab = Lab::new();
+    let text = on_rows(
+        r#"
+        [[session]]
+        name = "a"
+        steps = ["SELECT 1", "SELECT 2", "SELECT 3"]
+        [[session]]
+        name = "b"
+        steps = ["SELECT 1", "SELECT 2", "SELECT 3"]
+        [[invariant]]
+        name = "never"
+        sql = "SELECT false"
+        "#,
+    );
+    let template = lab.prepare(&scenario(&text));
+    let interrupted_after = |failures: u64| {
+        let options = exhaustive(1);
+        explore(&template, &mut Exhaustive::new(), &options, &mut |progress| {
+            if progress.failures >= failures {
+                options.interrupt.cancel();
+            }
+        })
+    };
+    assert!(matches!(interrupted_after(0), Err(RunError::Interrupted)));
+    let found = interrupted_after(2).unwrap();
+    assert_eq!(found.verdict, Verdict::Fails);
+    assert!(found.failures >= 2 && !found.exhaustive);
+    assert_eq!(found.reasons, ["it was interrupted"]);
 }

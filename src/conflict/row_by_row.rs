@@ -1,0 +1,211 @@
+//! Tables whose rows are taken one at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use super::event::Snapshots;
+use super::footprint::{Footprint, Object};
+use super::known_row::{Columns, KnownRows};
+use super::lock_order::{may_wait_in_circle, transactions};
+use super::pin::{Pin, PinnedAction, RowCondition, pin, referenced_row};
+use crate::postgres::catalog::Catalog;
+use crate::scenario::sql::StatementKind;
+use crate::scenario::sql::lexer::tokens;
+use crate::scenario::{Scenario, Session, Step};
+
+/// Tables by what statements do to their rows. One step about which nothing is known, and there are none.
+#[derive(Debug, Clone, Default)]
+pub struct TablesByRow {
+    /// Of these every statement that locks or writes does so to one row. Elsewhere rows do not count, since
+    /// where a row lies depends on the order in which rows were added and changed, and the order in which another
+    /// statement locks several depends on where they lie.
+    pub confined: BTreeSet<u32>,
+    /// Of these the ones whose rows are only ever locked and updated one at a time by one unique key, at READ COMMITTED,
+    /// and nobody waits for in a circle; with that key's index.
+    pub row_by_row: BTreeMap<u32, u32>,
+    /// Some of the rows are taken only on a condition.
+    pub conditional: bool,
+}
+
+pub fn tables_by_row(
+    scenario: &Scenario,
+    steps: &[Vec<Footprint>],
+    columns: &[Vec<Columns>],
+    catalog: &Catalog,
+) -> TablesByRow {
+    let mut tables = TablesByRow::default();
+    if catalog.deferrable || steps.iter().flatten().any(|footprint| footprint.unknown) {
+        return tables;
+    }
+    let read_committed = scenario
+        .sessions
+        .iter()
+        .all(|session| Snapshots::of_session(session).is_read_committed());
+    let locks_outlive = scenario.sessions.iter().zip(steps).any(|(session, footprints)| {
+        let mut steps = session.steps.iter().zip(footprints);
+        steps.any(|(step, footprint)| may_outlive(step, footprint))
+    });
+    for &table in catalog.tables.keys() {
+        let relation = Object::Relation(table);
+        let is_read_in_order = |footprint: &Footprint| footprint.ordered && footprint.reads.contains(&relation);
+        if steps.iter().flatten().any(is_read_in_order) {
+            continue;
+        }
+        let Some(claims) = claims_by_row(scenario, steps, table, catalog) else {
+            continue;
+        };
+        tables.confined.insert(table);
+        let Some(index) = claims.first().map(|claim| claim.pin.row.index) else {
+            continue;
+        };
+        let rows = KnownRows::new(scenario, columns, catalog, index);
+        if read_committed
+            && !locks_outlive
+            && is_row_by_row(scenario, steps, table, &claims, &rows, catalog)
+            && !may_wait_in_circle(scenario, steps, table, &rows)
+        {
+            tables.conditional |= claims.iter().any(|claim| claim.pin.condition != RowCondition::None);
+            tables.row_by_row.insert(table, index);
+        }
+    }
+    tables
+}
+
+/// Whether a step may take a lock that its session holds from one transaction to the next.
+fn may_outlive(step: &Step, footprint: &Footprint) -> bool {
+    let names: Vec<String> = tokens(&step.sql.text)
+        .map(|token| token.text.to_lowercase())
+        .filter(|text| text.contains("advisory"))
+        .collect();
+    let ends_with_transaction = !names.is_empty() && names.iter().all(|name| name.contains("xact"));
+    let mut claims = footprint.claims();
+    claims.any(|(object, _)| *object == Object::AdvisoryLocks) && (footprint.calls || !ends_with_transaction)
+}
+
+/// A step that locks or writes a row of a table.
+struct RowClaim {
+    session: usize,
+    step: usize,
+    pin: Pin,
+}
+
+/// The steps that lock or write a table, unless one is not confined to a row.
+fn claims_by_row(
+    scenario: &Scenario,
+    steps: &[Vec<Footprint>],
+    table: u32,
+    catalog: &Catalog,
+) -> Option<Vec<RowClaim>> {
+    let relation = Object::Relation(table);
+    let mut claims = Vec::new();
+    for (session, footprints) in steps.iter().enumerate() {
+        for (step, footprint) in footprints.iter().enumerate() {
+            if footprint.locks.contains_key(&relation) || footprint.writes.contains_key(&relation) {
+                if footprint.calls {
+                    return None;
+                }
+                let sql = &scenario.sessions[session].steps[step].template.text;
+                let pin = pin(sql, catalog).filter(|pin| pin.table == table)?;
+                claims.push(RowClaim { session, step, pin });
+            }
+        }
+    }
+    Some(claims)
+}
+
+/// Whether rows of a table are only ever taken one at a time by one unique key. The check of a foreign key may lock
+/// them too, where nobody has to wait for it nor it for anybody.
+fn is_row_by_row(
+    scenario: &Scenario,
+    steps: &[Vec<Footprint>],
+    table: u32,
+    claims: &[RowClaim],
+    rows: &KnownRows,
+    catalog: &Catalog,
+) -> bool {
+    let Some(first) = claims.first() else { return false };
+    let is_orderly = |claim: &RowClaim| {
+        let rest = || claims_nothing_after(&scenario.sessions[claim.session], &steps[claim.session], claim.step);
+        let footprint = &steps[claim.session][claim.step];
+        takes_row(&claim.pin)
+            && footprint.is_about(&Object::Relation(table))
+            // its transaction gets its number when it begins to wait
+            && !footprint.numbered
+            && claim.pin.row.index == first.pin.row.index
+            && (claim.pin.condition == RowCondition::None || holds_already(claim, claims, scenario, rows) || rest())
+    };
+    let references = catalog.foreign_keys.iter().any(|key| key.referencing == table);
+    let updates_only = claims.iter().all(|claim| claim.pin.action == PinnedAction::Update);
+    let is_checked = |footprint: &Footprint| footprint.checks.contains(&Object::Relation(table));
+    let checks = steps.iter().enumerate().flat_map(|(session, footprints)| {
+        let checking = (0..footprints.len()).filter(|&step| is_checked(&footprints[step]));
+        checking.map(move |step| (session, step))
+    });
+    !references
+        && claims.iter().all(is_orderly)
+        && (updates_only
+            || checks
+                .into_iter()
+                .all(|(session, step)| holds_referenced(&scenario.sessions[session], step, table, catalog)))
+}
+
+/// Whether the transaction surely holds the row already, so that the step does not wait.
+fn holds_already(claim: &RowClaim, claims: &[RowClaim], scenario: &Scenario, rows: &KnownRows) -> bool {
+    let RowClaim { session, step, .. } = *claim;
+    let since_begin = since_begin(&scenario.sessions[session], step);
+    let row = rows.of_step(session, step);
+    claims
+        .iter()
+        .filter(|taken| taken.session == session && since_begin.contains(&taken.step))
+        .filter(|taken| scenario.sessions[session].steps[taken.step].when.is_none())
+        .any(|taken| taken.pin.condition == RowCondition::None && rows.of_step(session, taken.step).is(&row))
+}
+
+/// The steps before this one that are surely in the same transaction, where none of them takes a part of it back.
+fn since_begin(session: &Session, step: usize) -> Range<usize> {
+    let begun = session.steps[..step]
+        .iter()
+        .rposition(|earlier| earlier.statement.kind != StatementKind::Plain);
+    let begins = |&begun: &usize| {
+        let step = &session.steps[begun];
+        step.statement.kind == StatementKind::Begin && step.when.is_none()
+    };
+    begun.filter(begins).map_or(step..step, |begun| begun + 1..step)
+}
+
+/// Whether no step after this one of the same transaction locks or writes anything.
+fn claims_nothing_after(session: &Session, footprints: &[Footprint], step: usize) -> bool {
+    transactions(session)
+        .iter()
+        .filter(|transaction| transaction.contains(&step))
+        .flatten()
+        .all(|&later| later <= step || !footprints[later].holds())
+}
+
+/// Whether the transaction of a step that inserts a row surely holds the row of `table` that it references, so that the
+/// check of the foreign key locks nothing that is not locked.
+fn holds_referenced(session: &Session, step: usize, table: u32, catalog: &Catalog) -> bool {
+    let Some(row) = referenced_row(&session.steps[step].template.text, table, catalog) else {
+        return false;
+    };
+    // a parameter may have another value in another statement
+    if row.values.iter().any(|value| value.starts_with('$')) {
+        return false;
+    }
+    session.steps[since_begin(session, step)]
+        .iter()
+        .filter(|earlier| earlier.when.is_none())
+        .any(|earlier| {
+            pin(&earlier.template.text, catalog).is_some_and(|pin| {
+                pin.table == table
+                    && pin.row == row
+                    && pin.action == PinnedAction::LockExclusive
+                    && pin.condition == RowCondition::None
+            })
+        })
+}
+
+/// Whether a statement takes its row to hold it alone.
+pub fn takes_row(pin: &Pin) -> bool {
+    pin.condition != RowCondition::Other && matches!(pin.action, PinnedAction::LockExclusive | PinnedAction::Update)
+}
