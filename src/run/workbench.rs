@@ -10,7 +10,7 @@ use super::executor::{Deadlock, Decision, Execution, Limits, Scheduler, execute}
 use super::history::History;
 use super::recorded::Recorded;
 use super::{DeadlockCheck, RunError, Script, SerialOracle, Volatile, custom_settings};
-use crate::conflict::Footprints;
+use crate::conflict::{Footprints, Snapshots};
 use crate::postgres::baseline::{self, Baseline, Reset, Table};
 use crate::postgres::locks::LockMonitor;
 use crate::postgres::wire::{Connection, Reply, Value};
@@ -149,6 +149,11 @@ impl Workbench {
             step_timeout,
             deadlock_control: template.server.deadlock_control,
             signals: template.server.signals,
+            serializable: template
+                .scenario
+                .sessions
+                .iter()
+                .any(|session| Snapshots::of_session(session).serializable),
         };
         let mut workbench = Workbench {
             reconnects: false,

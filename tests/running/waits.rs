@@ -153,3 +153,26 @@ fn waiters_for_one_row_get_it_in_the_order_in_which_they_began_to_wait() {
         }
     }
 }
+
+/// The server lets go of a transaction's locks a moment before it counts as committed in the checks of serializability.
+#[test]
+fn a_serializable_session_goes_on_when_the_commit_that_releases_it_is_complete() {
+    let text = on_rows(
+        r#"
+        [[session]]
+        name = "a"
+        isolation = "serializable"
+        allow_errors = ["40001"]
+        steps = ["DELETE FROM t"]
+        [[session]]
+        name = "b"
+        isolation = "serializable"
+        steps = ["SELECT v FROM t WHERE v = 0 FOR UPDATE"]
+        [[session]]
+        name = "c"
+        isolation = "serializable"
+        steps = ["BEGIN", "INSERT INTO t VALUES (4)", "COMMIT"]
+        "#,
+    );
+    Lab::new().bench(&text).run_repeatedly(60, "b c a c b");
+}
