@@ -338,7 +338,7 @@ impl Footprints {
     /// the row stays locked. That makes others wait for the end of this transaction, and nothing else as long as the
     /// transaction waits for nobody after it, which is why it must then claim nothing more.
     ///
-    /// Nor may sessions that wait for the row wait in a circle: who is in the row's queue ahead of whom decides then who
+    /// Nor may sessions that wait for the row wait in a cycle: who is in the row's queue ahead of whom decides then who
     /// takes the row that a deadlock's victim lets go.
     pub fn row_taken(&self, sql: &str) -> Option<RowTaken> {
         if self.by_row.row_by_row.is_empty() {

@@ -1,4 +1,4 @@
-//! In which order transactions may take locks, and whether they may come to wait for each other in a circle.
+//! In which order transactions may take locks, and whether they may come to wait for each other in a cycle.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,11 +25,11 @@ struct Claim {
     strength: LockStrength,
 }
 
-/// Whether transactions may wait in a circle that leads through a row of `table`: each holds something that the next
+/// Whether transactions may wait in a cycle that leads through a row of `table`: each holds something that the next
 /// waits for. Every step that locks or writes the table takes one row of it by the same key, to hold it alone, or is the
 /// check of a foreign key that nobody waits for. Nothing is unknown of any step: locks on tables as a whole are in no
 /// footprint, and statements that take strong ones are unknown.
-pub fn may_wait_in_circle(scenario: &Scenario, steps: &[Vec<Footprint>], table: u32, rows: &KnownRows) -> bool {
+pub fn may_wait_in_cycle(scenario: &Scenario, steps: &[Vec<Footprint>], table: u32, rows: &KnownRows) -> bool {
     let relation = Object::Relation(table);
     let taken = |session: usize, step: usize| -> Vec<Claim> {
         let footprint = &steps[session][step];
@@ -153,9 +153,9 @@ mod tests {
     use super::super::pin::tests::{ITEMS, ORDERS, catalog};
     use super::*;
 
-    /// Whether sessions with these parameters may wait in a circle through a row of `items`. A step that reads a column
+    /// Whether sessions with these parameters may wait in a cycle through a row of `items`. A step that reads a column
     /// `id` has it from there.
-    fn circle(sessions: &[(&str, &[&str])]) -> bool {
+    fn cycle(sessions: &[(&str, &[&str])]) -> bool {
         let mut toml = String::new();
         for (index, (params, steps)) in sessions.iter().enumerate() {
             toml += &format!("[[session]]\nname = \"s{index}\"\nparams = {{ {params} }}\n");
@@ -197,7 +197,7 @@ mod tests {
             .collect();
         let catalog = catalog();
         let rows = KnownRows::new(&scenario, &columns, &catalog, ITEMS * 10);
-        may_wait_in_circle(&scenario, &steps, ITEMS, &rows)
+        may_wait_in_cycle(&scenario, &steps, ITEMS, &rows)
     }
 
     const ONE: &str = "UPDATE items SET stock = 0 WHERE id = 1";
@@ -207,23 +207,23 @@ mod tests {
     const ORDER: &str = "UPDATE orders SET item = NULL WHERE customer = 'eve'";
 
     #[test]
-    fn rows_taken_in_one_order_make_no_circle() {
-        assert!(!circle(&[("", &[ONE]), ("", &[ONE])]));
-        assert!(!circle(&[("", &[ONE, TWO]), ("", &[ONE, TWO])]));
-        assert!(!circle(&[("a = 1, b = 2", &[A, B]), ("a = 2, b = 1", &[B, A])]));
-        assert!(!circle(&[("", &[ONE, ORDER]), ("", &[ONE, ORDER])]));
+    fn rows_taken_in_one_order_make_no_cycle() {
+        assert!(!cycle(&[("", &[ONE]), ("", &[ONE])]));
+        assert!(!cycle(&[("", &[ONE, TWO]), ("", &[ONE, TWO])]));
+        assert!(!cycle(&[("a = 1, b = 2", &[A, B]), ("a = 2, b = 1", &[B, A])]));
+        assert!(!cycle(&[("", &[ONE, ORDER]), ("", &[ONE, ORDER])]));
     }
 
     #[test]
     fn rows_taken_in_opposite_orders_do() {
-        assert!(circle(&[("", &[ONE, TWO]), ("", &[TWO, ONE])]));
-        assert!(circle(&[("a = 1, b = 2", &[A, B]), ("a = 2, b = 1", &[A, B])]));
-        assert!(circle(&[("", &[ONE, ORDER]), ("", &[ORDER, ONE])]));
-        assert!(!circle(&[("", &[ONE, TWO]), ("", &[TWO, "COMMIT", "BEGIN", ONE])]));
+        assert!(cycle(&[("", &[ONE, TWO]), ("", &[TWO, ONE])]));
+        assert!(cycle(&[("a = 1, b = 2", &[A, B]), ("a = 2, b = 1", &[A, B])]));
+        assert!(cycle(&[("", &[ONE, ORDER]), ("", &[ORDER, ONE])]));
+        assert!(!cycle(&[("", &[ONE, TWO]), ("", &[TWO, "COMMIT", "BEGIN", ONE])]));
     }
 
     #[test]
-    fn a_row_taken_twice_makes_no_circle_where_it_is_surely_the_same() {
+    fn a_row_taken_twice_makes_no_cycle_where_it_is_surely_the_same() {
         let by_id = "UPDATE items SET stock = 0 WHERE id = :id";
         let steps: [&[&str]; 4] = [
             &[ONE, ONE],
@@ -232,17 +232,17 @@ mod tests {
             &["SELECT id FROM items WHERE id = :a FOR UPDATE", by_id],
         ];
         for steps in steps {
-            assert!(!circle(&[("a = 1", steps), ("a = 1", steps)]), "{steps:?}");
+            assert!(!cycle(&[("a = 1", steps), ("a = 1", steps)]), "{steps:?}");
         }
         // where the variable is some other number
         let other = ["SELECT stock AS id FROM items WHERE id = 1 FOR UPDATE", by_id];
-        assert!(circle(&[("", &other), ("", &other)]));
+        assert!(cycle(&[("", &other), ("", &other)]));
         let set_between = [
             "SELECT stock AS id FROM items",
             by_id,
             "SELECT stock AS id FROM items",
             by_id,
         ];
-        assert!(circle(&[("", &set_between), ("", &set_between)]));
+        assert!(cycle(&[("", &set_between), ("", &set_between)]));
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::event::Snapshots;
 use super::footprint::{Footprint, Object};
 use super::known_row::{Columns, KnownRows};
-use super::lock_order::{may_wait_in_circle, transactions};
+use super::lock_order::{may_wait_in_cycle, transactions};
 use super::pin::{Pin, PinnedAction, RowCondition, pin, referenced_row};
 use crate::postgres::catalog::Catalog;
 use crate::scenario::sql::StatementKind;
@@ -21,7 +21,7 @@ pub struct TablesByRow {
     /// statement locks several depends on where they lie.
     pub confined: BTreeSet<u32>,
     /// Of these the ones whose rows are only ever locked and updated one at a time by one unique key, at READ COMMITTED,
-    /// and nobody waits for in a circle; with that key's index.
+    /// and nobody waits for in a cycle; with that key's index.
     pub row_by_row: BTreeMap<u32, u32>,
     /// Some of the rows are taken only on a condition.
     pub conditional: bool,
@@ -62,7 +62,7 @@ pub fn tables_by_row(
         if read_committed
             && !locks_outlive
             && is_row_by_row(scenario, steps, table, &claims, &rows, catalog)
-            && !may_wait_in_circle(scenario, steps, table, &rows)
+            && !may_wait_in_cycle(scenario, steps, table, &rows)
         {
             tables.conditional |= claims.iter().any(|claim| claim.pin.condition != RowCondition::None);
             tables.row_by_row.insert(table, index);

@@ -46,7 +46,7 @@ pub fn violations(
                 }
             }
             Violation::Deadlock { sessions } => {
-                for wait in circle(history, sessions) {
+                for wait in cycle(history, sessions) {
                     lines.extend(indented(wrap(&wait, inner_width(options), |_| false)));
                 }
             }
@@ -163,7 +163,7 @@ fn truth(cell: Option<&str>) -> String {
 }
 
 /// One line a session that waited when the server found the deadlock.
-fn circle(history: &History, sessions: &[String]) -> Vec<String> {
+fn cycle(history: &History, sessions: &[String]) -> Vec<String> {
     let name = |session: usize| history.sessions.get(session).filter(|name| sessions.contains(name));
     let is_victim = |turn: &&Turn| {
         name(turn.session).is_some() && matches!(&turn.result, StepResult::Error(error) if error.sqlstate == "40P01")
@@ -171,12 +171,12 @@ fn circle(history: &History, sessions: &[String]) -> Vec<String> {
     let Some(found) = history.turns.iter().find(is_victim).map(|turn| turn.finished_in) else {
         return Vec::new();
     };
-    let in_circle = |wait: &&Wait| {
+    let in_cycle = |wait: &&Wait| {
         (wait.from..=wait.until).contains(&found) && wait.blocked_by.iter().any(|&blocker| name(blocker).is_some())
     };
     let line = |(index, turn): (usize, &Turn)| {
         let waiting = name(turn.session)?;
-        let wait = turn.waits.iter().find(in_circle)?;
+        let wait = turn.waits.iter().find(in_cycle)?;
         let blockers: Vec<String> = wait
             .blocked_by
             .iter()

@@ -104,7 +104,7 @@ impl Anomaly {
     }
 }
 
-/// Dependencies in a circle: each one's `to` is the next one's `from`.
+/// Dependencies in a cycle: each one's `to` is the next one's `from`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cycle {
     pub anomaly: Anomaly,

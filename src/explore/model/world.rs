@@ -45,7 +45,7 @@ impl Step {
 }
 
 /// Whether steps take a row one at a time only, each to do nothing else, and with a condition as its transaction's last:
-/// when a step begins to wait for it makes no difference to what it does. Nor can sessions wait for it in a circle: who is
+/// when a step begins to wait for it makes no difference to what it does. Nor can sessions wait for it in a cycle: who is
 /// in the queue before whom would matter then.
 pub fn is_taken_alone(program: &Program, row: usize) -> bool {
     let takes_alone = |steps: &[Step], place: usize| {
@@ -56,7 +56,7 @@ pub fn is_taken_alone(program: &Program, row: usize) -> bool {
         step.row_alone() == Some(row) && (step.condition.is_none() || claims_nothing_after)
     };
     !program.iter().any(|script| script.repeatable_read)
-        && !is_in_circle(program, row)
+        && !is_in_cycle(program, row)
         && program.iter().all(|Script { steps, .. }| {
             let writes = |step: &Step| step.writes.iter().any(|(written, _)| *written == row);
             (0..steps.len()).all(|place| !writes(&steps[place]) || takes_alone(steps, place))
@@ -64,7 +64,7 @@ pub fn is_taken_alone(program: &Program, row: usize) -> bool {
 }
 
 /// Whether transactions may hold one of some rows and wait for the next, all around.
-fn is_in_circle(program: &Program, row: usize) -> bool {
+fn is_in_cycle(program: &Program, row: usize) -> bool {
     let mut waited_for_with: BTreeSet<(usize, usize)> = BTreeSet::new();
     for Script { steps, .. } in program {
         let mut held = BTreeSet::new();
