@@ -391,6 +391,16 @@ fn order_additions(steps: &mut [Vec<Footprint>]) {
 /// Who waits for a row that several transactions hold together waits for one of them at a time, in the order of their
 /// numbers, and a deadlock is found only with the one that is waited for.
 fn order_numbers(steps: &mut [Vec<Footprint>]) {
+    for session in numbered_sessions(steps, None) {
+        for footprint in &mut steps[session] {
+            let claims_something = footprint.claims().next().is_some();
+            footprint.numbered = claims_something;
+        }
+    }
+}
+
+/// The sessions whose transactions' numbers matter for objects other than `but`.
+pub fn numbered_sessions(steps: &[Vec<Footprint>], but: Option<&Object>) -> BTreeSet<usize> {
     const ALL: [LockStrength; 4] = [
         LockStrength::KeyShare,
         LockStrength::Share,
@@ -403,8 +413,8 @@ fn order_numbers(steps: &mut [Vec<Footprint>]) {
         .flat_map(|one| one.locks.keys().chain(&one.checks).cloned())
         .collect();
     let mut numbered = BTreeSet::new();
-    for object in objects {
-        let strengths = |steps: &Vec<Footprint>| -> BTreeSet<LockStrength> {
+    for object in objects.into_iter().filter(|object| Some(object) != but) {
+        let strengths = |steps: &[Footprint]| -> BTreeSet<LockStrength> {
             let claimed = |one: &Footprint| match one.unknown {
                 true => ALL.to_vec(),
                 false => one
@@ -438,12 +448,7 @@ fn order_numbers(steps: &mut [Vec<Footprint>]) {
             numbered.extend(claims.iter().map(|(session, _)| *session));
         }
     }
-    for session in numbered {
-        for footprint in &mut steps[session] {
-            let claims_something = footprint.claims().next().is_some();
-            footprint.numbered = claims_something;
-        }
-    }
+    numbered
 }
 
 #[cfg(test)]

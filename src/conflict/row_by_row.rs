@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::event::Snapshots;
-use super::footprint::{Footprint, Object};
+use super::footprint::{Footprint, Object, numbered_sessions};
 use super::known_row::{Columns, KnownRows};
 use super::lock_order::{may_wait_in_cycle, transactions};
 use super::pin::{Pin, PinnedAction, RowCondition, pin, referenced_row};
@@ -124,13 +124,15 @@ fn is_row_by_row(
     catalog: &Catalog,
 ) -> bool {
     let Some(first) = claims.first() else { return false };
+    // nobody waits for two sessions that hold a row of this table together
+    let numbered = numbered_sessions(steps, Some(&Object::Relation(table)));
     let is_orderly = |claim: &RowClaim| {
         let rest = || claims_nothing_after(&scenario.sessions[claim.session], &steps[claim.session], claim.step);
         let footprint = &steps[claim.session][claim.step];
         takes_row(&claim.pin)
             && footprint.is_about(&Object::Relation(table))
             // its transaction gets its number when it begins to wait
-            && !footprint.numbered
+            && !numbered.contains(&claim.session)
             && claim.pin.row.index == first.pin.row.index
             && (claim.pin.condition == RowCondition::None || holds_already(claim, claims, scenario, rows) || rest())
     };
