@@ -77,21 +77,20 @@ fn notes(exploration: &Exploration) -> Vec<String> {
         1 => "the schedule run stands".to_owned(),
         run => format!("the {} run stand", grouped(&run.to_string())),
     };
+    const FEWER: &str = "a blocked session cannot go on, so several interleavings are one schedule";
     notes.extend(match &exploration.covered {
-        Some(covered) if *covered == BigUint::from(run) => (exploration.verdict == Verdict::Holds
-            && *covered < exploration.interleavings)
-            .then(|| "a blocked session cannot go on, so several interleavings are one schedule".to_owned()),
         Some(covered) => {
-            let fewer = if exploration.verdict == Verdict::Holds && *covered < exploration.interleavings {
-                " (a blocked session cannot go on, so several interleavings are one schedule)"
+            let fewer = exploration.verdict == Verdict::Holds && *covered < exploration.interleavings;
+            if *covered == BigUint::from(run) {
+                fewer.then(|| FEWER.to_owned())
             } else {
-                ""
-            };
-            let plural = if *covered == BigUint::from(1u32) { "" } else { "s" };
-            Some(format!(
-                "{them} for {} schedule{plural}{fewer}",
-                grouped(&covered.to_string())
-            ))
+                let why = if fewer { format!(" ({FEWER})") } else { String::new() };
+                let plural = if *covered == BigUint::from(1u32) { "" } else { "s" };
+                Some(format!(
+                    "{them} for {} schedule{plural}{why}",
+                    grouped(&covered.to_string())
+                ))
+            }
         }
         None if exploration.leaves_out_waits => Some(
             "a session that waits for a row does the same as one that comes when the row is free: schedules with such \

@@ -257,23 +257,9 @@ impl EventLog {
         ends.collect()
     }
 
-    /// What a turn of the log may do at most if it is taken at another time, while the steps of the turns `waiting`
-    /// wait: its statement may find something else, or fail, and any of those may go on.
-    pub fn at_most(&self, turns: &[Turn], index: usize, waiting: &[usize]) -> Event {
-        let own = turns[index].session;
-        let mut event = Event {
-            session: own,
-            participants: vec![own],
-            pieces: self.piece_at_most(turns, index).into_iter().collect(),
-        };
-        for &turn in waiting.iter().filter(|&&turn| turns[turn].session != own) {
-            event.participants.push(turns[turn].session);
-            event.pieces.extend(self.piece_at_most(turns, turn));
-        }
-        event
-    }
-
-    fn piece_at_most(&self, turns: &[Turn], index: usize) -> Option<Piece> {
+    /// What the session of a turn of the log may do at most if it goes on at another time: its statement may find
+    /// something else, or fail.
+    pub fn piece_at_most(&self, turns: &[Turn], index: usize) -> Option<Piece> {
         let turn = &turns[index];
         let mut piece = self.events[index].pieces.first()?.clone();
         piece.statement = whatever_it_finds(&self.scenario, &self.footprints, turn);

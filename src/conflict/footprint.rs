@@ -160,6 +160,11 @@ impl Footprint {
                 .all(|own| own == object)
     }
 
+    /// Whether it locks or writes an object; the check of a foreign key does not count.
+    pub fn takes(&self, object: &Object) -> bool {
+        self.locks.contains_key(object) || self.writes.contains_key(object)
+    }
+
     /// Whether it locks or changes something, so that others may have to wait for it.
     pub fn holds(&self) -> bool {
         self.unknown || self.claims().next().is_some()
@@ -221,15 +226,9 @@ pub struct StepFacts {
 
 impl Footprints {
     /// `steps` has what is known of each session's steps.
-    pub fn new(scenario: &Scenario, steps: &[Vec<StepFacts>], catalog: Catalog) -> Footprints {
-        let columns: Vec<Vec<Columns>> = steps
-            .iter()
-            .map(|steps| steps.iter().map(|step| step.columns.clone()).collect())
-            .collect();
-        let mut steps: Vec<Vec<Footprint>> = steps
-            .iter()
-            .map(|steps| steps.iter().map(|step| step.footprint.clone()).collect())
-            .collect();
+    pub fn new(scenario: &Scenario, steps: Vec<Vec<StepFacts>>, catalog: Catalog) -> Footprints {
+        let apart = |steps: Vec<StepFacts>| steps.into_iter().map(|step| (step.footprint, step.columns)).unzip();
+        let (mut steps, columns): (Vec<Vec<Footprint>>, Vec<Vec<Columns>>) = steps.into_iter().map(apart).unzip();
         order_additions(&mut steps);
         order_numbers(&mut steps);
         let by_row = tables_by_row(scenario, &steps, &columns, &catalog);

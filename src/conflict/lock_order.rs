@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use petgraph::algo::tarjan_scc;
+use petgraph::algo::has_path_connecting;
 use petgraph::graphmap::DiGraphMap;
 
 use super::footprint::{Footprint, LockStrength, Object};
@@ -33,7 +33,7 @@ pub fn may_wait_in_cycle(scenario: &Scenario, steps: &[Vec<Footprint>], table: u
     let relation = Object::Relation(table);
     let taken = |session: usize, step: usize| -> Vec<Claim> {
         let footprint = &steps[session][step];
-        let takes_row = footprint.locks.contains_key(&relation) || footprint.writes.contains_key(&relation);
+        let takes_row = footprint.takes(&relation);
         let row = takes_row.then(|| rows.of_step(session, step));
         let claims = footprint
             .claims()
@@ -75,17 +75,17 @@ pub fn may_wait_in_cycle(scenario: &Scenario, steps: &[Vec<Footprint>], table: u
             }
         }
     }
-    let of_table: Vec<usize> = claims
+    claims
         .iter()
         .flatten()
         .flatten()
         .filter(|claim| claim.row.is_some())
         .filter_map(|claim| contended.get(&claim.node).copied())
-        .collect();
-    tarjan_scc(&order).iter().any(|component| {
-        component.iter().any(|node| of_table.contains(node))
-            && (component.len() > 1 || component.iter().any(|&node| order.contains_edge(node, node)))
-    })
+        .filter(|&row| order.contains_node(row))
+        .any(|row| {
+            let mut next = order.neighbors(row);
+            next.any(|next| has_path_connecting(&order, next, row, None))
+        })
 }
 
 /// The steps of each of a session's transactions. A transaction may be taken for longer than it is.

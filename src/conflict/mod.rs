@@ -15,7 +15,7 @@ mod rules;
 
 pub use analysis::{changes_meaning, footprint};
 #[cfg(test)]
-pub use event::{End, Piece};
-pub use event::{Event, EventLog, OnlyWaits, Snapshots, Waited};
+pub use event::End;
+pub use event::{Event, EventLog, OnlyWaits, Piece, Snapshots, Waited};
 pub use footprint::{Footprint, Footprints, LockStrength, Object, StepFacts, WriteKind};
 pub use rules::conflict;

@@ -7,7 +7,7 @@ use super::event::Snapshots;
 use super::footprint::{Footprint, Object, numbered_sessions};
 use super::known_row::{Columns, KnownRows};
 use super::lock_order::{may_wait_in_cycle, transactions};
-use super::pin::{Pin, PinnedAction, RowCondition, pin, referenced_row};
+use super::pin::{Pin, PinnedAction, RowCondition, RowKey, pin, referenced_row};
 use crate::postgres::catalog::Catalog;
 use crate::scenario::sql::StatementKind;
 use crate::scenario::sql::lexer::tokens;
@@ -100,7 +100,7 @@ fn claims_by_row(
     let mut claims = Vec::new();
     for (session, footprints) in steps.iter().enumerate() {
         for (step, footprint) in footprints.iter().enumerate() {
-            if footprint.locks.contains_key(&relation) || footprint.writes.contains_key(&relation) {
+            if footprint.takes(&relation) {
                 if footprint.calls {
                     return None;
                 }
@@ -148,19 +148,28 @@ fn is_row_by_row(
         && (updates_only
             || checks
                 .into_iter()
-                .all(|(session, step)| holds_referenced(&scenario.sessions[session], step, table, catalog)))
+                .all(|(session, step)| holds_referenced(scenario, (session, step), table, claims, catalog)))
 }
 
 /// Whether the transaction surely holds the row already, so that the step does not wait.
 fn holds_already(claim: &RowClaim, claims: &[RowClaim], scenario: &Scenario, rows: &KnownRows) -> bool {
-    let RowClaim { session, step, .. } = *claim;
+    let row = rows.of_step(claim.session, claim.step);
+    taken_before(scenario, (claim.session, claim.step), claims)
+        .any(|taken| rows.of_step(taken.session, taken.step).is(&row))
+}
+
+/// The rows that the transaction of a step has surely taken before it.
+fn taken_before<'a>(
+    scenario: &'a Scenario,
+    (session, step): (usize, usize),
+    claims: &'a [RowClaim],
+) -> impl Iterator<Item = &'a RowClaim> {
+    let steps = &scenario.sessions[session].steps;
     let since_begin = since_begin(&scenario.sessions[session], step);
-    let row = rows.of_step(session, step);
     claims
         .iter()
-        .filter(|taken| taken.session == session && since_begin.contains(&taken.step))
-        .filter(|taken| scenario.sessions[session].steps[taken.step].when.is_none())
-        .any(|taken| taken.pin.condition == RowCondition::None && rows.of_step(session, taken.step).is(&row))
+        .filter(move |taken| taken.session == session && since_begin.contains(&taken.step))
+        .filter(move |taken| taken.pin.condition == RowCondition::None && steps[taken.step].when.is_none())
 }
 
 /// The steps before this one that are surely in the same transaction, where none of them takes a part of it back.
@@ -186,24 +195,21 @@ fn claims_nothing_after(session: &Session, footprints: &[Footprint], step: usize
 
 /// Whether the transaction of a step that inserts a row surely holds the row of `table` that it references, so that the
 /// check of the foreign key locks nothing that is not locked.
-fn holds_referenced(session: &Session, step: usize, table: u32, catalog: &Catalog) -> bool {
-    let Some(row) = referenced_row(&session.steps[step].template.text, table, catalog) else {
-        return false;
-    };
+fn holds_referenced(
+    scenario: &Scenario,
+    (session, step): (usize, usize),
+    table: u32,
+    claims: &[RowClaim],
+    catalog: &Catalog,
+) -> bool {
+    let sql = &scenario.sessions[session].steps[step].template.text;
     // a parameter may have another value in another statement
-    if row.values.iter().any(|value| value.starts_with('$')) {
-        return false;
-    }
-    session.steps[since_begin(session, step)]
-        .iter()
-        .filter(|earlier| earlier.when.is_none())
-        .any(|earlier| {
-            pin(&earlier.template.text, catalog).is_some_and(|pin| {
-                pin.table == table
-                    && pin.row == row
-                    && pin.action == PinnedAction::LockExclusive
-                    && pin.condition == RowCondition::None
-            })
+    let is_constant = |row: &RowKey| !row.values.iter().any(|value| value.starts_with('$'));
+    referenced_row(sql, table, catalog)
+        .filter(is_constant)
+        .is_some_and(|row| {
+            taken_before(scenario, (session, step), claims)
+                .any(|taken| taken.pin.row == row && taken.pin.action == PinnedAction::LockExclusive)
         })
 }
 

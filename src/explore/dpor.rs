@@ -7,7 +7,7 @@ use num_bigint::BigUint;
 
 use super::source_sets::{Choices, Guide, SourceSets, Trace};
 use super::{Job, Key, Strategy};
-use crate::conflict::{Event, EventLog, Footprints, OnlyWaits, Waited};
+use crate::conflict::{Event, EventLog, Footprints, OnlyWaits, Piece, Waited};
 use crate::run::history::Turn;
 use crate::run::{Candidate, Run, Scheduler};
 use crate::scenario::{Scenario, Symmetry};
@@ -149,13 +149,12 @@ impl Trace for RunTrace<'_> {
         self.turns[turn].finished_in
     }
 
-    fn at_most(&self, turn: usize, waiting: &[usize]) -> Event {
-        self.log.at_most(self.turns, turn, waiting)
+    fn piece_at_most(&self, turn: usize) -> Option<Piece> {
+        self.log.piece_at_most(self.turns, turn)
     }
 
-    fn waited_for(&self, turn: usize, end: usize) -> Option<Waited> {
-        let waited = self.waited_for[turn].iter().find(|(ended, _)| *ended == end);
-        waited.map(|(_, waited)| *waited)
+    fn waited_for(&self, turn: usize) -> &[(usize, Waited)] {
+        &self.waited_for[turn]
     }
 
     fn could_have_waited_for(&self, turn: usize) -> Option<Vec<usize>> {

@@ -37,7 +37,7 @@ impl<'a> Reversal<'a> {
         let kept: Vec<usize> = others.filter(|&turn| !order.is_before(earlier, turn)).collect();
         let comes = |turn: usize| turn < earlier || kept.contains(&turn);
         let waiting = (0..order.turns()).filter(|&turn| comes(turn) && !comes(trace.finished_in(turn)));
-        let last = trace.at_most(later, &waiting.collect::<Vec<_>>());
+        let last = trace.at_most(later, waiting);
         let events = kept.iter().map(|&turn| trace.events()[turn].clone()).chain([last]);
         Reversal::of(
             events.collect(),
@@ -102,14 +102,10 @@ impl<'a> Reversal<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::scenario::Scenario;
 
     fn symmetry() -> Symmetry {
-        let toml = "[[session]]\nname = \"worker\"\ncopies = 3\nsteps = [\"SELECT 1\"]\n";
-        Symmetry::of(&Scenario::from_toml("workers", "workers.toml", toml, Path::new(".")).unwrap())
+        Symmetry::of_groups(vec![0; 3])
     }
 
     fn reversal<'a>(moves: &[&[usize]], symmetry: &'a Symmetry, begun: [bool; 3]) -> Reversal<'a> {

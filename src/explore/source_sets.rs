@@ -12,7 +12,7 @@ use num_bigint::BigUint;
 
 use super::happens_before::HappensBefore;
 use super::reversal::Reversal;
-use crate::conflict::{Event, Waited, conflict};
+use crate::conflict::{Event, Piece, Waited, conflict};
 use crate::scenario::Symmetry;
 
 /// What the search takes in of a run.
@@ -23,14 +23,30 @@ pub trait Trace {
     fn choices(&self) -> &[Choices];
     /// The turn in which a turn's step finished: a later one where it waited.
     fn finished_in(&self, turn: usize) -> usize;
-    /// What a turn may do at most if it is taken at another time, while the steps of the turns `waiting` wait.
-    fn at_most(&self, turn: usize, waiting: &[usize]) -> Event;
-    /// Whether a turn could only have waited, had it come right before `end`, which ended the transaction that held its
-    /// row.
-    fn waited_for(&self, turn: usize, end: usize) -> Option<Waited>;
+    /// What the session of a turn may do at most if it goes on at another time: its statement may find something else, or
+    /// fail.
+    fn piece_at_most(&self, turn: usize) -> Option<Piece>;
+    /// The ends of other transactions that held the row of a turn: had it come right before one, it could only have
+    /// waited.
+    fn waited_for(&self, turn: usize) -> &[(usize, Waited)];
     /// Of the transactions that held the row of a turn before it, the turns in which they moved after the one that took
     /// it: the turn's step could have begun to wait before them. `None` where it depends on more.
     fn could_have_waited_for(&self, turn: usize) -> Option<Vec<usize>>;
+
+    /// What a turn may do at most if it is taken at another time, while the steps of the turns `waiting` wait: any of
+    /// those may go on.
+    fn at_most(&self, turn: usize, waiting: impl Iterator<Item = usize>) -> Event {
+        let session = |turn: usize| self.events()[turn].session;
+        let own = session(turn);
+        let turns: Vec<usize> = std::iter::once(turn)
+            .chain(waiting.filter(|&turn| session(turn) != own))
+            .collect();
+        Event {
+            session: own,
+            participants: turns.iter().map(|&turn| session(turn)).collect(),
+            pieces: turns.iter().filter_map(|&turn| self.piece_at_most(turn)).collect(),
+        }
+    }
 }
 
 /// The choices at one turn.
@@ -284,16 +300,17 @@ impl SourceSets {
                     continue;
                 }
                 // it could not come before the end of the transaction that held its row, but before that took the row
-                let waited = trace.waited_for(later, earlier);
-                if let Some(Waited { taken, .. }) = waited.filter(|one| comes_free(&order, events, one.taken, later)) {
+                let ends = trace.waited_for(later);
+                let waited = ends.iter().find(|(end, _)| *end == earlier).map(|(_, waited)| waited);
+                if let Some(&Waited { taken, .. }) = waited.filter(|one| comes_free(&order, events, one.taken, later)) {
                     self.add_choice(trace, &order, taken, later);
                 }
                 // where the row was not free, nor can be before `earlier`
                 let only_waits = self.path[earlier].choices.only_wait.contains(&events[later].session)
                     && !(earlier + 1..later).any(|turn| events[turn].session == events[later].session)
-                    && (earlier..later).any(|end| {
-                        trace.waited_for(later, end).is_some() && (end == earlier || order.is_before(earlier, end))
-                    });
+                    && ends
+                        .iter()
+                        .any(|&(end, _)| end == earlier || order.is_before(earlier, end));
                 if !only_waits && waited.is_none_or(|waited| !waited.surely) {
                     self.add_choice(trace, &order, earlier, later);
                 }

@@ -156,7 +156,7 @@ pub async fn check_statements(
     }
     Ok(match nothing_known {
         true => Footprints::unknown(scenario),
-        false => Footprints::new(scenario, &facts, checker.catalog),
+        false => Footprints::new(scenario, facts, checker.catalog),
     })
 }
 

@@ -208,15 +208,6 @@ impl<'a> Recorded<'a> {
         let turns: Vec<usize> = others.into_iter().flat_map(turns_of).collect();
         (self.condition(session).is_none() || turns.is_empty()).then_some(turns)
     }
-
-    fn piece_at_most(&self, turn: usize) -> Piece {
-        let mut piece = self.events[turn].pieces[0].clone();
-        piece.statement = whatever_it_finds(self.world.step(self.events[turn].session, self.steps[turn]));
-        let mut held = piece.held.clone();
-        held.add(&piece.statement);
-        piece.end = Some(End { committed: true, held });
-        piece
-    }
 }
 
 fn whatever_it_finds(step: &Step) -> Footprint {
@@ -248,20 +239,17 @@ impl Trace for Recorded<'_> {
         self.finished_in[turn]
     }
 
-    fn at_most(&self, turn: usize, waiting: &[usize]) -> Event {
-        let own = self.events[turn].session;
-        let others = waiting.iter().filter(|&&turn| self.events[turn].session != own);
-        let turns: Vec<usize> = std::iter::once(turn).chain(others.copied()).collect();
-        Event {
-            session: own,
-            participants: turns.iter().map(|&turn| self.events[turn].session).collect(),
-            pieces: turns.iter().map(|&turn| self.piece_at_most(turn)).collect(),
-        }
+    fn piece_at_most(&self, turn: usize) -> Option<Piece> {
+        let mut piece = self.events[turn].pieces.first()?.clone();
+        piece.statement = whatever_it_finds(self.world.step(self.events[turn].session, self.steps[turn]));
+        let mut held = piece.held.clone();
+        held.add(&piece.statement);
+        piece.end = Some(End { committed: true, held });
+        Some(piece)
     }
 
-    fn waited_for(&self, turn: usize, end: usize) -> Option<Waited> {
-        let waited = self.waited_for[turn].iter().find(|(ended, _)| *ended == end);
-        waited.map(|(_, waited)| *waited)
+    fn waited_for(&self, turn: usize) -> &[(usize, Waited)] {
+        &self.waited_for[turn]
     }
 
     fn could_have_waited_for(&self, turn: usize) -> Option<Vec<usize>> {
