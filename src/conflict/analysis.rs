@@ -1,17 +1,14 @@
-//! A statement's footprint, from the tables that the server says it names and from what hangs on those tables.
+//! A statement's footprint, from the tables and functions that the server says it names and from what hangs on those.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::footprint::{Footprint, LockStrength, Object, WriteKind};
-use super::pin::updates_no_key;
-use crate::postgres::catalog::{Catalog, RelationLock, Routine};
+use super::statement::{
+    self, Command, OF_SEQUENCES, Statement, Times, Touches, calls, depends_on_order_of, may_take_time, updates_no_key,
+};
+use crate::postgres::catalog::{Analysis, Catalog, RelationLock, Routine};
 use crate::scenario::sql::StatementKind;
 use crate::scenario::sql::lexer::{Token, TokenKind, tokens};
-
-/// Statements whose tables the server knows when it has analysed them; all others are utility statements.
-const QUERIES: [&str; 8] = [
-    "select", "insert", "update", "delete", "merge", "with", "values", "table",
-];
 
 /// Functions that run a query given as text, look at a table given by name (as those do that make XML), or at large
 /// objects.
@@ -34,9 +31,6 @@ const RUN_QUERIES: [&str; 14] = [
 
 /// Functions that look at nothing that a session can change.
 const HARMLESS: [&str; 4] = ["pg_sleep", "pg_sleep_for", "pg_typeof", "pg_backend_pid"];
-
-/// With these, what a query answers may depend on where rows lie.
-const IN_ORDER: [&str; 5] = ["limit", "offset", "fetch", "distinct", "over"];
 
 /// Words of functions that run a query put together as they go, or do what is not looked into.
 const OUT_OF_SIGHT: [&str; 28] = [
@@ -102,47 +96,80 @@ pub fn changes_meaning(sql: &str, kind: StatementKind) -> bool {
     })
 }
 
-/// What a statement may touch: `relations` are the tables that its analysis locked (`None` where the server did not
-/// take it), to which come what foreign keys check and change, the sequences that columns draw from, the relatives of
-/// partitions, and what triggers and functions of the scenario's own name in their text.
-pub fn footprint(sql: &str, relations: Option<&[(u32, RelationLock)]>, catalog: &Catalog) -> Footprint {
+/// What is known of a statement.
+pub struct StatementKnown {
+    pub footprint: Footprint,
+    pub statement: Statement,
+}
+
+impl StatementKnown {
+    /// Nothing.
+    pub fn nothing() -> StatementKnown {
+        StatementKnown {
+            footprint: Footprint::unknown(),
+            statement: Statement::unknown(),
+        }
+    }
+}
+
+/// What is known of a statement, given what the server makes of it (`None` where it did not take it). To the tables that
+/// its analysis locked come what foreign keys check and change, the sequences that columns draw from, the relatives of
+/// partitions, what row-level security looks at, and what triggers and functions of the scenario's own name in their text.
+pub fn know(sql: &str, analysis: Option<&Analysis>, catalog: &Catalog) -> StatementKnown {
     let words = significant(sql);
-    let first = words.first();
-    if first.is_some_and(|word| word.is_one_of(&["listen", "unlisten", "notify"])) {
+    if words
+        .first()
+        .is_some_and(|word| word.is_one_of(&["listen", "unlisten", "notify"]))
+    {
         let mut footprint = Footprint::default();
         footprint.write(Object::Notifications, WriteKind::Change);
-        return footprint;
+        return StatementKnown {
+            footprint,
+            statement: Statement::default(),
+        };
     }
-    let Some(relations) = relations.filter(|_| first.is_some_and(|word| word.is_one_of(&QUERIES))) else {
-        return Footprint::unknown();
+    let query = match analysis.map(|analysis| analysis.queries.as_slice()) {
+        // a rule makes several queries of one, or none
+        Some([query]) if statement::command(query) != Command::Other && !catalog.unnamed_calls => query,
+        _ => return StatementKnown::nothing(),
     };
-    if catalog.unnamed_calls {
-        return Footprint::unknown();
-    }
     let mut walk = Walk {
         catalog,
         footprint: Footprint::default(),
         called: BTreeSet::new(),
         written: BTreeMap::new(),
+        policies: BTreeSet::new(),
+        takes_time: false,
     };
-    walk.named(&words);
-    let is_view = |table: &u32| catalog.views.contains_key(table);
-    for definition in relations.iter().filter_map(|(table, _)| catalog.views.get(table)) {
-        walk.named(&significant(definition));
+    walk.footprint.unknown = statement::looks_at_catalogs(query);
+    for sequence in statement::identities(query) {
+        walk.footprint.write(Object::Relation(sequence), WriteKind::Change);
     }
-    let adds_only = first.is_some_and(|word| word.is("insert")) && !words.iter().any(|word| word.is("conflict"));
-    // a view may have a FOR UPDATE of its own
-    let strength = match relations.iter().any(|(table, _)| is_view(table)) {
-        true => LockStrength::Update,
-        false => lock_strength(&words),
-    };
-    let no_key = updates_no_key(sql, catalog);
+    for call in calls(query) {
+        match statement::touches(call.function, catalog) {
+            Touches::Nothing => {}
+            Touches::Sequences => match call.names.filter(|_| catalog.reads_constants) {
+                Some(sequence) => walk.footprint.write(Object::Relation(sequence), WriteKind::Change),
+                None => walk.any_sequence(),
+            },
+            Touches::AdvisoryLocks => walk.footprint.write(Object::AdvisoryLocks, WriteKind::Change),
+            Touches::Notifications => walk.footprint.write(Object::Notifications, WriteKind::Change),
+            Touches::Routine => {
+                for routine in catalog.routines.iter().filter(|routine| routine.oid == call.function) {
+                    walk.call(routine);
+                }
+            }
+            Touches::Unknown => walk.footprint.unknown = true,
+        }
+    }
+    let strength = statement::lock_strength(query);
+    let no_key = updates_no_key(query, catalog);
     let change = |table: u32| match () {
-        () if adds_only => WriteKind::Append,
+        () if statement::only_adds(query) => WriteKind::Append,
         () if no_key == Some(table) => WriteKind::UpdateNoKey,
         () => WriteKind::Change,
     };
-    for &(table, lock) in relations {
+    for &(table, lock) in analysis.iter().flat_map(|analysis| &analysis.relations) {
         match lock {
             RelationLock::Read => walk.read(table),
             RelationLock::RowLock => walk.lock(table, strength),
@@ -150,7 +177,20 @@ pub fn footprint(sql: &str, relations: Option<&[(u32, RelationLock)]>, catalog: 
             RelationLock::Other => walk.footprint.unknown = true,
         }
     }
-    walk.footprint
+    let mut statement = Statement::of(query, sql, catalog);
+    walk.order(&depends_on_order_of(query, catalog));
+    if walk.footprint.calls {
+        // a function may do anything with the times that it comes by
+        statement.times = statement.times.and(Times {
+            takes: walk.takes_time,
+            keeps: walk.takes_time,
+            tells: true,
+        });
+    }
+    StatementKnown {
+        footprint: walk.footprint,
+        statement,
+    }
 }
 
 fn significant(sql: &str) -> Vec<Token<'_>> {
@@ -171,28 +211,6 @@ fn names<'a, 'b>(words: &'b [Token<'a>]) -> impl Iterator<Item = &'b Token<'a>> 
         .filter(|word| matches!(word.kind, TokenKind::Word | TokenKind::QuotedName))
 }
 
-/// The strongest of the statement's FOR … clauses.
-fn lock_strength(words: &[Token<'_>]) -> LockStrength {
-    let is = |word: Option<&Token<'_>>, keyword| word.is_some_and(|word| word.is(keyword));
-    let strengths = words
-        .iter()
-        .enumerate()
-        .filter(|(_, word)| word.is("for"))
-        .map(|(index, _)| {
-            let next = words.get(index + 1);
-            if is(next, "key") {
-                LockStrength::KeyShare
-            } else if is(next, "share") {
-                LockStrength::Share
-            } else if is(next, "no") {
-                LockStrength::NoKeyUpdate
-            } else {
-                LockStrength::Update
-            }
-        });
-    strengths.max().unwrap_or(LockStrength::Update)
-}
-
 /// Follows what hangs on a table, and what functions name.
 struct Walk<'a> {
     catalog: &'a Catalog,
@@ -201,9 +219,30 @@ struct Walk<'a> {
     called: BTreeSet<u32>,
     /// What the statement, its triggers and cascades do to tables.
     written: BTreeMap<u32, WriteKind>,
+    /// Tables whose policies have been looked into.
+    policies: BTreeSet<u32>,
+    /// A function that has been looked into may take the time.
+    takes_time: bool,
 }
 
 impl Walk<'_> {
+    /// Of these tables it matters to the statement where the rows lie; of all that it reads, where a function is called.
+    fn order(&mut self, tables: &BTreeSet<u32>) {
+        let relatives = tables.iter().flat_map(|&table| self.relatives(table));
+        let mut ordered: BTreeSet<Object> = relatives.map(Object::Relation).collect();
+        if self.footprint.calls {
+            ordered.extend(self.footprint.reads.iter().cloned());
+        }
+        self.footprint.ordered = ordered;
+    }
+
+    fn any_sequence(&mut self) {
+        self.footprint.write(Object::Sequences, WriteKind::Change);
+        for &sequence in &self.catalog.all_sequences {
+            self.footprint.write(Object::Relation(sequence), WriteKind::Change);
+        }
+    }
+
     /// What shows in a text alone: advisory locks, notifications, sequences, functions of the scenario's own, and the
     /// system's views and functions.
     fn named(&mut self, words: &[Token<'_>]) {
@@ -214,16 +253,12 @@ impl Walk<'_> {
                 self.call(routine);
             }
             let footprint = &mut self.footprint;
-            footprint.ordered |= name.ends_with("agg") || word.is_one_of(&IN_ORDER);
             if name.starts_with("pg_advisory") || name.starts_with("pg_try_advisory") {
                 footprint.write(Object::AdvisoryLocks, WriteKind::Change);
             } else if name == "pg_notify" {
                 footprint.write(Object::Notifications, WriteKind::Change);
-            } else if ["nextval", "setval", "currval", "lastval"].contains(&name.as_str()) {
-                footprint.write(Object::Sequences, WriteKind::Change);
-                for &sequence in self.catalog.sequences.values().flatten() {
-                    footprint.write(Object::Relation(sequence), WriteKind::Change);
-                }
+            } else if OF_SEQUENCES.contains(&name.as_str()) {
+                self.any_sequence();
             } else if (name.starts_with("pg_") && !HARMLESS.contains(&name.as_str()))
                 || name == "information_schema"
                 || word.text.starts_with(['U', 'u']) && word.kind == TokenKind::QuotedName
@@ -241,7 +276,8 @@ impl Walk<'_> {
     /// A function can touch no table that its text does not name, unless it runs a query that it has put together. What
     /// it does to a table is not looked into: everything, if it changes or locks anything.
     fn call(&mut self, routine: &Routine) {
-        (self.footprint.calls, self.footprint.ordered) = (true, true);
+        self.footprint.calls = true;
+        self.takes_time |= routine.body.as_deref().is_none_or(may_take_time);
         if !self.called.insert(routine.oid) {
             return;
         }
@@ -303,6 +339,7 @@ impl Walk<'_> {
         for relative in self.relatives(table) {
             self.footprint.unknown |= self.catalog.opaque.contains(&relative);
             self.footprint.reads.insert(Object::Relation(relative));
+            self.policies(relative);
             if self.catalog.all_sequences.contains(&relative) {
                 // it shows numbers drawn that nobody has committed
                 self.footprint.write(Object::Relation(relative), WriteKind::Change);
@@ -315,6 +352,18 @@ impl Walk<'_> {
         for relative in self.relatives(table) {
             self.footprint.unknown |= self.catalog.opaque.contains(&relative);
             self.footprint.lock(Object::Relation(relative), strength);
+            self.policies(relative);
+        }
+    }
+
+    /// What row-level security looks at. Whether it applies depends on whose statement it is: a function may run as
+    /// somebody else.
+    fn policies(&mut self, table: u32) {
+        if !self.policies.insert(table) {
+            return;
+        }
+        for condition in self.catalog.policies.get(&table).into_iter().flatten() {
+            self.view(condition, false);
         }
     }
 
@@ -332,6 +381,7 @@ impl Walk<'_> {
             }
             self.written.insert(relative, change);
             self.footprint.write(Object::Relation(relative), kind);
+            self.policies(relative);
             self.footprint.unknown |=
                 self.catalog.side_effects.contains(&relative) || self.catalog.opaque.contains(&relative);
             for definition in self.catalog.triggers.get(&relative).into_iter().flatten() {

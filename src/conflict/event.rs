@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::footprint::{Footprint, Footprints, Object, RowTaken};
+use super::footprint::{Filled, Footprint, Footprints, Object, RowTaken};
 use crate::run::history::{StepResult, Turn, TurnRole};
 use crate::scenario::sql::StatementKind;
 use crate::scenario::sql::lexer::{TokenKind, tokens};
@@ -180,8 +180,9 @@ impl EventLog {
 
     /// Whether the step that a session has before it would only wait: for a row that another holds, to do then what it
     /// would do if it were let go on then (see [`Footprints::row_taken`]), and nobody waits for the session meanwhile.
-    pub fn only_waits(&self, session: usize, role: TurnRole, begins: bool, filled: &str) -> OnlyWaits {
-        let Some(RowTaken { row, if_true }) = self.row_waited_for(session, role, begins, filled) else {
+    pub fn only_waits(&self, filled: Filled<'_>, role: TurnRole, begins: bool) -> OnlyWaits {
+        let session = filled.session;
+        let Some(RowTaken { row, if_true }) = self.row_waited_for(filled, role, begins) else {
             return OnlyWaits::No;
         };
         let is_held = self
@@ -196,8 +197,8 @@ impl EventLog {
     }
 
     /// The row that a step takes for which it could do nothing but wait when another holds it.
-    fn row_waited_for(&self, session: usize, role: TurnRole, begins: bool, filled: &str) -> Option<RowTaken> {
-        if role != TurnRole::Step || self.holds(session, begins) {
+    fn row_waited_for(&self, filled: Filled<'_>, role: TurnRole, begins: bool) -> Option<RowTaken> {
+        if role != TurnRole::Step || self.holds(filled.session, begins) {
             return None;
         }
         self.footprints.row_taken(filled)
@@ -215,7 +216,7 @@ impl EventLog {
     pub fn could_have_waited_for(&self, next: &Turn) -> Option<Vec<usize>> {
         let Some(taken) = self
             .footprints
-            .row_taken(&next.filled)
+            .row_taken(filled_by(next))
             .filter(|_| next.role == TurnRole::Step)
         else {
             return Some(Vec::new());
@@ -242,7 +243,7 @@ impl EventLog {
     /// The ends of other transactions that held the row of the turn that is next to be taken down: had it come right
     /// before one, it could only have waited.
     pub fn waited_for(&self, next: &Turn) -> Vec<(usize, Waited)> {
-        let waited = self.row_waited_for(next.session, next.role, next.begin.is_some(), &next.filled);
+        let waited = self.row_waited_for(filled_by(next), next.role, next.begin.is_some());
         let Some(RowTaken { row, if_true }) = waited else {
             return Vec::new();
         };
@@ -310,7 +311,7 @@ impl EventLog {
         } else if finished
             && turn.role == TurnRole::Step
             && found_row(&turn.result)
-            && let Some(RowTaken { row, .. }) = self.footprints.row_taken(&turn.filled)
+            && let Some(RowTaken { row, .. }) = self.footprints.row_taken(filled_by(turn))
             && !self
                 .rows
                 .iter()
@@ -324,6 +325,15 @@ impl EventLog {
             });
         }
         piece
+    }
+}
+
+fn filled_by(turn: &Turn) -> Filled<'_> {
+    Filled {
+        session: turn.session,
+        step: turn.step_index,
+        sql: &turn.filled,
+        values: &turn.values,
     }
 }
 
@@ -366,7 +376,7 @@ fn piece(
     let commits = commits(session, turn);
     let mut statement = whatever_it_finds(scenario, footprints, turn);
     if finished && turn.waits.is_empty() && found_nothing(&turn.result) {
-        statement = footprints.found_nothing(statement, &turn.filled);
+        statement = footprints.found_nothing(statement, filled_by(turn));
     }
     let takes_snapshot = !ends_transaction
         && !transaction.has_snapshot
@@ -433,7 +443,7 @@ fn whatever_it_finds(scenario: &Scenario, footprints: &Footprints, turn: &Turn) 
     let mut statement = match (turn.role, kind) {
         // reads at SERIALIZABLE are tracked by pages and tables
         (TurnRole::Step, StatementKind::Plain) if !footprints.snapshots(turn.session).serializable => {
-            footprints.filled(turn.session, turn.step_index, &turn.filled)
+            footprints.filled(filled_by(turn))
         }
         (TurnRole::Step, StatementKind::Plain | StatementKind::OutsideBlock) => {
             footprints.step(turn.session, turn.step_index)

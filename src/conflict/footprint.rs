@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::event::Snapshots;
 use super::known_row::Columns;
-use super::pin::{Pin, RowCondition, RowKey, only_table, pin};
-use super::row_by_row::{TablesByRow, tables_by_row, takes_row};
+use super::lock_order::transactions;
+use super::pin::{Pin, RowKey};
+use super::row_by_row::{StepsByRow, TablesByRow, tables_by_row, takes_row};
+use super::row_condition::{RowCondition, condition};
+use super::statement::{Statement, Times};
 use crate::postgres::catalog::Catalog;
 use crate::scenario::Scenario;
-use crate::scenario::sql::lexer::tokens;
 
 /// Something that statements of different sessions can meet at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,8 +95,10 @@ pub struct Footprint {
     pub writes: BTreeMap<Object, WriteKind>,
     /// A trigger or a function of the scenario's own may run, so that it may touch other rows than its text tells.
     pub calls: bool,
-    /// Its answer may depend on where rows lie.
-    pub ordered: bool,
+    /// Tables of which it may matter to it where the rows lie.
+    pub ordered: BTreeSet<Object>,
+    /// It takes the time, and somebody tells times apart.
+    pub timed: bool,
     /// The order in which it and another statement get their transactions' numbers matters.
     pub numbered: bool,
 }
@@ -128,7 +132,8 @@ impl Footprint {
         self.unknown |= other.unknown;
         self.numbered |= other.numbered;
         self.calls |= other.calls;
-        self.ordered |= other.ordered;
+        self.timed |= other.timed;
+        self.ordered.extend(other.ordered.iter().cloned());
         self.reads.extend(other.reads.iter().cloned());
         self.checks.extend(other.checks.iter().cloned());
         for (object, &strength) in &other.locks {
@@ -153,6 +158,7 @@ impl Footprint {
     /// Whether it touches nothing else. (What a statement that waits for a row then does may be worked out twice.)
     pub fn is_about(&self, object: &Object) -> bool {
         !self.unknown
+            && !self.timed
             && self
                 .reads
                 .iter()
@@ -178,10 +184,10 @@ impl Footprint {
         writes.chain(locks).chain(checks)
     }
 
-    /// What the statement touches given that of the pin's table it touches the pin's row alone; its claims on the table
-    /// stay as they are unless `claims_too`.
-    pub fn confined_to(mut self, pin: &Pin, claims_too: bool) -> Footprint {
-        let (table, row) = (Object::Relation(pin.table), Object::Row(pin.table, pin.row.clone()));
+    /// What the statement touches given that of a table it touches one row alone; its claims on the table stay as they are
+    /// unless `claims_too`.
+    pub fn confined_to(mut self, table: u32, row: RowKey, claims_too: bool) -> Footprint {
+        let (table, row) = (Object::Relation(table), Object::Row(table, row));
         if self.reads.remove(&table) {
             self.reads.insert(row.clone());
         }
@@ -200,45 +206,86 @@ impl Footprint {
 pub struct Footprints {
     /// By session and step.
     steps: Vec<Vec<Footprint>>,
+    statements: Vec<Vec<Statement>>,
     /// How each session's transactions see others.
     snapshots: Vec<Snapshots>,
     /// A commit may run checks or triggers that were put off till then.
     pub deferred: bool,
     catalog: Catalog,
     by_row: TablesByRow,
-    /// By statement: the same ones come in every run.
-    parsed: Arc<Mutex<HashMap<String, Parsed>>>,
+    /// By table and statement with its variables filled in: the same ones come in every run.
+    conditions: Arc<Mutex<HashMap<(u32, String), RowCondition>>>,
 }
 
-/// What is known of a statement by its text.
-#[derive(Debug, Clone)]
-struct Parsed {
-    pin: Option<Pin>,
-    only_table: Option<u32>,
+/// A step's statement as it is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Filled<'a> {
+    pub session: usize,
+    /// The step's index.
+    pub step: usize,
+    /// With its variables filled in.
+    pub sql: &'a str,
+    /// The variables' values, where they are known in the same way in every run.
+    pub values: &'a [Option<String>],
 }
 
 /// What a step may touch, and its statement's columns.
 #[derive(Debug, Clone)]
 pub struct StepFacts {
     pub footprint: Footprint,
+    pub statement: Statement,
     pub columns: Columns,
 }
 
+/// What is known of a scenario before any run.
+pub struct Facts {
+    /// Each session's steps.
+    pub steps: Vec<Vec<StepFacts>>,
+    /// The conditions of steps and the invariants: what they look at decides what matters, though they run apart from the
+    /// sessions.
+    pub watchers: Vec<StepFacts>,
+}
+
 impl Footprints {
-    /// `steps` has what is known of each session's steps.
-    pub fn new(scenario: &Scenario, steps: Vec<Vec<StepFacts>>, catalog: Catalog) -> Footprints {
-        let apart = |steps: Vec<StepFacts>| steps.into_iter().map(|step| (step.footprint, step.columns)).unzip();
-        let (mut steps, columns): (Vec<Vec<Footprint>>, Vec<Vec<Columns>>) = steps.into_iter().map(apart).unzip();
-        order_additions(&mut steps);
+    pub fn new(scenario: &Scenario, facts: Facts, catalog: Catalog) -> Footprints {
+        let Facts {
+            steps: mut facts,
+            watchers,
+        } = facts;
+        note_times(scenario, &mut facts, &watchers, &catalog);
+        let of_steps = |take: fn(&StepFacts) -> Footprint| -> Vec<Vec<Footprint>> {
+            facts.iter().map(|steps| steps.iter().map(take).collect()).collect()
+        };
+        let mut steps = of_steps(|step| step.footprint.clone());
+        let columns: Vec<Vec<Columns>> = facts
+            .iter()
+            .map(|steps| steps.iter().map(|step| step.columns.clone()).collect())
+            .collect();
+        let statements: Vec<Vec<Statement>> = facts
+            .iter()
+            .map(|steps| steps.iter().map(|step| step.statement.clone()).collect())
+            .collect();
+        let watchers: Vec<Footprint> = watchers.into_iter().map(|watcher| watcher.footprint).collect();
+        order_additions(&mut steps, &watchers);
         order_numbers(&mut steps);
-        let by_row = tables_by_row(scenario, &steps, &columns, &catalog);
+        let by_row = tables_by_row(
+            scenario,
+            &StepsByRow {
+                footprints: &steps,
+                statements: &statements,
+                columns: &columns,
+                watchers: &watchers,
+            },
+            &catalog,
+        );
         Footprints {
             steps,
+            statements,
             snapshots: scenario.sessions.iter().map(Snapshots::of_session).collect(),
             deferred: catalog.deferrable,
             catalog,
             by_row,
-            parsed: Arc::default(),
+            conditions: Arc::default(),
         }
     }
 
@@ -272,26 +319,22 @@ impl Footprints {
     }
 
     /// A step's footprint given its statement with the variables filled in.
-    pub fn filled(&self, session: usize, step: usize, sql: &str) -> Footprint {
-        let footprint = self.step(session, step);
+    pub fn filled(&self, filled: Filled<'_>) -> Footprint {
+        let footprint = self.step(filled.session, filled.step);
         if footprint.unknown || footprint.calls {
             return footprint;
         }
-        match self.pin(sql) {
-            Some(pin) => footprint.confined_to(&pin, self.by_row.confined.contains(&pin.table)),
+        match self.row_of(filled) {
+            Some((table, row)) => footprint.confined_to(table, row, self.by_row.confined.contains(&table)),
             None => footprint,
         }
     }
 
     /// What a statement touched that found no row by its snapshot and waited for none: of the one table that it looks
     /// at, it has locked and changed nothing. Nothing that others do before they commit could have changed that.
-    pub fn found_nothing(&self, mut footprint: Footprint, sql: &str) -> Footprint {
-        let skips = tokens(sql).any(|token| token.is_one_of(&["skip", "limit", "offset", "fetch"]));
-        let Some(table) = self
-            .parsed(sql)
-            .only_table
-            .filter(|_| !skips && !footprint.unknown && !footprint.calls)
-        else {
+    pub fn found_nothing(&self, mut footprint: Footprint, filled: Filled<'_>) -> Footprint {
+        let only_table = self.statement(filled).and_then(|statement| statement.only_table);
+        let Some(table) = only_table.filter(|_| !footprint.unknown && !footprint.calls) else {
             return footprint;
         };
         let is_of_table =
@@ -309,23 +352,34 @@ impl Footprints {
         self.by_row.conditional
     }
 
-    fn pin(&self, sql: &str) -> Option<Pin> {
-        self.parsed(sql).pin
+    fn statement(&self, filled: Filled<'_>) -> Option<&Statement> {
+        self.statements.get(filled.session)?.get(filled.step)
     }
 
-    fn parsed(&self, sql: &str) -> Parsed {
+    /// The table and row that a statement is confined to.
+    fn row_of(&self, filled: Filled<'_>) -> Option<(u32, RowKey)> {
+        let confined = self.statement(filled)?.confined.as_ref()?;
+        Some((confined.row.table, RowKey::named(&confined.row, filled.values)?))
+    }
+
+    fn pin(&self, filled: Filled<'_>) -> Option<Pin> {
+        let confined = self.statement(filled)?.confined.as_ref()?;
+        let table = confined.row.table;
         // what another thread may have left half done is no more than a missing entry
-        let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
-        match parsed.get(sql) {
-            Some(known) => known.clone(),
-            None => {
-                let found = Parsed {
-                    pin: pin(sql, &self.catalog),
-                    only_table: only_table(sql, &self.catalog),
-                };
-                parsed.entry(sql.to_owned()).or_insert(found).clone()
-            }
-        }
+        let mut conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner);
+        let condition =
+            conditions
+                .entry((table, filled.sql.to_owned()))
+                .or_insert_with(|| match confined.takes_first {
+                    true => condition(filled.sql, table, confined.by_key_alone, &self.catalog),
+                    false => RowCondition::Other,
+                });
+        Some(Pin {
+            table,
+            row: RowKey::named(&confined.row, filled.values)?,
+            condition: condition.clone(),
+            action: confined.action,
+        })
     }
 
     /// The row that a statement waits for and then takes, where when it begins to wait makes no difference to what it
@@ -339,12 +393,12 @@ impl Footprints {
     ///
     /// Nor may sessions that wait for the row wait in a cycle: who is in the row's queue ahead of whom decides then who
     /// takes the row that a deadlock's victim lets go.
-    pub fn row_taken(&self, sql: &str) -> Option<RowTaken> {
+    pub fn row_taken(&self, filled: Filled<'_>) -> Option<RowTaken> {
         if self.by_row.row_by_row.is_empty() {
             return None;
         }
-        let pin = self.pin(sql)?;
-        if !takes_row(&pin) || self.by_row.row_by_row.get(&pin.table) != Some(&pin.row.index) {
+        let pin = self.pin(filled)?;
+        if !takes_row(&pin.condition, pin.action) || self.by_row.row_by_row.get(&pin.table) != Some(&pin.row.index) {
             return None;
         }
         Some(RowTaken {
@@ -365,21 +419,50 @@ pub struct RowTaken {
     pub if_true: Option<String>,
 }
 
+/// Marks the steps that take the time, where it matters when: where somebody tells one time from another, and a time that
+/// a step has taken is kept.
+fn note_times(scenario: &Scenario, steps: &mut [Vec<StepFacts>], watchers: &[StepFacts], catalog: &Catalog) {
+    let all = steps
+        .iter()
+        .flatten()
+        .chain(watchers)
+        .map(|facts| facts.statement.times);
+    let times = all.fold(Times::default(), Times::and);
+    let is_kept = steps.iter().flatten().any(|facts| facts.statement.times.keeps);
+    if !is_kept || !(times.tells || catalog.compares_times) {
+        return;
+    }
+    for (session, facts) in scenario.sessions.iter().zip(steps) {
+        // the time of a transaction is that of its first statement
+        for transaction in transactions(session) {
+            let takes = |&step: &usize| facts[step].statement.times.takes;
+            if transaction.iter().any(takes) {
+                transaction
+                    .into_iter()
+                    .for_each(|step| facts[step].footprint.timed = true);
+            }
+        }
+    }
+}
+
 /// Rows lie in the order in which they were added. Where statements lock several of them, they lock them in that order,
-/// and whether sessions come into a deadlock depends on it.
-fn order_additions(steps: &mut [Vec<Footprint>]) {
-    let unknown = steps.iter().flatten().any(|footprint| footprint.unknown);
+/// and whether sessions come into a deadlock depends on it. Others may show it: `watchers` are the invariants.
+fn order_additions(steps: &mut [Vec<Footprint>], watchers: &[Footprint]) {
+    let unknown = steps
+        .iter()
+        .flatten()
+        .chain(watchers)
+        .any(|footprint| footprint.unknown);
     let claims = |footprint: &Footprint| {
         let changed = footprint.writes.iter().filter(|(_, kind)| **kind != WriteKind::Append);
-        let in_order = footprint.reads.iter().filter(|_| footprint.ordered);
         let objects = footprint
             .locks
             .keys()
             .chain(changed.map(|(object, _)| object))
-            .chain(in_order);
+            .chain(&footprint.ordered);
         objects.cloned().collect::<Vec<_>>()
     };
-    let claimed: BTreeSet<Object> = steps.iter().flatten().flat_map(claims).collect();
+    let claimed: BTreeSet<Object> = steps.iter().flatten().chain(watchers).flat_map(claims).collect();
     for (object, kind) in steps.iter_mut().flatten().flat_map(|footprint| &mut footprint.writes) {
         if *kind == WriteKind::Append && (unknown || claimed.contains(object)) {
             *kind = WriteKind::Change;
@@ -471,7 +554,7 @@ mod tests {
     /// What becomes of the first session's first step.
     fn first(steps: Vec<Vec<Footprint>>) -> Footprint {
         let mut steps = steps;
-        order_additions(&mut steps);
+        order_additions(&mut steps, &[]);
         order_numbers(&mut steps);
         steps[0][0].clone()
     }

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::pin::{Pin, pin};
+use super::statement::{NamedRow, NamedValue, Statement, canonical};
 use crate::postgres::catalog::Catalog;
-use crate::run::Variables;
-use crate::scenario::sql::lexer::{TokenKind, tokens};
-use crate::scenario::{Scenario, Session};
+use crate::scenario::{Param, Scenario, Session};
 
 /// A statement's columns, which set variables: of each name the table that it comes from and its number there, 0 where
 /// it is worked out. `None` where they are not known.
@@ -43,15 +41,23 @@ impl KnownRow {
 pub struct KnownRows<'a> {
     scenario: &'a Scenario,
     /// By session and step.
+    statements: &'a [Vec<Statement>],
     columns: &'a [Vec<Columns>],
     catalog: &'a Catalog,
     index: u32,
 }
 
 impl<'a> KnownRows<'a> {
-    pub fn new(scenario: &'a Scenario, columns: &'a [Vec<Columns>], catalog: &'a Catalog, index: u32) -> KnownRows<'a> {
+    pub fn new(
+        scenario: &'a Scenario,
+        statements: &'a [Vec<Statement>],
+        columns: &'a [Vec<Columns>],
+        catalog: &'a Catalog,
+        index: u32,
+    ) -> KnownRows<'a> {
         KnownRows {
             scenario,
+            statements,
             columns,
             catalog,
             index,
@@ -64,34 +70,32 @@ impl<'a> KnownRows<'a> {
     }
 
     fn key_values(&self, session: usize, step: usize) -> Option<Vec<KeyValue>> {
-        let pin = self.pin(session, step)?;
-        let template = &self.scenario.sessions[session].steps[step].template;
-        let value = |text: String| {
-            let Some(number) = text.strip_prefix('$') else {
-                return Some(KeyValue::Constant(text));
+        let row = self.named(session, step)?;
+        let Session { steps, params, .. } = &self.scenario.sessions[session];
+        let value = |value: &NamedValue| {
+            let (number, key_type) = match value {
+                NamedValue::Constant(text) => return Some(KeyValue::Constant(text.clone())),
+                NamedValue::Parameter(number, key_type) => (*number, *key_type),
             };
-            let place = number.parse::<usize>().ok()?.checked_sub(1)?;
-            Some(self.variable(session, step, &template.variables.get(place)?.name))
+            let name = &steps[step].template.variables.get(number)?.name;
+            match params
+                .get(name)
+                .filter(|_| self.set_before(session, steps.len(), name).is_none())
+            {
+                Some(Param::Integer(value)) => canonical(&value.to_string(), key_type).map(KeyValue::Constant),
+                Some(Param::Text(text)) => canonical(text, key_type).map(KeyValue::Constant),
+                Some(_) => None,
+                None => Some(self.variable(session, step, name)),
+            }
         };
-        pin.row.values.into_iter().map(value).collect()
+        row.values.iter().map(value).collect()
     }
 
-    /// The statement with its constant parameters filled in, as it names a row by the index.
-    fn pin(&self, session: usize, step: usize) -> Option<Pin> {
-        let Session { steps, params, .. } = &self.scenario.sessions[session];
-        let template = &steps[step].template;
-        let literals = Variables::from_params(params);
-        let filled = template.fill(|name| {
-            let is_constant = params.contains_key(name) && self.set_before(session, steps.len(), name).is_none();
-            let place = template.variables.iter().position(|variable| variable.name == name);
-            match place.filter(|_| !is_constant) {
-                Some(place) => format!("${}", place + 1),
-                None => literals.literal(name),
-            }
-        });
-        // a text may look like a variable
-        let is_ambiguous = tokens(&filled).any(|token| token.kind == TokenKind::String && token.text.contains('$'));
-        pin(&filled, self.catalog).filter(|pin| !is_ambiguous && pin.row.index == self.index)
+    /// The row that a step names by the index.
+    fn named(&self, session: usize, step: usize) -> Option<&'a NamedRow> {
+        let statement = self.statements.get(session)?.get(step)?;
+        let row = &statement.confined.as_ref()?.row;
+        (row.index == self.index).then_some(row)
     }
 
     fn set_before(&self, session: usize, step: usize, name: &str) -> Option<usize> {

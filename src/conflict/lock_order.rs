@@ -150,8 +150,58 @@ mod tests {
 
     use super::super::footprint::WriteKind;
     use super::super::known_row::Columns;
-    use super::super::pin::tests::{ITEMS, ORDERS, catalog};
+    use super::super::statement::{Confined, NamedRow, NamedValue, PinnedAction, Statement};
     use super::*;
+    use crate::postgres::catalog::{Catalog, Column, KeyType, UniqueKey};
+    use crate::scenario::Step;
+
+    const ITEMS: u32 = 1;
+    const ORDERS: u32 = 2;
+
+    /// items (id integer PRIMARY KEY).
+    fn catalog() -> Catalog {
+        let mut catalog = Catalog::default();
+        let id = Column {
+            name: "id".to_owned(),
+            type_oid: 23,
+            not_null: true,
+            number: 1,
+        };
+        catalog.columns.insert(ITEMS, vec![id]);
+        catalog.unique_keys.push(UniqueKey {
+            table: ITEMS,
+            index: ITEMS * 10,
+            columns: vec![("id".to_owned(), KeyType::Integer)],
+        });
+        catalog
+    }
+
+    /// What is known of a step with `WHERE id = …`.
+    fn statement(step: &Step) -> Statement {
+        let value = step
+            .template
+            .text
+            .split("WHERE id = ")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next());
+        let value = value.map(|value| match value.strip_prefix('$') {
+            Some(number) => NamedValue::Parameter(number.parse::<usize>().unwrap() - 1, KeyType::Integer),
+            None => NamedValue::Constant(value.to_owned()),
+        });
+        Statement {
+            confined: value.map(|value| Confined {
+                row: NamedRow {
+                    table: ITEMS,
+                    index: ITEMS * 10,
+                    values: vec![value],
+                },
+                action: PinnedAction::Update,
+                takes_first: true,
+                by_key_alone: true,
+            }),
+            ..Statement::default()
+        }
+    }
 
     /// Whether sessions with these parameters may wait in a cycle through a row of `items`. A step that reads a column
     /// `id` has it from there.
@@ -196,7 +246,11 @@ mod tests {
             .map(|texts| texts.iter().map(|sql| columns(sql)).collect())
             .collect();
         let catalog = catalog();
-        let rows = KnownRows::new(&scenario, &columns, &catalog, ITEMS * 10);
+        let sessions = scenario.sessions.iter();
+        let statements: Vec<Vec<Statement>> = sessions
+            .map(|session| session.steps.iter().map(statement).collect())
+            .collect();
+        let rows = KnownRows::new(&scenario, &statements, &columns, &catalog, ITEMS * 10);
         may_wait_in_cycle(&scenario, &steps, ITEMS, &rows)
     }
 

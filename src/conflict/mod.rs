@@ -11,11 +11,14 @@ mod known_row;
 mod lock_order;
 mod pin;
 mod row_by_row;
+mod row_condition;
 mod rules;
+mod statement;
 
-pub use analysis::{changes_meaning, footprint};
+pub use analysis::{StatementKnown, changes_meaning, know};
 #[cfg(test)]
 pub use event::End;
 pub use event::{Event, EventLog, OnlyWaits, Piece, Snapshots, Waited};
-pub use footprint::{Footprint, Footprints, LockStrength, Object, StepFacts, WriteKind};
+pub use footprint::{Facts, Filled, Footprint, Footprints, LockStrength, Object, StepFacts, WriteKind};
 pub use rules::conflict;
+pub use statement::Statement;

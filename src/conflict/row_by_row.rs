@@ -7,7 +7,8 @@ use super::event::Snapshots;
 use super::footprint::{Footprint, Object, numbered_sessions};
 use super::known_row::{Columns, KnownRows};
 use super::lock_order::{may_wait_in_cycle, transactions};
-use super::pin::{Pin, PinnedAction, RowCondition, RowKey, pin, referenced_row};
+use super::row_condition::{RowCondition, condition};
+use super::statement::{Confined, NamedRow, NamedValue, PinnedAction, Statement};
 use crate::postgres::catalog::Catalog;
 use crate::scenario::sql::StatementKind;
 use crate::scenario::sql::lexer::tokens;
@@ -27,14 +28,20 @@ pub struct TablesByRow {
     pub conditional: bool,
 }
 
-pub fn tables_by_row(
-    scenario: &Scenario,
-    steps: &[Vec<Footprint>],
-    columns: &[Vec<Columns>],
-    catalog: &Catalog,
-) -> TablesByRow {
+/// What is known of each session's steps, and of what watches them.
+pub struct StepsByRow<'a> {
+    pub footprints: &'a [Vec<Footprint>],
+    pub statements: &'a [Vec<Statement>],
+    pub columns: &'a [Vec<Columns>],
+    /// The invariants.
+    pub watchers: &'a [Footprint],
+}
+
+pub fn tables_by_row(scenario: &Scenario, all: &StepsByRow<'_>, catalog: &Catalog) -> TablesByRow {
     let mut tables = TablesByRow::default();
-    if catalog.deferrable || steps.iter().flatten().any(|footprint| footprint.unknown) {
+    let steps = all.footprints;
+    let everything = || steps.iter().flatten().chain(all.watchers);
+    if catalog.deferrable || everything().any(|footprint| footprint.unknown) {
         return tables;
     }
     let read_committed = scenario
@@ -47,24 +54,23 @@ pub fn tables_by_row(
     });
     for &table in catalog.tables.keys() {
         let relation = Object::Relation(table);
-        let is_read_in_order = |footprint: &Footprint| footprint.ordered && footprint.reads.contains(&relation);
-        if steps.iter().flatten().any(is_read_in_order) {
+        if everything().any(|footprint| footprint.ordered.contains(&relation)) {
             continue;
         }
-        let Some(claims) = claims_by_row(scenario, steps, table, catalog) else {
+        let Some(claims) = claims_by_row(scenario, all, table, catalog) else {
             continue;
         };
         tables.confined.insert(table);
-        let Some(index) = claims.first().map(|claim| claim.pin.row.index) else {
+        let Some(index) = claims.first().map(|claim| claim.confined.row.index) else {
             continue;
         };
-        let rows = KnownRows::new(scenario, columns, catalog, index);
+        let rows = KnownRows::new(scenario, all.statements, all.columns, catalog, index);
         if read_committed
             && !locks_outlive
-            && is_row_by_row(scenario, steps, table, &claims, &rows, catalog)
+            && is_row_by_row(scenario, all, table, &claims, &rows, catalog)
             && !may_wait_in_cycle(scenario, steps, table, &rows)
         {
-            tables.conditional |= claims.iter().any(|claim| claim.pin.condition != RowCondition::None);
+            tables.conditional |= claims.iter().any(|claim| claim.condition != RowCondition::None);
             tables.row_by_row.insert(table, index);
         }
     }
@@ -83,30 +89,40 @@ fn may_outlive(step: &Step, footprint: &Footprint) -> bool {
 }
 
 /// A step that locks or writes a row of a table.
-struct RowClaim {
+struct RowClaim<'a> {
     session: usize,
     step: usize,
-    pin: Pin,
+    confined: &'a Confined,
+    condition: RowCondition,
 }
 
 /// The steps that lock or write a table, unless one is not confined to a row.
-fn claims_by_row(
+fn claims_by_row<'a>(
     scenario: &Scenario,
-    steps: &[Vec<Footprint>],
+    all: &StepsByRow<'a>,
     table: u32,
     catalog: &Catalog,
-) -> Option<Vec<RowClaim>> {
+) -> Option<Vec<RowClaim<'a>>> {
     let relation = Object::Relation(table);
     let mut claims = Vec::new();
-    for (session, footprints) in steps.iter().enumerate() {
+    for (session, footprints) in all.footprints.iter().enumerate() {
         for (step, footprint) in footprints.iter().enumerate() {
             if footprint.takes(&relation) {
                 if footprint.calls {
                     return None;
                 }
+                let confined = all.statements[session][step].confined.as_ref();
+                let confined = confined.filter(|confined| confined.row.table == table)?;
                 let sql = &scenario.sessions[session].steps[step].template.text;
-                let pin = pin(sql, catalog).filter(|pin| pin.table == table)?;
-                claims.push(RowClaim { session, step, pin });
+                claims.push(RowClaim {
+                    session,
+                    step,
+                    confined,
+                    condition: match confined.takes_first {
+                        true => condition(sql, table, confined.by_key_alone, catalog),
+                        false => RowCondition::Other,
+                    },
+                });
             }
         }
     }
@@ -117,27 +133,28 @@ fn claims_by_row(
 /// them too, where nobody has to wait for it nor it for anybody.
 fn is_row_by_row(
     scenario: &Scenario,
-    steps: &[Vec<Footprint>],
+    all: &StepsByRow<'_>,
     table: u32,
     claims: &[RowClaim],
     rows: &KnownRows,
     catalog: &Catalog,
 ) -> bool {
+    let steps = all.footprints;
     let Some(first) = claims.first() else { return false };
     // nobody waits for two sessions that hold a row of this table together
     let numbered = numbered_sessions(steps, Some(&Object::Relation(table)));
     let is_orderly = |claim: &RowClaim| {
         let rest = || claims_nothing_after(&scenario.sessions[claim.session], &steps[claim.session], claim.step);
         let footprint = &steps[claim.session][claim.step];
-        takes_row(&claim.pin)
+        takes_row(&claim.condition, claim.confined.action)
             && footprint.is_about(&Object::Relation(table))
             // its transaction gets its number when it begins to wait
             && !numbered.contains(&claim.session)
-            && claim.pin.row.index == first.pin.row.index
-            && (claim.pin.condition == RowCondition::None || holds_already(claim, claims, scenario, rows) || rest())
+            && claim.confined.row.index == first.confined.row.index
+            && (claim.condition == RowCondition::None || holds_already(claim, claims, scenario, rows) || rest())
     };
     let references = catalog.foreign_keys.iter().any(|key| key.referencing == table);
-    let updates_only = claims.iter().all(|claim| claim.pin.action == PinnedAction::Update);
+    let updates_only = claims.iter().all(|claim| claim.confined.action == PinnedAction::Update);
     let is_checked = |footprint: &Footprint| footprint.checks.contains(&Object::Relation(table));
     let checks = steps.iter().enumerate().flat_map(|(session, footprints)| {
         let checking = (0..footprints.len()).filter(|&step| is_checked(&footprints[step]));
@@ -148,7 +165,7 @@ fn is_row_by_row(
         && (updates_only
             || checks
                 .into_iter()
-                .all(|(session, step)| holds_referenced(scenario, (session, step), table, claims, catalog)))
+                .all(|(session, step)| holds_referenced(scenario, all, (session, step), table, claims)))
 }
 
 /// Whether the transaction surely holds the row already, so that the step does not wait.
@@ -162,14 +179,14 @@ fn holds_already(claim: &RowClaim, claims: &[RowClaim], scenario: &Scenario, row
 fn taken_before<'a>(
     scenario: &'a Scenario,
     (session, step): (usize, usize),
-    claims: &'a [RowClaim],
-) -> impl Iterator<Item = &'a RowClaim> {
+    claims: &'a [RowClaim<'a>],
+) -> impl Iterator<Item = &'a RowClaim<'a>> {
     let steps = &scenario.sessions[session].steps;
     let since_begin = since_begin(&scenario.sessions[session], step);
     claims
         .iter()
         .filter(move |taken| taken.session == session && since_begin.contains(&taken.step))
-        .filter(move |taken| taken.pin.condition == RowCondition::None && steps[taken.step].when.is_none())
+        .filter(move |taken| taken.condition == RowCondition::None && steps[taken.step].when.is_none())
 }
 
 /// The steps before this one that are surely in the same transaction, where none of them takes a part of it back.
@@ -197,23 +214,26 @@ fn claims_nothing_after(session: &Session, footprints: &[Footprint], step: usize
 /// check of the foreign key locks nothing that is not locked.
 fn holds_referenced(
     scenario: &Scenario,
+    all: &StepsByRow<'_>,
     (session, step): (usize, usize),
     table: u32,
     claims: &[RowClaim],
-    catalog: &Catalog,
 ) -> bool {
-    let sql = &scenario.sessions[session].steps[step].template.text;
+    let statement = &all.statements[session][step];
     // a parameter may have another value in another statement
-    let is_constant = |row: &RowKey| !row.values.iter().any(|value| value.starts_with('$'));
-    referenced_row(sql, table, catalog)
-        .filter(is_constant)
-        .is_some_and(|row| {
-            taken_before(scenario, (session, step), claims)
-                .any(|taken| taken.pin.row == row && taken.pin.action == PinnedAction::LockExclusive)
-        })
+    let is_constant = |row: &&NamedRow| row.values.iter().all(|value| matches!(value, NamedValue::Constant(_)));
+    let mut referenced = statement
+        .references
+        .iter()
+        .filter(|row| row.table == table)
+        .filter(is_constant);
+    referenced.next().is_some_and(|row| {
+        taken_before(scenario, (session, step), claims)
+            .any(|taken| taken.confined.row == *row && taken.confined.action == PinnedAction::LockExclusive)
+    })
 }
 
 /// Whether a statement takes its row to hold it alone.
-pub fn takes_row(pin: &Pin) -> bool {
-    pin.condition != RowCondition::Other && matches!(pin.action, PinnedAction::LockExclusive | PinnedAction::Update)
+pub fn takes_row(condition: &RowCondition, action: PinnedAction) -> bool {
+    *condition != RowCondition::Other && matches!(action, PinnedAction::LockExclusive | PinnedAction::Update)
 }

@@ -30,6 +30,7 @@ fn statements_conflict(a: &Piece, b: &Piece) -> bool {
     let serializable = a.snapshots.serializable && b.snapshots.serializable;
     locks_conflict(one, other)
         || (one.numbered && other.numbered)
+        || (one.timed && other.timed)
         // which of two serializable transactions is aborted depends on the order of a read and a write
         || (serializable && (reads_what_is_written(one, other) || reads_what_is_written(other, one)))
         || (serializable && (may_doom(one, b) || may_doom(other, a)))

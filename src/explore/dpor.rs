@@ -7,7 +7,7 @@ use num_bigint::BigUint;
 
 use super::source_sets::{Choices, Guide, SourceSets, Trace};
 use super::{Job, Key, Strategy};
-use crate::conflict::{Event, EventLog, Footprints, OnlyWaits, Piece, Waited};
+use crate::conflict::{Event, EventLog, Filled, Footprints, OnlyWaits, Piece, Waited};
 use crate::run::history::Turn;
 use crate::run::{Candidate, Run, Scheduler};
 use crate::scenario::{Scenario, Symmetry};
@@ -118,7 +118,13 @@ impl<'a> RunTrace<'a> {
             let only_waits = |session: usize| {
                 let next = turns[index..].iter().find(|turn| turn.session == session);
                 next.is_some_and(|next| {
-                    log.only_waits(session, next.role, next.begin.is_some(), &next.filled)
+                    let filled = Filled {
+                        session,
+                        step: next.step_index,
+                        sql: &next.filled,
+                        values: &next.values,
+                    };
+                    log.only_waits(filled, next.role, next.begin.is_some())
                         .given(decision.answer_of(session))
                 })
             };
@@ -171,7 +177,13 @@ struct Guided {
 
 fn only_waits(log: &EventLog, candidate: &Candidate<'_>) -> OnlyWaits {
     let step = candidate.step;
-    log.only_waits(candidate.session, step.role, step.begin.is_some(), &step.filled)
+    let filled = Filled {
+        session: candidate.session,
+        step: step.index,
+        sql: &step.filled,
+        values: &step.values,
+    };
+    log.only_waits(filled, step.role, step.begin.is_some())
 }
 
 impl Scheduler for Guided {

@@ -43,6 +43,7 @@ mod tests {
             role: TurnRole::Step,
             sql: String::new(),
             filled: String::new(),
+            values: Vec::new(),
             begin: None,
             attempt: 0,
         };

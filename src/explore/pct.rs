@@ -157,6 +157,7 @@ mod tests {
             role: TurnRole::Step,
             sql: String::new(),
             filled: String::new(),
+            values: Vec::new(),
             begin: None,
             attempt: 0,
         };
@@ -182,6 +183,7 @@ mod tests {
                 role: TurnRole::Step,
                 sql: String::new(),
                 filled: String::new(),
+                values: Vec::new(),
                 begin: None,
                 attempt: 0,
                 result: StepResult::Done { tag: String::new() },

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::node_tree::{Node, Struct};
 use super::wire::{Connection, Value};
 use super::{PostgresError, expect};
 
 /// The first object number of what users make.
-const FIRST_USER_OBJECT: u32 = 16_384;
+pub const FIRST_USER_OBJECT: u32 = 16_384;
 
 const FOREIGN_KEYS: &str =
     "SELECT conrelid, confrelid, confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'), conindid,
@@ -100,6 +101,25 @@ const UNIQUE_KEYS: &str = "SELECT i.indrelid, i.indexrelid, string_agg(a.attname
     AND i.indpred IS NULL AND i.indexprs IS NULL AND k.place <= i.indnkeyatts
   GROUP BY i.indrelid, i.indexrelid";
 
+/// What row-level security adds to statements.
+const POLICIES: &str = "SELECT polrelid, concat_ws(' ', pg_catalog.pg_get_expr(polqual, polrelid),
+    pg_catalog.pg_get_expr(polwithcheck, polrelid)) FROM pg_catalog.pg_policy";
+
+/// Whether a constraint, a unique index, a generated column or a partition key tells one time from another: date, time,
+/// timestamp, timestamptz, interval, timetz, or a type of the scenario's own.
+const COMPARES_TIMES: &str = "WITH timed AS (
+  SELECT attrelid, attnum FROM pg_catalog.pg_attribute
+  WHERE attrelid >= 16384 AND attnum > 0 AND (atttypid IN (1082, 1083, 1114, 1184, 1186, 1266) OR atttypid >= 16384))
+ SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint c JOIN timed ON attrelid = conrelid WHERE contype IN ('c', 'x'))
+  OR EXISTS (SELECT FROM pg_catalog.pg_index i JOIN timed ON attrelid = indrelid
+             WHERE (indisunique OR indisexclusion) AND (attnum = ANY (indkey::int2[]) OR indexprs IS NOT NULL OR indpred IS NOT NULL))
+  OR EXISTS (SELECT FROM pg_catalog.pg_attribute a JOIN timed USING (attrelid) WHERE a.attgenerated <> '')
+  OR EXISTS (SELECT FROM pg_catalog.pg_class c JOIN timed ON attrelid = c.oid WHERE relkind = 'p')
+  OR EXISTS (SELECT FROM pg_catalog.pg_policy JOIN timed ON attrelid = polrelid)";
+
+const FUNCTIONS: &str =
+    "SELECT oid, proname, provolatile, proleakproof FROM pg_catalog.pg_proc WHERE oid = ANY ($1::oid[])";
+
 /// How many unique or exclusion indexes each table has, and the columns that stand in any of them.
 const UNIQUE_COLUMNS: &str = "SELECT i.indrelid, count(DISTINCT i.indexrelid),
     coalesce(string_agg(DISTINCT a.attname, E'\\x01'), ''),
@@ -132,6 +152,14 @@ pub struct Catalog {
     /// Tables with triggers that are not the scenario's own, with rules, or with defaults or checks that do as much.
     pub side_effects: BTreeSet<u32>,
     pub all_sequences: BTreeSet<u32>,
+    /// The conditions of each table's row-level security policies.
+    pub policies: BTreeMap<u32, Vec<String>>,
+    /// Something in the schema compares times.
+    pub compares_times: bool,
+    /// Functions that statements call, operators' and aggregates included, as far as they have been looked up.
+    pub functions: BTreeMap<u32, Function>,
+    /// Constants in parse trees are written as they are here: the server's processor is little-endian.
+    pub reads_constants: bool,
     /// The sequences that a table's columns draw from.
     pub sequences: BTreeMap<u32, BTreeSet<u32>>,
     /// Foreign tables and whatever else is no table of ours.
@@ -160,6 +188,24 @@ pub struct Catalog {
     pub changing_routines: bool,
     /// Some constraint or trigger may be put off until a commit.
     pub deferrable: bool,
+}
+
+/// What the server says of a function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Function {
+    pub name: String,
+    pub volatility: Volatility,
+    /// It tells nothing of its arguments but by its result, so it raises no error either.
+    pub leakproof: bool,
+    /// It came with the server.
+    pub is_built_in: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Volatility {
+    Immutable,
+    Stable,
+    Volatile,
 }
 
 /// A function, procedure or trigger function of the scenario's own.
@@ -267,6 +313,7 @@ impl Catalog {
             deferrable: is_true(control, DEFERRABLE).await?,
             changing_routines: is_true(control, CHANGING_ROUTINES).await?,
             unnamed_calls: is_true(control, UNNAMED_CALLS).await?,
+            compares_times: is_true(control, COMPARES_TIMES).await?,
             all_sequences: objects(control, ALL_SEQUENCES).await?,
             ..Catalog::default()
         };
@@ -322,6 +369,10 @@ impl Catalog {
             catalog.unique_indexes.insert(table, numbers(&row)[1]);
             catalog.indexed_columns.insert(table, columns);
         }
+        for row in rows(control, POLICIES).await? {
+            let policies = catalog.policies.entry(numbers(&row)[0]).or_default();
+            policies.extend(row[1].clone());
+        }
         for row in rows(control, SEQUENCES).await? {
             catalog
                 .sequences
@@ -374,42 +425,147 @@ pub enum RelationLock {
     Other,
 }
 
-/// The tables that a statement names, views looked through, by the locks that its analysis takes; those of the system
-/// catalogs are left out. `None` where the server does not take the statement. It is analysed in a transaction of its
-/// own and not run.
-pub async fn analysed_relations(
-    control: &mut Connection,
-    sql: &str,
-    types: &[u32],
-) -> Result<Option<Vec<(u32, RelationLock)>>, PostgresError> {
-    control.simple("BEGIN").await?;
-    let described = control.describe(sql, types).await?;
-    let locks = match described.error {
-        Some(_) => None,
-        None => Some(expect(
-            control.query(OWN_LOCKS, &[] as &[Value]).await?,
-            "asking for a statement's tables",
-        )?),
-    };
-    control.simple("ROLLBACK").await?;
-    let Some(locks) = locks else { return Ok(None) };
-    let mut relations = Vec::new();
-    for row in &locks.rows {
-        let [Some(relation), Some(mode)] = row.as_slice() else {
-            continue;
+/// What the server makes of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Analysis {
+    /// The tables that it names, views looked through, by the locks that the analysis takes; those of the system catalogs are
+    /// left out.
+    pub relations: Vec<(u32, RelationLock)>,
+    /// The queries that come of it when views are expanded and rules and policies applied: one as a rule.
+    pub queries: Vec<Struct>,
+}
+
+impl Catalog {
+    /// Has the server analyse a statement with parameters of these types, in a transaction of its own, without running it.
+    /// `None` where the server does not take it.
+    ///
+    /// The parse tree comes by `debug_print_rewritten` as a message to the client; where `quiet`, the server is told not to
+    /// write it to its log.
+    ///
+    /// # Errors
+    /// When the connection is lost, or a query of pgbraid's own fails.
+    pub async fn analyse(
+        &mut self,
+        control: &mut Connection,
+        sql: &str,
+        types: &[u32],
+        quiet: bool,
+    ) -> Result<Option<Analysis>, PostgresError> {
+        let log = if quiet {
+            "; SET LOCAL log_min_messages = fatal"
+        } else {
+            ""
         };
-        let Ok(relation) = relation.parse::<u32>() else {
-            continue;
+        let begin = format!(
+            "BEGIN{log}; SET LOCAL client_min_messages = log; SET LOCAL debug_pretty_print = off; \
+             SET LOCAL debug_print_rewritten = on"
+        );
+        expect(control.simple(&begin).await?, "preparing to analyse a statement")?;
+        let described = control.describe(sql, types).await?;
+        let locks = match described.error {
+            Some(_) => None,
+            None => {
+                expect(
+                    control.simple("SET LOCAL debug_print_rewritten = off").await?,
+                    "analysing a statement",
+                )?;
+                Some(expect(
+                    control.query(OWN_LOCKS, &[]).await?,
+                    "asking for a statement's tables",
+                )?)
+            }
         };
-        let lock = match mode.as_str() {
-            "AccessShareLock" => RelationLock::Read,
-            "RowShareLock" => RelationLock::RowLock,
-            "RowExclusiveLock" => RelationLock::Write,
-            _ => RelationLock::Other,
-        };
-        if relation >= FIRST_USER_OBJECT {
-            relations.push((relation, lock));
+        control.simple("ROLLBACK").await?;
+        let Some(locks) = locks else { return Ok(None) };
+        let mut relations = Vec::new();
+        for row in &locks.rows {
+            let [Some(relation), Some(mode)] = row.as_slice() else {
+                continue;
+            };
+            let Ok(relation) = relation.parse::<u32>() else {
+                continue;
+            };
+            let lock = match mode.as_str() {
+                "AccessShareLock" => RelationLock::Read,
+                "RowShareLock" => RelationLock::RowLock,
+                "RowExclusiveLock" => RelationLock::Write,
+                _ => RelationLock::Other,
+            };
+            if relation >= FIRST_USER_OBJECT {
+                relations.push((relation, lock));
+            }
         }
+        let queries = match described.parse_trees.as_slice() {
+            [tree] => queries(tree),
+            _ => Vec::new(),
+        };
+        self.look_up_functions(control, &queries).await?;
+        Ok(Some(Analysis { relations, queries }))
     }
-    Ok(Some(relations))
+
+    /// Finds out whether constants in parse trees can be read.
+    ///
+    /// # Errors
+    /// As [`Catalog::analyse`].
+    pub async fn try_constants(&mut self, control: &mut Connection, quiet: bool) -> Result<(), PostgresError> {
+        let analysis = self.analyse(control, "SELECT 1", &[], quiet).await?;
+        let mut found = None;
+        for query in analysis.iter().flat_map(|analysis| &analysis.queries) {
+            query.walk(&mut |node| {
+                if node.tag == "CONST" {
+                    found = Some(node.field("constvalue").clone());
+                }
+            });
+        }
+        self.reads_constants = found == Some(Node::Bytes(vec![1, 0, 0, 0, 0, 0, 0, 0]));
+        Ok(())
+    }
+
+    async fn look_up_functions(&mut self, control: &mut Connection, queries: &[Struct]) -> Result<(), PostgresError> {
+        let mut called = BTreeSet::new();
+        for query in queries {
+            query.walk(&mut |node| {
+                for field in ["funcid", "opfuncid", "aggfnoid", "winfnoid"] {
+                    called.insert(node.number::<u32>(field));
+                }
+            });
+        }
+        called.retain(|function| *function != 0 && !self.functions.contains_key(function));
+        if called.is_empty() {
+            return Ok(());
+        }
+        let numbers: Vec<String> = called.iter().map(u32::to_string).collect();
+        let values = [Value::text(format!("{{{}}}", numbers.join(",")))];
+        let found = expect(
+            control.query(FUNCTIONS, &values).await?,
+            "asking for a statement's functions",
+        )?;
+        for row in &found.rows {
+            let [Some(oid), Some(name), Some(volatility), Some(leakproof)] = row.as_slice() else {
+                continue;
+            };
+            let Ok(oid) = oid.parse::<u32>() else { continue };
+            let function = Function {
+                name: name.clone(),
+                volatility: match volatility.as_str() {
+                    "i" => Volatility::Immutable,
+                    "s" => Volatility::Stable,
+                    _ => Volatility::Volatile,
+                },
+                leakproof: leakproof == "t",
+                is_built_in: oid < FIRST_USER_OBJECT,
+            };
+            self.functions.insert(oid, function);
+        }
+        Ok(())
+    }
+}
+
+/// The queries of a parse tree; none where it is not understood.
+fn queries(tree: &str) -> Vec<Struct> {
+    let Some(Node::List(queries)) = Node::parse(tree) else {
+        return Vec::new();
+    };
+    let structs: Option<Vec<Struct>> = queries.iter().map(|query| query.as_struct().cloned()).collect();
+    structs.unwrap_or_default()
 }

@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod embedded;
 pub mod host;
 pub mod locks;
+pub mod node_tree;
 pub mod scratch;
 pub mod server;
 pub mod suspend;

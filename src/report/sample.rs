@@ -30,6 +30,7 @@ impl Sample {
             role: TurnRole::Step,
             sql: sql.to_owned(),
             filled: sql.to_owned(),
+            values: Vec::new(),
             begin: None,
             attempt: 0,
             result,

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use super::condition::PREFIX;
 use super::{RunError, Variables, Volatile};
-use crate::conflict::{self, Footprint, Footprints, StepFacts};
+use crate::conflict::{self, Facts, Footprint, Footprints, StatementKnown, StepFacts};
 use crate::postgres::PostgresError;
 use crate::postgres::baseline::Baseline;
-use crate::postgres::catalog::{self, Catalog};
+use crate::postgres::catalog::{Analysis, Catalog};
 use crate::postgres::wire::{Column, Connection, Reply, ServerError, Value};
 use crate::scenario::error::token_at;
 use crate::scenario::source::SqlText;
@@ -98,18 +98,22 @@ fn refuse_shared_objects(sql: &SqlText, what: &str) -> Result<(), ScenarioError>
 
 /// Has the server parse every statement, condition and invariant, and returns what each step may touch. Where steps
 /// change the schema, only errors of syntax count (names may come and go), and nothing is known of what steps touch; nor
-/// is it where functions may change what statements mean.
+/// is it where functions may change what statements mean. `quiet` keeps parse trees out of the server's log.
 pub async fn check_statements(
     control: &mut Connection,
     scenario: &Scenario,
     schema_changes: bool,
+    quiet: bool,
 ) -> Result<Footprints, RunError> {
-    let catalog = Catalog::read(control).await?;
+    let mut catalog = Catalog::read(control).await?;
+    catalog.try_constants(control, quiet).await?;
     let nothing_known = schema_changes || catalog.changing_routines;
     let mut checker = Checker {
         control,
         schema_changes,
         catalog,
+        quiet,
+        watchers: Vec::new(),
     };
     let mut checked: Vec<(&Session, Vec<StepFacts>)> = Vec::new();
     let mut facts = Vec::with_capacity(scenario.sessions.len());
@@ -129,6 +133,7 @@ pub async fn check_statements(
         facts.push(steps);
     }
     for invariant in &scenario.invariants {
+        checker.watch(&invariant.sql.text, &[]).await?;
         let what = format!("invariant `{}`", invariant.name);
         let described = checker
             .control
@@ -156,7 +161,13 @@ pub async fn check_statements(
     }
     Ok(match nothing_known {
         true => Footprints::unknown(scenario),
-        false => Footprints::new(scenario, facts, checker.catalog),
+        false => {
+            let facts = Facts {
+                steps: facts,
+                watchers: checker.watchers,
+            };
+            Footprints::new(scenario, facts, checker.catalog)
+        }
     })
 }
 
@@ -207,6 +218,9 @@ struct Checker<'a> {
     control: &'a mut Connection,
     schema_changes: bool,
     catalog: Catalog,
+    quiet: bool,
+    /// What is known of conditions and invariants.
+    watchers: Vec<StepFacts>,
 }
 
 /// A statement's columns with their places, by name.
@@ -236,10 +250,11 @@ impl Checker<'_> {
             }
             self.known(&step.sql, &step.template, &types, complete)?;
             refuse_shared_objects(&step.sql, &format!("step `{}`", step.name))?;
-            let footprint = self.footprint(step, &types).await?;
+            let StatementKnown { footprint, statement } = self.know(step, &types).await?;
             let columns = self.step(session, step, &types).await?;
             facts.push(StepFacts {
                 footprint,
+                statement,
                 columns: columns.as_ref().map(origins),
             });
             match columns {
@@ -265,8 +280,9 @@ impl Checker<'_> {
     ) -> Result<(), RunError> {
         let types = bound_types(&condition.template, types);
         let sql = format!("SELECT ({})", condition.template.text);
-        let relations = catalog::analysed_relations(self.control, &sql, &types).await?;
-        if relations.is_none_or(|relations| relations.is_empty()) {
+        let analysis = self.analyse(&sql, &types).await?;
+        if analysis.is_none_or(|analysis| analysis.relations.is_empty()) {
+            self.watch(&sql, &types).await?;
             return Ok(());
         }
         let error = ServerError {
@@ -278,20 +294,37 @@ impl Checker<'_> {
         Err(rejected(&condition.sql, None, &error, what).into())
     }
 
-    async fn footprint(&mut self, step: &Step, types: &BTreeMap<String, u32>) -> Result<Footprint, RunError> {
-        let relations = match step.statement.kind {
+    async fn analyse(&mut self, sql: &str, types: &[u32]) -> Result<Option<Analysis>, RunError> {
+        Ok(self.catalog.analyse(self.control, sql, types, self.quiet).await?)
+    }
+
+    /// Takes down what is known of a query that runs apart from the sessions.
+    async fn watch(&mut self, sql: &str, types: &[u32]) -> Result<(), RunError> {
+        let analysis = self.analyse(sql, types).await?;
+        let StatementKnown { footprint, statement } = conflict::know(sql, analysis.as_ref(), &self.catalog);
+        self.watchers.push(StepFacts {
+            footprint,
+            statement,
+            columns: None,
+        });
+        Ok(())
+    }
+
+    async fn know(&mut self, step: &Step, types: &BTreeMap<String, u32>) -> Result<StatementKnown, RunError> {
+        let analysis = match step.statement.kind {
             StatementKind::Plain => {
                 let types = bound_types(&step.template, types);
-                catalog::analysed_relations(self.control, &step.template.text, &types).await?
+                self.analyse(&step.template.text, &types).await?
             }
             StatementKind::OutsideBlock | StatementKind::PrepareTransaction => None,
-            _ => return Ok(Footprint::default()),
+            _ => {
+                return Ok(StatementKnown {
+                    footprint: Footprint::default(),
+                    statement: conflict::Statement::default(),
+                });
+            }
         };
-        Ok(conflict::footprint(
-            &step.template.text,
-            relations.as_deref(),
-            &self.catalog,
-        ))
+        Ok(conflict::know(&step.template.text, analysis.as_ref(), &self.catalog))
     }
 
     async fn step(

@@ -302,6 +302,7 @@ impl<S: Session> Executor<'_, S> {
             role: info.role,
             sql: info.sql,
             filled: info.filled,
+            values: info.values,
             begin: info.begin,
             attempt: info.attempt,
             result: StepResult::Done { tag: String::new() },

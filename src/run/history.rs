@@ -26,6 +26,8 @@ pub struct Turn {
     pub sql: String,
     /// Statement with its variables filled in, for reading.
     pub filled: String,
+    /// The values of the statement's variables; `None` where it is NULL, or shown otherwise than it is.
+    pub values: Vec<Option<String>>,
     /// BEGIN (or START TRANSACTION …) sent right ahead of the step, as written; `None` where the transaction was open.
     pub begin: Option<String>,
     /// 0 for the first run of a transaction, 1 for the first retry, …

@@ -194,12 +194,16 @@ impl Script {
                 "ROLLBACK".to_owned(),
             ),
         };
+        let variables = step.template.variables.iter().filter(|_| role == TurnRole::Step);
         StepInfo {
             name,
             index,
             role,
             sql,
             filled,
+            values: variables
+                .map(|variable| self.variables.plain_value(&variable.name))
+                .collect(),
             begin: self
                 .pending_begin
                 .map(|begin| self.session.steps[begin].sql.text.clone()),

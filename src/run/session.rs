@@ -47,6 +47,8 @@ pub struct StepInfo {
     pub sql: String,
     /// With its variables filled in.
     pub filled: String,
+    /// See [`Turn::values`](super::history::Turn::values).
+    pub values: Vec<Option<String>>,
     /// BEGIN that is sent right ahead of it.
     pub begin: Option<String>,
     pub attempt: u32,

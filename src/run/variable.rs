@@ -116,6 +116,14 @@ impl Variables {
         }
     }
 
+    /// A variable's value as text, where it is shown as it is.
+    pub fn plain_value(&self, name: &str) -> Option<String> {
+        match self.0.get(name)? {
+            Variable::Single { value, shown } if value.text == *shown => shown.clone(),
+            _ => None,
+        }
+    }
+
     /// Types by name; 0 where the server infers it.
     pub fn types(&self) -> BTreeMap<String, u32> {
         self.0

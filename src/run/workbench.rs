@@ -57,7 +57,8 @@ impl Template {
             .iter()
             .any(|session| session.steps.iter().any(|step| step.statement.changes_schema));
         let baseline = Baseline::take(&mut control, &server, changes_schema).await?;
-        let footprints = super::check::check_statements(&mut control, &scenario, changes_schema).await?;
+        let footprints =
+            super::check::check_statements(&mut control, &scenario, changes_schema, server.deadlock_control).await?;
         super::check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
         Ok(Template {
             server,
@@ -188,7 +189,13 @@ impl Workbench {
             .sessions
             .iter()
             .any(|session| session.steps.iter().any(|step| step.statement.changes_schema));
-        let footprints = super::check::check_statements(&mut self.control, &scenario, changes_schema).await?;
+        let footprints = super::check::check_statements(
+            &mut self.control,
+            &scenario,
+            changes_schema,
+            self.template.server.deadlock_control,
+        )
+        .await?;
         let serial = scenario
             .serializable
             .then(|| SerialOracle::new(&scenario))

@@ -266,6 +266,7 @@ mod tests {
             role: TurnRole::Step,
             sql: String::new(),
             filled: String::new(),
+            values: Vec::new(),
             begin: None,
             attempt: 0,
         }
@@ -279,6 +280,7 @@ mod tests {
             role: TurnRole::Step,
             sql: String::new(),
             filled: String::new(),
+            values: Vec::new(),
             begin: None,
             attempt: 0,
             result: StepResult::Done { tag: String::new() },

@@ -21,6 +21,9 @@ use super::{ServerError, WireError};
 const STILL_WAITING: &str = " still waiting for ";
 const ACQUIRED: &str = " acquired ";
 
+/// The server's message with `debug_print_rewritten`. It is never translated.
+const PARSE_TREE: &str = "rewritten parse tree:";
+
 /// A connection to one database.
 #[derive(Debug)]
 pub struct Connection {
@@ -228,8 +231,15 @@ impl Connection {
                 }
             }
             Message::NoticeResponse(body) => {
-                let ServerError { severity, message, .. } = *reply::server_error(body.fields())?;
-                if severity != "LOG" {
+                let ServerError {
+                    severity,
+                    message,
+                    detail,
+                    ..
+                } = *reply::server_error(body.fields())?;
+                if message == PARSE_TREE {
+                    self.building.parse_trees.extend(detail);
+                } else if severity != "LOG" {
                     self.building.notices.push(Notice { severity, message });
                 } else if message.contains(STILL_WAITING) {
                     return Ok(Some(Event::StillWaiting));

@@ -34,6 +34,8 @@ pub struct Reply {
     /// The error that ended the request early.
     pub error: Option<Box<ServerError>>,
     pub notices: Vec<Notice>,
+    /// What `debug_print_rewritten` sends, one for each statement that was analysed.
+    pub parse_trees: Vec<String>,
     pub notifications: Vec<Notification>,
     pub transaction: TransactionStatus,
 }

@@ -627,6 +627,7 @@ fn any_turn(sessions: usize, turns: usize) -> impl Strategy<Value = Turn> {
                 role,
                 sql: filled.clone(),
                 filled,
+                values: Vec::new(),
                 begin,
                 attempt,
                 result,

@@ -1,0 +1,158 @@
+//! Times: which statements take the time, and which tell one time from another.
+//!
+//! A time of the run is masked in outcomes, so it does not matter when a statement takes it, unless somebody compares
+//! times, sorts by them, or works out something else from them. Passing a time on (into a column, or to the client) tells
+//! nothing of it.
+
+use super::expression::type_of;
+use super::functions::{OF_CLOCK, PASS_TIMES_ON};
+use super::query::{Command, command, object_numbers, targets_of};
+use crate::postgres::catalog::{Catalog, FIRST_USER_OBJECT};
+use crate::postgres::node_tree::{Node, Struct};
+use crate::scenario::sql::lexer::{TokenKind, tokens};
+
+/// What a statement has to do with the time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Times {
+    /// It takes the time.
+    pub takes: bool,
+    /// It takes it for more than to compare it at once: the time stays somewhere.
+    pub keeps: bool,
+    /// It compares times, or works something out from them.
+    pub tells: bool,
+}
+
+impl Times {
+    pub const UNKNOWN: Times = Times {
+        takes: true,
+        keeps: true,
+        tells: true,
+    };
+
+    pub fn and(self, other: Times) -> Times {
+        Times {
+            takes: self.takes || other.takes,
+            keeps: self.keeps || other.keeps,
+            tells: self.tells || other.tells,
+        }
+    }
+
+    pub fn of(query: &Struct, sql: &str, catalog: &Catalog) -> Times {
+        if command(query) == Command::Other {
+            return Times::default();
+        }
+        let takes = |node: &Struct| {
+            let mut count = 0;
+            node.walk(&mut |node| count += usize::from(is_clock(node, catalog)));
+            count
+        };
+        let mut in_conditions = 0;
+        query.walk(&mut |node| {
+            if let ("FROMEXPR" | "JOINEXPR", Node::Struct(condition)) = (node.tag.as_str(), node.field("quals")) {
+                in_conditions += takes(condition);
+            }
+        });
+        let mut tells = false;
+        query.walk(&mut |node| tells |= tells_times_apart(node, catalog));
+        let by_text = names_the_time(sql);
+        Times {
+            takes: by_text || takes(query) > 0,
+            keeps: by_text || takes(query) > in_conditions,
+            tells: tells || by_text,
+        }
+    }
+}
+
+/// A time in a text: `'now'` is worked out when the statement is analysed.
+pub fn names_the_time(sql: &str) -> bool {
+    const NAMES: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
+    tokens(sql).any(|token| {
+        token.kind == TokenKind::String && NAMES.iter().any(|name| token.text.to_lowercase().contains(name))
+    })
+}
+
+/// Whether the text of a function may take the time.
+pub fn may_take_time(body: &str) -> bool {
+    const NAMES: [&str; 5] = [
+        "current_date",
+        "current_time",
+        "current_timestamp",
+        "localtime",
+        "localtimestamp",
+    ];
+    names_the_time(body) || tokens(body).any(|token| token.is_one_of(&OF_CLOCK) || token.is_one_of(&NAMES))
+}
+
+fn is_clock(node: &Struct, catalog: &Catalog) -> bool {
+    match node.tag.as_str() {
+        "SQLVALUEFUNCTION" => is_time(node.number("type")),
+        "FUNCEXPR" => function_name(node, "funcid", catalog).is_some_and(|name| OF_CLOCK.contains(&name)),
+        _ => false,
+    }
+}
+
+fn function_name<'a>(node: &Struct, field: &str, catalog: &'a Catalog) -> Option<&'a str> {
+    let known = catalog.functions.get(&node.number(field))?;
+    known.is_built_in.then_some(known.name.as_str())
+}
+
+/// Types of times, and of what may have times in it.
+pub fn is_time(type_oid: u32) -> bool {
+    // src/include/catalog/pg_type.dat: date, time, timestamp, timestamptz, interval, timetz; their arrays; tsrange,
+    // tstzrange, daterange, their multiranges and arrays; record
+    matches!(
+        type_oid,
+        1082 | 1083 | 1114 | 1184 | 1186 | 1266 | 1115 | 1182 | 1183 | 1185 | 1187 | 1270 | 2249 | 2287 | 3908..=3913
+            | 4533..=4535 | 6152 | 6153 | 6155
+    ) || type_oid >= FIRST_USER_OBJECT
+}
+
+fn tells_times_apart(node: &Struct, catalog: &Catalog) -> bool {
+    match node.tag.as_str() {
+        "QUERY" => {
+            let clauses = ["sortClause", "groupClause", "distinctClause"];
+            clauses.iter().any(|clause| {
+                targets_of(node, clause)
+                    .into_iter()
+                    .any(|target| is_time(type_of(target)))
+            })
+        }
+        "SETOPERATIONSTMT" => {
+            let types = object_numbers(node.list("colTypes"));
+            !node.is_true("all") && types.into_iter().any(is_time)
+        }
+        "FUNCEXPR" => {
+            let name = function_name(node, "funcid", catalog);
+            // takes none, but tells the time as a text
+            name == Some("timeofday") || (!name.is_some_and(|name| PASS_TIMES_ON.contains(&name)) && has_time(node))
+        }
+        "OPEXPR" => {
+            let passes_on = function_name(node, "opfuncid", catalog).is_some_and(|name| PASS_TIMES_ON.contains(&name));
+            !passes_on && has_time(node)
+        }
+        "AGGREF" => function_name(node, "aggfnoid", catalog) != Some("count") && has_time(node),
+        "CASE" | "CASEEXPR" => node
+            .field("arg")
+            .as_struct()
+            .is_some_and(|argument| is_time(type_of(argument))),
+        // these pass on what is in them, or see no more than whether it is NULL
+        "RELABELTYPE" | "COALESCE" | "COALESCEEXPR" | "WHEN" | "CASEWHEN" | "TARGETENTRY" | "NULLTEST" | "BOOLEXPR"
+        | "BOOLEANTEST" | "VAR" | "CONST" | "PARAM" => false,
+        // lists of the query itself
+        "RANGETBLENTRY" | "FROMEXPR" | "JOINEXPR" | "RANGETBLREF" | "COMMONTABLEEXPR" | "ONCONFLICTEXPR"
+        | "RANGETBLFUNCTION" | "SORTGROUPCLAUSE" | "ALIAS" | "INFERENCEELEM" | "MERGEACTION" => false,
+        _ => has_time(node),
+    }
+}
+
+/// Whether a time, or what may have one in it, goes into a node.
+fn has_time(node: &Struct) -> bool {
+    node.fields().any(|(_, value)| match value {
+        Node::Struct(inner) => is_time(type_of(inner)),
+        Node::List(items) => items
+            .iter()
+            .filter_map(Node::as_struct)
+            .any(|inner| is_time(type_of(inner))),
+        Node::Null | Node::Atom(_) | Node::Bytes(_) => false,
+    })
+}

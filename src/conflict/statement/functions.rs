@@ -1,0 +1,486 @@
+//! What is known of PostgreSQL's own functions and aggregates. Everything that is not on a list here is unknown.
+
+use crate::postgres::catalog::{Catalog, Volatility};
+
+/// Which errors an expression can raise, as far as the order of rows decides which of them comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Errors {
+    #[default]
+    None,
+    /// One SQLSTATE: whichever row raises it first, the statement ends alike.
+    One(&'static str),
+    /// Several, or not known which.
+    Any,
+}
+
+impl Errors {
+    pub fn and(self, other: Errors) -> Errors {
+        match (self, other) {
+            (Errors::None, errors) | (errors, Errors::None) => errors,
+            (Errors::One(one), Errors::One(other)) if one == other => self,
+            _ => Errors::Any,
+        }
+    }
+}
+
+/// Functions that raise no error, beside those that the server itself calls leakproof: an error would tell of the
+/// values, so a leakproof function has none.
+const NEVER_FAIL: &[&str] = &[
+    // comparisons of numeric
+    "numeric_eq",
+    "numeric_ne",
+    "numeric_lt",
+    "numeric_le",
+    "numeric_gt",
+    "numeric_ge",
+    "numeric_uminus",
+    "numeric_abs",
+    // rounding of what is a number already
+    "ceil",
+    "ceiling",
+    "floor",
+    // texts
+    "textcat",
+    "lower",
+    "upper",
+    "initcap",
+    "length",
+    "char_length",
+    "character_length",
+    "octet_length",
+    "btrim",
+    "ltrim",
+    "rtrim",
+    "replace",
+    "left",
+    "right",
+    "reverse",
+    "strpos",
+    "concat",
+    "concat_ws",
+    "quote_literal",
+    "quote_nullable",
+    "anytextcat",
+    "textanycat",
+    // parts of JSON that has been read already
+    "jsonb_object_field",
+    "jsonb_object_field_text",
+    "jsonb_array_element",
+    "jsonb_array_element_text",
+    "jsonb_extract_path",
+    "jsonb_extract_path_text",
+    "json_object_field",
+    "json_object_field_text",
+    "json_array_element",
+    "json_array_element_text",
+    "json_extract_path",
+    "json_extract_path_text",
+    "jsonb_contains",
+    "jsonb_contained",
+    "jsonb_exists",
+    "jsonb_eq",
+    "jsonb_ne",
+    "to_json",
+    "to_jsonb",
+    "array_length",
+    "cardinality",
+    "array_upper",
+    "array_lower",
+    "num_nulls",
+    "num_nonnulls",
+    "row_to_json",
+    // the session's own
+    "now",
+    "transaction_timestamp",
+    "statement_timestamp",
+    "clock_timestamp",
+    "current_database",
+    "current_schema",
+    "random",
+    "pg_backend_pid",
+    "pg_typeof",
+];
+
+/// Functions with one error.
+const FAIL_WITH: &[(&str, &[&str])] = &[
+    (
+        "22003",
+        &[
+            "int2pl",
+            "int4pl",
+            "int8pl",
+            "int24pl",
+            "int42pl",
+            "int48pl",
+            "int84pl",
+            "int28pl",
+            "int82pl",
+            "int2mi",
+            "int4mi",
+            "int8mi",
+            "int24mi",
+            "int42mi",
+            "int48mi",
+            "int84mi",
+            "int28mi",
+            "int82mi",
+            "int2mul",
+            "int4mul",
+            "int8mul",
+            "int24mul",
+            "int42mul",
+            "int48mul",
+            "int84mul",
+            "int28mul",
+            "int82mul",
+            "int2um",
+            "int4um",
+            "int8um",
+            "int2abs",
+            "int4abs",
+            "int8abs",
+            "abs",
+            "numeric_add",
+            "numeric_sub",
+            "numeric_mul",
+            "float8pl",
+            "float8mi",
+            "float8mul",
+            "round",
+            "trunc",
+        ],
+    ),
+    ("22012", &["int2mod", "int4mod", "int8mod", "mod", "numeric_mod"]),
+    // LIKE with an escape character at its end
+    (
+        "22025",
+        &[
+            "textlike",
+            "textnlike",
+            "texticlike",
+            "texticnlike",
+            "bpcharlike",
+            "bpcharnlike",
+            "like",
+            "notlike",
+        ],
+    ),
+    // no regular expression
+    (
+        "2201B",
+        &["textregexeq", "textregexne", "texticregexeq", "texticregexne"],
+    ),
+    ("22011", &["substr", "substring"]),
+    (
+        "22023",
+        &["jsonb_build_object", "json_build_object", "jsonb_array_length"],
+    ),
+    (
+        "22008",
+        &[
+            "timestamptz_pl_interval",
+            "timestamptz_mi_interval",
+            "timestamp_pl_interval",
+            "timestamp_mi_interval",
+            "date_pli",
+            "date_mii",
+            "timestamp_mi",
+            "timestamptz_mi",
+            "age",
+            "interval_pl",
+            "interval_mi",
+        ],
+    ),
+];
+
+/// Functions that are STABLE and depend on their arguments, the statement's or transaction's time and the session's own
+/// settings alone. Others of that kind look at catalogs, at transactions, or at tables.
+const KNOWN_STABLE: &[&str] = &[
+    "age",
+    "anytextcat",
+    "array_in",
+    "array_out",
+    "array_to_json",
+    "array_to_string",
+    "concat",
+    "concat_ws",
+    "convert",
+    "convert_from",
+    "convert_to",
+    "current_database",
+    "current_schema",
+    "current_setting",
+    "current_user",
+    "date",
+    "date_cmp_timestamptz",
+    "date_eq_timestamptz",
+    "date_ge_timestamptz",
+    "date_gt_timestamptz",
+    "date_in",
+    "date_le_timestamptz",
+    "date_lt_timestamptz",
+    "date_ne_timestamptz",
+    "date_out",
+    "date_part",
+    "date_trunc",
+    "enum_first",
+    "enum_in",
+    "enum_last",
+    "enum_out",
+    "enum_range",
+    "extract",
+    "format",
+    "generate_series",
+    "get_current_ts_config",
+    "interval_in",
+    "interval_out",
+    "interval_pl_timestamptz",
+    "json_build_array",
+    "json_build_object",
+    "json_populate_record",
+    "json_populate_recordset",
+    "json_to_record",
+    "json_to_recordset",
+    "jsonb_build_array",
+    "jsonb_build_object",
+    "jsonb_populate_record",
+    "jsonb_populate_recordset",
+    "jsonb_to_record",
+    "jsonb_to_recordset",
+    "length",
+    "make_timestamptz",
+    "now",
+    "overlaps",
+    "quote_literal",
+    "quote_nullable",
+    "range_in",
+    "range_out",
+    "record_in",
+    "record_out",
+    "row_to_json",
+    "session_user",
+    "statement_timestamp",
+    "textanycat",
+    "time",
+    "time_in",
+    "timestamp",
+    "timestamp_cmp_timestamptz",
+    "timestamp_eq_timestamptz",
+    "timestamp_ge_timestamptz",
+    "timestamp_gt_timestamptz",
+    "timestamp_in",
+    "timestamp_le_timestamptz",
+    "timestamp_lt_timestamptz",
+    "timestamp_ne_timestamptz",
+    "timestamp_out",
+    "timestamptz",
+    "timestamptz_cmp_date",
+    "timestamptz_cmp_timestamp",
+    "timestamptz_eq_date",
+    "timestamptz_eq_timestamp",
+    "timestamptz_ge_date",
+    "timestamptz_ge_timestamp",
+    "timestamptz_gt_date",
+    "timestamptz_gt_timestamp",
+    "timestamptz_in",
+    "timestamptz_le_date",
+    "timestamptz_le_timestamp",
+    "timestamptz_lt_date",
+    "timestamptz_lt_timestamp",
+    "timestamptz_mi_interval",
+    "timestamptz_ne_date",
+    "timestamptz_ne_timestamp",
+    "timestamptz_out",
+    "timestamptz_pl_interval",
+    "timetz",
+    "timetz_in",
+    "timezone",
+    "to_char",
+    "to_date",
+    "to_json",
+    "to_jsonb",
+    "to_number",
+    "to_timestamp",
+    "to_tsquery",
+    "to_tsvector",
+    "plainto_tsquery",
+    "phraseto_tsquery",
+    "websearch_to_tsquery",
+    "transaction_timestamp",
+    "version",
+    "pg_typeof",
+    // a name in a constant: nextval('s'::regclass)
+    "regclass",
+    "regclassin",
+];
+
+/// VOLATILE functions that touch nothing that a session shares with others. What differs between two runs for them is found
+/// by running a schedule twice.
+const KNOWN_VOLATILE: &[&str] = &[
+    "clock_timestamp",
+    "gen_random_uuid",
+    "random",
+    "setseed",
+    "pg_sleep",
+    "pg_sleep_for",
+    "pg_sleep_until",
+    "pg_backend_pid",
+    "timeofday",
+];
+
+/// Functions for sequences.
+pub const OF_SEQUENCES: [&str; 4] = ["nextval", "setval", "currval", "lastval"];
+
+/// Functions that give the time. The first three give that of the transaction's start.
+pub const OF_CLOCK: [&str; 5] = [
+    "now",
+    "transaction_timestamp",
+    "statement_timestamp",
+    "clock_timestamp",
+    "timeofday",
+];
+
+/// Functions that make a time of a time in a way that tells nothing of it: what comes out is a time again.
+pub const PASS_TIMES_ON: [&str; 13] = [
+    "date",
+    "time",
+    "timetz",
+    "timestamp",
+    "timestamptz",
+    "timestamptz_pl_interval",
+    "timestamptz_mi_interval",
+    "timestamp_pl_interval",
+    "timestamp_mi_interval",
+    "date_pli",
+    "date_mii",
+    "interval_pl_timestamptz",
+    "interval_pl_timestamp",
+];
+
+/// What a function does beside what comes out of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touches {
+    Nothing,
+    Sequences,
+    AdvisoryLocks,
+    Notifications,
+    /// A function of the scenario's own.
+    Routine,
+    Unknown,
+}
+
+/// What calling the function may touch.
+pub fn touches(function: u32, catalog: &Catalog) -> Touches {
+    let Some(known) = catalog.functions.get(&function) else {
+        return Touches::Unknown;
+    };
+    if catalog.routines.iter().any(|routine| routine.oid == function) {
+        return Touches::Routine;
+    }
+    let name = known.name.as_str();
+    match known.volatility {
+        // an extension's function, too, that says so of itself
+        Volatility::Immutable => Touches::Nothing,
+        _ if !known.is_built_in => Touches::Unknown,
+        _ if OF_SEQUENCES.contains(&name) => Touches::Sequences,
+        _ if name.starts_with("pg_advisory") || name.starts_with("pg_try_advisory") => Touches::AdvisoryLocks,
+        _ if name == "pg_notify" => Touches::Notifications,
+        Volatility::Stable if KNOWN_STABLE.contains(&name) => Touches::Nothing,
+        Volatility::Volatile if KNOWN_VOLATILE.contains(&name) => Touches::Nothing,
+        _ => Touches::Unknown,
+    }
+}
+
+/// Which errors a call can raise.
+pub fn errors(function: u32, catalog: &Catalog) -> Errors {
+    let Some(known) = catalog.functions.get(&function).filter(|known| known.is_built_in) else {
+        return Errors::Any;
+    };
+    if known.leakproof || NEVER_FAIL.contains(&known.name.as_str()) {
+        return Errors::None;
+    }
+    let with = FAIL_WITH.iter().find(|(_, names)| names.contains(&known.name.as_str()));
+    with.map_or(Errors::Any, |(sqlstate, _)| Errors::One(sqlstate))
+}
+
+/// Whether each call gives another value, so that it matters which row comes first.
+pub fn differs_by_call(function: u32, catalog: &Catalog) -> bool {
+    let known = catalog.functions.get(&function);
+    known.is_none_or(|known| !known.is_built_in || known.volatility == Volatility::Volatile)
+}
+
+/// Types whose equal values are the same to the last bit, so that it does not matter which of several equal ones is shown.
+/// Not so numeric (1.0 and 1.00), floats (0 and -0), interval, bpchar, json, arrays and ranges of those.
+pub fn is_exact(type_oid: u32, collation: u32) -> bool {
+    // src/include/catalog/pg_type.dat: bool, bytea, "char", name, int8, int2, int4, text, oid, date, time, timestamp,
+    // timestamptz, varchar, uuid
+    match type_oid {
+        16 | 17 | 18 | 20 | 21 | 23 | 26 | 1082 | 1083 | 1114 | 1184 | 2950 => true,
+        // the server's own collations are deterministic
+        19 | 25 | 1043 => collation < crate::postgres::catalog::FIRST_USER_OBJECT,
+        _ => false,
+    }
+}
+
+fn is_integer(type_oid: u32) -> bool {
+    matches!(type_oid, 20 | 21 | 23)
+}
+
+/// Whether an aggregate of arguments of this type is the same in whatever order they come.
+pub fn is_aggregate_without_order(name: &str, type_oid: u32, collation: u32) -> bool {
+    const NUMERIC: u32 = 1700;
+    match name {
+        "count" | "bool_and" | "bool_or" | "every" => true,
+        // numeric is added up exactly, and its scale is the largest that comes; floats are rounded at each step
+        "sum" | "avg" => is_integer(type_oid) || type_oid == NUMERIC,
+        "bit_and" | "bit_or" | "bit_xor" => is_integer(type_oid),
+        "min" | "max" => is_exact(type_oid, collation),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::catalog::Function;
+
+    fn catalog(name: &str, volatility: Volatility) -> Catalog {
+        let mut catalog = Catalog::default();
+        catalog.functions.insert(
+            1,
+            Function {
+                name: name.to_owned(),
+                volatility,
+                leakproof: false,
+                is_built_in: true,
+            },
+        );
+        catalog
+    }
+
+    #[test]
+    fn what_is_on_no_list_is_unknown() {
+        let stable = |name| touches(1, &catalog(name, Volatility::Stable));
+        assert_eq!(stable("to_char"), Touches::Nothing);
+        assert_eq!(stable("table_to_xml"), Touches::Unknown);
+        assert_eq!(stable("pg_current_snapshot"), Touches::Unknown);
+        assert_eq!(
+            touches(1, &catalog("lo_create", Volatility::Volatile)),
+            Touches::Unknown
+        );
+        assert_eq!(
+            touches(1, &catalog("nextval", Volatility::Volatile)),
+            Touches::Sequences
+        );
+        assert_eq!(touches(2, &catalog("to_char", Volatility::Stable)), Touches::Unknown);
+        assert_eq!(errors(1, &catalog("to_number", Volatility::Stable)), Errors::Any);
+    }
+
+    #[test]
+    fn two_kinds_of_errors_are_any() {
+        let overflow = errors(1, &catalog("int4pl", Volatility::Immutable));
+        let pattern = errors(1, &catalog("textregexeq", Volatility::Immutable));
+        assert_eq!(overflow.and(overflow).and(Errors::None), overflow);
+        assert_eq!(overflow.and(pattern), Errors::Any);
+    }
+}

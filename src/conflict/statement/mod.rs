@@ -1,0 +1,133 @@
+//! What is known of a statement from the server's own parse tree of it. What is not known to be harmless is not.
+
+mod clock;
+mod expression;
+mod functions;
+mod key;
+mod query;
+mod row_order;
+
+pub use clock::{Times, may_take_time};
+pub use functions::{OF_SEQUENCES, Touches, touches};
+pub use key::{Confined, NamedRow, NamedValue, PinnedAction, canonical};
+pub use query::Command;
+
+use std::collections::BTreeSet;
+
+use crate::postgres::catalog::{Catalog, FIRST_USER_OBJECT};
+use crate::postgres::node_tree::{Node, Struct};
+
+use super::footprint::LockStrength;
+
+/// A statement, as far as it is known before it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Statement {
+    /// The row that it is confined to.
+    pub confined: Option<Confined>,
+    /// The one table that it looks at.
+    pub only_table: Option<u32>,
+    pub times: Times,
+    /// The rows of other tables that a row which it inserts references.
+    pub references: Vec<NamedRow>,
+}
+
+impl Statement {
+    pub fn of(query: &Struct, sql: &str, catalog: &Catalog) -> Statement {
+        let referenced: BTreeSet<u32> = catalog.foreign_keys.iter().map(|key| key.referenced).collect();
+        let references = referenced
+            .into_iter()
+            .filter_map(|table| key::referenced_row(query, table, catalog));
+        Statement {
+            confined: key::confined(query, catalog),
+            only_table: key::only_table(query),
+            times: Times::of(query, sql, catalog),
+            references: references.collect(),
+        }
+    }
+
+    /// Of a statement of which nothing is known.
+    pub fn unknown() -> Statement {
+        Statement {
+            times: Times::UNKNOWN,
+            ..Statement::default()
+        }
+    }
+}
+
+pub use key::updates_no_key;
+pub use query::command;
+pub use row_order::depends_on_order_of;
+
+/// Whether a query does no more than to add rows.
+pub fn only_adds(query: &Struct) -> bool {
+    command(query) == Command::Insert && query.field("onConflict").is_null() && !query.is_true("hasModifyingCTE")
+}
+
+/// The strongest of the FOR … clauses of a query and of the queries within it.
+pub fn lock_strength(query: &Struct) -> LockStrength {
+    let mut strongest = None;
+    query.walk(&mut |node| {
+        if node.tag == "ROWMARKCLAUSE" {
+            // LockClauseStrength: NONE, FORKEYSHARE, FORSHARE, FORNOKEYUPDATE, FORUPDATE
+            let strength = match node.number::<u32>("strength") {
+                1 => LockStrength::KeyShare,
+                2 => LockStrength::Share,
+                3 => LockStrength::NoKeyUpdate,
+                _ => LockStrength::Update,
+            };
+            strongest = strongest.max(Some(strength));
+        }
+    });
+    strongest.unwrap_or(LockStrength::Update)
+}
+
+/// Whether a query looks at the system's own tables.
+pub fn looks_at_catalogs(query: &Struct) -> bool {
+    let relations = query::relations(query);
+    relations.into_iter().any(|relation| relation < FIRST_USER_OBJECT)
+}
+
+/// A function that a query calls, an operator's or an aggregate's included.
+pub struct Call {
+    pub function: u32,
+    /// Its first argument, where that names a table or sequence for good.
+    pub names: Option<u32>,
+}
+
+/// All functions that a query calls.
+pub fn calls(query: &Struct) -> Vec<Call> {
+    const REGCLASS: u32 = 2205;
+    let mut calls = Vec::new();
+    query.walk(&mut |node| {
+        for field in ["funcid", "opfuncid", "aggfnoid", "winfnoid"] {
+            if !node.has(field) {
+                continue;
+            }
+            let first = node
+                .structs("args")
+                .next()
+                .filter(|first| first.tag == "CONST" && first.number::<u32>("consttype") == REGCLASS);
+            let number = |bytes: &[u8]| Some(u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?));
+            let names = first.and_then(|first| match first.field("constvalue") {
+                Node::Bytes(bytes) => number(bytes),
+                _ => None,
+            });
+            calls.push(Call {
+                function: node.number(field),
+                names,
+            });
+        }
+    });
+    calls
+}
+
+/// The sequences of identity columns that a query draws from.
+pub fn identities(query: &Struct) -> Vec<u32> {
+    let mut found = Vec::new();
+    query.walk(&mut |node| {
+        if node.tag == "NEXTVALUEEXPR" {
+            found.push(node.number("seqid"));
+        }
+    });
+    found
+}
