@@ -70,30 +70,98 @@ const COMMAND_BEGINS: [&str; 5] = ["begin", "then", "else", "loop", ";"];
 /// Words without which a function only reads.
 const CHANGING: [&str; 5] = ["insert", "update", "delete", "merge", "for"];
 
-/// Settings that decide what a statement's names mean, which triggers fire, or what a statement waits for.
-const SETTINGS_THAT_MATTER: [&str; 13] = [
-    "lock_timeout",
-    "statement_timeout",
-    "idle_in_transaction_session_timeout",
-    "deadlock_timeout",
-    "search_path",
-    "schema",
-    "role",
-    "authorization",
-    "session_replication_role",
-    "row_security",
-    "deferrable",
-    "transaction_deferrable",
-    "default_transaction_deferrable",
+/// Settings that change nothing but how a session's own statements are planned and what they print, beside isolation levels,
+/// which are known otherwise. All others may decide what a statement's names and constants mean, which triggers fire, or
+/// what a statement waits for.
+const SETTINGS_OF_ONES_OWN: [&str; 35] = [
+    "application_name",
+    "bytea_output",
+    "client_min_messages",
+    "constraint_exclusion",
+    "cursor_tuple_fraction",
+    "datestyle",
+    "debug_pretty_print",
+    "default_statistics_target",
+    "default_transaction_isolation",
+    "default_transaction_read_only",
+    "effective_cache_size",
+    "effective_io_concurrency",
+    "exit_on_error",
+    "extra_float_digits",
+    "force_parallel_mode",
+    "debug_parallel_query",
+    "from_collapse_limit",
+    "gin_fuzzy_search_limit",
+    "hash_mem_multiplier",
+    "intervalstyle",
+    "join_collapse_limit",
+    "lc_monetary",
+    "lc_numeric",
+    "lc_time",
+    "maintenance_work_mem",
+    "plan_cache_mode",
+    "recursive_worktable_factor",
+    "synchronous_commit",
+    "temp_buffers",
+    "timezone",
+    "transaction_isolation",
+    "transaction_read_only",
+    "work_mem",
+    "xmlbinary",
+    "xmloption",
+];
+
+/// The same, by how their names begin or end.
+const KINDS_OF_SETTINGS: [(&str, &str); 8] = [
+    ("enable_", ""),
+    ("geqo", ""),
+    ("jit", ""),
+    ("cpu_", "_cost"),
+    ("", "_page_cost"),
+    ("parallel_", "_cost"),
+    ("max_parallel_", ""),
+    ("min_parallel_", ""),
 ];
 
 /// Whether a session that runs this statement may mean other tables by its names, or wait for other things, than its
 /// statements' analysis says.
 pub fn changes_meaning(sql: &str, kind: StatementKind) -> bool {
-    tokens(sql).any(|token| match kind {
-        StatementKind::Setting | StatementKind::Begin => token.is_one_of(&SETTINGS_THAT_MATTER),
-        _ => token.kind != TokenKind::String && token.text.trim_matches('"').eq_ignore_ascii_case("set_config"),
-    })
+    match kind {
+        StatementKind::Setting => !sets_ones_own(sql),
+        StatementKind::Begin => significant(sql).iter().any(|word| word.is("deferrable")),
+        _ => tokens(sql).any(|token| {
+            token.kind != TokenKind::String && token.text.trim_matches('"').eq_ignore_ascii_case("set_config")
+        }),
+    }
+}
+
+/// Whether a SET, RESET or SHOW is of a setting that is known to concern the session alone.
+fn sets_ones_own(sql: &str) -> bool {
+    let words = significant(sql);
+    let mut words = words.iter();
+    let Some(verb) = words.next() else { return false };
+    if verb.is("show") {
+        return true;
+    }
+    let mut words = words.skip_while(|word| word.is_one_of(&["session", "local"]));
+    let Some(first) = words.next() else { return false };
+    let rest: Vec<&Token<'_>> = words.collect();
+    let follows = |word: &str| rest.first().is_some_and(|next| next.is(word));
+    if first.is("transaction") || (first.is("characteristics") && follows("as")) {
+        return !rest.iter().any(|word| word.is_one_of(&["deferrable", "snapshot"]));
+    }
+    if first.is("time") && follows("zone") {
+        return true;
+    }
+    // what a RESET ALL takes back has been set before
+    if first.is("all") && verb.is("reset") {
+        return true;
+    }
+    let name = name_of(first);
+    // a setting of the application's own has a dot in its name
+    let is_applications = rest.first().is_some_and(|next| next.text == ".") || name.contains('.');
+    let is_of_kind = |(start, end): &(&str, &str)| name.starts_with(start) && name.ends_with(end);
+    is_applications || SETTINGS_OF_ONES_OWN.contains(&name.as_str()) || KINDS_OF_SETTINGS.iter().any(is_of_kind)
 }
 
 /// What is known of a statement.
@@ -141,7 +209,7 @@ pub fn know(sql: &str, analysis: Option<&Analysis>, catalog: &Catalog) -> Statem
         policies: BTreeSet::new(),
         takes_time: false,
     };
-    walk.footprint.unknown = statement::looks_at_catalogs(query);
+    walk.footprint.unknown = statement::looks_at_system(query);
     for sequence in statement::identities(query) {
         walk.footprint.write(Object::Relation(sequence), WriteKind::Change);
     }
@@ -437,5 +505,46 @@ impl Walk<'_> {
             }
         }
         relatives
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_are_not_known_change_what_statements_mean() {
+        let sets = |sql: &str| changes_meaning(sql, StatementKind::Setting);
+        for own in [
+            "SET enable_seqscan = off",
+            "SET LOCAL work_mem TO '1MB'",
+            "SET SESSION random_page_cost = 1",
+            "SET app.tenant = '7'",
+            "SET TIME ZONE 'UTC'",
+            "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY",
+            "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE",
+            "SHOW search_path",
+            "RESET ALL",
+        ] {
+            assert!(!sets(own), "{own}");
+        }
+        for other in [
+            "SET search_path = private",
+            "SET LOCAL lock_timeout = '1s'",
+            "SET standard_conforming_strings = off",
+            "SET NAMES 'latin1'",
+            "SET ROLE other",
+            "SET SESSION AUTHORIZATION other",
+            "SET TRANSACTION DEFERRABLE",
+            "SET what_comes_in_the_next_version = on",
+            "RESET role",
+        ] {
+            assert!(sets(other), "{other}");
+        }
+        assert!(changes_meaning("BEGIN DEFERRABLE", StatementKind::Begin));
+        assert!(changes_meaning(
+            "SELECT set_config('role', 'x', true)",
+            StatementKind::Plain
+        ));
     }
 }

@@ -448,6 +448,11 @@ fn whatever_it_finds(scenario: &Scenario, footprints: &Footprints, turn: &Turn) 
         (TurnRole::Step, StatementKind::Plain | StatementKind::OutsideBlock) => {
             footprints.step(turn.session, turn.step_index)
         }
+        // a BEGIN that goes ahead of it takes the time
+        (TurnRole::Step, _) => Footprint {
+            timed: footprints.step(turn.session, turn.step_index).timed,
+            ..Footprint::default()
+        },
         _ => Footprint::default(),
     };
     // what a prepared transaction holds is anybody's to end

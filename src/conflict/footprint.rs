@@ -9,9 +9,10 @@ use super::lock_order::transactions;
 use super::pin::{Pin, RowKey};
 use super::row_by_row::{StepsByRow, TablesByRow, tables_by_row, takes_row};
 use super::row_condition::{RowCondition, condition};
-use super::statement::{Statement, Times};
+use super::statement::{Statement, Times, names_the_time};
 use crate::postgres::catalog::Catalog;
-use crate::scenario::Scenario;
+use crate::postgres::quote_literal;
+use crate::scenario::{Param, Scenario};
 
 /// Something that statements of different sessions can meet at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -433,9 +434,12 @@ fn note_times(scenario: &Scenario, steps: &mut [Vec<StepFacts>], watchers: &[Ste
         return;
     }
     for (session, facts) in scenario.sessions.iter().zip(steps) {
+        // a parameter may be the text 'now'
+        let mut params = session.params.values();
+        let is_given = params.any(|param| matches!(param, Param::Text(text) if names_the_time(&quote_literal(text))));
         // the time of a transaction is that of its first statement
         for transaction in transactions(session) {
-            let takes = |&step: &usize| facts[step].statement.times.takes;
+            let takes = |&step: &usize| is_given || facts[step].statement.times.takes;
             if transaction.iter().any(takes) {
                 transaction
                     .into_iter()

@@ -301,7 +301,13 @@ impl Checker<'_> {
     /// Takes down what is known of a query that runs apart from the sessions.
     async fn watch(&mut self, sql: &str, types: &[u32]) -> Result<(), RunError> {
         let analysis = self.analyse(sql, types).await?;
-        let StatementKnown { footprint, statement } = conflict::know(sql, analysis.as_ref(), &self.catalog);
+        let StatementKnown {
+            footprint,
+            mut statement,
+        } = conflict::know(sql, analysis.as_ref(), &self.catalog);
+        if tokens(sql).any(|token| token.is("variables")) {
+            statement.compares_variables();
+        }
         self.watchers.push(StepFacts {
             footprint,
             statement,

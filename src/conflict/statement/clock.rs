@@ -86,6 +86,8 @@ pub fn may_take_time(body: &str) -> bool {
 fn is_clock(node: &Struct, catalog: &Catalog) -> bool {
     match node.tag.as_str() {
         "SQLVALUEFUNCTION" => is_time(node.number("type")),
+        // a text that is read as a time may be 'now'
+        "COERCEVIAIO" => is_time(node.number("resulttype")),
         "FUNCEXPR" => function_name(node, "funcid", catalog).is_some_and(|name| OF_CLOCK.contains(&name)),
         _ => false,
     }

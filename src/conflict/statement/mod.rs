@@ -7,7 +7,7 @@ mod key;
 mod query;
 mod row_order;
 
-pub use clock::{Times, may_take_time};
+pub use clock::{Times, may_take_time, names_the_time};
 pub use functions::{OF_SEQUENCES, Touches, touches};
 pub use key::{Confined, NamedRow, NamedValue, PinnedAction, canonical};
 pub use query::Command;
@@ -43,6 +43,11 @@ impl Statement {
             times: Times::of(query, sql, catalog),
             references: references.collect(),
         }
+    }
+
+    /// A query that names the variables of `pgbraid.sessions` may compare times that are texts there.
+    pub fn compares_variables(&mut self) {
+        self.times.tells = true;
     }
 
     /// Of a statement of which nothing is known.
@@ -81,10 +86,17 @@ pub fn lock_strength(query: &Struct) -> LockStrength {
     strongest.unwrap_or(LockStrength::Update)
 }
 
-/// Whether a query looks at the system's own tables.
-pub fn looks_at_catalogs(query: &Struct) -> bool {
+/// Whether a query looks at the system's own tables, or at what the server keeps with each row: where it lies, and the
+/// numbers of transactions.
+pub fn looks_at_system(query: &Struct) -> bool {
+    const TABLE: i32 = -6;
     let relations = query::relations(query);
-    relations.into_iter().any(|relation| relation < FIRST_USER_OBJECT)
+    let mut found = relations.into_iter().any(|relation| relation < FIRST_USER_OBJECT);
+    query.walk(&mut |node| {
+        let column: i32 = node.number("varattno");
+        found |= node.tag == "VAR" && column < 0 && column != TABLE;
+    });
+    found
 }
 
 /// A function that a query calls, an operator's or an aggregate's included.

@@ -335,7 +335,7 @@ impl Reader<'_> {
 
     /// INSERT: the rows of a query are added in the order in which they come.
     fn insertion(self, query: &Struct) -> Option<BTreeSet<u32>> {
-        if query.is_true("hasModifyingCTE") {
+        if query.is_true("hasModifyingCTE") || !query.list("withCheckOptions").is_empty() {
             return None;
         }
         let mut depends = BTreeSet::new();
@@ -388,6 +388,7 @@ impl Reader<'_> {
         let target = query.number::<usize>("resultRelation");
         if joined(query) != [target]
             || query.is_true("hasModifyingCTE")
+            || !query.list("withCheckOptions").is_empty()
             || !query.list("cteList").is_empty()
             || query.structs("rtable").count() != 1
         {
