@@ -1,0 +1,223 @@
+//! A theme: tables, and statements and invariants upon them that press on one way to be wrong.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+use super::draw;
+use super::plan::{Item, Part, Plan, Session, Setup, Step};
+use super::themes::THEMES;
+
+/// Everything is listed with the plainest first: a counterexample is made smaller towards the front.
+#[derive(Debug)]
+pub struct Theme {
+    pub name: &'static str,
+    /// One of them makes the tables.
+    pub setups: &'static [&'static str],
+    /// Up to two of them come after that.
+    pub extras: &'static [&'static str],
+    /// What a session can be.
+    pub roles: &'static [Role],
+    /// Which roles meet, by their index in `roles`.
+    pub casts: &'static [&'static [usize]],
+    /// How often a session is not at READ COMMITTED.
+    pub other_levels: f64,
+    pub invariants: &'static [&'static str],
+    /// How many of them there are at least.
+    pub least_invariants: usize,
+    /// What a plain server does must be among what enumeration has. Not where two statements that overlap in time can
+    /// do what they cannot one after the other (draw several numbers each, say): a statement is one step.
+    pub plain: bool,
+}
+
+/// What a session of a theme does.
+#[derive(Debug)]
+pub struct Role {
+    pub shape: Shape,
+    /// Statements outside a transaction ahead of it, or none.
+    pub settings: &'static [&'static str],
+    pub steps: &'static [&'static str],
+    /// Most steps in a transaction.
+    pub most: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// A statement outside a transaction.
+    Alone,
+    /// A transaction.
+    Block,
+    /// A transaction, with savepoints in it.
+    Savepoints,
+    /// Either.
+    Any,
+}
+
+/// Where a theme says nothing else.
+pub const PLAINEST: Theme = Theme {
+    name: "",
+    setups: &[],
+    extras: &[],
+    roles: &[],
+    casts: &[],
+    other_levels: 0.2,
+    invariants: &[],
+    least_invariants: 0,
+    plain: false,
+};
+
+impl Role {
+    pub const fn new(shape: Shape, most: usize, steps: &'static [&'static str]) -> Role {
+        Role {
+            shape,
+            settings: &[],
+            steps,
+            most,
+        }
+    }
+}
+
+/// The names of all themes.
+pub fn names() -> Vec<&'static str> {
+    let themes = drawn_themes().map(|theme| theme.name);
+    std::iter::once(draw::MIXED).chain(themes).collect()
+}
+
+/// Timeouts are no choice of a schedule yet, so that theme is drawn on demand.
+pub fn drawn_themes() -> impl Iterator<Item = &'static Theme> {
+    let timeouts = std::env::var_os("PGBRAID_TIMEOUTS").is_some();
+    THEMES
+        .iter()
+        .copied()
+        .filter(move |theme| timeouts || theme.name != "timeouts")
+}
+
+/// Scenarios of the themes that `accepts` names, with at most so many interleavings.
+pub fn plans(most_interleavings: u64, accepts: impl Fn(&str) -> bool) -> BoxedStrategy<Plan> {
+    let mut all: Vec<(u32, BoxedStrategy<Plan>)> = drawn_themes()
+        .filter(|theme| accepts(theme.name))
+        .map(|theme| (2, theme.plans()))
+        .collect();
+    if accepts(draw::MIXED) {
+        // as many as a few of the others
+        all.push((8, draw::plans().boxed()));
+    }
+    assert!(!all.is_empty(), "there is no such theme; there are {}", names().join(", "));
+    proptest::strategy::Union::new_weighted(all)
+        .prop_filter("too many interleavings, or one alone", move |plan| {
+            (2..=most_interleavings).contains(&plan.interleavings())
+        })
+        .boxed()
+}
+
+impl Theme {
+    fn plans(&'static self) -> BoxedStrategy<Plan> {
+        let extras = prop_oneof![
+            2 => Just(Vec::new()),
+            1 => subsequence(self.extras, 0..=self.extras.len().min(2)),
+        ];
+        let setup = (select(self.setups), extras).prop_map(|(setup, extras)| {
+            let mut text = String::new();
+            for part in std::iter::once(setup).chain(extras) {
+                text += part;
+                text += "\n";
+            }
+            text
+        });
+        let least = self.least_invariants;
+        let most = self.invariants.len().min(least + 1);
+        let invariants = match self.invariants.is_empty() {
+            true => Just(Vec::new()).boxed(),
+            false => prop_oneof![
+                1 => subsequence(self.invariants, least..=least),
+                1 => subsequence(self.invariants, least..=most),
+            ]
+            .boxed(),
+        };
+        let sessions = select(self.casts).prop_flat_map(move |cast| {
+            let sessions: Vec<_> = cast
+                .iter()
+                .map(|&role| self.roles[role].sessions(self.other_levels))
+                .collect();
+            sessions
+        });
+        (setup, invariants, sessions)
+            .prop_map(move |(setup, invariants, sessions)| Plan {
+                theme: self.name,
+                setup: Setup::Text(setup),
+                invariants,
+                sessions,
+            })
+            .boxed()
+    }
+
+    /// For each setup, with all extras, a session that has every statement, and every invariant.
+    pub fn all_statements(&self) -> Vec<Plan> {
+        let step = |&sql: &&'static str| Item::Step(Step { sql, when: None });
+        let session = |role: &Role| {
+            let settings = role.settings.iter().map(|&sql| Part::Setting(sql));
+            let block = Part::Transaction {
+                items: role.steps.iter().map(step).collect(),
+                commits: true,
+            };
+            Session {
+                copies: 1,
+                level: LEVELS[0],
+                v: 1,
+                retry: false,
+                parts: settings.chain([block]).collect(),
+            }
+        };
+        let plan = |setup: &&str| Plan {
+            theme: self.name,
+            setup: Setup::Text(format!("{setup}\n{}\n", self.extras.join("\n"))),
+            invariants: self.invariants.to_vec(),
+            sessions: self.roles.iter().map(session).collect(),
+        };
+        self.setups.iter().map(plan).collect()
+    }
+}
+
+const LEVELS: [&str; 3] = ["read committed", "repeatable read", "serializable"];
+
+impl Role {
+    fn sessions(&'static self, other_levels: f64) -> BoxedStrategy<Session> {
+        let step = || select(self.steps).prop_map(|sql| Step { sql, when: None });
+        let alone = step().prop_map(Part::Autocommitted).boxed();
+        let commits = prop_oneof![5 => Just(true), 1 => Just(false)];
+        let items = match self.shape {
+            Shape::Savepoints => {
+                let item = prop_oneof![
+                    2 => step().prop_map(Item::Step),
+                    1 => vec(step(), 1..=2).prop_map(Item::Savepoint),
+                    1 => vec(step(), 1..=2).prop_map(Item::Released),
+                ];
+                vec(item, 1..=self.most).boxed()
+            }
+            _ => vec(step().prop_map(Item::Step), 1..=self.most).boxed(),
+        };
+        let block = (items, commits).prop_map(|(items, commits)| Part::Transaction { items, commits });
+        let part = match self.shape {
+            Shape::Alone => alone,
+            Shape::Block | Shape::Savepoints => block.boxed(),
+            Shape::Any => prop_oneof![2 => alone, 1 => block].boxed(),
+        };
+        let settings = match self.settings.is_empty() {
+            true => Just(Vec::new()).boxed(),
+            false => subsequence(self.settings, 0..=self.settings.len().min(2)).boxed(),
+        };
+        let level = prop::bool::weighted(other_levels).prop_flat_map(|other| match other {
+            true => select(&LEVELS[1..]),
+            false => select(&LEVELS[..1]),
+        });
+        (settings, part, level)
+            .prop_map(|(settings, part, level)| Session {
+                copies: 1,
+                level,
+                v: 1,
+                retry: false,
+                parts: settings.into_iter().map(Part::Setting).chain([part]).collect(),
+            })
+            .boxed()
+    }
+}
