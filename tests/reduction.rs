@@ -17,7 +17,17 @@ mod draw;
 mod drawn;
 #[path = "reduction/host.rs"]
 mod host;
+#[path = "reduction/plain.rs"]
+mod plain;
+#[path = "reduction/plan.rs"]
+mod plan;
 #[path = "reduction/renamed.rs"]
 mod renamed;
 #[path = "reduction/schema.rs"]
 mod schema;
+#[path = "reduction/settings.rs"]
+mod settings;
+#[path = "reduction/theme.rs"]
+mod theme;
+#[path = "reduction/themes/mod.rs"]
+mod themes;

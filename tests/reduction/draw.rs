@@ -279,13 +279,12 @@ pub fn plans() -> impl Strategy<Value = Plan> {
     let by_row = vec(select(BY_ROW), 2..6).prop_flat_map(|words| sessions(&words));
     let by_row = by_row.prop_map(|sessions| at_level(sessions, LEVELS[0])).boxed();
     let sessions = prop_oneof![2 => any, 1 => by_row];
-    (schemas(), invariant, sessions)
-        .prop_map(|(schema, invariant, sessions)| Plan {
-            theme: MIXED,
-            setup: Setup::Schema(schema),
-            invariants: invariant.into_iter().collect(),
-            sessions,
-        })
+    (schemas(), invariant, sessions).prop_map(|(schema, invariant, sessions)| Plan {
+        theme: MIXED,
+        setup: Setup::Schema(schema),
+        invariants: invariant.into_iter().collect(),
+        sessions,
+    })
 }
 
 /// One session that runs every statement that can be drawn, on each table with all that can be drawn, so that a mistake

@@ -77,7 +77,10 @@ impl Session {
                     for item in items {
                         let around = |before, inner: &[Step], after| {
                             let inner = inner.iter().map(step);
-                            std::iter::once(quoted(before)).chain(inner).chain([quoted(after)]).collect()
+                            std::iter::once(quoted(before))
+                                .chain(inner)
+                                .chain([quoted(after)])
+                                .collect()
                         };
                         add(match item {
                             Item::Step(one) => vec![step(one)],

@@ -102,7 +102,11 @@ pub fn plans(most_interleavings: u64, accepts: impl Fn(&str) -> bool) -> BoxedSt
         // as many as a few of the others
         all.push((8, draw::plans().boxed()));
     }
-    assert!(!all.is_empty(), "there is no such theme; there are {}", names().join(", "));
+    assert!(
+        !all.is_empty(),
+        "there is no such theme; there are {}",
+        names().join(", ")
+    );
     proptest::strategy::Union::new_weighted(all)
         .prop_filter("too many interleavings, or one alone", move |plan| {
             (2..=most_interleavings).contains(&plan.interleavings())

@@ -99,10 +99,7 @@ async fn run_to_end(
         }
         spend(pauses.next().unwrap_or_default()).await;
         script.go_on(DeadlockCheck::Never).await?;
-        while !matches!(
-            poll_fn(|cx| script.poll_progress(cx)).await?,
-            Progress::Finished(_)
-        ) {}
+        while !matches!(poll_fn(|cx| script.poll_progress(cx)).await?, Progress::Finished(_)) {}
     }
 }
 
