@@ -141,7 +141,7 @@ impl Plan {
         };
         let mut text = format!("deadlock = \"allowed\"\nsetup = '''\n{setup}'''\n");
         for (index, session) in self.sessions.iter().enumerate() {
-            text += &format!("\n[[session]]\nname = \"{}\"\n", ["a", "b", "c", "d"][index % 4]);
+            text += &format!("\n[[session]]\nname = \"{}\"\n", ["a", "b", "c", "d", "e", "f"][index]);
             if session.copies > 1 {
                 text += &format!("copies = {}\n", session.copies);
             }
