@@ -16,8 +16,8 @@ use rand::{RngExt, SeedableRng};
 use std::sync::Arc;
 
 use super::compare::{Difference, Found, Verdict, explore};
+use super::counterexamples::{RELEASED_TOGETHER, counterexample};
 use super::host::Host;
-use super::plan::Plan;
 use super::settings::{MOST_INTERLEAVINGS, SEED, accepts, setting};
 use super::theme::{drawn_themes, plans};
 
@@ -92,7 +92,7 @@ fn plain_servers_do_nothing_else() {
                         break;
                     }
                     let plan = plans.new_tree(&mut runner).unwrap().current();
-                    let result = try_freely(&host, &plan, trials, &mut pauses);
+                    let result = try_freely(&host, &plan.to_toml(), trials, &mut pauses);
                     let mut tally = tally.lock().unwrap();
                     let of_theme = tally.entry(plan.theme).or_default();
                     of_theme.scenarios += 1;
@@ -106,7 +106,7 @@ fn plain_servers_do_nothing_else() {
                     of_theme.met += result.met.len();
                     if !result.strange.is_empty() {
                         of_theme.found += 1;
-                        let text = in_words(&result, &plan);
+                        let text = in_words(&result, &format!("{plan:?}"));
                         println!("{text}");
                         found.lock().unwrap().push(text);
                     }
@@ -137,7 +137,25 @@ fn plain_servers_do_nothing_else() {
     assert!(trials > 0);
 }
 
-fn in_words(result: &Trials, plan: &Plan) -> String {
+/// Where one step releases several sessions, which of them goes first is the server's choice.
+#[test]
+fn plain_servers_release_waiters_in_an_order_that_is_explored() {
+    let host = Host::start();
+    let mut pauses = StdRng::seed_from_u64(SEED);
+    for name in RELEASED_TOGETHER {
+        let toml = counterexample(name);
+        let (full, result) = try_freely(&host, &toml, 150, &mut pauses).unwrap();
+        println!(
+            "{name}: {} trials, {} of {} outcomes met",
+            result.count,
+            result.met.len(),
+            full.outcomes.len()
+        );
+        assert!(result.strange.is_empty(), "{name}: {}", in_words(&result, &toml));
+    }
+}
+
+fn in_words(result: &Trials, scenario: &str) -> String {
     let mut text = format!(
         "of {} trials, with outcomes that enumeration does not have:",
         result.count
@@ -145,13 +163,12 @@ fn in_words(result: &Trials, plan: &Plan) -> String {
     for ((id, violations), (times, what)) in &result.strange {
         text += &format!("\n# {times} × {id} {violations:?}: {what}");
     }
-    text + &format!("\n{plan:?}")
+    text + "\n" + scenario
 }
 
 /// Nothing where the scenario is not fit for it.
-fn try_freely(host: &Host, plan: &Plan, trials: u32, pauses: &mut StdRng) -> Option<(Found, Trials)> {
-    let toml = plan.to_toml();
-    let scenario = Scenario::from_toml("drawn", "drawn.toml", &toml, Path::new("."))
+fn try_freely(host: &Host, toml: &str, trials: u32, pauses: &mut StdRng) -> Option<(Found, Trials)> {
+    let scenario = Scenario::from_toml("free", "free.toml", toml, Path::new("."))
         .unwrap_or_else(|error| panic!("{error:?}\n{toml}"));
     let on_template = |template: &Arc<Template>| {
         let mut bench = host.runtime.block_on(Workbench::open(template.clone(), LIMIT)).unwrap();
