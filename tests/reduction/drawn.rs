@@ -136,6 +136,7 @@ fn drawn_scenarios_lose_nothing() {
                         max_global_rejects: u32::MAX,
                         max_local_rejects: u32::MAX,
                         max_shrink_iters: 400,
+                        max_shrink_time: 40_000,
                         ..Config::default()
                     };
                     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);

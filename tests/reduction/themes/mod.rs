@@ -13,6 +13,7 @@ use super::theme::Theme;
 
 pub const THEMES: &[&Theme] = &[
     &order::TIES,
+    &order::FIRST_ROWS,
     &order::SEVERAL_MATCHES,
     &order::WRITING_CTES,
     &order::MERGES,

@@ -13,7 +13,7 @@ pub const SEQUENCES: Theme = Theme {
     roles: &[
         Role::new(
             Shape::Any,
-            2,
+            1,
             &[
                 "INSERT INTO p VALUES (1)",
                 "INSERT INTO p VALUES (2)",
@@ -49,7 +49,7 @@ pub const SEQUENCES: Theme = Theme {
             ],
         ),
     ],
-    casts: &[&[0, 0, 1], &[0, 0, 1], &[1, 1], &[0, 1], &[0, 1, 1]],
+    casts: &[&[0, 0, 1], &[0, 0, 1], &[0, 0, 1], &[1, 1], &[0, 1], &[0, 1, 1]],
     invariants: &[
         "SELECT count(*) = 0 FROM log x JOIN log y ON x.id < y.id WHERE x.note = 2 AND y.note = 1",
         "SELECT coalesce(max(id) < 3, true) FROM log",

@@ -25,7 +25,7 @@ CREATE CONSTRAINT TRIGGER note AFTER INSERT ON p DEFERRABLE INITIALLY DEFERRED F
     roles: &[
         Role::new(
             Shape::Any,
-            2,
+            1,
             &[
                 "INSERT INTO p VALUES (1)",
                 "INSERT INTO p VALUES (2)",
@@ -106,7 +106,7 @@ CREATE VIEW inverse AS SELECT id, 10 / v AS i FROM t; CREATE VIEW of_view AS SEL
     roles: &[
         Role::new(
             Shape::Any,
-            2,
+            1,
             &[
                 "INSERT INTO p VALUES (1)",
                 "INSERT INTO p VALUES (2)",
@@ -152,7 +152,7 @@ pub const MATERIALIZED_VIEWS: Theme = Theme {
     roles: &[
         Role::new(
             Shape::Any,
-            2,
+            1,
             &[
                 "INSERT INTO p VALUES (1)",
                 "INSERT INTO p VALUES (2)",
