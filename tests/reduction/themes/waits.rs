@@ -6,9 +6,9 @@ use crate::theme::{PLAINEST, Role, Shape, Theme};
 pub const RELEASED_FROM_A_KEY: Theme = Theme {
     name: "released from a key",
     setups: &[
-        "CREATE TABLE t (id int PRIMARY KEY, n int); CREATE SEQUENCE s; CREATE TABLE d (v int); INSERT INTO d VALUES (5);",
-        "CREATE TABLE t (id int, n int, EXCLUDE USING btree (id WITH =)); CREATE SEQUENCE s; CREATE TABLE d (v int); INSERT INTO d VALUES (5);",
-        "CREATE TABLE t (id int UNIQUE, n int); CREATE SEQUENCE s; CREATE TABLE d (v int); INSERT INTO d VALUES (5);",
+        "CREATE TABLE t (id int PRIMARY KEY, n int, at timestamptz DEFAULT now()); CREATE SEQUENCE s; CREATE TABLE d (v int, at timestamptz DEFAULT '2000-01-01'); INSERT INTO d VALUES (5);",
+        "CREATE TABLE t (id int, n int, at timestamptz DEFAULT now(), EXCLUDE USING btree (id WITH =)); CREATE SEQUENCE s; CREATE TABLE d (v int, at timestamptz DEFAULT '2000-01-01'); INSERT INTO d VALUES (5);",
+        "CREATE TABLE t (id int UNIQUE, n int, at timestamptz DEFAULT now()); CREATE SEQUENCE s; CREATE TABLE d (v int, at timestamptz DEFAULT '2000-01-01'); INSERT INTO d VALUES (5);",
     ],
     roles: &[
         Role::new(
@@ -26,7 +26,7 @@ pub const RELEASED_FROM_A_KEY: Theme = Theme {
                 "INSERT INTO t VALUES (3, nextval('s'))",
                 "INSERT INTO t SELECT 3, v FROM d",
                 "INSERT INTO t VALUES (3, nextval('s')) ON CONFLICT DO NOTHING",
-                "INSERT INTO t VALUES (3, extract(microseconds FROM clock_timestamp())::int * 0 + nextval('s'))",
+                "INSERT INTO t VALUES (3, (clock_timestamp() > (SELECT at FROM d))::int) RETURNING n",
             ],
         ),
         Role::new(
@@ -63,8 +63,8 @@ pub const RELEASED_FROM_A_KEY: Theme = Theme {
 pub const RELEASED_FROM_A_ROW: Theme = Theme {
     name: "released from a row",
     setups: &[
-        "CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0); CREATE SEQUENCE s; CREATE TABLE d (v int); INSERT INTO d VALUES (5);",
-        "CREATE TABLE t (id int PRIMARY KEY, n int UNIQUE); INSERT INTO t VALUES (1, 0); CREATE SEQUENCE s; CREATE TABLE d (v int); INSERT INTO d VALUES (5);",
+        "CREATE TABLE t (id int PRIMARY KEY, n int, at timestamptz DEFAULT now()); INSERT INTO t VALUES (1, 0); CREATE SEQUENCE s; CREATE TABLE d (v int, at timestamptz DEFAULT '2000-01-01'); INSERT INTO d VALUES (5);",
+        "CREATE TABLE t (id int PRIMARY KEY, n int UNIQUE, at timestamptz DEFAULT now()); INSERT INTO t VALUES (1, 0); CREATE SEQUENCE s; CREATE TABLE d (v int, at timestamptz DEFAULT '2000-01-01'); INSERT INTO d VALUES (5);",
     ],
     roles: &[
         Role::new(
@@ -87,6 +87,8 @@ pub const RELEASED_FROM_A_ROW: Theme = Theme {
                 "INSERT INTO t VALUES (1, nextval('s')) ON CONFLICT (id) DO UPDATE SET n = excluded.n",
                 "UPDATE t SET n = n * 10 + (SELECT v FROM d) WHERE id = 1",
                 "UPDATE t SET n = k.n FROM (SELECT nextval('s') AS n OFFSET 0) AS k WHERE id = 1",
+                "UPDATE t SET n = n * 2 + (at < now())::int, at = now() WHERE id = 1",
+                "INSERT INTO t VALUES (3, 0) ON CONFLICT (id) DO UPDATE SET n = t.n * 2 + (t.at < excluded.at)::int, at = excluded.at",
                 "WITH k AS MATERIALIZED (SELECT nextval('s') AS n) UPDATE t SET n = k.n FROM k WHERE id = 1 RETURNING k.n AS mine",
                 "SELECT n, nextval('s') AS k FROM t WHERE id = 1 FOR UPDATE",
                 "DELETE FROM t WHERE id = 1 RETURNING n",
