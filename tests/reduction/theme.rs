@@ -34,10 +34,14 @@ pub struct Theme {
 #[derive(Debug)]
 pub struct Role {
     pub shape: Shape,
-    /// Statements outside a transaction ahead of it, or none.
+    /// Up to two of them stand outside a transaction ahead of it.
     pub settings: &'static [&'static str],
+    pub least_settings: usize,
+    /// One of them comes first, and one of `after` last, where there are any.
+    pub before: &'static [&'static str],
+    pub after: &'static [&'static str],
     pub steps: &'static [&'static str],
-    /// Most steps in a transaction.
+    /// Most of `steps` in a transaction.
     pub most: usize,
 }
 
@@ -71,6 +75,9 @@ impl Role {
         Role {
             shape,
             settings: &[],
+            least_settings: 0,
+            before: &[],
+            after: &[],
             steps,
             most,
         }
@@ -157,11 +164,15 @@ impl Theme {
 
     /// For each setup, with all extras, a session that has every statement, and every invariant.
     pub fn all_statements(&self) -> Vec<Plan> {
-        let step = |&sql: &&'static str| Item::Step(Step { sql, when: None });
+        let step = |&sql: &&'static str| Item::Step(plain(sql));
         let session = |role: &Role| {
             let settings = role.settings.iter().map(|&sql| Part::Setting(sql));
             let block = Part::Transaction {
-                items: role.steps.iter().map(step).collect(),
+                items: [role.before, role.steps, role.after]
+                    .concat()
+                    .iter()
+                    .map(step)
+                    .collect(),
                 commits: true,
             };
             Session {
@@ -186,42 +197,73 @@ const LEVELS: [&str; 3] = ["read committed", "repeatable read", "serializable"];
 
 impl Role {
     fn sessions(&'static self, other_levels: f64) -> BoxedStrategy<Session> {
-        let step = || select(self.steps).prop_map(|sql| Step { sql, when: None });
-        let alone = step().prop_map(Part::Autocommitted).boxed();
-        let commits = prop_oneof![5 => Just(true), 1 => Just(false)];
+        let alone = one_of(self.steps).prop_map(|step| vec![step]).boxed();
+        let around = |inner: BoxedStrategy<Vec<Item>>| {
+            let before = some_of(self.before, 0..=1);
+            let after = some_of(self.after, 0..=1);
+            (before, inner, after).prop_map(|(before, inner, after)| {
+                let item = |sql| Item::Step(plain(sql));
+                let before = before.into_iter().map(item);
+                before
+                    .chain(inner)
+                    .chain(after.into_iter().map(item))
+                    .collect::<Vec<_>>()
+            })
+        };
+        let autocommitted = |items: Vec<Item>| {
+            let part = |item| match item {
+                Item::Step(step) => Some(Part::Autocommitted(step)),
+                _ => None,
+            };
+            items.into_iter().filter_map(part).collect::<Vec<_>>()
+        };
+        let alone = around(alone).prop_map(autocommitted).boxed();
         let items = match self.shape {
             Shape::Savepoints => {
+                let some = || vec(select(self.steps).prop_map(plain), 1..=2);
                 let item = prop_oneof![
-                    2 => step().prop_map(Item::Step),
-                    1 => vec(step(), 1..=2).prop_map(Item::Savepoint),
-                    1 => vec(step(), 1..=2).prop_map(Item::Released),
+                    2 => one_of(self.steps),
+                    1 => some().prop_map(Item::Savepoint),
+                    1 => some().prop_map(Item::Released),
                 ];
                 vec(item, 1..=self.most).boxed()
             }
-            _ => vec(step().prop_map(Item::Step), 1..=self.most).boxed(),
+            _ => vec(one_of(self.steps), 1..=self.most).boxed(),
         };
-        let block = (items, commits).prop_map(|(items, commits)| Part::Transaction { items, commits });
-        let part = match self.shape {
+        let commits = prop_oneof![5 => Just(true), 1 => Just(false)];
+        let block = (around(items), commits).prop_map(|(items, commits)| vec![Part::Transaction { items, commits }]);
+        let parts = match self.shape {
             Shape::Alone => alone,
             Shape::Block | Shape::Savepoints => block.boxed(),
             Shape::Any => prop_oneof![2 => alone, 1 => block].boxed(),
         };
-        let settings = match self.settings.is_empty() {
-            true => Just(Vec::new()).boxed(),
-            false => subsequence(self.settings, 0..=self.settings.len().min(2)).boxed(),
-        };
+        let settings = some_of(self.settings, self.least_settings..=2);
         let level = prop::bool::weighted(other_levels).prop_flat_map(|other| match other {
             true => select(&LEVELS[1..]),
             false => select(&LEVELS[..1]),
         });
-        (settings, part, level)
-            .prop_map(|(settings, part, level)| Session {
+        (settings, parts, level)
+            .prop_map(|(settings, parts, level)| Session {
                 copies: 1,
                 level,
                 v: 1,
                 retry: false,
-                parts: settings.into_iter().map(Part::Setting).chain([part]).collect(),
+                parts: settings.into_iter().map(Part::Setting).chain(parts).collect(),
             })
             .boxed()
     }
+}
+
+fn plain(sql: &'static str) -> Step {
+    Step { sql, when: None }
+}
+
+fn one_of(steps: &'static [&'static str]) -> BoxedStrategy<Item> {
+    select(steps).prop_map(|sql| Item::Step(plain(sql))).boxed()
+}
+
+/// So many of them as there can be.
+fn some_of(steps: &'static [&'static str], count: std::ops::RangeInclusive<usize>) -> BoxedStrategy<Vec<&'static str>> {
+    let most = steps.len().min(*count.end());
+    subsequence(steps, most.min(*count.start())..=most).boxed()
 }

@@ -23,6 +23,7 @@ pub const THEMES: &[&Theme] = &[
     &values::KEYS,
     &values::OTHER_KEYS,
     &times::TIMES,
+    &numbers::NUMBERED_ROWS,
     &numbers::SEQUENCES,
     &rows::BEFORE_THE_LOCK,
     &rows::OTHER_ROWS,

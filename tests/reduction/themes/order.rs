@@ -12,7 +12,8 @@ pub const TIES: Theme = Theme {
     ],
     extras: &["CREATE INDEX ON p (prio);", "ALTER TABLE p ADD CHECK (a < 30);"],
     roles: &[
-        Role::new(Shape::Any, 1, WRITERS),
+        Role::new(Shape::Any, 1, ONE_WRITES),
+        Role::new(Shape::Any, 1, ANOTHER_WRITES),
         Role::new(
             Shape::Any,
             2,
@@ -33,17 +34,21 @@ pub const TIES: Theme = Theme {
             ],
         ),
     ],
-    casts: &[&[0, 0, 1], &[0, 0, 1], &[0, 0, 1], &[0, 1]],
+    casts: &[&[0, 1, 2], &[0, 1, 2], &[0, 1, 2], &[0, 2]],
     invariants: &["SELECT count(*) < 4 FROM p"],
     plain: true,
     ..PLAINEST
 };
 
-const WRITERS: &[&str] = &[
+const ONE_WRITES: &[&str] = &[
     "INSERT INTO p VALUES (1, 0)",
-    "INSERT INTO p VALUES (2, 0)",
     "INSERT INTO p VALUES (4, 0), (5, 0)",
     "UPDATE p SET a = a + 20 WHERE a = 0",
+];
+
+const ANOTHER_WRITES: &[&str] = &[
+    "INSERT INTO p VALUES (2, 0)",
+    "INSERT INTO p VALUES (3, 1)",
     "UPDATE p SET prio = 0 WHERE a = 1",
 ];
 
@@ -56,7 +61,8 @@ pub const FIRST_ROWS: Theme = Theme {
         "CREATE TABLE p (a int PRIMARY KEY, prio int); CREATE TABLE q (a int, n int);",
     ],
     roles: &[
-        Role::new(Shape::Any, 1, WRITERS),
+        Role::new(Shape::Any, 1, ONE_WRITES),
+        Role::new(Shape::Any, 1, ANOTHER_WRITES),
         Role::new(
             Shape::Any,
             2,
@@ -86,7 +92,7 @@ pub const FIRST_ROWS: Theme = Theme {
             ],
         ),
     ],
-    casts: &[&[0, 0, 1], &[0, 0, 1], &[0, 0, 1], &[0, 1]],
+    casts: &[&[0, 1, 2], &[0, 1, 2], &[0, 1, 2], &[0, 2]],
     invariants: &["SELECT count(*) < 4 FROM p", "SELECT count(*) < 2 FROM q"],
     plain: true,
     ..PLAINEST
@@ -103,12 +109,12 @@ pub const SEVERAL_MATCHES: Theme = Theme {
         Role::new(
             Shape::Any,
             1,
-            &[
-                "INSERT INTO p VALUES (11)",
-                "INSERT INTO p VALUES (21)",
-                "INSERT INTO p VALUES (32)",
-                "UPDATE p SET a = a + 40 WHERE a = 1",
-            ],
+            &["INSERT INTO p VALUES (11)", "UPDATE p SET a = a + 40 WHERE a = 1"],
+        ),
+        Role::new(
+            Shape::Any,
+            1,
+            &["INSERT INTO p VALUES (21)", "INSERT INTO p VALUES (32)"],
         ),
         Role::new(
             Shape::Any,
@@ -129,7 +135,7 @@ pub const SEVERAL_MATCHES: Theme = Theme {
             ],
         ),
     ],
-    casts: &[&[0, 0, 1], &[0, 0, 1], &[0, 0, 1], &[0, 1]],
+    casts: &[&[0, 1, 2], &[0, 1, 2], &[0, 1, 2], &[0, 2]],
     invariants: &["SELECT max(v) < 20 FROM t"],
     plain: true,
     ..PLAINEST

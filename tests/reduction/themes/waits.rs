@@ -241,21 +241,23 @@ pub const TIMEOUTS: Theme = Theme {
             ],
         ),
         Role {
-            shape: Shape::Any,
             settings: &[
                 "SET lock_timeout = '200ms'",
                 "SET statement_timeout = '400ms'",
                 "SELECT set_config('lock_timeout', '100ms', false)",
                 "SET statement_timeout = 0",
             ],
-            steps: &[
-                "UPDATE t SET v = v * 2 + 1 WHERE id = 1",
-                "SET LOCAL lock_timeout = '200ms'",
-                "SET LOCAL statement_timeout = '300ms'",
-                "SELECT v FROM t WHERE id = 1 FOR UPDATE",
-                "UPDATE t SET v = v + 1 WHERE id = 2",
-            ],
-            most: 3,
+            ..Role::new(
+                Shape::Any,
+                3,
+                &[
+                    "UPDATE t SET v = v * 2 + 1 WHERE id = 1",
+                    "SET LOCAL lock_timeout = '200ms'",
+                    "SET LOCAL statement_timeout = '300ms'",
+                    "SELECT v FROM t WHERE id = 1 FOR UPDATE",
+                    "UPDATE t SET v = v + 1 WHERE id = 2",
+                ],
+            )
         },
     ],
     casts: &[&[0, 1], &[1, 1], &[0, 0, 1]],
