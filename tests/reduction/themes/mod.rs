@@ -34,6 +34,8 @@ pub const THEMES: &[&Theme] = &[
     &objects::VIEWS,
     &objects::MATERIALIZED_VIEWS,
     &invariants::INVARIANTS,
+    &invariants::INVARIANTS_OF_VALUES,
+    &invariants::INVARIANTS_OF_TIMES,
     &invariants::SESSIONS,
     &waits::RELEASED_FROM_A_KEY,
     &waits::RELEASED_FROM_A_ROW,

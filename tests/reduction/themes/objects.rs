@@ -155,31 +155,37 @@ pub const MATERIALIZED_VIEWS: Theme = Theme {
             1,
             &[
                 "INSERT INTO p VALUES (1)",
-                "INSERT INTO p VALUES (2)",
                 "UPDATE p SET a = a + 5 WHERE a = 0",
                 "DELETE FROM p WHERE a = 0",
             ],
         ),
+        Role {
+            after: &[
+                "SELECT a::text AS a FROM m",
+                "SELECT count(*) AS n, max(a::text) AS most FROM m",
+            ],
+            ..Role::new(
+                Shape::Any,
+                1,
+                &["REFRESH MATERIALIZED VIEW m", "REFRESH MATERIALIZED VIEW m WITH DATA"],
+            )
+        },
         Role::new(
             Shape::Any,
             2,
             &[
-                "REFRESH MATERIALIZED VIEW m",
-                "SELECT a FROM m LIMIT 1",
+                "SELECT a::text AS a FROM m LIMIT 1",
                 "SELECT count(*) AS n FROM m",
+                "INSERT INTO p SELECT count(*) FROM m",
             ],
         ),
         Role::new(
             Shape::Any,
             1,
-            &[
-                "SELECT a FROM m LIMIT 1",
-                "SELECT count(*) AS n FROM m",
-                "SELECT a FROM m",
-            ],
+            &["INSERT INTO p VALUES (2)", "UPDATE p SET a = a * 3 + 1"],
         ),
     ],
-    casts: &[&[0, 1], &[0, 1, 2], &[1, 2], &[0, 0, 1]],
+    casts: &[&[0, 1], &[0, 1, 2], &[1, 2], &[0, 3, 1], &[0, 3, 1]],
     other_levels: 0.1,
     invariants: &[
         "SELECT count(*) = 1 FROM m",
