@@ -19,7 +19,7 @@ use super::compare::{Difference, Found, Verdict, explore};
 use super::counterexamples::{RELEASED_TOGETHER, counterexample};
 use super::host::Host;
 use super::settings::{MOST_INTERLEAVINGS, SEED, accepts, setting};
-use super::theme::{drawn_themes, plans};
+use super::theme::{Plain, drawn_themes, plans};
 
 const CASES: u32 = 24;
 const TRIALS: u32 = 40;
@@ -27,6 +27,9 @@ const THREADS: u32 = 2;
 
 /// The longest pause ahead of a step, in microseconds. A step takes some tens to hundreds.
 const PAUSES: [u64; 5] = [0, 60, 250, 1000, 3000];
+
+/// How long the first session has for its first step, and the others for theirs before it goes on, in microseconds.
+const HEAD_START: u64 = 2000;
 
 const DEADLOCK_DETECTED: &str = "40P01";
 
@@ -69,8 +72,12 @@ fn plain_servers_do_nothing_else() {
     let most_interleavings = setting("PGBRAID_INTERLEAVINGS", MOST_INTERLEAVINGS);
     let limit = Duration::from_secs(setting("PGBRAID_SECONDS", 24 * 3600));
     let started = Instant::now();
-    let is_plain = |name: &str| drawn_themes().any(|theme| theme.plain && theme.name == name);
-    if !drawn_themes().any(|theme| theme.plain && accepts(theme.name)) {
+    let way = |name: &str| {
+        let theme = drawn_themes().find(|theme| theme.name == name);
+        theme.map_or(Plain::No, |theme| theme.plain)
+    };
+    let is_drawn = |name: &str| way(name) != Plain::No && accepts(name);
+    if !drawn_themes().any(|theme| is_drawn(theme.name)) {
         return;
     }
     let tally: Mutex<BTreeMap<&'static str, OfTheme>> = Mutex::default();
@@ -86,13 +93,13 @@ fn plain_servers_do_nothing_else() {
                 let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
                 let mut runner = TestRunner::new_with_rng(Config::default(), rng);
                 let mut pauses = StdRng::seed_from_u64(seed + u64::from(index));
-                let plans = plans(most_interleavings, |name| is_plain(name) && accepts(name));
+                let plans = plans(most_interleavings, is_drawn);
                 for _ in 0..cases.div_ceil(THREADS) {
                     if started.elapsed() > limit {
                         break;
                     }
                     let plan = plans.new_tree(&mut runner).unwrap().current();
-                    let result = try_freely(&host, &plan.to_toml(), trials, &mut pauses);
+                    let result = try_freely(&host, &plan.to_toml(), way(plan.theme), trials, &mut pauses);
                     let mut tally = tally.lock().unwrap();
                     let of_theme = tally.entry(plan.theme).or_default();
                     of_theme.scenarios += 1;
@@ -144,7 +151,7 @@ fn plain_servers_release_waiters_in_an_order_that_is_explored() {
     let mut pauses = StdRng::seed_from_u64(SEED);
     for name in RELEASED_TOGETHER {
         let toml = counterexample(name);
-        let (full, result) = try_freely(&host, &toml, 150, &mut pauses).unwrap();
+        let (full, result) = try_freely(&host, &toml, Plain::AfterTheFirst, 150, &mut pauses).unwrap();
         println!(
             "{name}: {} trials, {} of {} outcomes met",
             result.count,
@@ -167,7 +174,7 @@ fn in_words(result: &Trials, scenario: &str) -> String {
 }
 
 /// Nothing where the scenario is not fit for it.
-fn try_freely(host: &Host, toml: &str, trials: u32, pauses: &mut StdRng) -> Option<(Found, Trials)> {
+fn try_freely(host: &Host, toml: &str, way: Plain, trials: u32, pauses: &mut StdRng) -> Option<(Found, Trials)> {
     let scenario = Scenario::from_toml("free", "free.toml", toml, Path::new("."))
         .unwrap_or_else(|error| panic!("{error:?}\n{toml}"));
     let on_template = |template: &Arc<Template>| {
@@ -189,7 +196,17 @@ fn try_freely(host: &Host, toml: &str, trials: u32, pauses: &mut StdRng) -> Opti
         };
         for _ in 0..trials {
             let longest = PAUSES[pauses.random_range(0..PAUSES.len())];
-            let pause = |_| Duration::from_micros(pauses.random_range(0..=longest));
+            let mut begun = BTreeSet::new();
+            let pause = |session| {
+                let longest = match (way, session, begun.insert(session)) {
+                    (Plain::AfterTheFirst, 0, true) => return Duration::ZERO,
+                    (Plain::AfterTheFirst, 0, false) | (Plain::AfterTheFirst, _, true) => {
+                        HEAD_START..=HEAD_START + longest
+                    }
+                    _ => 0..=longest,
+                };
+                Duration::from_micros(pauses.random_range(longest))
+            };
             let run = match host.runtime.block_on(bench.run_freely(pause)) {
                 Ok(run) => run,
                 // some order of the steps is no run

@@ -25,9 +25,18 @@ pub struct Theme {
     pub invariants: &'static [&'static str],
     /// How many of them there are at least.
     pub least_invariants: usize,
-    /// What a plain server does must be among what enumeration has. Not where two statements that overlap in time can
-    /// do what they cannot one after the other (draw several numbers each, say): a statement is one step.
-    pub plain: bool,
+    pub plain: Plain,
+}
+
+/// Whether what a plain server does is compared with what enumeration has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plain {
+    /// A statement is one step, but statements that overlap in time can do what they cannot one after the other: draw
+    /// several numbers each, or a time and then a lock.
+    No,
+    Freely,
+    /// The others come when the first session has its locks, so that they wait for it after what they draw.
+    AfterTheFirst,
 }
 
 /// What a session of a theme does.
@@ -67,7 +76,7 @@ pub const PLAINEST: Theme = Theme {
     other_levels: 0.2,
     invariants: &[],
     least_invariants: 0,
-    plain: false,
+    plain: Plain::No,
 };
 
 impl Role {
@@ -199,8 +208,8 @@ impl Role {
     fn sessions(&'static self, other_levels: f64) -> BoxedStrategy<Session> {
         let alone = one_of(self.steps).prop_map(|step| vec![step]).boxed();
         let around = |inner: BoxedStrategy<Vec<Item>>| {
-            let before = some_of(self.before, 0..=1);
-            let after = some_of(self.after, 0..=1);
+            let before = some_of(self.before, 1..=1);
+            let after = some_of(self.after, 1..=1);
             (before, inner, after).prop_map(|(before, inner, after)| {
                 let item = |sql| Item::Step(plain(sql));
                 let before = before.into_iter().map(item);

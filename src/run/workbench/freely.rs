@@ -97,7 +97,10 @@ async fn run_to_end(
         if script.next_step().is_none() {
             return Ok(());
         }
-        spend(pauses.next().unwrap_or_default()).await;
+        let pause = pauses.next().unwrap_or_default();
+        spend(pause).await;
+        script.send_begin().await?;
+        spend(pause).await;
         script.go_on(DeadlockCheck::Never).await?;
         while !matches!(poll_fn(|cx| script.poll_progress(cx)).await?, Progress::Finished(_)) {}
     }

@@ -1,6 +1,6 @@
 //! Invariants are readers of tables, too.
 
-use crate::theme::{PLAINEST, Role, Shape, Theme};
+use crate::theme::{PLAINEST, Plain, Role, Shape, Theme};
 
 /// Invariants of the rows as they lie, of several tables, and of what may raise.
 pub const INVARIANTS: Theme = Theme {
@@ -52,7 +52,7 @@ CREATE VIEW first AS SELECT a FROM p LIMIT 1; CREATE FUNCTION first_a() RETURNS 
         "SELECT count(*) = 0 FROM pgbraid.sessions WHERE sqlstate = '23505'",
     ],
     least_invariants: 1,
-    plain: true,
+    plain: Plain::Freely,
     ..PLAINEST
 };
 
@@ -93,7 +93,7 @@ pub const INVARIANTS_OF_VALUES: Theme = Theme {
         "SELECT sum(n) < 5 FROM f",
     ],
     least_invariants: 1,
-    plain: true,
+    plain: Plain::Freely,
     ..PLAINEST
 };
 
@@ -173,6 +173,6 @@ pub const SESSIONS: Theme = Theme {
         "SELECT coalesce(max(variables->>'since') FILTER (WHERE name = 'a') < max(variables->>'since') FILTER (WHERE name = 'b'), true) FROM pgbraid.sessions",
     ],
     least_invariants: 1,
-    plain: true,
+    plain: Plain::Freely,
     ..PLAINEST
 };

@@ -1,6 +1,6 @@
 //! Numbers that rows are given in the order in which they come.
 
-use crate::theme::{PLAINEST, Role, Shape, Theme};
+use crate::theme::{PLAINEST, Plain, Role, Shape, Theme};
 
 const TABLES: &[&str] = &[
     "CREATE TABLE p (a int); CREATE TABLE log (id serial, note int); CREATE SEQUENCE s; CREATE TABLE i (id int GENERATED ALWAYS AS IDENTITY, note int);",
@@ -43,7 +43,7 @@ pub const NUMBERED_ROWS: Theme = Theme {
         "SELECT count(*) = 0 FROM log x JOIN log y ON x.id < y.id WHERE x.note = 2 AND y.note = 1",
         "SELECT count(*) = 0 FROM i WHERE id = 1 AND note = 2",
     ],
-    plain: true,
+    plain: Plain::Freely,
     ..PLAINEST
 };
 

@@ -1,6 +1,6 @@
 //! Triggers, foreign keys, views: statements that stand elsewhere.
 
-use crate::theme::{PLAINEST, Role, Shape, Theme};
+use crate::theme::{PLAINEST, Plain, Role, Shape, Theme};
 
 pub const TRIGGERS: Theme = Theme {
     name: "triggers",
@@ -90,7 +90,7 @@ CREATE TRIGGER total AFTER INSERT ON c EXECUTE FUNCTION total();",
         "SELECT count(*) = 0 FROM log x JOIN log y ON x.id < y.id WHERE x.note > y.note",
         "SELECT count(*) < 2 FROM c",
     ],
-    plain: true,
+    plain: Plain::Freely,
     ..PLAINEST
 };
 
@@ -191,6 +191,6 @@ pub const MATERIALIZED_VIEWS: Theme = Theme {
         "SELECT count(*) = 1 FROM m",
         "SELECT a::text NOT LIKE '%2%1%' FROM m LIMIT 1",
     ],
-    plain: true,
+    plain: Plain::Freely,
     ..PLAINEST
 };

@@ -1,6 +1,6 @@
 //! Rows come in the order in which they lie.
 
-use crate::theme::{PLAINEST, Role, Shape, Theme};
+use crate::theme::{PLAINEST, Plain, Role, Shape, Theme};
 
 /// Sorting with ties.
 pub const TIES: Theme = Theme {
@@ -36,7 +36,7 @@ pub const TIES: Theme = Theme {
     ],
     casts: &[&[0, 1, 2], &[0, 1, 2], &[0, 1, 2], &[0, 2]],
     invariants: &["SELECT count(*) < 4 FROM p"],
-    plain: true,
+    plain: Plain::Freely,
     ..PLAINEST
 };
 
@@ -94,7 +94,7 @@ pub const FIRST_ROWS: Theme = Theme {
     ],
     casts: &[&[0, 1, 2], &[0, 1, 2], &[0, 1, 2], &[0, 2]],
     invariants: &["SELECT count(*) < 4 FROM p", "SELECT count(*) < 2 FROM q"],
-    plain: true,
+    plain: Plain::Freely,
     ..PLAINEST
 };
 
@@ -137,7 +137,7 @@ pub const SEVERAL_MATCHES: Theme = Theme {
     ],
     casts: &[&[0, 1, 2], &[0, 1, 2], &[0, 1, 2], &[0, 2]],
     invariants: &["SELECT max(v) < 20 FROM t"],
-    plain: true,
+    plain: Plain::Freely,
     ..PLAINEST
 };
 
@@ -183,7 +183,7 @@ pub const WRITING_CTES: Theme = Theme {
         "SELECT count(*) = 0 FROM log x JOIN log y ON x.id < y.id WHERE x.note > y.note",
         "SELECT sum(v) < 12 FROM t",
     ],
-    plain: true,
+    plain: Plain::Freely,
     ..PLAINEST
 };
 
@@ -221,7 +221,7 @@ pub const MERGES: Theme = Theme {
     ],
     casts: &[&[0, 1], &[0, 0], &[0, 0, 1], &[0, 1, 1]],
     invariants: &["SELECT sum(v) < 6 FROM t"],
-    plain: true,
+    plain: Plain::Freely,
     ..PLAINEST
 };
 
@@ -259,6 +259,6 @@ pub const QUEUES: Theme = Theme {
     ],
     casts: &[&[0, 0], &[0, 1], &[0, 1, 1], &[0, 0, 1]],
     invariants: &["SELECT count(*) FILTER (WHERE done = 1) < 2 FROM jobs"],
-    plain: true,
+    plain: Plain::Freely,
     ..PLAINEST
 };

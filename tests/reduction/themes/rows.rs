@@ -1,7 +1,7 @@
 //! What a statement does besides what it is for: with a row before it is locked, with rows that it does not want, with
 //! tables that it does not name.
 
-use crate::theme::{PLAINEST, Role, Shape, Theme};
+use crate::theme::{PLAINEST, Plain, Role, Shape, Theme};
 
 /// What is worked out before a row is waited for can raise, draw a number, or take a lock.
 pub const BEFORE_THE_LOCK: Theme = Theme {
@@ -12,50 +12,24 @@ pub const BEFORE_THE_LOCK: Theme = Theme {
     ],
     roles: &[
         Role {
-            after: &[
-                "SELECT nextval('s') AS m",
-                "INSERT INTO p VALUES (1)",
-                "SELECT pg_advisory_xact_lock(1)",
-            ],
-            ..Role::new(
-                Shape::Block,
-                1,
-                &[
-                    "UPDATE t SET v = 1 WHERE id = 1",
-                    "UPDATE t SET v = v - 2 WHERE id = 1",
-                    "DELETE FROM t WHERE id = 1",
-                ],
-            )
+            after: &["SELECT nextval('s') AS m"],
+            ..Role::new(Shape::Block, 1, HOLDS)
         },
         Role {
-            before: &["SELECT nextval('s') AS n", "SELECT count(*) AS n FROM p"],
-            ..Role::new(
-                Shape::Any,
-                1,
-                &[
-                    "SELECT 10 / v AS x FROM t WHERE id = 1 FOR UPDATE",
-                    "SELECT v, nextval('s') AS n FROM t WHERE id = 1 FOR UPDATE",
-                    "SELECT v FROM t WHERE id = 1 ORDER BY 1 / v FOR UPDATE",
-                    "SELECT 10 / v AS x FROM t WHERE id = 1 FOR SHARE",
-                    "SELECT pg_try_advisory_xact_lock(1) AS got, v FROM t WHERE id = 1 FOR UPDATE",
-                    "SELECT (SELECT count(*) FROM p) AS n, v FROM t WHERE id = 1 FOR UPDATE",
-                    "SELECT DISTINCT 10 / v AS x FROM (SELECT v FROM t WHERE id = 1 FOR UPDATE) AS held",
-                    "SELECT abs(10 / v) AS x FROM t WHERE id = 1 FOR NO KEY UPDATE",
-                    "SELECT (10 / v)::text::smallint AS x FROM t WHERE id = 1 FOR UPDATE",
-                    "UPDATE t SET v = 10 / v WHERE id = 1",
-                    "UPDATE t SET v = v + 1 WHERE id = 1 RETURNING 10 / (v - 1) AS x",
-                    "UPDATE t SET v = nextval('s') WHERE id = 1",
-                    "UPDATE t SET v = 5 WHERE id = 1 AND 1 / v >= 0",
-                    "UPDATE t SET v = (SELECT count(*) FROM p) + 3 WHERE id = 1",
-                    "DELETE FROM t WHERE id = 1 RETURNING nextval('s') AS n",
-                    "INSERT INTO t VALUES (1, nextval('s')) ON CONFLICT (id) DO UPDATE SET v = excluded.v",
-                    "INSERT INTO t VALUES (1, 3) ON CONFLICT (id) DO UPDATE SET v = 10 / t.v",
-                    "SELECT v FROM t WHERE id = 1 FOR UPDATE",
-                ],
-            )
+            before: &["SELECT nextval('s') AS n"],
+            ..Role::new(Shape::Any, 1, WAITS)
         },
+        Role {
+            after: &["INSERT INTO p VALUES (1)", "SELECT pg_advisory_xact_lock(1)"],
+            ..Role::new(Shape::Block, 1, HOLDS)
+        },
+        Role {
+            before: &["SELECT count(*) AS n FROM p", "SELECT pg_advisory_xact_lock_shared(1)"],
+            ..Role::new(Shape::Any, 1, WAITS)
+        },
+        Role::new(Shape::Any, 2, WAITS),
     ],
-    casts: &[&[0, 1]],
+    casts: &[&[0, 1], &[0, 1], &[0, 1], &[2, 3], &[0, 4]],
     invariants: &[
         "SELECT count(*) = 0 FROM pgbraid.sessions WHERE sqlstate = '22012' AND variables->>'n' = '2'",
         "SELECT count(*) = 0 FROM pgbraid.sessions WHERE variables->>'n' = '2'",
@@ -63,6 +37,33 @@ pub const BEFORE_THE_LOCK: Theme = Theme {
     ],
     ..PLAINEST
 };
+
+const HOLDS: &[&str] = &[
+    "UPDATE t SET v = 1 WHERE id = 1",
+    "UPDATE t SET v = v - 2 WHERE id = 1",
+    "DELETE FROM t WHERE id = 1",
+];
+
+const WAITS: &[&str] = &[
+    "SELECT 10 / v AS x FROM t WHERE id = 1 FOR UPDATE",
+    "SELECT v, nextval('s') AS n FROM t WHERE id = 1 FOR UPDATE",
+    "SELECT v FROM t WHERE id = 1 ORDER BY 1 / v FOR UPDATE",
+    "SELECT 10 / v AS x FROM t WHERE id = 1 FOR SHARE",
+    "SELECT pg_try_advisory_xact_lock(1) AS got, v FROM t WHERE id = 1 FOR UPDATE",
+    "SELECT (SELECT count(*) FROM p) AS n, v FROM t WHERE id = 1 FOR UPDATE",
+    "SELECT DISTINCT 10 / v AS x FROM (SELECT v FROM t WHERE id = 1 FOR UPDATE) AS held",
+    "SELECT abs(10 / v) AS x FROM t WHERE id = 1 FOR NO KEY UPDATE",
+    "SELECT (10 / v)::text::smallint AS x FROM t WHERE id = 1 FOR UPDATE",
+    "UPDATE t SET v = 10 / v WHERE id = 1",
+    "UPDATE t SET v = v + 1 WHERE id = 1 RETURNING 10 / (v - 1) AS x",
+    "UPDATE t SET v = nextval('s') WHERE id = 1",
+    "UPDATE t SET v = 5 WHERE id = 1 AND 1 / v >= 0",
+    "UPDATE t SET v = (SELECT count(*) FROM p) + 3 WHERE id = 1",
+    "DELETE FROM t WHERE id = 1 RETURNING nextval('s') AS n",
+    "INSERT INTO t VALUES (1, nextval('s')) ON CONFLICT (id) DO UPDATE SET v = excluded.v",
+    "INSERT INTO t VALUES (1, 3) ON CONFLICT (id) DO UPDATE SET v = 10 / t.v",
+    "SELECT v FROM t WHERE id = 1 FOR UPDATE",
+];
 
 /// Settings and small tables turn a look-up by key into a scan, and the condition is then put to other rows.
 pub const OTHER_ROWS: Theme = Theme {
@@ -133,7 +134,7 @@ pub const OTHER_ROWS: Theme = Theme {
     ],
     casts: &[&[0, 2], &[0, 2], &[0, 2], &[0, 1], &[0, 0, 1]],
     invariants: &["SELECT sum(d) < 3 FROM t"],
-    plain: true,
+    plain: Plain::Freely,
     ..PLAINEST
 };
 
@@ -175,7 +176,7 @@ pub const COMPUTED: Theme = Theme {
         "SELECT sum(v) > 2 FROM t",
         "SELECT count(*) = 0 FROM pgbraid.sessions WHERE sqlstate IS NOT NULL",
     ],
-    plain: true,
+    plain: Plain::Freely,
     ..PLAINEST
 };
 
@@ -236,6 +237,6 @@ CREATE VIEW w AS SELECT count(*) AS n FROM t; ALTER VIEW w OWNER TO pg_monitor;"
         "SELECT count(*) = 0 FROM pgbraid.sessions WHERE variables->>'n' = '1'",
         "SELECT sum(id) < 5 FROM t",
     ],
-    plain: true,
+    plain: Plain::Freely,
     ..PLAINEST
 };

@@ -1,7 +1,7 @@
 //! Values that are not what they seem: sums that depend on their order, equal values that look different, one key written
 //! in many ways.
 
-use crate::theme::{PLAINEST, Role, Shape, Theme};
+use crate::theme::{PLAINEST, Plain, Role, Shape, Theme};
 
 pub const FLOATS: Theme = Theme {
     name: "floats",
@@ -55,7 +55,7 @@ pub const FLOATS: Theme = Theme {
         "SELECT coalesce(sum(a), 1) = 1 FROM p",
         "SELECT count(*) < 3 FROM p",
     ],
-    plain: true,
+    plain: Plain::Freely,
     ..PLAINEST
 };
 
@@ -113,7 +113,7 @@ CREATE TABLE p (a numeric, i interval, c text COLLATE ci, j jsonb, g text); INSE
         "SELECT max(a)::text IS DISTINCT FROM '1.00' FROM p",
         "SELECT coalesce(max(a) < 2, true) FROM p",
     ],
-    plain: true,
+    plain: Plain::Freely,
     ..PLAINEST
 };
 
@@ -176,7 +176,7 @@ pub const KEYS: Theme = Theme {
     ],
     casts: &[&[0, 1], &[0, 1], &[0, 0], &[0, 1, 1]],
     invariants: &["SELECT v <> 1 FROM t WHERE id = 1", "SELECT sum(v) < 3 FROM t"],
-    plain: true,
+    plain: Plain::Freely,
     ..PLAINEST
 };
 
@@ -218,6 +218,6 @@ pub const OTHER_KEYS: Theme = Theme {
     )],
     casts: &[&[0, 0], &[0, 0, 0]],
     invariants: &["SELECT v <> 1 FROM t WHERE id = 1", "SELECT sum(v) < 3 FROM t"],
-    plain: true,
+    plain: Plain::Freely,
     ..PLAINEST
 };

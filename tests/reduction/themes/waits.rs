@@ -1,6 +1,6 @@
 //! Sessions that wait, and what each has done before it waits.
 
-use crate::theme::{PLAINEST, Role, Shape, Theme};
+use crate::theme::{PLAINEST, Plain, Role, Shape, Theme};
 
 /// Several sessions wait for the end of one that has added the same key.
 pub const RELEASED_FROM_A_KEY: Theme = Theme {
@@ -55,7 +55,7 @@ pub const RELEASED_FROM_A_KEY: Theme = Theme {
         "SELECT count(*) = 0 FROM t WHERE n = 2",
         "SELECT count(*) = 0 FROM t WHERE n = 1",
     ],
-    plain: true,
+    plain: Plain::AfterTheFirst,
     ..PLAINEST
 };
 
@@ -106,7 +106,7 @@ pub const RELEASED_FROM_A_ROW: Theme = Theme {
         "SELECT count(*) = 0 FROM t WHERE n = 2",
         "SELECT count(*) < 2 FROM t",
     ],
-    plain: true,
+    plain: Plain::AfterTheFirst,
     ..PLAINEST
 };
 
@@ -180,7 +180,7 @@ pub const RELEASED_FROM_A_LOCK: Theme = Theme {
         "SELECT sum(n) < 3 FROM t",
         "SELECT count(*) < 2 FROM log",
     ],
-    plain: true,
+    plain: Plain::AfterTheFirst,
     ..PLAINEST
 };
 
@@ -211,7 +211,7 @@ pub const SAVEPOINTS: Theme = Theme {
             &[
                 "UPDATE t SET v = v + 5 WHERE id = 1",
                 "INSERT INTO p VALUES (1)",
-                "INSERT INTO t VALUES (3, nextval('s'))",
+                "INSERT INTO t VALUES (3, 9)",
                 "SELECT v FROM t WHERE id = 1 FOR UPDATE SKIP LOCKED",
                 "SELECT count(*) AS n FROM p",
             ],
@@ -219,7 +219,7 @@ pub const SAVEPOINTS: Theme = Theme {
     ],
     casts: &[&[0, 1], &[0, 1], &[0, 0], &[0, 1, 1]],
     invariants: &["SELECT v < 6 FROM t WHERE id = 1", "SELECT count(*) < 3 FROM t"],
-    plain: true,
+    plain: Plain::Freely,
     ..PLAINEST
 };
 
