@@ -1,9 +1,11 @@
 //! Partial-order reduction against full enumeration: on scenarios drawn at random and on every one that ever differed,
 //! both must reach the same outcomes, and the schedules that the reduced run stands for must add up to all.
 //!
+//! What plain servers do when the sessions run freely must be among it.
+//!
 //! A longer run, or other scenarios: `PGBRAID_CASES=5000 PGBRAID_SEED=7 cargo test --release --test reduction drawn --
-//! --nocapture`. A scenario that differs is printed as a file, made as small as it can be; it goes to
-//! `tests/reduction/counterexamples/`, where it stays.
+//! --nocapture`; `PGBRAID_THEME` names one theme. A scenario that differs is printed as a file, made as small as it can
+//! be; it goes to `tests/reduction/counterexamples/`, where it stays.
 
 #[path = "reduction/compare.rs"]
 mod compare;
@@ -17,7 +19,17 @@ mod draw;
 mod drawn;
 #[path = "reduction/host.rs"]
 mod host;
+#[path = "reduction/plain.rs"]
+mod plain;
+#[path = "reduction/plan.rs"]
+mod plan;
 #[path = "reduction/renamed.rs"]
 mod renamed;
 #[path = "reduction/schema.rs"]
 mod schema;
+#[path = "reduction/settings.rs"]
+mod settings;
+#[path = "reduction/theme.rs"]
+mod theme;
+#[path = "reduction/themes/mod.rs"]
+mod themes;

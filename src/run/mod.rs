@@ -28,6 +28,8 @@ pub use serial::{SerialError, SerialOracle};
 pub use session::{DeadlockCheck, Finished, Progress, Session, StepInfo};
 pub use variable::{Variable, Variables};
 pub use volatile::Volatile;
+#[doc(hidden)]
+pub use workbench::FreeRun;
 pub use workbench::{Run, Template, Workbench};
 
 use std::time::Duration;

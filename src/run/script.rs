@@ -33,6 +33,8 @@ pub struct Script {
     cursor: usize,
     /// A BEGIN that goes ahead of the next statement.
     pending_begin: Option<usize>,
+    /// It has been sent on its own.
+    begun: bool,
     /// What a retry comes back to.
     transaction_start: Option<TransactionStart>,
     retries_of_transaction: u32,
@@ -97,6 +99,7 @@ impl Script {
             in_flight: None,
             cursor: 0,
             pending_begin: None,
+            begun: false,
             transaction_start: None,
             retries_of_transaction: 0,
             retries: 0,
@@ -134,6 +137,7 @@ impl Script {
         self.in_flight = None;
         self.cursor = 0;
         self.pending_begin = None;
+        self.begun = false;
         self.transaction_start = None;
         self.retries_of_transaction = 0;
         self.retries = 0;
@@ -169,6 +173,16 @@ impl Script {
     /// What was sent, one entry for each turn of the session.
     pub fn sent(&self) -> &[Sent] {
         &self.sent
+    }
+
+    /// Sends a BEGIN that is ahead of the next statement on its own, as a client does.
+    pub(super) async fn send_begin(&mut self) -> Result<(), RunError> {
+        if let Some(begin) = self.pending_begin.filter(|_| !self.begun) {
+            let sql = &self.session.steps[begin].template.text;
+            let reply = self.connection.simple(sql).await.map_err(PostgresError::from)?;
+            self.begun = reply.error.is_none();
+        }
+        Ok(())
     }
 
     fn open(&self) -> bool {
@@ -256,6 +270,7 @@ impl Script {
             Action::Autocommitted => Some("BEGIN".to_owned()),
             _ => self
                 .pending_begin
+                .filter(|_| !std::mem::take(&mut self.begun))
                 .map(|begin| self.session.steps[begin].template.text.clone()),
         };
         // one request: where BEGIN fails, the rest is skipped

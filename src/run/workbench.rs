@@ -1,7 +1,11 @@
 //! What schedules are run on: a scratch database, a connection for each session, and one of pgbraid's own.
 
+mod freely;
+
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use freely::FreeRun;
 
 use super::committed_states::CommittedStates;
 use super::condition::ConditionCache;
@@ -103,6 +107,8 @@ pub struct Workbench {
     scripts: Vec<Script>,
     /// Sessions leave something behind on their connections.
     reconnects: bool,
+    /// The sessions' connections have no settings of pgbraid's.
+    plain: bool,
     limits: Limits,
 }
 
@@ -158,6 +164,7 @@ impl Workbench {
         };
         let mut workbench = Workbench {
             reconnects: false,
+            plain: false,
             template,
             database,
             control,
@@ -225,7 +232,8 @@ impl Workbench {
             volatile,
             ..
         } = &*self.template;
-        let default_check = server.deadlock_control.then(|| default_check(scenario));
+        let controlled = server.deadlock_control && !self.plain;
+        let default_check = controlled.then(|| default_check(scenario));
         let mut scripts = Vec::with_capacity(scenario.sessions.len());
         for session in &scenario.sessions {
             let name = server.application_name(&format!(" {}", session.name));
@@ -235,6 +243,9 @@ impl Workbench {
             ];
             if let Some(check) = default_check {
                 settings.extend(check_settings(check));
+            }
+            if self.plain {
+                settings.push(("deadlock_timeout", "20ms"));
             }
             let connection = server.session(&self.database, &settings).await?;
             scripts.push(Script::new(

@@ -3,8 +3,22 @@
 use std::fs;
 use std::path::Path;
 
-use super::compare::compare;
+use std::time::Duration;
+
+use pgbraid::explore::{Dpor, Exhaustive, Strategy};
+use pgbraid::run::Workbench;
+use pgbraid::scenario::Scenario;
+
+use super::compare::{compare, explore};
 use super::host::Host;
+
+/// Those in which one step releases several sessions.
+pub const RELEASED_TOGETHER: [&str; 2] = ["released-together", "released-together-upsert"];
+
+pub fn counterexample(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reduction/counterexamples");
+    fs::read_to_string(folder.join(format!("{name}.toml"))).unwrap()
+}
 
 #[test]
 fn counterexamples_stay_mended() {
@@ -29,4 +43,25 @@ fn counterexamples_stay_mended() {
         }
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// Whichever of them the server lets go first: the invariants fail in the order that is the less likely one.
+#[test]
+fn every_order_of_sessions_that_are_released_together_is_run() {
+    let host = Host::start();
+    for name in RELEASED_TOGETHER {
+        let scenario = Scenario::from_toml(name, name, &counterexample(name), Path::new(".")).unwrap();
+        let fails = |strategy: &mut dyn Strategy, workbench: &mut Workbench| {
+            let found = explore(&host, workbench, strategy).unwrap();
+            found.outcomes.keys().any(|(_, violations)| !violations.is_empty())
+        };
+        host.with_template(scenario, |template| {
+            let opening = Workbench::open(template.clone(), Duration::from_secs(60));
+            let mut workbench = host.runtime.block_on(opening).unwrap();
+            assert!(fails(&mut Exhaustive::new(), &mut workbench), "{name}: exhaustive");
+            let mut dpor = Dpor::new(template.scenario().clone(), template.footprints().clone(), false);
+            assert!(fails(&mut dpor, &mut workbench), "{name}: dpor");
+        })
+        .unwrap();
+    }
 }

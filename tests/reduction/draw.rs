@@ -1,12 +1,14 @@
-//! Scenarios drawn at random.
-
-use std::fmt;
+//! Scenarios of statements of every kind, on one set of tables: the theme `mixed`.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::plan::{Item, Part, Plan, Session, Setup, Step};
 use super::schema::{Schema, schemas};
+
+/// The theme's name.
+pub const MIXED: &str = "mixed";
 
 /// The statements that sessions are made of, the plainest first: a counterexample is made smaller towards the front.
 const STATEMENTS: &[&str] = &[
@@ -200,149 +202,6 @@ const INVARIANTS: [&str; 3] = [
     "SELECT count(*) FILTER (WHERE committed) > 0 FROM pgbraid.sessions",
 ];
 
-/// Errors that sessions are allowed to end with.
-const ALLOWED: &str =
-    r#"["23505", "23503", "23502", "23514", "40001", "40P01", "55P03", "22012", "22003", "25P02", "42704"]"#;
-
-#[derive(Debug, Clone)]
-pub struct Step {
-    sql: &'static str,
-    when: Option<&'static str>,
-}
-
-#[derive(Debug, Clone)]
-pub enum Item {
-    Step(Step),
-    /// What is done is taken back.
-    Savepoint(Vec<Step>),
-    /// A lock that outlives the transaction.
-    Advisory(Vec<Step>),
-}
-
-#[derive(Debug, Clone)]
-pub enum Part {
-    Autocommitted(Step),
-    Transaction { items: Vec<Item>, commits: bool },
-}
-
-#[derive(Debug, Clone)]
-pub struct Session {
-    copies: usize,
-    level: &'static str,
-    /// The parameter of that name.
-    v: i32,
-    retry: bool,
-    parts: Vec<Part>,
-}
-
-#[derive(Clone)]
-pub struct Plan {
-    schema: Schema,
-    invariant: Option<&'static str>,
-    sessions: Vec<Session>,
-}
-
-impl Session {
-    fn steps(&self) -> Vec<String> {
-        let mut steps = Vec::new();
-        let step = |step: &Step| match step.when {
-            Some(when) => format!("{{ sql = \"{}\", when = \"{when}\" }}", step.sql),
-            None => format!("\"{}\"", step.sql),
-        };
-        for part in &self.parts {
-            match part {
-                Part::Autocommitted(one) => steps.push(step(one)),
-                Part::Transaction { items, commits } => {
-                    steps.push("\"BEGIN\"".to_owned());
-                    for item in items {
-                        match item {
-                            Item::Step(one) => steps.push(step(one)),
-                            Item::Savepoint(inner) => {
-                                steps.push("\"SAVEPOINT a\"".to_owned());
-                                steps.extend(inner.iter().map(step));
-                                steps.push("\"ROLLBACK TO a\"".to_owned());
-                            }
-                            Item::Advisory(inner) => {
-                                steps.push("\"SELECT pg_advisory_lock(1)\"".to_owned());
-                                steps.extend(inner.iter().map(step));
-                                steps.push("\"SELECT pg_advisory_unlock(1)\"".to_owned());
-                            }
-                        }
-                    }
-                    steps.push(format!("\"{}\"", if *commits { "COMMIT" } else { "ROLLBACK" }));
-                }
-            }
-        }
-        steps
-    }
-
-    /// Turns where each step runs once.
-    fn turns(&self) -> u64 {
-        let of_part = |part: &Part| match part {
-            Part::Autocommitted(_) => 2,
-            Part::Transaction { items, .. } => {
-                let of_item = |item: &Item| match item {
-                    Item::Step(_) => 1,
-                    Item::Savepoint(inner) | Item::Advisory(inner) => inner.len() as u64 + 2,
-                };
-                items.iter().map(of_item).sum::<u64>() + 1
-            }
-        };
-        self.parts.iter().map(of_part).sum()
-    }
-}
-
-impl Plan {
-    /// Orders of the declared steps.
-    pub fn interleavings(&self) -> u64 {
-        let (mut placed, mut count) = (0u64, 1u64);
-        for session in self
-            .sessions
-            .iter()
-            .flat_map(|one| std::iter::repeat_n(one, one.copies))
-        {
-            for own in 1..=session.turns() {
-                placed += 1;
-                count = count.saturating_mul(placed) / own;
-            }
-        }
-        count
-    }
-
-    /// As a scenario file.
-    pub fn to_toml(&self) -> String {
-        let steps: Vec<String> = self.sessions.iter().flat_map(Session::steps).collect();
-        let setup = self.schema.setup(&steps);
-        let mut text = format!("deadlock = \"allowed\"\nsetup = \"\"\"\n{setup}\"\"\"\n");
-        for (index, session) in self.sessions.iter().enumerate() {
-            text += &format!("\n[[session]]\nname = \"{}\"\n", ["a", "b", "c", "d"][index % 4]);
-            if session.copies > 1 {
-                text += &format!("copies = {}\n", session.copies);
-            }
-            text += &format!("isolation = \"{}\"\nparams = {{ v = {} }}\n", session.level, session.v);
-            text += &format!("allow_errors = {ALLOWED}\n");
-            if session.retry {
-                text += "retry = { on = [\"40001\", \"40P01\", \"23505\"], max = 1 }\n";
-            }
-            text += "steps = [\n";
-            for step in session.steps() {
-                text += &format!("  {step},\n");
-            }
-            text += "]\n";
-        }
-        if let Some(invariant) = self.invariant {
-            text += &format!("\n[[invariant]]\nname = \"in bounds\"\nsql = \"{invariant}\"\n");
-        }
-        text
-    }
-}
-
-impl fmt::Debug for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\n{}", self.to_toml())
-    }
-}
-
 /// The statements that a scenario draws from: a few, so that sessions meet.
 fn vocabulary() -> impl Strategy<Value = Vec<&'static str>> {
     prop_oneof![
@@ -413,23 +272,19 @@ fn sessions(words: &[&'static str]) -> impl Strategy<Value = Vec<Session>> + use
     ]
 }
 
-/// Scenarios with at most so many interleavings.
-pub fn plans(most_interleavings: u64) -> impl Strategy<Value = Plan> {
+pub fn plans() -> impl Strategy<Value = Plan> {
     let invariant = prop::option::weighted(0.3, select(&INVARIANTS[..]));
     // boxed, because what they are drawn from is too large for a thread's stack
     let any = vocabulary().prop_flat_map(|words| sessions(&words)).boxed();
     let by_row = vec(select(BY_ROW), 2..6).prop_flat_map(|words| sessions(&words));
     let by_row = by_row.prop_map(|sessions| at_level(sessions, LEVELS[0])).boxed();
     let sessions = prop_oneof![2 => any, 1 => by_row];
-    (schemas(), invariant, sessions)
-        .prop_map(|(schema, invariant, sessions)| Plan {
-            schema,
-            invariant,
-            sessions,
-        })
-        .prop_filter("too many interleavings, or one alone", move |plan| {
-            (2..=most_interleavings).contains(&plan.interleavings())
-        })
+    (schemas(), invariant, sessions).prop_map(|(schema, invariant, sessions)| Plan {
+        theme: MIXED,
+        setup: Setup::Schema(schema),
+        invariants: invariant.into_iter().collect(),
+        sessions,
+    })
 }
 
 /// One session that runs every statement that can be drawn, on each table with all that can be drawn, so that a mistake
@@ -446,8 +301,9 @@ pub fn all_statements() -> Vec<Plan> {
         parts: statements.map(autocommitted).collect(),
     };
     let plan = |schema| Plan {
-        schema,
-        invariant: None,
+        theme: MIXED,
+        setup: Setup::Schema(schema),
+        invariants: Vec::new(),
         sessions: vec![session.clone()],
     };
     Schema::full().into_iter().map(plan).collect()
