@@ -40,13 +40,32 @@ pub fn command(query: &Struct) -> Command {
 /// The tables that a query and all queries within it name.
 pub fn relations(query: &Struct) -> BTreeSet<u32> {
     let mut found = BTreeSet::new();
+    query.walk(&mut |node| found.extend(relation(node)));
+    found
+}
+
+/// The same, without the table that an INSERT adds rows to, where that is all it does there.
+pub fn relations_read(query: &Struct) -> BTreeSet<u32> {
+    let target = match command(query) {
+        Command::Insert => entry(query, query.number("resultRelation")),
+        _ => None,
+    };
+    let mut found = BTreeSet::new();
     query.walk(&mut |node| {
-        // a view that has been expanded is named once more, and nothing is read through that
-        if node.tag == "RANGETBLENTRY" && node.number::<u32>("rtekind") == RELATION && kind(node) != Some("v") {
-            found.insert(node.number("relid"));
+        if !target.is_some_and(|target| std::ptr::eq(target, node)) {
+            found.extend(relation(node));
         }
     });
     found
+}
+
+/// The table of an entry of the range table. A view that has been expanded, and the row that an upsert proposes, are named
+/// there too, and nothing is read through these names.
+fn relation(node: &Struct) -> Option<u32> {
+    let is_table = node.tag == "RANGETBLENTRY"
+        && node.number::<u32>("rtekind") == RELATION
+        && !matches!(kind(node), Some("v" | "c"));
+    is_table.then(|| node.number("relid"))
 }
 
 fn kind(entry: &Struct) -> Option<&str> {

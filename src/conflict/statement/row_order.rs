@@ -19,7 +19,7 @@ use super::expression::{Evaluation, collation_of, type_of};
 use super::functions::{Errors, is_aggregate_without_order, is_exact};
 use super::query::{
     COMMON_TABLE, Command, FUNCTION, GROUP, JOIN, RELATION, RESULT, SUBQUERY, VALUES, command, conditions, joined,
-    key_compared, object_numbers, only_relation, output, relations, targets_of,
+    key_compared, object_numbers, only_relation, output, relations, relations_read, targets_of,
 };
 use crate::postgres::catalog::Catalog;
 use crate::postgres::node_tree::{Node, Struct};
@@ -37,7 +37,7 @@ pub fn depends_on_order_of(query: &Struct, catalog: &Catalog) -> BTreeSet<u32> {
         Command::Update | Command::Delete => reader.change(query),
         Command::Merge | Command::Other => None,
     };
-    found.unwrap_or_else(|| relations(query))
+    found.unwrap_or_else(|| relations_read(query))
 }
 
 /// What becomes of the order in which a query's rows come.
