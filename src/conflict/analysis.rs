@@ -246,7 +246,16 @@ pub fn know(sql: &str, analysis: Option<&Analysis>, catalog: &Catalog) -> Statem
         }
     }
     let mut statement = Statement::of(query, sql, catalog);
-    walk.order(&depends_on_order_of(query, catalog));
+    let relations = analysis.iter().flat_map(|analysis| &analysis.relations);
+    // a table to which rows are added is not read for that
+    let is_read = |lock: &RelationLock| *lock != RelationLock::Write || !statement::only_adds(query);
+    let all = || {
+        relations
+            .filter(|(_, lock)| is_read(lock))
+            .map(|(table, _)| *table)
+            .collect()
+    };
+    walk.order(&depends_on_order_of(query, catalog).unwrap_or_else(all));
     if walk.footprint.calls {
         // a function may do anything with the times that it comes by
         statement.times = statement.times.and(Times {

@@ -44,27 +44,11 @@ pub fn relations(query: &Struct) -> BTreeSet<u32> {
     found
 }
 
-/// The same, without the table that an INSERT adds rows to, where that is all it does there.
-pub fn relations_read(query: &Struct) -> BTreeSet<u32> {
-    let target = match command(query) {
-        Command::Insert => entry(query, query.number("resultRelation")),
-        _ => None,
-    };
-    let mut found = BTreeSet::new();
-    query.walk(&mut |node| {
-        if !target.is_some_and(|target| std::ptr::eq(target, node)) {
-            found.extend(relation(node));
-        }
-    });
-    found
-}
-
 /// The table of an entry of the range table. A view that has been expanded, and the row that an upsert proposes, are named
-/// there too, and nothing is read through these names.
+/// there too, and nothing is read through these names. (The node has one name until version 14, and another since.)
 fn relation(node: &Struct) -> Option<u32> {
-    let is_table = node.tag == "RANGETBLENTRY"
-        && node.number::<u32>("rtekind") == RELATION
-        && !matches!(kind(node), Some("v" | "c"));
+    let is_table =
+        node.has("rtekind") && node.number::<u32>("rtekind") == RELATION && !matches!(kind(node), Some("v" | "c"));
     is_table.then(|| node.number("relid"))
 }
 

@@ -19,7 +19,7 @@ use super::expression::{Evaluation, collation_of, type_of};
 use super::functions::{Errors, is_aggregate_without_order, is_exact};
 use super::query::{
     COMMON_TABLE, Command, FUNCTION, GROUP, JOIN, RELATION, RESULT, SUBQUERY, VALUES, command, conditions, joined,
-    key_compared, object_numbers, only_relation, output, relations, relations_read, targets_of,
+    key_compared, object_numbers, only_relation, output, relations, targets_of,
 };
 use crate::postgres::catalog::Catalog;
 use crate::postgres::node_tree::{Node, Struct};
@@ -28,16 +28,15 @@ use crate::postgres::node_tree::{Node, Struct};
 const DEEPEST: usize = 40;
 
 /// The tables whose rows' order may matter to what a statement does or answers; those that it changes or locks itself are
-/// not all among them.
-pub fn depends_on_order_of(query: &Struct, catalog: &Catalog) -> BTreeSet<u32> {
+/// not all among them. `None` where it may be all that it reads.
+pub fn depends_on_order_of(query: &Struct, catalog: &Catalog) -> Option<BTreeSet<u32>> {
     let reader = Reader { catalog, depth: 0 };
-    let found = match command(query) {
+    match command(query) {
         Command::Select => reader.rows(query, Order::Shown).map(|rows| rows.depends),
         Command::Insert => reader.insertion(query),
         Command::Update | Command::Delete => reader.change(query),
         Command::Merge | Command::Other => None,
-    };
-    found.unwrap_or_else(|| relations_read(query))
+    }
 }
 
 /// What becomes of the order in which a query's rows come.
