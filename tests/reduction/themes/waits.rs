@@ -11,14 +11,17 @@ pub const RELEASED_FROM_A_KEY: Theme = Theme {
         "CREATE TABLE t (id int UNIQUE, n int, at timestamptz DEFAULT now()); CREATE SEQUENCE s; CREATE TABLE d (v int, at timestamptz DEFAULT '2000-01-01'); INSERT INTO d VALUES (5);",
     ],
     roles: &[
-        Role::new(
-            Shape::Block,
-            1,
-            &[
-                "INSERT INTO t VALUES (3, 0)",
-                "INSERT INTO t VALUES (3, 9) ON CONFLICT DO NOTHING",
-            ],
-        ),
+        Role {
+            rollbacks: 4,
+            ..Role::new(
+                Shape::Block,
+                1,
+                &[
+                    "INSERT INTO t VALUES (3, 0)",
+                    "INSERT INTO t VALUES (3, 9) ON CONFLICT DO NOTHING",
+                ],
+            )
+        },
         Role::new(
             Shape::Alone,
             1,
