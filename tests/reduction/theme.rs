@@ -35,7 +35,8 @@ pub enum Plain {
     /// several numbers each, or a time and then a lock.
     No,
     Freely,
-    /// The others come when the first session has its locks, so that they wait for it after what they draw.
+    /// The others come one by one, when the first session has its locks: they wait for it, and what they draw before they
+    /// wait is drawn in the order in which they come.
     AfterTheFirst,
 }
 
