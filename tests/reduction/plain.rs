@@ -12,6 +12,7 @@ use pgbraid::scenario::Scenario;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ const THREADS: u32 = 2;
 /// The longest pause ahead of a step, in microseconds. A step takes some tens to hundreds.
 const PAUSES: [u64; 5] = [0, 60, 250, 1000, 3000];
 
-/// How long the first session has for its first step, and the others for theirs before it goes on, in microseconds.
+/// How long a session has for its first step before the next comes, in microseconds; after the last, the first goes on.
 const HEAD_START: u64 = 2000;
 
 const DEADLOCK_DETECTED: &str = "40P01";
@@ -195,19 +196,11 @@ fn try_freely(host: &Host, toml: &str, way: Plain, trials: u32, pauses: &mut Std
             strange: BTreeMap::new(),
         };
         for _ in 0..trials {
-            let longest = PAUSES[pauses.random_range(0..PAUSES.len())];
-            let mut begun = BTreeSet::new();
-            let pause = |session| {
-                let longest = match (way, session, begun.insert(session)) {
-                    (Plain::AfterTheFirst, 0, true) => return Duration::ZERO,
-                    (Plain::AfterTheFirst, 0, false) | (Plain::AfterTheFirst, _, true) => {
-                        HEAD_START..=HEAD_START + longest
-                    }
-                    _ => 0..=longest,
-                };
-                Duration::from_micros(pauses.random_range(longest))
-            };
-            let run = match host.runtime.block_on(bench.run_freely(pause)) {
+            let run = match host.runtime.block_on(bench.run_freely(pause_lengths(
+                way,
+                template.scenario().sessions.len(),
+                pauses,
+            ))) {
                 Ok(run) => run,
                 // some order of the steps is no run
                 Err(RunError::TakesTooLong { .. } | RunError::SeveralRows { .. }) => return None,
@@ -241,6 +234,26 @@ fn try_freely(host: &Host, toml: &str, way: Plain, trials: u32, pauses: &mut Std
 }
 
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// How long the sessions wait ahead of each step in one trial.
+fn pause_lengths(way: Plain, sessions: usize, rng: &mut StdRng) -> impl FnMut(usize) -> Duration {
+    let longest = PAUSES[rng.random_range(0..PAUSES.len())];
+    let mut places: Vec<u64> = (1..sessions as u64).collect();
+    places.shuffle(rng);
+    let mut steps = vec![0; sessions];
+    move |session| {
+        let step = steps[session];
+        steps[session] += 1;
+        let in_turn = longest.min(HEAD_START / 2);
+        let (least, more) = match (way, session, step) {
+            (Plain::AfterTheFirst, 0, 0) => (0, 0),
+            (Plain::AfterTheFirst, 0, 1) => (HEAD_START * sessions as u64, in_turn),
+            (Plain::AfterTheFirst, _, 0) => (HEAD_START * places[session - 1], in_turn),
+            _ => (0, longest),
+        };
+        Duration::from_micros(rng.random_range(least..=least + more))
+    }
+}
 
 fn shown(run: &FreeRun) -> String {
     let tables = run

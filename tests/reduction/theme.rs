@@ -35,7 +35,8 @@ pub enum Plain {
     /// several numbers each, or a time and then a lock.
     No,
     Freely,
-    /// The others come when the first session has its locks, so that they wait for it after what they draw.
+    /// The others come one by one, when the first session has its locks: they wait for it, and what they draw before they
+    /// wait is drawn in the order in which they come.
     AfterTheFirst,
 }
 
@@ -52,6 +53,8 @@ pub struct Role {
     pub steps: &'static [&'static str],
     /// Most of `steps` in a transaction.
     pub most: usize,
+    /// How many of six transactions are rolled back.
+    pub rollbacks: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +92,7 @@ impl Role {
             after: &[],
             steps,
             most,
+            rollbacks: 1,
         }
     }
 }
@@ -239,7 +243,7 @@ impl Role {
             }
             _ => vec(one_of(self.steps), 1..=self.most).boxed(),
         };
-        let commits = prop_oneof![5 => Just(true), 1 => Just(false)];
+        let commits = prop_oneof![6 - self.rollbacks => Just(true), self.rollbacks => Just(false)];
         let block = (around(items), commits).prop_map(|(items, commits)| vec![Part::Transaction { items, commits }]);
         let parts = match self.shape {
             Shape::Alone => alone,

@@ -38,6 +38,8 @@ pub const THEMES: &[&Theme] = &[
     &invariants::INVARIANTS_OF_TIMES,
     &invariants::SESSIONS,
     &waits::RELEASED_FROM_A_KEY,
+    &waits::RELEASED_UPSERTS,
+    &waits::RELEASED_TOGETHER,
     &waits::RELEASED_FROM_A_ROW,
     &waits::RELEASED_FROM_A_LOCK,
     &waits::SAVEPOINTS,

@@ -8,6 +8,7 @@ pub const BEFORE_THE_LOCK: Theme = Theme {
     name: "before the lock",
     setups: &[
         "CREATE TABLE t (id int PRIMARY KEY, v int NOT NULL); INSERT INTO t VALUES (1, 0), (2, 0); CREATE SEQUENCE s; CREATE TABLE p (a int);",
+        "CREATE TABLE t (id int PRIMARY KEY, v int NOT NULL); INSERT INTO t VALUES (1, 0), (2, 0); ALTER TABLE t ADD CHECK (v < 9); CREATE SEQUENCE s; CREATE TABLE p (a int);",
         "CREATE TABLE t (id int PRIMARY KEY, v int NOT NULL); INSERT INTO t VALUES (1, 2), (2, 0); CREATE SEQUENCE s; CREATE TABLE p (a int);",
     ],
     roles: &[
@@ -17,7 +18,20 @@ pub const BEFORE_THE_LOCK: Theme = Theme {
         },
         Role {
             before: &["SELECT nextval('s') AS n"],
-            ..Role::new(Shape::Any, 1, WAITS)
+            ..Role::new(
+                Shape::Any,
+                1,
+                &[
+                    "SELECT 10 / v AS x FROM t WHERE id = 1 FOR UPDATE",
+                    "SELECT v FROM t WHERE id = 1 ORDER BY 1 / v FOR UPDATE",
+                    "SELECT 10 / v AS x FROM t WHERE id = 1 FOR SHARE",
+                    "SELECT abs(10 / v) AS x FROM t WHERE id = 1 FOR NO KEY UPDATE",
+                    "SELECT v, nextval('s') AS k FROM t WHERE id = 1 FOR UPDATE",
+                    "SELECT pg_try_advisory_xact_lock(1) AS got, 1 / v AS x FROM t WHERE id = 1 FOR UPDATE",
+                    "UPDATE t SET v = 10 / v WHERE id = 1",
+                    "DELETE FROM t WHERE id = 1 AND 10 / v > 0",
+                ],
+            )
         },
         Role {
             after: &["INSERT INTO p VALUES (1)", "SELECT pg_advisory_xact_lock(1)"],
@@ -30,6 +44,7 @@ pub const BEFORE_THE_LOCK: Theme = Theme {
         Role::new(Shape::Any, 2, WAITS),
     ],
     casts: &[&[0, 1], &[0, 1], &[0, 1], &[2, 3], &[0, 4]],
+    other_levels: 0.1,
     invariants: &[
         "SELECT count(*) = 0 FROM pgbraid.sessions WHERE sqlstate = '22012' AND variables->>'n' = '2'",
         "SELECT count(*) = 0 FROM pgbraid.sessions WHERE variables->>'n' = '2'",
@@ -40,6 +55,7 @@ pub const BEFORE_THE_LOCK: Theme = Theme {
 
 const HOLDS: &[&str] = &[
     "UPDATE t SET v = 1 WHERE id = 1",
+    "UPDATE t SET v = v + 2 WHERE id = 1",
     "UPDATE t SET v = v - 2 WHERE id = 1",
     "DELETE FROM t WHERE id = 1",
 ];

@@ -11,14 +11,17 @@ pub const RELEASED_FROM_A_KEY: Theme = Theme {
         "CREATE TABLE t (id int UNIQUE, n int, at timestamptz DEFAULT now()); CREATE SEQUENCE s; CREATE TABLE d (v int, at timestamptz DEFAULT '2000-01-01'); INSERT INTO d VALUES (5);",
     ],
     roles: &[
-        Role::new(
-            Shape::Block,
-            1,
-            &[
-                "INSERT INTO t VALUES (3, 0)",
-                "INSERT INTO t VALUES (3, 9) ON CONFLICT DO NOTHING",
-            ],
-        ),
+        Role {
+            rollbacks: 4,
+            ..Role::new(
+                Shape::Block,
+                1,
+                &[
+                    "INSERT INTO t VALUES (3, 0)",
+                    "INSERT INTO t VALUES (3, 9) ON CONFLICT DO NOTHING",
+                ],
+            )
+        },
         Role::new(
             Shape::Alone,
             1,
@@ -38,16 +41,19 @@ pub const RELEASED_FROM_A_KEY: Theme = Theme {
                 "DELETE FROM t WHERE id = 3",
             ],
         ),
-        Role::new(
-            Shape::Block,
-            2,
-            &[
-                "INSERT INTO t VALUES (3, 0)",
-                "UPDATE d SET v = v + 1",
-                "SELECT nextval('s') AS k",
-                "DELETE FROM t WHERE id = 3",
-            ],
-        ),
+        Role {
+            before: &["INSERT INTO t VALUES (3, 0)"],
+            rollbacks: 4,
+            ..Role::new(
+                Shape::Block,
+                1,
+                &[
+                    "UPDATE d SET v = v + 1",
+                    "SELECT nextval('s') AS k",
+                    "DELETE FROM t WHERE id = 3",
+                ],
+            )
+        },
     ],
     casts: &[&[0, 1, 1], &[0, 1, 1], &[0, 1, 1], &[0, 1, 2], &[3, 1, 1]],
     other_levels: 0.1,
@@ -55,6 +61,111 @@ pub const RELEASED_FROM_A_KEY: Theme = Theme {
         "SELECT count(*) = 0 FROM t WHERE n = 2",
         "SELECT count(*) = 0 FROM t WHERE n = 1",
     ],
+    plain: Plain::AfterTheFirst,
+    ..PLAINEST
+};
+
+/// Several sessions wait to add a key or to change the row that has it.
+pub const RELEASED_UPSERTS: Theme = Theme {
+    name: "released upserts",
+    setups: &[
+        "CREATE TABLE t (id int PRIMARY KEY, n int, at timestamptz DEFAULT now()); CREATE SEQUENCE s; CREATE TABLE d (v int); INSERT INTO d VALUES (5);",
+        "CREATE TABLE t (id int UNIQUE, n int, at timestamptz DEFAULT now()); CREATE SEQUENCE s; CREATE TABLE d (v int); INSERT INTO d VALUES (5);",
+    ],
+    roles: &[
+        Role {
+            rollbacks: 2,
+            ..Role::new(
+                Shape::Block,
+                1,
+                &[
+                    "INSERT INTO t VALUES (3, 0)",
+                    "INSERT INTO t VALUES (3, 9) ON CONFLICT DO NOTHING",
+                ],
+            )
+        },
+        Role::new(
+            Shape::Alone,
+            1,
+            &[
+                "INSERT INTO t VALUES (3, nextval('s')) ON CONFLICT (id) DO UPDATE SET n = excluded.n",
+                "INSERT INTO t VALUES (3, nextval('s')) ON CONFLICT (id) DO UPDATE SET n = t.n * 10 + excluded.n",
+                "INSERT INTO t VALUES (3, 0) ON CONFLICT (id) DO UPDATE SET n = t.n * 2 + (t.at < excluded.at)::int, at = excluded.at",
+                "INSERT INTO t SELECT 3, v FROM d ON CONFLICT (id) DO UPDATE SET n = t.n * 2 + excluded.n",
+                "INSERT INTO t VALUES (3, nextval('s')) ON CONFLICT DO NOTHING RETURNING n",
+                "MERGE INTO t USING (SELECT nextval('s') AS n OFFSET 0) AS s ON t.id = 3 WHEN MATCHED THEN UPDATE SET n = s.n WHEN NOT MATCHED THEN INSERT VALUES (3, s.n)",
+            ],
+        ),
+    ],
+    casts: &[&[0, 1, 1]],
+    other_levels: 0.1,
+    invariants: &[
+        "SELECT count(*) = 0 FROM t WHERE n = 1",
+        "SELECT count(*) = 0 FROM t WHERE n = 2",
+    ],
+    plain: Plain::AfterTheFirst,
+    ..PLAINEST
+};
+
+/// Several sessions that can all have what they wait for at the same time.
+pub const RELEASED_TOGETHER: Theme = Theme {
+    name: "released together",
+    setups: &[
+        "CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0), (2, 0); CREATE SEQUENCE s; CREATE TABLE log (id serial, note int);",
+        "CREATE TABLE t (id int, n int); INSERT INTO t VALUES (1, 0), (2, 0); CREATE SEQUENCE s; CREATE TABLE log (id serial, note int);",
+    ],
+    roles: &[
+        Role::new(Shape::Block, 1, &["LOCK TABLE t", "LOCK TABLE t IN SHARE MODE"]),
+        Role::new(
+            Shape::Alone,
+            1,
+            &[
+                "UPDATE t SET n = nextval('s') WHERE id = 1",
+                "SELECT nextval('s') AS k FROM t WHERE id = 1",
+                "INSERT INTO log (note) SELECT n FROM t WHERE id = 2",
+                "UPDATE t SET n = n * 2 + 1 WHERE id = 1",
+                "UPDATE t SET n = n + 1 WHERE id = 1 RETURNING n",
+                "DELETE FROM t WHERE id = 1",
+                "INSERT INTO t VALUES (3, nextval('s'))",
+            ],
+        ),
+        Role::new(
+            Shape::Block,
+            1,
+            &[
+                "SELECT pg_advisory_xact_lock(1)",
+                "SELECT pg_advisory_xact_lock(1), count(*) AS n FROM t",
+            ],
+        ),
+        Role::new(
+            Shape::Alone,
+            1,
+            &[
+                "SELECT pg_advisory_xact_lock_shared(1), nextval('s') AS k",
+                "WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(1)) INSERT INTO log (note) SELECT 2 FROM held RETURNING id",
+                "WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(1)) UPDATE t SET n = n * 2 + 1 FROM held WHERE id = 1 RETURNING n",
+            ],
+        ),
+        Role::new(
+            Shape::Block,
+            1,
+            &[
+                "UPDATE t SET id = 1, n = 7 WHERE id = 1",
+                "SELECT n FROM t WHERE id = 1 FOR UPDATE",
+            ],
+        ),
+        Role::new(
+            Shape::Alone,
+            1,
+            &[
+                "WITH held AS MATERIALIZED (SELECT n FROM t WHERE id = 1 FOR SHARE) SELECT n, nextval('s') AS k FROM held",
+                "WITH held AS MATERIALIZED (SELECT n FROM t WHERE id = 1 FOR KEY SHARE) INSERT INTO log (note) SELECT n FROM held RETURNING id",
+            ],
+        ),
+    ],
+    casts: &[&[0, 1, 1], &[2, 3, 3], &[4, 5, 5]],
+    other_levels: 0.1,
+    invariants: &["SELECT n <> 1 FROM t WHERE id = 1", "SELECT count(*) < 2 FROM log"],
     plain: Plain::AfterTheFirst,
     ..PLAINEST
 };
@@ -74,7 +185,6 @@ pub const RELEASED_FROM_A_ROW: Theme = Theme {
                 "UPDATE t SET n = 7 WHERE id = 1",
                 "DELETE FROM t WHERE id = 1",
                 "SELECT n FROM t WHERE id = 1 FOR UPDATE",
-                "INSERT INTO t VALUES (3, 0) ON CONFLICT DO NOTHING",
                 "UPDATE t SET id = 3 WHERE id = 1",
             ],
         ),
@@ -83,12 +193,10 @@ pub const RELEASED_FROM_A_ROW: Theme = Theme {
             1,
             &[
                 "UPDATE t SET n = nextval('s') WHERE id = 1",
-                "INSERT INTO t VALUES (3, nextval('s')) ON CONFLICT (id) DO UPDATE SET n = excluded.n",
                 "INSERT INTO t VALUES (1, nextval('s')) ON CONFLICT (id) DO UPDATE SET n = excluded.n",
                 "UPDATE t SET n = n * 10 + (SELECT v FROM d) WHERE id = 1",
                 "UPDATE t SET n = k.n FROM (SELECT nextval('s') AS n OFFSET 0) AS k WHERE id = 1",
                 "UPDATE t SET n = n * 2 + (at < now())::int, at = now() WHERE id = 1",
-                "INSERT INTO t VALUES (3, 0) ON CONFLICT (id) DO UPDATE SET n = t.n * 2 + (t.at < excluded.at)::int, at = excluded.at",
                 "WITH k AS MATERIALIZED (SELECT nextval('s') AS n) UPDATE t SET n = k.n FROM k WHERE id = 1 RETURNING k.n AS mine",
                 "SELECT n, nextval('s') AS k FROM t WHERE id = 1 FOR UPDATE",
                 "DELETE FROM t WHERE id = 1 RETURNING n",
