@@ -382,7 +382,7 @@ fn piece(
         && !transaction.has_snapshot
         && !matches!(
             kind,
-            StatementKind::Setting | StatementKind::Savepoint | StatementKind::Release
+            StatementKind::Setting | StatementKind::Savepoint | StatementKind::Release | StatementKind::Begin
         );
     let whole = takes_snapshot.then(|| rest_of_transaction(session, footprints, turn));
     let held = transaction.held.clone();

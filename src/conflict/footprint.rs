@@ -9,10 +9,10 @@ use super::lock_order::transactions;
 use super::pin::{Pin, RowKey};
 use super::row_by_row::{StepsByRow, TablesByRow, tables_by_row, takes_row};
 use super::row_condition::{RowCondition, condition};
-use super::statement::{Statement, Times, names_the_time};
+use super::statement::{Statement, Times, may_take_time, names_the_time};
 use crate::postgres::catalog::Catalog;
 use crate::postgres::quote_literal;
-use crate::scenario::{Param, Scenario};
+use crate::scenario::{Param, Scenario, Session};
 
 /// Something that statements of different sessions can meet at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -214,6 +214,8 @@ pub struct Footprints {
     pub deferred: bool,
     catalog: Catalog,
     by_row: TablesByRow,
+    /// By session: when its transactions begin matters, since that is their time.
+    begins_apart: Vec<bool>,
     /// By table and statement with its variables filled in: the same ones come in every run.
     conditions: Arc<Mutex<HashMap<(u32, String), RowCondition>>>,
 }
@@ -253,7 +255,7 @@ impl Footprints {
             steps: mut facts,
             watchers,
         } = facts;
-        note_times(scenario, &mut facts, &watchers, &catalog);
+        let begins_apart = note_times(scenario, &mut facts, &watchers, &catalog);
         let of_steps = |take: fn(&StepFacts) -> Footprint| -> Vec<Vec<Footprint>> {
             facts.iter().map(|steps| steps.iter().map(take).collect()).collect()
         };
@@ -286,6 +288,7 @@ impl Footprints {
             deferred: catalog.deferrable,
             catalog,
             by_row,
+            begins_apart,
             conditions: Arc::default(),
         }
     }
@@ -300,9 +303,19 @@ impl Footprints {
         Footprints {
             steps,
             snapshots: scenario.sessions.iter().map(Snapshots::of_session).collect(),
+            begins_apart: scenario
+                .sessions
+                .iter()
+                .map(|session| may_take_times(scenario, session))
+                .collect(),
             deferred: true,
             ..Footprints::default()
         }
+    }
+
+    /// Whether BEGIN takes a time that matters, so that it has to be a turn of its own.
+    pub fn begins_apart(&self, session: usize) -> bool {
+        self.begins_apart.get(session).copied().unwrap_or_default()
     }
 
     /// How a session's transactions see others.
@@ -420,9 +433,22 @@ pub struct RowTaken {
     pub if_true: Option<String>,
 }
 
+/// Whether a session's statements may take the time, by the look of their texts and of the setup's.
+fn may_take_times(scenario: &Scenario, session: &Session) -> bool {
+    let setup = scenario.setup.iter().map(|setup| setup.text.as_str());
+    let steps = session.steps.iter().map(|step| step.sql.text.as_str());
+    setup.chain(steps).any(may_take_time)
+}
+
 /// Marks the steps that take the time, where it matters when: where somebody tells one time from another, and a time that
 /// a step has taken is kept.
-fn note_times(scenario: &Scenario, steps: &mut [Vec<StepFacts>], watchers: &[StepFacts], catalog: &Catalog) {
+/// Returns for each session whether it matters when its transactions begin.
+fn note_times(
+    scenario: &Scenario,
+    steps: &mut [Vec<StepFacts>],
+    watchers: &[StepFacts],
+    catalog: &Catalog,
+) -> Vec<bool> {
     let all = steps
         .iter()
         .flatten()
@@ -430,10 +456,11 @@ fn note_times(scenario: &Scenario, steps: &mut [Vec<StepFacts>], watchers: &[Ste
         .map(|facts| facts.statement.times);
     let times = all.fold(Times::default(), Times::and);
     let is_kept = steps.iter().flatten().any(|facts| facts.statement.times.keeps);
+    let mut begins_apart = vec![false; scenario.sessions.len()];
     if !is_kept || !(times.tells || catalog.compares_times) {
-        return;
+        return begins_apart;
     }
-    for (session, facts) in scenario.sessions.iter().zip(steps) {
+    for ((session, facts), apart) in scenario.sessions.iter().zip(steps).zip(&mut begins_apart) {
         // a parameter may be the text 'now'
         let mut params = session.params.values();
         let is_given = params.any(|param| matches!(param, Param::Text(text) if names_the_time(&quote_literal(text))));
@@ -441,12 +468,14 @@ fn note_times(scenario: &Scenario, steps: &mut [Vec<StepFacts>], watchers: &[Ste
         for transaction in transactions(session) {
             let takes = |&step: &usize| is_given || facts[step].statement.times.takes;
             if transaction.iter().any(takes) {
+                *apart = true;
                 transaction
                     .into_iter()
                     .for_each(|step| facts[step].footprint.timed = true);
             }
         }
     }
+    begins_apart
 }
 
 /// Rows lie in the order in which they were added. Where statements lock several of them, they lock them in that order,

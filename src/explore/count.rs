@@ -12,7 +12,10 @@ pub fn turns(session: &Session) -> u32 {
     let mut turns = 0;
     for step in session.steps.iter() {
         match step.statement.kind {
-            StatementKind::Begin if !in_transaction => in_transaction = true,
+            StatementKind::Begin if !in_transaction => {
+                in_transaction = true;
+                turns += u32::from(session.begins_apart);
+            }
             StatementKind::Commit { chain } | StatementKind::Rollback { chain } => {
                 in_transaction = chain;
                 turns += 1;

@@ -141,6 +141,7 @@ fn scenario_session(
         steps: Arc::from(converted),
         allow_errors: concurrency_errors().map(str::to_owned).collect(),
         retry: None,
+        begins_apart: false,
     })
 }
 

@@ -100,10 +100,11 @@ impl Recorded<'_> {
         let mut all = Vec::new();
         for (index, session) in self.scenario.sessions.iter().enumerate() {
             let mut default = session.isolation;
-            let (mut own, mut isolation) = (Vec::new(), None);
+            let (mut turns, mut isolation) = (Vec::new(), None);
             for (number, turn) in self.turns.iter().enumerate().filter(|(_, turn)| turn.session == index) {
-                own.push(number);
-                if let Some(level) = turn.begin.as_deref().and_then(isolation_named) {
+                turns.push(number);
+                let own = (self.step(number).statement.kind == StatementKind::Begin).then_some(turn.sql.as_str());
+                if let Some(level) = turn.begin.as_deref().or(own).and_then(isolation_named) {
                     isolation = Some(level);
                 }
                 if self.step(number).statement.kind == StatementKind::Setting
@@ -119,7 +120,7 @@ impl Recorded<'_> {
                 let Some(success) = transaction_end(session, turn.step_index, turn.role, &turn.result) else {
                     continue;
                 };
-                let turns = std::mem::take(&mut own);
+                let turns = std::mem::take(&mut turns);
                 if success {
                     all.push(Committed {
                         session: index,

@@ -287,6 +287,14 @@ impl Script {
         Ok(())
     }
 
+    /// Whether a step is a BEGIN that is sent by itself, and begins a transaction.
+    fn is_begin(&self, info: &StepInfo) -> bool {
+        info.role == TurnRole::Step
+            && self.session.begins_apart
+            && self.transaction_start.is_none()
+            && self.session.steps[info.index].statement.kind == StatementKind::Begin
+    }
+
     /// What the step that was sent brought back.
     fn take_in(&mut self, reply: Reply) -> Finished {
         let Some(Next { action, info }) = self.in_flight.take() else {
@@ -298,7 +306,7 @@ impl Script {
         if let Some(begin) = self.pending_begin.take() {
             self.start_transaction(begin);
             self.savepoint_open = false;
-        } else if action == Action::Autocommitted {
+        } else if action == Action::Autocommitted || self.is_begin(&info) {
             self.start_transaction(info.index);
             self.savepoint_open = false;
         }
@@ -517,7 +525,11 @@ impl Session for Script {
                 self.cursor += 1;
                 continue;
             }
-            if step.statement.kind == StatementKind::Begin && !self.open() && self.pending_begin.is_none() {
+            if step.statement.kind == StatementKind::Begin
+                && !self.session.begins_apart
+                && !self.open()
+                && self.pending_begin.is_none()
+            {
                 self.pending_begin = Some(self.cursor);
                 self.cursor += 1;
                 continue;

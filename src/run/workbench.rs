@@ -48,10 +48,6 @@ impl Template {
     /// # Errors
     /// When the server rejects the setup or a statement, with its place in the file.
     pub async fn prepare(server: Arc<Server>, scenario: Arc<Scenario>) -> Result<Template, RunError> {
-        let serial = scenario
-            .serializable
-            .then(|| SerialOracle::new(&scenario))
-            .transpose()?;
         let database = server.create_scratch(None).await?;
         let mut control = server.control(&database).await?;
         let mut volatile = Volatile::from_now(&mut control).await?;
@@ -64,6 +60,8 @@ impl Template {
         let footprints =
             super::check::check_statements(&mut control, &scenario, changes_schema, server.deadlock_control).await?;
         super::check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
+        let scenario = with_begins(scenario, &footprints);
+        let serial = serial_oracle(&scenario)?;
         Ok(Template {
             server,
             scenario,
@@ -203,10 +201,8 @@ impl Workbench {
             self.template.server.deadlock_control,
         )
         .await?;
-        let serial = scenario
-            .serializable
-            .then(|| SerialOracle::new(&scenario))
-            .transpose()?;
+        let scenario = with_begins(scenario, &footprints);
+        let serial = serial_oracle(&scenario)?;
         let old = &self.template;
         self.template = Arc::new(Template {
             server: old.server.clone(),
@@ -510,6 +506,23 @@ impl Workbench {
             });
         serde_json::Value::from_iter(sessions).to_string()
     }
+}
+
+/// The scenario with turns for its BEGINs where the time that they take matters.
+fn with_begins(scenario: Arc<Scenario>, footprints: &Footprints) -> Arc<Scenario> {
+    if !(0..scenario.sessions.len()).any(|session| footprints.begins_apart(session)) {
+        return scenario;
+    }
+    let mut scenario = Scenario::clone(&scenario);
+    for (index, session) in scenario.sessions.iter_mut().enumerate() {
+        session.begins_apart = footprints.begins_apart(index);
+    }
+    Arc::new(scenario)
+}
+
+fn serial_oracle(scenario: &Scenario) -> Result<Option<SerialOracle>, RunError> {
+    let oracle = scenario.serializable.then(|| SerialOracle::new(scenario));
+    Ok(oracle.transpose()?)
 }
 
 /// The deadlock check that sessions start with. Two sessions need it only now and then (see `execute`), and statements

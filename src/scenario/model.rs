@@ -73,6 +73,8 @@ pub struct Session {
     /// SQLSTATEs that may end this session without failing the schedule.
     pub allow_errors: Vec<String>,
     pub retry: Option<Retry>,
+    /// BEGIN has a turn of its own: it takes the transaction's time, and that matters.
+    pub begins_apart: bool,
 }
 
 impl Session {

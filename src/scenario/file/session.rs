@@ -76,6 +76,7 @@ pub(super) fn read(
                 steps: Arc::clone(&steps),
                 allow_errors: allow_errors.clone(),
                 retry: retry.clone(),
+                begins_apart: false,
             });
         }
     }
