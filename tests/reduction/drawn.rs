@@ -18,7 +18,7 @@ use super::settings::{MOST_INTERLEAVINGS, SEED, accepts, setting};
 use super::theme::{self, drawn_themes, plans};
 
 /// What a run of the whole test suite draws.
-const CASES: u32 = 240;
+const CASES: u32 = 160;
 const THREADS: u32 = 2;
 
 /// How many a thread draws before it looks whether its time is up. A counterexample ends a batch.

@@ -22,8 +22,8 @@ use super::host::Host;
 use super::settings::{MOST_INTERLEAVINGS, SEED, accepts, setting};
 use super::theme::{Plain, drawn_themes, plans};
 
-const CASES: u32 = 24;
-const TRIALS: u32 = 40;
+const CASES: u32 = 16;
+const TRIALS: u32 = 30;
 const THREADS: u32 = 2;
 
 /// The longest pause ahead of a step, in microseconds. A step takes some tens to hundreds.
