@@ -10,6 +10,7 @@ mod custom_settings;
 mod dependencies;
 mod executor;
 pub mod history;
+mod large_objects;
 mod recorded;
 mod script;
 mod serial;

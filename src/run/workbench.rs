@@ -8,6 +8,7 @@ use super::condition::ConditionCache;
 use super::dependencies;
 use super::executor::{Deadlock, Decision, Execution, Limits, Scheduler, execute};
 use super::history::History;
+use super::large_objects::LargeObjects;
 use super::recorded::Recorded;
 use super::{DeadlockCheck, RunError, Script, SerialOracle, Volatile, custom_settings};
 use crate::conflict::{Footprints, Snapshots};
@@ -16,6 +17,7 @@ use crate::postgres::locks::LockMonitor;
 use crate::postgres::wire::{Connection, Reply, Value};
 use crate::postgres::{PostgresError, Server, quote_literal};
 use crate::scenario::sql::StatementKind;
+use crate::scenario::sql::classify::first_word;
 use crate::scenario::{Scenario, Symmetry};
 use crate::verdict::dependencies::Explanation;
 use crate::verdict::outcome::{Outcome, TableContent, Violation};
@@ -32,6 +34,7 @@ pub struct Template {
     scenario: Arc<Scenario>,
     database: String,
     baseline: Baseline,
+    large_objects: LargeObjects,
     volatile: Arc<Volatile>,
     footprints: Footprints,
     /// Where outcomes must be serializable.
@@ -56,7 +59,9 @@ impl Template {
             .sessions
             .iter()
             .any(|session| session.steps.iter().any(|step| step.statement.changes_schema));
-        let baseline = Baseline::take(&mut control, &server, changes_schema).await?;
+        let large_objects = LargeObjects::find(&mut control, &scenario).await?;
+        let more_than_rows = changes_schema || large_objects.are_expected() || vacuums(&scenario);
+        let baseline = Baseline::take(&mut control, &server, more_than_rows).await?;
         let footprints = super::check::check_statements(&mut control, &scenario, changes_schema).await?;
         super::check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
         Ok(Template {
@@ -64,6 +69,7 @@ impl Template {
             scenario,
             database,
             baseline,
+            large_objects,
             volatile: Arc::new(volatile),
             footprints,
             serial,
@@ -199,6 +205,7 @@ impl Workbench {
             scenario,
             database: old.database.clone(),
             baseline: old.baseline.clone(),
+            large_objects: old.large_objects.clone(),
             volatile: old.volatile.clone(),
             footprints,
             serial,
@@ -429,12 +436,20 @@ impl Workbench {
         Ok(())
     }
 
-    /// The tables' content, and what the invariants say, all in one exchange of messages.
+    /// The content of tables, materialized views and large objects, and what the invariants say.
     async fn evaluate(&mut self) -> Result<(Vec<TableContent>, Vec<InvariantAnswer>), RunError> {
         let template = self.template.clone();
-        let tables = match template.baseline.reset {
-            Reset::Truncate(_) => template.baseline.tables.clone(),
-            Reset::Copy => baseline::tables(&mut self.control).await?,
+        let Baseline {
+            tables,
+            materialized_views,
+            ..
+        } = &template.baseline;
+        let (tables, views) = match template.baseline.reset {
+            Reset::Truncate(_) => (tables.clone(), materialized_views.clone()),
+            Reset::Copy => (
+                baseline::tables(&mut self.control).await?,
+                baseline::materialized_views(&mut self.control).await?,
+            ),
         };
         let sessions = self.sessions_as_json();
         let control = &mut self.control;
@@ -446,6 +461,10 @@ impl Workbench {
         for table in &tables {
             queue(control, &format!("SELECT * FROM ONLY {}", table.qualified()), &[])?;
         }
+        let (populated, empty): (Vec<_>, Vec<_>) = views.iter().partition(|view| view.populated);
+        for view in &populated {
+            queue(control, &format!("SELECT * FROM {}", view.table.qualified()), &[])?;
+        }
         queue(
             control,
             "SELECT set_config('pgbraid.sessions', $1, false)",
@@ -455,11 +474,17 @@ impl Workbench {
             queue(control, &invariant.sql.text, &[])?;
         }
         control.flush().await.map_err(PostgresError::from)?;
-        let mut contents = Vec::with_capacity(tables.len());
-        for table in &tables {
+        let mut contents = Vec::with_capacity(tables.len() + views.len());
+        for table in tables.iter().chain(populated.iter().map(|view| &view.table)) {
             let reply = control.reply().await.map_err(PostgresError::from)?;
             contents.push(content(table, reply, &template.volatile)?);
         }
+        // one that was never filled, or was emptied by WITH NO DATA, is told apart from one without rows
+        contents.extend(empty.iter().map(|view| TableContent {
+            name: view.table.display_name(),
+            columns: Vec::new(),
+            rows: Vec::new(),
+        }));
         let reply = control.reply().await.map_err(PostgresError::from)?;
         reply.into_result().map_err(|error| PostgresError::Query {
             doing: "telling the invariants how sessions ended",
@@ -469,6 +494,9 @@ impl Workbench {
         for _ in &template.scenario.invariants {
             let reply = control.reply().await.map_err(PostgresError::from)?;
             answers.push(InvariantAnswer::from_reply(reply, &template.volatile));
+        }
+        if matches!(template.baseline.reset, Reset::Copy) {
+            contents.extend(template.large_objects.content(control).await?);
         }
         Ok((contents, answers))
     }
@@ -492,6 +520,12 @@ impl Workbench {
             });
         serde_json::Value::from_iter(sessions).to_string()
     }
+}
+
+/// VACUUM may take statistics, which plans depend on.
+fn vacuums(scenario: &Scenario) -> bool {
+    let mut steps = scenario.sessions.iter().flat_map(|session| session.steps.iter());
+    steps.any(|step| first_word(&step.sql.text).as_deref() == Some("vacuum"))
 }
 
 /// The deadlock check that sessions start with. Two sessions need it only now and then (see `execute`), and statements

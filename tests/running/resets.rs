@@ -209,3 +209,22 @@ fn an_open_transaction_is_rolled_back_before_the_next_run() {
             .all(|row| row[1].as_deref() == Some("0"))
     );
 }
+
+#[test]
+fn large_objects_that_steps_make_are_not_left_for_the_next_run() {
+    let text = r#"
+        setup = "SELECT lo_from_bytea(0, 'kept')"
+        [[session]]
+        name = "a"
+        steps = [
+          { name = "before", sql = "SELECT count(*) FROM pg_largeobject_metadata" },
+          { name = "content", sql = "SELECT convert_from(lo_get(oid), 'UTF8') AS text FROM pg_largeobject_metadata" },
+          "SELECT lo_from_bytea(0, 'made')",
+          "SELECT lo_put(oid, 0, 'KEPT') FROM pg_largeobject_metadata WHERE lo_get(oid) = 'kept'",
+        ]
+        "#;
+    let lab = Lab::new();
+    let run = thrice(&mut lab.bench(text));
+    assert_eq!(results(&run, "a", "before"), [[Some("1".to_owned())]]);
+    assert_eq!(results(&run, "a", "content"), [[Some("kept".to_owned())]]);
+}
