@@ -15,6 +15,20 @@ use crate::scenario::{self, Step};
 const CHECK_SOON: &str = "SET LOCAL deadlock_timeout = '1ms'";
 const CHECK_NEVER: &str = "SET LOCAL deadlock_timeout = '1h'";
 
+/// What a session has that a new connection has not.
+const LEFT_BEHIND: &str = "SELECT concat_ws(', ',
+   (SELECT 'settings ' || string_agg(name, ' ' ORDER BY name) FROM pg_catalog.pg_settings
+    WHERE source = 'session' AND setting IS DISTINCT FROM reset_val),
+   (SELECT 'prepared statements' WHERE EXISTS (SELECT FROM pg_catalog.pg_prepared_statements
+    WHERE NOT starts_with(name, 'pgbraid'))),
+   (SELECT 'cursors' WHERE EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable)),
+   (SELECT 'channels' WHERE EXISTS (SELECT FROM pg_catalog.pg_listening_channels())),
+   (SELECT 'advisory locks' WHERE EXISTS (SELECT FROM pg_catalog.pg_locks
+    WHERE locktype = 'advisory' AND pid = pg_backend_pid())),
+   (SELECT 'role' WHERE current_user <> session_user),
+   (SELECT 'temporary tables' WHERE EXISTS (SELECT FROM pg_catalog.pg_class
+    WHERE relnamespace = pg_my_temp_schema() AND relkind = 'r')))";
+
 const DEADLOCK_DETECTED: &str = "40P01";
 
 /// Runs a session's steps on a connection.
@@ -144,6 +158,17 @@ impl Script {
         self.ended = false;
         self.sent.clear();
         Ok(())
+    }
+
+    /// What an earlier run has left on the connection, in words.
+    pub async fn left_behind(&mut self) -> Result<Option<String>, RunError> {
+        let reply = self.connection.simple(LEFT_BEHIND).await.map_err(PostgresError::from)?;
+        let result = reply.into_result().map_err(|error| PostgresError::Query {
+            doing: "comparing a session with a new connection",
+            error,
+        })?;
+        let found = result.scalar().unwrap_or_default();
+        Ok((!found.is_empty()).then(|| format!("session {}: {found}", self.session.name)))
     }
 
     /// How the session ended.

@@ -13,6 +13,7 @@ use super::recorded::Recorded;
 use super::{DeadlockCheck, RunError, Script, SerialOracle, Volatile, custom_settings};
 use crate::conflict::{Footprints, Snapshots};
 use crate::postgres::baseline::{self, Baseline, Reset, Table};
+use crate::postgres::fingerprint::{self, Probe};
 use crate::postgres::locks::LockMonitor;
 use crate::postgres::wire::{Connection, Reply, Value};
 use crate::postgres::{PostgresError, Server, quote_literal};
@@ -35,6 +36,7 @@ pub struct Template {
     database: String,
     baseline: Baseline,
     large_objects: LargeObjects,
+    probe: Probe,
     volatile: Arc<Volatile>,
     footprints: Footprints,
     /// Where outcomes must be serializable.
@@ -54,6 +56,7 @@ impl Template {
         let database = server.create_scratch(None).await?;
         let mut control = server.control(&database).await?;
         let mut volatile = Volatile::from_now(&mut control).await?;
+        let since = fingerprint::next_transaction(&mut control).await?;
         super::check::run_setup(&mut control, &scenario).await?;
         let changes_schema = scenario
             .sessions
@@ -62,6 +65,7 @@ impl Template {
         let large_objects = LargeObjects::find(&mut control, &scenario).await?;
         let more_than_rows = changes_schema || large_objects.are_expected() || vacuums(&scenario);
         let baseline = Baseline::take(&mut control, &server, more_than_rows).await?;
+        let probe = Probe::new(&mut control, &since).await?;
         let footprints = super::check::check_statements(&mut control, &scenario, changes_schema).await?;
         super::check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
         Ok(Template {
@@ -70,6 +74,7 @@ impl Template {
             database,
             baseline,
             large_objects,
+            probe,
             volatile: Arc::new(volatile),
             footprints,
             serial,
@@ -87,6 +92,16 @@ impl Template {
 
     pub fn server(&self) -> &Server {
         &self.server
+    }
+
+    /// The database that workbenches are copied from.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// Tells a copy from the state after setup.
+    pub fn probe(&self) -> &Probe {
+        &self.probe
     }
 
     /// Drops the database; no workbench can be opened after that.
@@ -108,6 +123,10 @@ pub struct Workbench {
     scripts: Vec<Script>,
     /// Sessions leave something behind on their connections.
     reconnects: bool,
+    /// Runs so far.
+    runs: u64,
+    /// In words, where a run did not begin with the state after setup.
+    left_behind: Option<String>,
     limits: Limits,
 }
 
@@ -163,6 +182,8 @@ impl Workbench {
         };
         let mut workbench = Workbench {
             reconnects: false,
+            runs: 0,
+            left_behind: None,
             template,
             database,
             control,
@@ -206,6 +227,7 @@ impl Workbench {
             database: old.database.clone(),
             baseline: old.baseline.clone(),
             large_objects: old.large_objects.clone(),
+            probe: old.probe.clone(),
             volatile: old.volatile.clone(),
             footprints,
             serial,
@@ -254,7 +276,7 @@ impl Workbench {
     /// # Errors
     /// When the run comes to no result; it is then no verdict, and the workbench is not to be used again.
     pub async fn run(&mut self, scheduler: &mut dyn Scheduler) -> Result<Run, RunError> {
-        self.within_limit("coming back to the state after setup", Self::reset)
+        self.within_limit("coming back to the state after setup", Self::begin)
             .await?;
         let execution = self.execute(scheduler, None).await?;
         let (tables, answers) = self
@@ -272,11 +294,13 @@ impl Workbench {
             let part = CommittedPart::new(scenario, serial.symmetry(), &results, &outcome.tables);
             violations.extend(serial.judge(&part, self).await?);
         }
-        let (decisions, deadlocks, uncontrolled) = (
-            execution.decisions.clone(),
-            execution.deadlocks.clone(),
-            execution.uncontrolled.clone(),
-        );
+        let (decisions, deadlocks) = (execution.decisions.clone(), execution.deadlocks.clone());
+        let uncontrolled = execution
+            .uncontrolled
+            .iter()
+            .chain(&self.left_behind)
+            .cloned()
+            .collect();
         Ok(Run {
             history: execution.into_history(names, ends),
             decisions,
@@ -289,7 +313,7 @@ impl Workbench {
 
     /// Runs a serial order, and returns what it leads to.
     pub(super) async fn run_serially(&mut self, order: &mut dyn Scheduler) -> Result<CommittedPart, RunError> {
-        self.reset().await?;
+        self.begin().await?;
         self.execute(order, None).await?;
         let (tables, _) = self.evaluate().await?;
         let scenario = &self.template.scenario;
@@ -399,6 +423,45 @@ impl Workbench {
             reply
                 .into_result()
                 .map_err(|error| PostgresError::Query { doing, error })?;
+        }
+        Ok(())
+    }
+
+    /// Comes back to the state after setup. Whether it is the same takes longer to see than a run does, so that is looked
+    /// at after the first run, the fourth, the sixteenth, …
+    async fn begin(&mut self) -> Result<(), RunError> {
+        self.reset().await?;
+        if self.runs.is_power_of_two() && self.runs.trailing_zeros().is_multiple_of(2) {
+            self.compare().await?;
+        }
+        self.runs += 1;
+        Ok(())
+    }
+
+    /// Whether the state after setup can still be come back to after the last run: in words, where it cannot.
+    ///
+    /// # Errors
+    /// When the server fails.
+    pub async fn left_behind(&mut self) -> Result<Option<String>, RunError> {
+        if self.runs > 0 && self.left_behind.is_none() {
+            self.reset().await?;
+            self.compare().await?;
+        }
+        Ok(self.left_behind.clone())
+    }
+
+    /// Compares the state with that after setup.
+    async fn compare(&mut self) -> Result<(), RunError> {
+        let mut different = self.template.probe.differences(&mut self.control).await?;
+        for script in &mut self.scripts {
+            different.extend(script.left_behind().await?);
+        }
+        if !different.is_empty() {
+            self.left_behind = Some(format!(
+                "a run began with another state than that after setup, since one before it left something behind that \
+                 pgbraid does not take back: {}",
+                different.join(", ")
+            ));
         }
         Ok(())
     }
