@@ -11,6 +11,7 @@ mod dependencies;
 mod executor;
 pub mod history;
 mod large_objects;
+mod one_step;
 mod recorded;
 mod script;
 mod serial;

@@ -10,7 +10,7 @@ use super::executor::{Deadlock, Decision, Execution, Limits, Scheduler, execute}
 use super::history::History;
 use super::large_objects::LargeObjects;
 use super::recorded::Recorded;
-use super::{DeadlockCheck, RunError, Script, SerialOracle, Volatile, custom_settings};
+use super::{DeadlockCheck, RunError, Script, SerialOracle, Volatile, custom_settings, one_step};
 use crate::conflict::{Footprints, Snapshots};
 use crate::postgres::baseline::{self, Baseline, Reset, Table};
 use crate::postgres::fingerprint::{self, Probe};
@@ -39,6 +39,7 @@ pub struct Template {
     probe: Probe,
     volatile: Arc<Volatile>,
     footprints: Footprints,
+    notes: Vec<String>,
     /// Where outcomes must be serializable.
     serial: Option<SerialOracle>,
 }
@@ -68,6 +69,7 @@ impl Template {
         let probe = Probe::new(&mut control, &since).await?;
         let footprints = super::check::check_statements(&mut control, &scenario, changes_schema).await?;
         super::check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
+        let notes = one_step::notes(&mut control, server.version(), &scenario).await?;
         Ok(Template {
             server,
             scenario,
@@ -77,6 +79,7 @@ impl Template {
             probe,
             volatile: Arc::new(volatile),
             footprints,
+            notes,
             serial,
         })
     }
@@ -92,6 +95,11 @@ impl Template {
 
     pub fn server(&self) -> &Server {
         &self.server
+    }
+
+    /// What was not explored because it is in one step, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The database that workbenches are copied from.
@@ -230,6 +238,7 @@ impl Workbench {
             probe: old.probe.clone(),
             volatile: old.volatile.clone(),
             footprints,
+            notes: old.notes.clone(),
             serial,
         });
         self.connect_sessions().await?;

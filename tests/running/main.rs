@@ -7,6 +7,7 @@ mod deadlocks;
 mod enumeration;
 mod errors;
 mod failures;
+mod granularity;
 mod outcomes;
 mod resets;
 mod turns;
