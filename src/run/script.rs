@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::history::{SessionEnd, StepError, StepResult, TurnRole};
+use super::history::{DISCONNECT, SessionEnd, StepError, StepResult, TurnRole};
 use super::session::{DeadlockCheck, Finished, Progress, Session, StepInfo};
 use super::{Conditions, RunError, Variables, Volatile};
 use crate::postgres::PostgresError;
@@ -29,6 +29,12 @@ const LEFT_BEHIND: &str = "SELECT concat_ws(', ',
    (SELECT 'temporary tables' WHERE EXISTS (SELECT FROM pg_catalog.pg_class
     WHERE relnamespace = pg_my_temp_schema() AND relkind = 'r')))";
 
+/// The end of a connection frees its advisory locks. To close it and open another would cost more, and a closed
+/// connection's locks are only free when its process has ended, of which the client is not told.
+const FREE_LOCKS: &str = "SELECT pg_advisory_unlock_all()";
+/// It is no transaction of the session's, so it is none of the level that the session has set.
+const BEGIN_OF_OWN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE NOT DEFERRABLE";
+
 const DEADLOCK_DETECTED: &str = "40P01";
 
 /// Runs a session's steps on a connection.
@@ -38,6 +44,10 @@ pub struct Script {
     connection: Connection,
     /// The deadlock check that the session starts with; `None` where the server does not let us set it.
     default_check: Option<DeadlockCheck>,
+    /// The session may take advisory locks that outlive transactions.
+    may_keep_locks: bool,
+    /// The end of its connection was a turn.
+    disconnected: bool,
     /// The one that the transaction has set for itself.
     transaction_check: Option<DeadlockCheck>,
     variables: Variables,
@@ -90,6 +100,8 @@ enum Action {
     Autocommitted,
     Commit,
     Rollback,
+    /// What the end of the connection does to advisory locks.
+    Disconnect,
 }
 
 impl Script {
@@ -98,6 +110,7 @@ impl Script {
         connection: Connection,
         volatile: Arc<Volatile>,
         default_check: Option<DeadlockCheck>,
+        may_keep_locks: bool,
     ) -> Script {
         let variables = Variables::from_params(&session.params);
         Script {
@@ -105,6 +118,8 @@ impl Script {
             volatile,
             connection,
             default_check,
+            may_keep_locks,
+            disconnected: false,
             transaction_check: None,
             variables,
             next: None,
@@ -156,6 +171,7 @@ impl Script {
         self.rolled_back = false;
         self.results.clear();
         self.ended = false;
+        self.disconnected = false;
         self.sent.clear();
         Ok(())
     }
@@ -218,6 +234,11 @@ impl Script {
                 "ROLLBACK".to_owned(),
                 "ROLLBACK".to_owned(),
             ),
+            TurnRole::Disconnect => (
+                DISCONNECT.to_owned(),
+                "(disconnect)".to_owned(),
+                "(disconnect)".to_owned(),
+            ),
         };
         StepInfo {
             name,
@@ -272,9 +293,11 @@ impl Script {
             }
             Action::Commit => ("COMMIT".to_owned(), Vec::new()),
             Action::Rollback => ("ROLLBACK".to_owned(), Vec::new()),
+            Action::Disconnect => (FREE_LOCKS.to_owned(), Vec::new()),
         };
         let begin = match next.action {
             Action::Autocommitted => Some("BEGIN".to_owned()),
+            Action::Disconnect => Some(BEGIN_OF_OWN.to_owned()),
             _ => self
                 .pending_begin
                 .map(|begin| self.session.steps[begin].template.text.clone()),
@@ -287,6 +310,9 @@ impl Script {
             self.queue_deadlock_check(check).map_err(wire)?;
         }
         self.connection.queue_statement(&sql, &values).map_err(wire)?;
+        if next.action == Action::Disconnect {
+            self.connection.queue_statement("COMMIT", &[]).map_err(wire)?;
+        }
         self.connection.queue_sync();
         self.connection.flush().await.map_err(wire)?;
         self.sent.push(Sent { sql, values });
@@ -301,6 +327,9 @@ impl Script {
                 deadlock: Vec::new(),
             };
         };
+        if action == Action::Disconnect {
+            return self.disconnect(&info, reply);
+        }
         if let Some(begin) = self.pending_begin.take() {
             self.start_transaction(begin);
             self.savepoint_open = false;
@@ -347,7 +376,22 @@ impl Script {
                 self.retries_of_transaction = 0;
             }
             // the retries of a transaction that is run again are counted on
-            Action::Rollback => {}
+            Action::Rollback | Action::Disconnect => {}
+        }
+    }
+
+    fn disconnect(&mut self, info: &StepInfo, reply: Reply) -> Finished {
+        self.disconnected = true;
+        let result = match reply.into_result() {
+            Ok(_) => StepResult::Done {
+                tag: "DISCONNECT".to_owned(),
+            },
+            Err(error) => StepResult::Error(step_error(&error)),
+        };
+        self.results.push((info.index, info.role, result.clone()));
+        Finished {
+            result,
+            deadlock: Vec::new(),
         }
     }
 
@@ -497,6 +541,27 @@ impl Session for Script {
     }
 
     async fn find_next(&mut self, conditions: &mut Conditions<'_>) -> Result<(), RunError> {
+        self.find_step(conditions).await?;
+        // a client that is done closes its connection, and others can come between its last commit and that
+        if self.next.is_none()
+            && self.may_keep_locks
+            && !self.disconnected
+            && let Some(last) = self.session.steps.len().checked_sub(1)
+            && conditions.keeps_advisory_locks(self.connection.backend_pid()).await?
+        {
+            self.pending_begin = None;
+            self.next = Some(Next {
+                action: Action::Disconnect,
+                info: self.step_info(last, TurnRole::Disconnect),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Script {
+    /// The next step of the scenario, or the ROLLBACK that is due.
+    async fn find_step(&mut self, conditions: &mut Conditions<'_>) -> Result<(), RunError> {
         // After an error Postgres has let go of everything that the transaction held, unless the error was inside a
         // savepoint: then the locks from before it are held until the ROLLBACK, which is a turn of its own.
         if let Some(next) = self.next.take_if(|next| next.action == Action::Rollback) {

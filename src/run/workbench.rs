@@ -257,6 +257,7 @@ impl Workbench {
             ..
         } = &*self.template;
         let default_check = server.deadlock_control.then(|| default_check(scenario));
+        let may_keep_locks = may_keep_advisory_locks(scenario);
         let mut scripts = Vec::with_capacity(scenario.sessions.len());
         for session in &scenario.sessions {
             let name = server.application_name(&format!(" {}", session.name));
@@ -273,6 +274,7 @@ impl Workbench {
                 connection,
                 volatile.clone(),
                 default_check,
+                may_keep_locks,
             ));
         }
         self.scripts = scripts;
@@ -598,6 +600,13 @@ impl Workbench {
 fn vacuums(scenario: &Scenario) -> bool {
     let mut steps = scenario.sessions.iter().flat_map(|session| session.steps.iter());
     steps.any(|step| first_word(&step.sql.text).as_deref() == Some("vacuum"))
+}
+
+/// Whether a step, or a function of setup, may take advisory locks that outlive transactions.
+fn may_keep_advisory_locks(scenario: &Scenario) -> bool {
+    let steps = scenario.sessions.iter().flat_map(|session| session.steps.iter());
+    let mut texts = steps.map(|step| &step.sql).chain(&scenario.setup);
+    texts.any(|sql| sql.text.to_lowercase().contains("advisory_lock"))
 }
 
 /// The deadlock check that sessions start with. Two sessions need it only now and then (see `execute`), and statements

@@ -4,6 +4,7 @@
 mod common;
 mod conditions;
 mod deadlocks;
+mod disconnects;
 mod enumeration;
 mod errors;
 mod failures;

@@ -164,8 +164,8 @@ fn nothing_of_a_session_is_left_for_the_next_run() {
     .replace("INSERT INTO t", "CREATE SEQUENCE s; INSERT INTO t");
     let lab = Lab::new();
     let mut bench = lab.bench(&text);
-    // `a` has the lock at the end of the first run, and `b` tries first in the second
-    let first = bench.run_repeatedly(3, "a a a a a a a a a a a a a a a a a a a b");
+    // in the first runs `b` tries after all steps of `a`, whose connection has not ended, and in the last it tries first
+    let first = bench.run_repeatedly(3, &format!("{} b", "a ".repeat(16)));
     assert_eq!(results(&first, "b", "try"), [[Some("f".to_owned())]]);
     let second = bench.run("b b b b");
     assert_eq!(results(&second, "b", "try"), [[Some("t".to_owned())]]);
