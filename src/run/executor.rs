@@ -672,6 +672,11 @@ impl<S: Session> Executor<'_, S> {
 
     fn record_waits(&mut self, turn: usize, running: &[usize], graph: &WaitForGraph, waiting: &[Waiting]) {
         for &index in running {
+            if let Some(reason) = self.sessions[index].timeout_not_explored() {
+                self.uncontrolled(&reason);
+            } else if self.sessions[index].timeout().is_some() {
+                self.uncontrolled("a step waited that has a timeout, and the end of the wait by that is not explored");
+            }
             let pid = self.sessions[index].backend_pid();
             let wait = CurrentWait {
                 from: turn,

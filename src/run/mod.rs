@@ -16,6 +16,7 @@ mod recorded;
 mod script;
 mod serial;
 mod session;
+pub mod timeouts;
 mod trial;
 mod variable;
 mod volatile;
@@ -27,7 +28,7 @@ pub use executor::{Candidate, Deadlock, Decision, Execution, Limits, Scheduler, 
 pub use history::History;
 pub use script::Script;
 pub use serial::{SerialError, SerialOracle};
-pub use session::{DeadlockCheck, Finished, Progress, Session, StepInfo};
+pub use session::{DeadlockCheck, Finished, Progress, Session, StepInfo, WaitTimeout};
 pub use variable::{Variable, Variables};
 pub use volatile::Volatile;
 pub use workbench::{Run, Template, Workbench};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::history::{DISCONNECT, SessionEnd, StepError, StepResult, TurnRole};
-use super::session::{DeadlockCheck, Finished, Progress, Session, StepInfo};
+use super::session::{DeadlockCheck, Finished, Progress, Session, StepInfo, WaitTimeout};
+use super::timeouts::{self, SessionTimeouts, StepSql};
 use super::{Conditions, RunError, Variables, Volatile};
 use crate::postgres::PostgresError;
 use crate::postgres::wire::{Connection, Event, Reply, ResultSet, ServerError, TransactionStatus, Value, WireError};
@@ -46,6 +47,8 @@ pub struct Script {
     default_check: Option<DeadlockCheck>,
     /// The session may take advisory locks that outlive transactions.
     may_keep_locks: bool,
+    /// Where a session of the scenario may have a timeout.
+    timeouts: Option<SessionTimeouts>,
     /// The end of its connection was a turn.
     disconnected: bool,
     /// The one that the transaction has set for itself.
@@ -111,6 +114,7 @@ impl Script {
         volatile: Arc<Volatile>,
         default_check: Option<DeadlockCheck>,
         may_keep_locks: bool,
+        timeouts: Option<SessionTimeouts>,
     ) -> Script {
         let variables = Variables::from_params(&session.params);
         Script {
@@ -119,6 +123,7 @@ impl Script {
             connection,
             default_check,
             may_keep_locks,
+            timeouts,
             disconnected: false,
             transaction_check: None,
             variables,
@@ -172,6 +177,9 @@ impl Script {
         self.results.clear();
         self.ended = false;
         self.disconnected = false;
+        if let Some(timeouts) = &mut self.timeouts {
+            timeouts.reset();
+        }
         self.sent.clear();
         Ok(())
     }
@@ -309,9 +317,28 @@ impl Script {
         if begin.is_some() || self.connection.transaction() == TransactionStatus::Open {
             self.queue_deadlock_check(check).map_err(wire)?;
         }
-        self.connection.queue_statement(&sql, &values).map_err(wire)?;
+        let in_transaction = begin.is_some() || self.connection.transaction() == TransactionStatus::Open;
+        let mut to_send = None;
+        if let Some(timeouts) = &mut self.timeouts
+            && matches!(next.action, Action::Statement | Action::Autocommitted)
+        {
+            let StepSql { ahead, instead } = timeouts.begin(next.info.index, in_transaction);
+            for sql in ahead {
+                self.connection.queue_statement(&sql, &[]).map_err(wire)?;
+            }
+            to_send = instead;
+        }
+        let text = to_send.as_deref().unwrap_or(&sql);
+        self.connection.queue_statement(text, &values).map_err(wire)?;
         if next.action == Action::Disconnect {
             self.connection.queue_statement("COMMIT", &[]).map_err(wire)?;
+        }
+        if self.shows_timeouts(next) {
+            for name in timeouts::NAMES {
+                self.connection
+                    .queue_statement(&format!("SHOW {name}"), &[])
+                    .map_err(wire)?;
+            }
         }
         self.connection.queue_sync();
         self.connection.flush().await.map_err(wire)?;
@@ -319,14 +346,31 @@ impl Script {
         Ok(())
     }
 
+    /// Whether the values of the timeouts are asked for behind a step: where it may have changed them. That takes no
+    /// snapshot. What PostgreSQL refuses in a block goes alone, and they are asked for later.
+    fn shows_timeouts(&self, next: &Next) -> bool {
+        let alone = self.session.steps[next.info.index].statement.kind == StatementKind::OutsideBlock;
+        self.timeouts.is_some()
+            && match next.action {
+                Action::Statement | Action::Autocommitted => !alone,
+                Action::Commit | Action::Rollback => true,
+                Action::Disconnect => false,
+            }
+    }
+
     /// What the step that was sent brought back.
-    fn take_in(&mut self, reply: Reply) -> Finished {
-        let Some(Next { action, info }) = self.in_flight.take() else {
+    fn take_in(&mut self, mut reply: Reply) -> Finished {
+        let Some(next) = self.in_flight.take() else {
             return Finished {
                 result: StepResult::Done { tag: String::new() },
                 deadlock: Vec::new(),
             };
         };
+        let shows_timeouts = self.shows_timeouts(&next);
+        if let Some(timeouts) = &mut self.timeouts {
+            timeouts.take_in(&mut reply, shows_timeouts);
+        }
+        let Next { action, info } = next;
         if action == Action::Disconnect {
             return self.disconnect(&info, reply);
         }
@@ -540,8 +584,26 @@ impl Session for Script {
         }))
     }
 
+    fn timeout(&self) -> Option<WaitTimeout> {
+        let next = self.in_flight.as_ref()?;
+        self.timeouts.as_ref()?.that_fires(next.info.index)
+    }
+
+    fn timeout_not_explored(&self) -> Option<String> {
+        let next = self.in_flight.as_ref()?;
+        self.timeouts.as_ref()?.not_explored(next.info.index)
+    }
+
+    fn expire(&mut self) {
+        let fires = self.timeout();
+        if let Some(timeouts) = &mut self.timeouts {
+            timeouts.expire(fires);
+        }
+    }
+
     async fn find_next(&mut self, conditions: &mut Conditions<'_>) -> Result<(), RunError> {
         self.find_step(conditions).await?;
+        self.stand_in_for_timeouts().await?;
         // a client that is done closes its connection, and others can come between its last commit and that
         if self.next.is_none()
             && self.may_keep_locks
@@ -560,6 +622,24 @@ impl Session for Script {
 }
 
 impl Script {
+    /// Sees to it that the server has no timeout that it could end a step with.
+    async fn stand_in_for_timeouts(&mut self) -> Result<(), RunError> {
+        let status = self.connection.transaction();
+        let Some(timeouts) = &mut self.timeouts else {
+            return Ok(());
+        };
+        if status == TransactionStatus::Aborted {
+            return Ok(());
+        }
+        if timeouts.are_stale() {
+            timeouts.ask(&mut self.connection).await?;
+        }
+        timeouts
+            .stand_in(&mut self.connection, status == TransactionStatus::Open)
+            .await?;
+        Ok(())
+    }
+
     /// The next step of the scenario, or the ROLLBACK that is due.
     async fn find_step(&mut self, conditions: &mut Conditions<'_>) -> Result<(), RunError> {
         // After an error Postgres has let go of everything that the transaction held, unless the error was inside a

@@ -10,6 +10,7 @@ use super::executor::{Deadlock, Decision, Execution, Limits, Scheduler, execute}
 use super::history::History;
 use super::large_objects::LargeObjects;
 use super::recorded::Recorded;
+use super::timeouts::{SessionTimeouts, Timeouts};
 use super::{DeadlockCheck, RunError, Script, SerialOracle, Volatile, custom_settings, one_step};
 use crate::conflict::{Footprints, Snapshots};
 use crate::postgres::baseline::{self, Baseline, Reset, Table};
@@ -40,6 +41,7 @@ pub struct Template {
     volatile: Arc<Volatile>,
     footprints: Footprints,
     notes: Vec<String>,
+    timeouts: Option<Timeouts>,
     /// Where outcomes must be serializable.
     serial: Option<SerialOracle>,
 }
@@ -69,6 +71,7 @@ impl Template {
         let probe = Probe::new(&mut control, &since).await?;
         let footprints = super::check::check_statements(&mut control, &scenario, changes_schema).await?;
         super::check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
+        let timeouts = Timeouts::find(&mut control, &server, &database, &scenario).await?;
         let notes = one_step::notes(&mut control, server.version(), &scenario).await?;
         Ok(Template {
             server,
@@ -80,6 +83,7 @@ impl Template {
             volatile: Arc::new(volatile),
             footprints,
             notes,
+            timeouts,
             serial,
         })
     }
@@ -239,6 +243,7 @@ impl Workbench {
             volatile: old.volatile.clone(),
             footprints,
             notes: old.notes.clone(),
+            timeouts: old.timeouts.clone(),
             serial,
         });
         self.connect_sessions().await?;
@@ -254,6 +259,7 @@ impl Workbench {
             server,
             scenario,
             volatile,
+            timeouts,
             ..
         } = &*self.template;
         let default_check = server.deadlock_control.then(|| default_check(scenario));
@@ -268,6 +274,10 @@ impl Workbench {
             if let Some(check) = default_check {
                 settings.extend(check_settings(check));
             }
+            let timeouts = (timeouts.as_ref()).map(|timeouts| SessionTimeouts::new(timeouts, session));
+            if let Some(timeouts) = &timeouts {
+                settings.extend(timeouts.settings());
+            }
             let connection = server.session(&self.database, &settings).await?;
             scripts.push(Script::new(
                 session.clone(),
@@ -275,6 +285,7 @@ impl Workbench {
                 volatile.clone(),
                 default_check,
                 may_keep_locks,
+                timeouts,
             ));
         }
         self.scripts = scripts;

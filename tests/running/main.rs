@@ -11,6 +11,7 @@ mod failures;
 mod granularity;
 mod outcomes;
 mod resets;
+mod timeouts;
 mod turns;
 mod values;
 mod waits;
