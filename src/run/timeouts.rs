@@ -241,7 +241,10 @@ pub fn millis(text: &str) -> Option<u64> {
 /// As SHOW prints it.
 fn printed(millis: u64) -> String {
     let units = [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)];
-    match units.iter().find(|(_, unit)| millis > 0 && millis % unit == 0) {
+    match units
+        .iter()
+        .find(|(_, unit)| millis > 0 && millis.is_multiple_of(*unit))
+    {
         Some((name, unit)) => format!("{}{name}", millis / unit),
         None if millis == 0 => "0".to_owned(),
         None => format!("{millis}ms"),
