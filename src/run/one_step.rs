@@ -21,7 +21,7 @@ const ROUTINES: &str = "SELECT p.proname, CASE WHEN p.prorettype IN ('trigger'::
                     WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
   ORDER BY p.proname";
 /// `pg_get_function_sqlbody` came with 14.
-const FIRST_WITH_SQL_BODIES: u32 = 140_000;
+pub(super) const FIRST_WITH_SQL_BODIES: u32 = 140_000;
 
 struct Routine {
     name: String,

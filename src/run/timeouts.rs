@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::one_step::FIRST_WITH_SQL_BODIES;
 use super::session::WaitTimeout;
 use crate::postgres::wire::{Connection, Reply, Value};
 use crate::postgres::{PostgresError, Server};
@@ -24,16 +25,10 @@ const STAND_IN: u64 = 2_000_000_000;
 /// A stand-in is printed in milliseconds for as long as it is no whole number of seconds.
 const MOST_VALUES: usize = 999;
 
-/// Words that a text with anything to do with these settings has.
-const WORDS: [&str; 5] = [
-    "lock_timeout",
-    "statement_timeout",
-    "set_config",
-    "current_setting",
-    "pg_settings",
-];
+/// Functions that set or read the setting that their first argument names.
+const FUNCTIONS: [&str; 2] = ["set_config", "current_setting"];
 
-const ROUTINES: &str = "SELECT p.proname, concat(p.prosrc, ' ', array_to_string(p.proconfig, ' ')),
+const ROUTINES: &str = "SELECT p.proname, concat(p.prosrc, ' ', array_to_string(p.proconfig, ' '), {sql_body}),
     EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid),
     l.lanname IN ('sql', 'plpgsql')
   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
@@ -105,7 +100,12 @@ impl Timeouts {
         if initial == ["0", "0"] && !texts.any(|sql| names_timeouts(&sql.text)) {
             return Ok(None);
         }
-        let routines = rows(control, ROUTINES).await?.into_iter();
+        let sql_body = match server.version() < FIRST_WITH_SQL_BODIES {
+            true => "''",
+            false => "' ', pg_catalog.pg_get_function_sqlbody(p.oid)",
+        };
+        let routines = rows(control, &ROUTINES.replace("{sql_body}", sql_body)).await?;
+        let routines = routines.into_iter();
         let routines = routines.filter_map(|row| match <[Option<String>; 4]>::try_from(row) {
             Ok([Some(name), Some(body), Some(unnamed), Some(readable)]) => Some(Routine {
                 name,
@@ -133,7 +133,7 @@ impl Timeouts {
         let catches = routines.iter().find_map(|routine| {
             let words = lower_words(&routine.body);
             let why = match routine.readable {
-                true if words.contains("exception") => "may catch errors",
+                true if may_catch(&routine.body) => "may catch errors",
                 true if words.contains("execute") => "runs statements that are not known beforehand",
                 true => return None,
                 false => "is in another language than SQL and PL/pgSQL",
@@ -143,8 +143,8 @@ impl Timeouts {
                 routine.name
             ))
         });
-        let block = lower_words(&step.sql.text);
-        let block = (block.contains("do") && block.contains("exception"))
+        let sql = &step.sql.text;
+        let block = (lower_words(sql).contains("do") && may_catch(sql))
             .then(|| format!("a timeout in step {} is not explored: it may catch errors", step.name));
         StepTimeouts {
             handling,
@@ -191,9 +191,40 @@ fn lower_words(text: &str) -> BTreeSet<String> {
     words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
+/// Whether a text may handle errors: it has an EXCEPTION that is not raised.
+fn may_catch(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    let words = lower.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    (0..words.len()).any(|index| words[index] == "exception" && (index == 0 || words[index - 1] != "raise"))
+}
+
+/// Whether a text may set or read a timeout: it names one, or a setting that is not known beforehand.
 fn names_timeouts(text: &str) -> bool {
     let words = lower_words(text);
-    WORDS.iter().any(|word| words.contains(*word))
+    words.contains("pg_settings")
+        || NAMES.iter().any(|name| words.contains(*name))
+        || FUNCTIONS
+            .iter()
+            .any(|function| names_any_setting(&text.to_lowercase(), function))
+}
+
+/// Whether a function is called with something else than the name of a setting in quotes (doubled ones, in the text of a
+/// function that is in quotes itself).
+fn names_any_setting(lower: &str, function: &str) -> bool {
+    let mut calls = lower.split(function).skip(1).map(|rest| rest.trim_start_matches('"'));
+    calls.any(|rest| {
+        let argument = rest.trim_start().strip_prefix('(').map(str::trim_start);
+        let quoted = argument.and_then(|argument| {
+            let inside = argument.trim_start_matches('\'');
+            let quotes = argument.len() - inside.len();
+            let name = inside.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_' || c == '.');
+            let after = name.trim_start_matches('\'');
+            let closed = quotes > 0 && name.len() - after.len() == quotes && name.len() < inside.len();
+            closed.then(|| after.trim_start().trim_start_matches("::text").trim_start())
+        });
+        !quoted.is_some_and(|after| after.starts_with([',', ')']))
+    })
 }
 
 /// Reads `SET [SESSION | LOCAL] lock_timeout {= | TO} '200ms'`.
@@ -508,6 +539,38 @@ mod tests {
         ] {
             assert_eq!(set_to_value(sql), None, "{sql}");
         }
+    }
+
+    #[test]
+    fn other_settings_are_told_from_timeouts_and_from_what_is_not_known() {
+        for sql in [
+            "SELECT set_config('app.user', '7', true)",
+            "CREATE POLICY p ON t USING (owner = current_setting( 'app.user' , true)::int)",
+            "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT current_setting(''app.user'')'",
+            "SELECT current_setting('app.user'::text)",
+        ] {
+            assert!(!names_timeouts(sql), "{sql}");
+        }
+        for sql in [
+            "SELECT set_config('Lock_Timeout', '7', true)",
+            "SELECT current_setting(name) FROM t",
+            "SELECT set_config('lock' || '_timeout', '7', true)",
+            "SELECT set_config($1, '7', true)",
+            "SELECT set_config('' || 'x', '7', true)",
+            "SELECT \"set_config\"(name, '7', true) FROM t",
+            "SELECT setting FROM pg_settings",
+            "CREATE FUNCTION f() RETURNS void LANGUAGE sql SET statement_timeout = '1s' AS ''",
+        ] {
+            assert!(names_timeouts(sql), "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_handler_is_told_from_an_error_that_is_raised() {
+        assert!(may_catch(
+            "BEGIN UPDATE t SET v = 1; EXCEPTION WHEN OTHERS THEN RAISE EXCEPTION 'x'; END"
+        ));
+        assert!(!may_catch("BEGIN RAISE EXCEPTION 'none'; END"));
     }
 
     #[test]

@@ -159,6 +159,33 @@ fn what_a_function_would_make_of_a_timeout_is_not_explored() {
     assert!(reason("BEGIN UPDATE t SET v = 2 WHERE id = 1; END").starts_with("a step waited that has a timeout"));
 }
 
+/// A setting of the application's own, as policies use it, is no timeout.
+#[test]
+fn other_settings_leave_a_waiting_step_under_control() {
+    let text = on_rows(
+        r#"
+        [[session]]
+        name = "a"
+        copies = 2
+        steps = [
+          "BEGIN",
+          "SELECT set_config('app.user', '1', true)",
+          "UPDATE t SET v = v + 1 WHERE id = current_setting('app.user')::integer",
+          "COMMIT",
+        ]
+        "#,
+    );
+    for (set, order) in [
+        ("", "a-1 a-1 a-2 a-2"),
+        ("\"SET lock_timeout = 0\", ", "a-1 a-1 a-1 a-2 a-2 a-2"),
+    ] {
+        let text = text.replace("\"BEGIN\",", &format!("{set}\"BEGIN\","));
+        let run = Lab::new().bench(&text).run(order);
+        assert!(run.history.turns.iter().any(|turn| !turn.waits.is_empty()), "{set}");
+        assert_eq!(run.uncontrolled, [] as [&str; 0], "{set}");
+    }
+}
+
 /// A session without a run: its steps up to one that waits for the row 1, which `holder` has.
 async fn waiting(lab: &Lab, set: &[&str]) -> (Script, Connection, Connection) {
     let set: Vec<String> = set.iter().map(|sql| format!("{sql:?}, ")).collect();
