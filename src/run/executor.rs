@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::committed_states::CommittedStates;
-use super::history::{History, StepResult, Turn, Wait};
+use super::history::{History, StepResult, Turn, TurnRole, Wait};
 use super::session::{DeadlockCheck, Finished, Progress, Session, StepInfo};
 use super::wait_for::WaitForGraph;
 use super::{Conditions, RunError, condition::ConditionCache};
@@ -44,7 +44,8 @@ pub trait Scheduler {
     /// can go on (never none, ascending), and returns one of them.
     fn choose(&mut self, turns: &[Turn], ready: &[Candidate<'_>]) -> usize;
 
-    /// Whether the run ends here, though sessions could go on. Asked ahead of every choice; none of them may be blocked
+    /// Whether the run ends here, though sessions could go on. `ready` has those that have steps left, and not those of
+    /// which only the connection is to end. Asked ahead of every choice; none of them may be blocked
     /// then.
     fn is_over(&mut self, _turns: &[Turn], _ready: &[usize]) -> bool {
         false
@@ -149,7 +150,10 @@ pub async fn execute<S: Session>(
         execution,
     };
     while let Some(ready) = executor.ready()? {
-        if scheduler.is_over(&executor.execution.turns, &ready) {
+        let with_steps: Vec<usize> = (ready.iter().copied())
+            .filter(|&session| executor.next_role(session) != Some(TurnRole::Disconnect))
+            .collect();
+        if scheduler.is_over(&executor.execution.turns, &with_steps) {
             break;
         }
         let mut candidates: Vec<Candidate<'_>> = ready
@@ -257,6 +261,10 @@ impl<S: Session> Executor<'_, S> {
                 waiting: self.sessions[index].name().to_owned(),
             }),
         }
+    }
+
+    fn next_role(&self, session: usize) -> Option<TurnRole> {
+        self.sessions[session].next_step().map(|step| step.role)
     }
 
     fn in_flight(&self) -> impl Iterator<Item = (usize, &InFlight)> {
@@ -665,6 +673,11 @@ impl<S: Session> Executor<'_, S> {
 
     fn record_waits(&mut self, turn: usize, running: &[usize], graph: &WaitForGraph, waiting: &[Waiting]) {
         for &index in running {
+            if let Some(reason) = self.sessions[index].timeout_not_explored() {
+                self.uncontrolled(&reason);
+            } else if self.sessions[index].timeout().is_some() {
+                self.uncontrolled("a step waited that has a timeout, and the end of the wait by that is not explored");
+            }
             let pid = self.sessions[index].backend_pid();
             let wait = CurrentWait {
                 from: turn,

@@ -10,10 +10,13 @@ mod custom_settings;
 mod dependencies;
 mod executor;
 pub mod history;
+mod large_objects;
+mod one_step;
 mod recorded;
 mod script;
 mod serial;
 mod session;
+pub mod timeouts;
 mod trial;
 mod variable;
 mod volatile;
@@ -25,7 +28,7 @@ pub use executor::{Candidate, Deadlock, Decision, Execution, Limits, Scheduler, 
 pub use history::History;
 pub use script::Script;
 pub use serial::{SerialError, SerialOracle};
-pub use session::{DeadlockCheck, Finished, Progress, Session, StepInfo};
+pub use session::{DeadlockCheck, Finished, Progress, Session, StepInfo, WaitTimeout};
 pub use variable::{Variable, Variables};
 pub use volatile::Volatile;
 #[doc(hidden)]
