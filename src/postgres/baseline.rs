@@ -85,6 +85,10 @@ pub struct MaterializedView {
     pub populated: bool,
 }
 
+/// Tables that setup has had analysed.
+const ANALYSED: &str = "SELECT oid::regclass FROM pg_catalog.pg_class
+  WHERE oid >= 16384 AND relkind = 'r' AND reltuples > 0";
+
 /// How a scratch database comes back to the state after setup.
 #[derive(Debug, Clone)]
 pub enum Reset {
@@ -114,6 +118,7 @@ impl Baseline {
     ) -> Result<Baseline, PostgresError> {
         let doing = "keeping the state after setup";
         expect(control.simple(OWN_SCHEMA).await?, doing)?;
+        let analysed = expect(control.simple(ANALYSED).await?, doing)?;
         let tables = tables(control).await?;
         let materialized_views = materialized_views(control).await?;
         let has_triggers = is_true(control, HAS_TRIGGERS).await?;
@@ -163,6 +168,10 @@ impl Baseline {
             if let Some([Some(last_value), Some(is_called)]) = state.rows.first().map(Vec::as_slice) {
                 reset += &format!("SELECT setval({}, {last_value}, '{is_called}');", quote_literal(name));
             }
+        }
+        // TRUNCATE takes back how large a table was found to be, and with it the plan
+        for name in analysed.rows.iter().filter_map(|row| row.first()?.as_deref()) {
+            reset += &format!("ANALYZE {name};");
         }
         reset += "COMMIT";
         // what cannot be truncated (a foreign key from a partitioned table, say) shows here and not in a run

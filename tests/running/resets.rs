@@ -110,6 +110,30 @@ fn a_schema_that_a_function_changes_comes_back() {
 }
 
 #[test]
+fn what_setup_has_had_analysed_is_planned_so_in_every_run() {
+    let text = r#"
+        setup = """
+        CREATE TABLE t (id integer PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 3); ANALYZE t;
+        CREATE TABLE u (id integer PRIMARY KEY); INSERT INTO u VALUES (1);
+        """
+        [[session]]
+        name = "a"
+        steps = [
+          { name = "size", sql = """
+            SELECT relname, relpages, reltuples FROM pg_class WHERE relname IN ('t', 'u') AND reltuples > 0""" },
+          "DELETE FROM t WHERE id > 1",
+        ]
+        "#;
+    let lab = Lab::new();
+    let run = thrice(&mut lab.bench(text));
+    let rows: Vec<Vec<String>> = results(&run, "a", "size")
+        .into_iter()
+        .map(|row| row.into_iter().flatten().collect())
+        .collect();
+    assert_eq!(rows, [["t", "1", "3"]]);
+}
+
+#[test]
 fn a_scenario_may_do_without_setup() {
     let text = r#"
         [[session]]
