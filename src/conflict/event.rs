@@ -1,24 +1,27 @@
-//! The turns of a run, as far as conflicts go.
+//! The moves of a run, as far as conflicts go.
 
 use std::sync::Arc;
 
 use super::footprint::{Footprint, Footprints, Object, RowTaken};
-use crate::run::history::{StepResult, Turn, TurnRole};
+use super::rules::conflict;
+use crate::run::history::{MoveKind, SoFar, StepResult, Turn, TurnRole};
 use crate::scenario::sql::StatementKind;
 use crate::scenario::sql::lexer::{TokenKind, tokens};
 use crate::scenario::{Isolation, Scenario, Session};
 
-/// One turn: the step of the session that was let go on, and the steps of others that it released.
+const UNIQUE_VIOLATION: &str = "23505";
+
+/// One move: what the session did that was scheduled, and what others did that ran on with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The session that was let go on.
+    /// The session that was scheduled.
     pub session: usize,
-    /// Every session that moved, that one included.
+    /// Every session whose state it changed: that one, and those that it released or made wait for another.
     pub participants: Vec<usize>,
     pub pieces: Vec<Piece>,
 }
 
-/// What one session did in a turn.
+/// What one session did in a move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
     pub snapshots: Snapshots,
@@ -100,16 +103,16 @@ impl Snapshots {
 struct HeldRow {
     row: Object,
     holder: usize,
-    /// The turn that took it.
+    /// The move that took it.
     taken: usize,
-    /// The turn that ended the transaction.
+    /// The move that ended the transaction.
     ended: Option<usize>,
 }
 
 /// A wait that a step could have begun with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waited {
-    /// The turn that took the row.
+    /// The move that took the row.
     pub taken: usize,
     /// It could have done nothing else.
     pub surely: bool,
@@ -141,14 +144,20 @@ struct Transaction {
     open: bool,
     has_snapshot: bool,
     held: Footprint,
+    /// It has locked or changed something otherwise than by adding rows.
+    does_more_than_add: bool,
 }
 
-/// The events of a run, taken down turn by turn.
+/// The events of a run, taken down move by move.
 #[derive(Debug, Clone)]
 pub struct EventLog {
     scenario: Arc<Scenario>,
     footprints: Footprints,
     events: Vec<Event>,
+    /// By event: its transaction committed with it, and had done nothing but add rows.
+    commits_additions: Vec<bool>,
+    /// By event: the session resumed an INSERT, and failed at once on the key that it had waited for.
+    key_was_taken: Vec<bool>,
     transactions: Vec<Transaction>,
     /// Rows that were taken, of tables where that is known.
     rows: Vec<HeldRow>,
@@ -161,6 +170,8 @@ impl EventLog {
             scenario,
             footprints,
             events: Vec::new(),
+            commits_additions: Vec::new(),
+            key_was_taken: Vec::new(),
             transactions,
             rows: Vec::new(),
         }
@@ -170,11 +181,10 @@ impl EventLog {
         &self.events
     }
 
-    /// Takes down the turns up to `until` that are not yet. What a turn did is known when the next is chosen, so turns
-    /// that are under way do not matter.
-    pub fn extend(&mut self, turns: &[Turn], until: usize) {
+    /// Takes down the moves up to `until` that are not yet.
+    pub fn extend(&mut self, so_far: SoFar<'_>, until: usize) {
         while self.events.len() < until {
-            self.take_down(turns, self.events.len());
+            self.take_down(so_far, self.events.len());
         }
     }
 
@@ -209,8 +219,8 @@ impl EventLog {
         !begins && transaction.open && transaction.held.holds()
     }
 
-    /// Of the transactions that held the row of the turn that is next to be taken down, the turns in which they moved
-    /// after the one that took it, the end included: its step could have begun to wait before them and would have
+    /// Of the transactions that held the row of the step that is next to be taken down, the moves in which they had a
+    /// part after the one that took it, the end included: the step could have begun to wait before them and would have
     /// done the same. `None` where it depends on more whether it would, or who would have waited before whom.
     pub fn could_have_waited_for(&self, next: &Turn) -> Option<Vec<usize>> {
         let Some(taken) = self
@@ -239,7 +249,7 @@ impl EventLog {
         (taken.if_true.is_none() || turns.is_empty()).then_some(turns)
     }
 
-    /// The ends of other transactions that held the row of the turn that is next to be taken down: had it come right
+    /// The ends of other transactions that held the row of the step that is next to be taken down: had it come right
     /// before one, it could only have waited.
     pub fn waited_for(&self, next: &Turn) -> Vec<(usize, Waited)> {
         let waited = self.row_waited_for(next.session, next.role, next.begin.is_some(), &next.filled);
@@ -257,10 +267,10 @@ impl EventLog {
         ends.collect()
     }
 
-    /// What the session of a turn of the log may do at most if it goes on at another time: its statement may find
+    /// What the session of a move of the log may do at most if it is scheduled at another time: its statement may find
     /// something else, or fail.
-    pub fn piece_at_most(&self, turns: &[Turn], index: usize) -> Option<Piece> {
-        let turn = &turns[index];
+    pub fn piece_at_most(&self, SoFar { turns, moves }: SoFar<'_>, index: usize) -> Option<Piece> {
+        let turn = &turns[moves[index].turn];
         let mut piece = self.events[index].pieces.first()?.clone();
         piece.statement = whatever_it_finds(&self.scenario, &self.footprints, turn);
         let mut held = piece.held.clone();
@@ -273,26 +283,66 @@ impl EventLog {
         Some(piece)
     }
 
-    fn take_down(&mut self, turns: &[Turn], index: usize) {
-        let turn = &turns[index];
+    fn take_down(&mut self, SoFar { turns, moves }: SoFar<'_>, index: usize) {
+        let (one, turn) = (&moves[index], &turns[moves[index].turn]);
         let mut event = Event {
-            session: turn.session,
-            participants: vec![turn.session],
+            session: one.session,
+            participants: vec![one.session],
             pieces: Vec::new(),
         };
-        event.pieces.push(self.piece(turn, index, turn.finished_in == index));
-        for released in turns[..index].iter().filter(|earlier| earlier.finished_in == index) {
-            event.pieces.push(self.piece(released, index, true));
-            event.participants.push(released.session);
+        let adds = adds_rows(&self.scenario, &self.footprints, turn);
+        let did_more = self.transactions[one.session].does_more_than_add;
+        let own = self.piece(turn, index, one.finished.contains(&one.turn));
+        let does_more = !adds && own.statement.holds();
+        let commits = own.end.as_ref().is_some_and(|end| end.committed);
+        self.commits_additions.push(commits && !did_more && !does_more);
+        self.transactions[one.session].does_more_than_add |= does_more || (own.end.is_some() && !commits);
+        event.pieces.push(own);
+        // those that ran on because they could not be stopped
+        for &other in one.finished.iter().filter(|&&finished| finished != one.turn) {
+            event.participants.push(turns[other].session);
+            event.pieces.push(self.piece(&turns[other], index, true));
         }
-        // a session that moved from one wait to another moved too
-        for moved in turns[..index].iter().filter(|earlier| earlier.finished_in > index) {
-            if moved.waits.iter().any(|wait| wait.until == index) && !event.participants.contains(&moved.session) {
-                event.participants.push(moved.session);
-                event.pieces.push(self.piece(moved, index, false));
+        // a session that came from one wait into another moved too
+        for &moved in &one.moved {
+            let before = moves[..index].iter().rfind(|one| one.session == moved);
+            if let Some(before) = before.filter(|_| !event.participants.contains(&moved)) {
+                event.participants.push(moved);
+                event.pieces.push(self.piece(&turns[before.turn], index, false));
             }
         }
+        for &released in &one.released {
+            if !event.participants.contains(&released) {
+                event.participants.push(released);
+            }
+        }
+        let key_was_taken = adds && self.key_was_taken(SoFar { turns, moves }, index, &event);
+        if key_was_taken && let Some(own) = event.pieces.first_mut() {
+            own.statement = reads_alone(&own.statement);
+        }
+        self.key_was_taken.push(key_was_taken);
         self.events.push(event);
+    }
+
+    /// Whether an INSERT that waited for another transaction's key failed because that transaction committed it: then it
+    /// did nothing else when it was resumed but look at the key. That transaction, which released it, has done nothing
+    /// but add rows, and since then nobody has done anything that matters to the INSERT but fail on the key as well.
+    fn key_was_taken(&self, SoFar { turns, moves }: SoFar<'_>, index: usize, event: &Event) -> bool {
+        let one = &moves[index];
+        let failed = match &turns[one.turn].result {
+            StepResult::Error(error) => error.sqlstate == UNIQUE_VIOLATION,
+            _ => false,
+        };
+        let released_by = moves[..index].iter().rposition(|earlier| earlier.released.contains(&one.session));
+        let Some(released_by) = released_by.filter(|_| failed && one.kind == MoveKind::Resume) else {
+            return false;
+        };
+        one.finished == [one.turn]
+            && self.commits_additions[released_by]
+            && (released_by + 1..index).all(|between| {
+                let same_release = moves[released_by].released.contains(&moves[between].session);
+                (self.key_was_taken[between] && same_release) || !conflict(&self.events[between], event)
+            })
     }
 
     fn piece(&mut self, turn: &Turn, index: usize, finished: bool) -> Piece {
@@ -324,6 +374,30 @@ impl EventLog {
             });
         }
         piece
+    }
+}
+
+/// Whether a step is a plain INSERT of rows that it gives, into one table whose keys are checked as they are added, and
+/// touches nothing else but what foreign keys check afterwards.
+fn adds_rows(scenario: &Scenario, footprints: &Footprints, turn: &Turn) -> bool {
+    let words: Vec<_> = tokens(&turn.filled).filter(|token| !token.is_blank()).collect();
+    let statement = whatever_it_finds(scenario, footprints, turn);
+    turn.role == TurnRole::Step
+        && words.first().is_some_and(|word| word.is("insert"))
+        && !words.iter().any(|word| word.is_one_of(&["conflict", "select", "with", "table"]))
+        && !footprints.deferred
+        && !statement.unknown
+        && !statement.calls
+        && statement.reads.is_empty()
+        && statement.locks.is_empty()
+        && statement.writes.len() == 1
+}
+
+/// A statement that has looked at what it was to change, and no more.
+fn reads_alone(statement: &Footprint) -> Footprint {
+    Footprint {
+        reads: statement.writes.keys().cloned().collect(),
+        ..Footprint::default()
     }
 }
 
@@ -455,7 +529,8 @@ fn serializable_threes(scenario: &Scenario, footprints: &Footprints) -> bool {
     sessions.len() > 2 || (sessions.len() == 2 && !sessions.iter().all(|session| is_one_transaction(session)))
 }
 
-fn is_one_transaction(session: &Session) -> bool {
+/// Whether a session is a single transaction, however it ends.
+pub fn is_one_transaction(session: &Session) -> bool {
     let ends = |kind| matches!(kind, StatementKind::Commit { .. } | StatementKind::Rollback { .. });
     let once = match session.steps.as_ref() {
         [_] => true,

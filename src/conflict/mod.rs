@@ -16,6 +16,6 @@ mod rules;
 pub use analysis::{changes_meaning, footprint};
 #[cfg(test)]
 pub use event::End;
-pub use event::{Event, EventLog, OnlyWaits, Piece, Snapshots, Waited};
+pub use event::{Event, EventLog, OnlyWaits, Piece, Snapshots, Waited, is_one_transaction};
 pub use footprint::{Footprint, Footprints, LockStrength, Object, StepFacts, WriteKind};
 pub use rules::conflict;

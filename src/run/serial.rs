@@ -6,7 +6,7 @@ use num_bigint::BigUint;
 use tokio::sync::Mutex;
 
 use super::executor::{Candidate, Scheduler};
-use super::history::{StepResult, Turn, TurnRole};
+use super::history::{SoFar, StepResult, Turn, TurnRole};
 use super::{RunError, Workbench};
 use crate::scenario::sql::StatementKind;
 use crate::scenario::{Scenario, Session, Symmetry};
@@ -234,7 +234,7 @@ impl<'a> SerialOrder<'a> {
 }
 
 impl Scheduler for SerialOrder<'_> {
-    fn is_over(&mut self, turns: &[Turn], ready: &[usize]) -> bool {
+    fn is_over(&mut self, SoFar { turns, .. }: SoFar<'_>, ready: &[usize]) -> bool {
         self.blocked |= turns
             .iter()
             .any(|turn| !turn.waits.is_empty() || turn.finished_in == Turn::IN_FLIGHT);
@@ -265,7 +265,7 @@ impl Scheduler for SerialOrder<'_> {
         chosen.is_none()
     }
 
-    fn choose(&mut self, _turns: &[Turn], ready: &[Candidate<'_>]) -> usize {
+    fn choose(&mut self, _so_far: SoFar<'_>, ready: &[Candidate<'_>]) -> usize {
         match self
             .current
             .filter(|session| ready.iter().any(|candidate| candidate.session == *session))
