@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::footprint::{Footprint, Footprints, Object, RowTaken};
 use super::rules::conflict;
-use crate::run::history::{MoveKind, SoFar, StepResult, Turn, TurnRole};
+use crate::run::history::{SoFar, StepResult, Turn, TurnRole};
 use crate::scenario::sql::StatementKind;
-use crate::scenario::sql::lexer::{TokenKind, tokens};
+use crate::scenario::sql::lexer::{Token, TokenKind, tokens};
 use crate::scenario::{Isolation, Scenario, Session};
 
 const UNIQUE_VIOLATION: &str = "23505";
@@ -16,7 +16,8 @@ const UNIQUE_VIOLATION: &str = "23505";
 pub struct Event {
     /// The session that was scheduled.
     pub session: usize,
-    /// Every session whose state it changed: that one, and those that it released or made wait for another.
+    /// Every session whose state it changed: that one, and those that it released, made wait for another, or made able to
+    /// run a transaction again.
     pub participants: Vec<usize>,
     pub pieces: Vec<Piece>,
 }
@@ -144,7 +145,9 @@ struct Transaction {
     open: bool,
     has_snapshot: bool,
     held: Footprint,
-    /// It has locked or changed something otherwise than by adding rows.
+    /// INSERTs that it has run.
+    added: Vec<String>,
+    /// It has locked or changed something otherwise than by INSERTs of constants.
     does_more_than_add: bool,
 }
 
@@ -154,9 +157,9 @@ pub struct EventLog {
     scenario: Arc<Scenario>,
     footprints: Footprints,
     events: Vec<Event>,
-    /// By event: its transaction committed with it, and had done nothing but add rows.
-    commits_additions: Vec<bool>,
-    /// By event: the session resumed an INSERT, and failed at once on the key that it had waited for.
+    /// INSERTs whose rows are committed, each with the event that committed them.
+    committed: Vec<(String, usize)>,
+    /// By event: an INSERT that failed because its row was there (see [`EventLog::key_was_taken`]).
     key_was_taken: Vec<bool>,
     transactions: Vec<Transaction>,
     /// Rows that were taken, of tables where that is known.
@@ -170,7 +173,7 @@ impl EventLog {
             scenario,
             footprints,
             events: Vec::new(),
-            commits_additions: Vec::new(),
+            committed: Vec::new(),
             key_was_taken: Vec::new(),
             transactions,
             rows: Vec::new(),
@@ -290,13 +293,20 @@ impl EventLog {
             participants: vec![one.session],
             pieces: Vec::new(),
         };
-        let adds = adds_rows(&self.scenario, &self.footprints, turn);
-        let did_more = self.transactions[one.session].does_more_than_add;
+        let adds = adds_constants(&self.scenario, &self.footprints, turn);
+        let before = self.transactions[one.session].clone();
         let own = self.piece(turn, index, one.finished.contains(&one.turn));
         let does_more = !adds && own.statement.holds();
-        let commits = own.end.as_ref().is_some_and(|end| end.committed);
-        self.commits_additions.push(commits && !did_more && !does_more);
-        self.transactions[one.session].does_more_than_add |= does_more || (own.end.is_some() && !commits);
+        match &own.end {
+            Some(end) if end.committed && !before.does_more_than_add && !does_more => {
+                self.committed.extend(before.added.into_iter().map(|text| (text, index)));
+            }
+            end => {
+                let transaction = &mut self.transactions[one.session];
+                transaction.does_more_than_add |= does_more || end.is_some();
+                transaction.added.extend(Some(turn.filled.clone()).filter(|_| adds));
+            }
+        }
         event.pieces.push(own);
         // those that ran on because they could not be stopped
         for &other in one.finished.iter().filter(|&&finished| finished != one.turn) {
@@ -311,7 +321,7 @@ impl EventLog {
                 event.pieces.push(self.piece(&turns[before.turn], index, false));
             }
         }
-        for &released in &one.released {
+        for &released in one.released.iter().chain(&one.lets_retry) {
             if !event.participants.contains(&released) {
                 event.participants.push(released);
             }
@@ -319,30 +329,28 @@ impl EventLog {
         let key_was_taken = adds && self.key_was_taken(SoFar { turns, moves }, index, &event);
         if key_was_taken && let Some(own) = event.pieces.first_mut() {
             own.statement = reads_alone(&own.statement);
+            // a transaction that begins with it has held nothing
+            if let Some(end) = own.end.as_mut().filter(|_| turn.begin.is_some()) {
+                end.held = own.statement.clone();
+            }
         }
         self.key_was_taken.push(key_was_taken);
         self.events.push(event);
     }
 
-    /// Whether an INSERT that waited for another transaction's key failed because that transaction committed it: then it
-    /// did nothing else when it was resumed but look at the key. That transaction, which released it, has done nothing
-    /// but add rows, and since then nobody has done anything that matters to the INSERT but fail on the key as well.
+    /// Whether an INSERT failed because the same INSERT of another session, which has done nothing but add rows, was
+    /// committed, and since then nobody has done anything that matters to it but fail in the same way. Then it met the
+    /// committed row in the first of the table's keys, and has got, or waited for, nothing in any other: it makes no
+    /// difference to it which of those that wait for the same row have learned of that yet, nor it to them.
     fn key_was_taken(&self, SoFar { turns, moves }: SoFar<'_>, index: usize, event: &Event) -> bool {
-        let one = &moves[index];
-        let failed = match &turns[one.turn].result {
-            StepResult::Error(error) => error.sqlstate == UNIQUE_VIOLATION,
-            _ => false,
-        };
-        let released_by = moves[..index].iter().rposition(|earlier| earlier.released.contains(&one.session));
-        let Some(released_by) = released_by.filter(|_| failed && one.kind == MoveKind::Resume) else {
+        let (one, turn) = (&moves[index], &turns[moves[index].turn]);
+        let failed = matches!(&turn.result, StepResult::Error(error) if error.sqlstate == UNIQUE_VIOLATION);
+        let committed = self.committed.iter().rfind(|(text, _)| *text == turn.filled);
+        let Some((_, committed)) = committed.filter(|_| failed && one.finished == [one.turn]) else {
             return false;
         };
-        one.finished == [one.turn]
-            && self.commits_additions[released_by]
-            && (released_by + 1..index).all(|between| {
-                let same_release = moves[released_by].released.contains(&moves[between].session);
-                (self.key_was_taken[between] && same_release) || !conflict(&self.events[between], event)
-            })
+        let mut since = committed + 1..index;
+        since.all(|between| self.key_was_taken[between] || !conflict(&self.events[between], event))
     }
 
     fn piece(&mut self, turn: &Turn, index: usize, finished: bool) -> Piece {
@@ -377,20 +385,26 @@ impl EventLog {
     }
 }
 
-/// Whether a step is a plain INSERT of rows that it gives, into one table whose keys are checked as they are added, and
-/// touches nothing else but what foreign keys check afterwards.
-fn adds_rows(scenario: &Scenario, footprints: &Footprints, turn: &Turn) -> bool {
+/// Whether a step is an INSERT of constants into one table whose keys are checked as rows are added, and touches nothing
+/// else but what foreign keys check afterwards.
+fn adds_constants(scenario: &Scenario, footprints: &Footprints, turn: &Turn) -> bool {
     let words: Vec<_> = tokens(&turn.filled).filter(|token| !token.is_blank()).collect();
+    if turn.role != TurnRole::Step || !words.first().is_some_and(|word| word.is("insert")) {
+        return false;
+    }
+    let values = words.iter().position(|word| word.is("values")).unwrap_or(words.len());
+    let is_constant = |token: &Token<'_>| {
+        matches!(token.text, "(" | ")" | "," | "-" | ";")
+            || matches!(token.kind, TokenKind::Number | TokenKind::String)
+            || token.is_one_of(&["null", "true", "false", "default"])
+    };
     let statement = whatever_it_finds(scenario, footprints, turn);
-    turn.role == TurnRole::Step
-        && words.first().is_some_and(|word| word.is("insert"))
-        && !words.iter().any(|word| word.is_one_of(&["conflict", "select", "with", "table"]))
-        && !footprints.deferred
-        && !statement.unknown
+    let adds_alone = !statement.unknown
         && !statement.calls
         && statement.reads.is_empty()
         && statement.locks.is_empty()
-        && statement.writes.len() == 1
+        && statement.writes.len() == 1;
+    adds_alone && !footprints.deferred && words[values..].iter().skip(1).all(is_constant)
 }
 
 /// A statement that has looked at what it was to change, and no more.

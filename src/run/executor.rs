@@ -282,7 +282,11 @@ impl<S: Session> Executor<'_, S> {
     /// The enabled sessions, and what each can do; `None` when all have finished.
     fn enabled(&self) -> Result<Option<Vec<(usize, MoveKind)>>, RunError> {
         let kind = |index: usize| match &self.states[index] {
-            State::Idle => self.sessions[index].next_step().map(|_| MoveKind::Step),
+            State::Idle => {
+                let next = self.sessions[index].next_step()?;
+                let is_held_up = self.retries_after(index, next).next().is_some();
+                (!is_held_up).then_some(MoveKind::Step)
+            }
             State::InFlight(in_flight) => in_flight.released.then_some(MoveKind::Resume),
         };
         let enabled: Vec<(usize, MoveKind)> = (0..self.sessions.len())
@@ -297,6 +301,17 @@ impl<S: Session> Executor<'_, S> {
                 waiting: self.sessions[index].name().to_owned(),
             }),
         }
+    }
+
+    /// Of the sessions that the error of one released, those that it runs its transaction again after, its next step being
+    /// `next`: otherwise it could come ahead of them and into the same error for as often as it tries.
+    fn retries_after(&self, session: usize, next: &StepInfo) -> impl Iterator<Item = usize> {
+        let moves = &self.execution.moves;
+        let last = moves.iter().rposition(|one| one.session == session);
+        let last = last.filter(|&last| next.attempt > self.execution.turns[moves[last].turn].attempt);
+        let since = last.map_or(moves.len(), |last| last + 1);
+        let released = last.into_iter().flat_map(|last| moves[last].released.iter().copied());
+        released.filter(move |released| moves[since..].iter().all(|one| one.session != *released))
     }
 
     fn in_flight(&self) -> impl Iterator<Item = (usize, &InFlight)> {
@@ -377,10 +392,17 @@ impl<S: Session> Executor<'_, S> {
     }
 
     fn resume(&mut self, chosen: usize) -> Result<(), RunError> {
-        if let State::InFlight(in_flight) = &mut self.states[chosen] {
+        if let State::InFlight(in_flight) = &self.states[chosen] {
+            let mut resumption = Move::new(chosen, MoveKind::Resume, in_flight.turn);
+            let retries_after = |session: &usize| {
+                let next = self.sessions[*session].next_step();
+                next.is_some_and(|next| self.retries_after(*session, next).any(|released| released == chosen))
+            };
+            resumption.lets_retry = (0..self.sessions.len()).filter(retries_after).collect();
+            self.execution.moves.push(resumption);
+        }
+        if let Some(in_flight) = self.in_flight_mut(chosen) {
             in_flight.released = false;
-            let turn = in_flight.turn;
-            self.execution.moves.push(Move::new(chosen, MoveKind::Resume, turn));
         }
         self.continue_backend(chosen)
     }

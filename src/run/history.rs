@@ -45,6 +45,8 @@ pub struct Move {
     pub released: Vec<usize>,
     /// Other sessions that came from one wait into another.
     pub moved: Vec<usize>,
+    /// Sessions that may run their transactions again, now that one which their error released has resumed.
+    pub lets_retry: Vec<usize>,
 }
 
 impl Move {
@@ -56,6 +58,7 @@ impl Move {
             finished: Vec::new(),
             released: Vec::new(),
             moved: Vec::new(),
+            lets_retry: Vec::new(),
         }
     }
 }

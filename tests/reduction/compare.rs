@@ -103,7 +103,7 @@ fn compare_on(host: &Host, template: &Arc<Template>) -> Result<Comparison, Diffe
 }
 
 /// Runs all of a strategy's schedules, one by one.
-fn explore(host: &Host, workbench: &mut Workbench, strategy: &mut dyn Strategy) -> Result<Found, Difference> {
+pub fn explore(host: &Host, workbench: &mut Workbench, strategy: &mut dyn Strategy) -> Result<Found, Difference> {
     let mut found = Found::default();
     while let Some(mut job) = strategy.next() {
         let run = match host.runtime.block_on(workbench.run(job.scheduler.as_mut())) {

@@ -92,7 +92,7 @@ impl<'a> Recorded<'a> {
             participants: vec![session],
             pieces: Vec::new(),
         };
-        event.participants.extend(&one.released);
+        event.participants.extend(one.released.iter().chain(&one.lets_retry));
         event.pieces.push(self.piece(&one, index, whole.filter(|_| is_step)));
         self.events.push(event);
     }

@@ -123,6 +123,8 @@ struct Session {
     waiting: Option<UnderWay>,
     /// What it waited for is free.
     released: bool,
+    /// Sessions that its failure released, which resume before it runs its transaction again.
+    retries_after: Vec<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -157,6 +159,8 @@ pub struct Move {
     pub did: Did,
     /// The sessions that it released.
     pub released: Vec<usize>,
+    /// The sessions that may run their transactions again.
+    pub lets_retry: Vec<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,7 +190,7 @@ impl<'a> World<'a> {
     pub fn ready(&self) -> Vec<usize> {
         let is_enabled = |&session: &usize| match &self.sessions[session] {
             one if one.waiting.is_some() => one.released,
-            one => one.next < self.program[session].steps.len(),
+            one => one.next < self.program[session].steps.len() && one.retries_after.is_empty(),
         };
         (0..self.sessions.len()).filter(is_enabled).collect()
     }
@@ -231,6 +235,15 @@ impl<'a> World<'a> {
             None => self.begin(session),
         };
         made.released = self.release();
+        for (other, one) in self.sessions.iter_mut().enumerate() {
+            if one.retries_after.contains(&session) {
+                one.retries_after.retain(|&released| released != session);
+                made.lets_retry.push(other);
+            }
+        }
+        if made.did == Did::Fail {
+            self.sessions[session].retries_after = made.released.clone();
+        }
         made
     }
 
@@ -355,6 +368,7 @@ impl<'a> World<'a> {
             has_waited,
             did,
             released: Vec::new(),
+            lets_retry: Vec::new(),
         };
         while let Some(&(row, value)) = step.writes.get(under_way.place) {
             if let Some(holder) = self.holder(row).filter(|&holder| holder != session) {
