@@ -299,7 +299,8 @@ impl EventLog {
         let does_more = !adds && own.statement.holds();
         match &own.end {
             Some(end) if end.committed && !before.does_more_than_add && !does_more => {
-                self.committed.extend(before.added.into_iter().map(|text| (text, index)));
+                self.committed
+                    .extend(before.added.into_iter().map(|text| (text, index)));
             }
             end => {
                 let transaction = &mut self.transactions[one.session];

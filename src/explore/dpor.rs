@@ -120,7 +120,9 @@ impl<'a> RunTrace<'a> {
             let only_waits = |session: usize| {
                 let is_next = |one: &&Move| one.session == session;
                 let next = moves[index..].iter().find(is_next);
-                let next = next.filter(|next| next.kind == MoveKind::Step).map(|next| &turns[next.turn]);
+                let next = next
+                    .filter(|next| next.kind == MoveKind::Step)
+                    .map(|next| &turns[next.turn]);
                 next.is_some_and(|next| {
                     log.only_waits(session, next.role, next.begin.is_some(), &next.filled)
                         .given(decision.answer_of(session))

@@ -47,7 +47,10 @@ pub trait Trace {
         Event {
             session: own,
             participants: moves.iter().map(|&index| session(index)).collect(),
-            pieces: moves[..run].iter().filter_map(|&index| self.piece_at_most(index)).collect(),
+            pieces: moves[..run]
+                .iter()
+                .filter_map(|&index| self.piece_at_most(index))
+                .collect(),
         }
     }
 }

@@ -776,7 +776,9 @@ impl<S: Session> Executor<'_, S> {
         };
         let is_victim = |session: usize| {
             let deadlocks = self.execution.deadlocks.iter();
-            deadlocks.filter(|one| one.turn == turn).any(|one| one.victim == session)
+            deadlocks
+                .filter(|one| one.turn == turn)
+                .any(|one| one.victim == session)
         };
         let finished = last.finished.iter().map(|&turn| &self.execution.turns[turn]);
         let released: Vec<&Turn> = finished

@@ -88,9 +88,7 @@ fn extents(turns: &[Turn], moves: &[&Move], block: Range<usize>) -> Vec<Extent> 
     let mut from = block.start;
     let last = block.end - 1;
     let is_blocked = !finishes(moves[last]);
-    let ends = moves[block.end..]
-        .iter()
-        .all(|one| one.session != moves[last].session);
+    let ends = moves[block.end..].iter().all(|one| one.session != moves[last].session);
     // a step that blocked is an entry of its own, so that following it is to send it
     let end = if is_blocked { last } else { block.end };
     while from < end {
@@ -99,7 +97,9 @@ fn extents(turns: &[Turn], moves: &[&Move], block: Range<usize>) -> Vec<Extent> 
             break;
         }
         // the step of a transaction that is run again comes twice
-        let until = (from..end).find(|&place| step(place) == step(end - 1)).unwrap_or(end - 1);
+        let until = (from..end)
+            .find(|&place| step(place) == step(end - 1))
+            .unwrap_or(end - 1);
         extents.push(Extent::Until(step(until).clone()));
         from = until + 1;
     }

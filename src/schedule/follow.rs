@@ -327,7 +327,9 @@ mod tests {
                 .collect::<Vec<_>>()
                 .join("");
             let departures = follower.departures(&history);
-            let departures = departures.into_iter().map(|departure| (departure.entry, departure.kind));
+            let departures = departures
+                .into_iter()
+                .map(|departure| (departure.entry, departure.kind));
             (history, order, departures.collect())
         }
     }

@@ -25,11 +25,11 @@ pub fn named(history: &History) -> Vec<bool> {
 fn first_to_name(moves: &[Move], named: &[bool]) -> Option<usize> {
     let mut released: Vec<usize> = Vec::new();
     for (index, one) in moves.iter().enumerate() {
-        let is_resumption = |other: &usize, session: usize| {
-            moves[*other].kind == MoveKind::Resume && moves[*other].session == session
-        };
+        let is_resumption =
+            |other: &usize, session: usize| moves[*other].kind == MoveKind::Resume && moves[*other].session == session;
         let next_resumption = |session: usize| (index..moves.len()).find(|other| is_resumption(other, session));
-        let is_named = |session: usize| (index..moves.len()).any(|other| named[other] && is_resumption(&other, session));
+        let is_named =
+            |session: usize| (index..moves.len()).any(|other| named[other] && is_resumption(&other, session));
         let so_far = SoFar {
             turns: &[],
             moves: &moves[..index],
@@ -64,7 +64,12 @@ mod tests {
             };
             let session = place(text.chars().next().expect("a session"));
             let mut one = Move::new(session, kind, turn);
-            one.released = text.split_once('*').map_or("", |(_, names)| names).chars().map(place).collect();
+            one.released = text
+                .split_once('*')
+                .map_or("", |(_, names)| names)
+                .chars()
+                .map(place)
+                .collect();
             one
         });
         let history = History {
@@ -74,7 +79,11 @@ mod tests {
             ends: Vec::new(),
         };
         let names = moves.split(' ').zip(named(&history));
-        names.filter(|(_, named)| *named).map(|(text, _)| text).collect::<Vec<_>>().join(" ")
+        names
+            .filter(|(_, named)| *named)
+            .map(|(text, _)| text)
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     #[test]

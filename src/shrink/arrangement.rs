@@ -54,7 +54,9 @@ impl Arrangement {
     /// The moves of a run that are of racing sessions, those left out that come as they do anyway.
     pub fn race(&self, run: &Run) -> Vec<Planned> {
         let moves = run.history.moves.iter().zip(named(&run.history));
-        let named = moves.filter(|(_, named)| *named).map(|(one, _)| (one.session, one.kind));
+        let named = moves
+            .filter(|(_, named)| *named)
+            .map(|(one, _)| (one.session, one.kind));
         named.filter(|(session, _)| self.racing.contains(session)).collect()
     }
 }
@@ -87,7 +89,11 @@ impl<'a> Arranged<'a> {
             self.last = Some(session);
             return Some(session);
         }
-        let can = |planned: &Planned| ready.iter().any(|candidate| (candidate.session, candidate.kind) == *planned);
+        let can = |planned: &Planned| {
+            ready
+                .iter()
+                .any(|candidate| (candidate.session, candidate.kind) == *planned)
+        };
         let place = self.order.iter().position(can);
         let stay = || self.last.filter(|&last| racing.contains(&last) && is_ready(last));
         let chosen = place

@@ -151,14 +151,16 @@ fn branches(arrangement: &Arrangement, run: &Run, after: usize) -> Vec<Beginning
         }
         if index >= after {
             let began = |session: usize| moves[..index].iter().rposition(|one| one.session == session);
-            branches.extend(alternatives(arrangement, &run.decisions[index], &order, made.session, began).map(
-                |(least, blocks, after)| Beginning {
-                    least,
-                    blocks,
-                    after,
-                    moves: index + 1,
-                },
-            ));
+            branches.extend(
+                alternatives(arrangement, &run.decisions[index], &order, made.session, began).map(
+                    |(least, blocks, after)| Beginning {
+                        least,
+                        blocks,
+                        after,
+                        moves: index + 1,
+                    },
+                ),
+            );
         }
         if is_named {
             order.push((made.session, made.kind));
@@ -176,13 +178,23 @@ fn alternatives(
     made: usize,
     began: impl Fn(usize) -> Option<usize>,
 ) -> impl Iterator<Item = (usize, Vec<Block>, Vec<usize>)> {
-    let ready: Vec<Planned> = decision.ready.iter().copied().zip(decision.kinds.iter().copied()).collect();
+    let ready: Vec<Planned> = decision
+        .ready
+        .iter()
+        .copied()
+        .zip(decision.kinds.iter().copied())
+        .collect();
     let (mut released, steps): (Vec<Planned>, Vec<Planned>) = ready
         .into_iter()
         .filter(|(session, _)| arrangement.racing.contains(session))
         .partition(|(_, kind)| *kind == MoveKind::Resume);
     released.sort_by_key(|(session, _)| began(*session));
-    let others: Vec<Planned> = released.iter().chain(&steps).copied().filter(|(session, _)| *session != made).collect();
+    let others: Vec<Planned> = released
+        .iter()
+        .chain(&steps)
+        .copied()
+        .filter(|(session, _)| *session != made)
+        .collect();
     let order = order.to_vec();
     others.into_iter().map(move |other| {
         let mut branch = order.clone();

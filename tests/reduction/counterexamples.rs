@@ -42,7 +42,10 @@ fn counterexamples_stay_mended() {
 fn both_searches_find_what_shows_who_was_released_first() {
     let host = Host::start();
     for (name, invariant) in [
-        ("released-together", "the first number wins where both drew while a was open"),
+        (
+            "released-together",
+            "the first number wins where both drew while a was open",
+        ),
         ("released-together-upsert", "last number wins"),
     ] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reduction/counterexamples");
@@ -57,7 +60,11 @@ fn both_searches_find_what_shows_who_was_released_first() {
                     .block_on(Workbench::open(template.clone(), Duration::from_secs(60)))
                     .unwrap();
                 let found = explore(&host, &mut bench, strategy.as_mut()).unwrap();
-                found.outcomes.into_keys().flat_map(|(_, violations)| violations).collect::<BTreeSet<_>>()
+                found
+                    .outcomes
+                    .into_keys()
+                    .flat_map(|(_, violations)| violations)
+                    .collect::<BTreeSet<_>>()
             })
         });
         let expected = BTreeSet::from([invariant.to_owned()]);

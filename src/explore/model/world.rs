@@ -347,7 +347,10 @@ impl<'a> World<'a> {
     fn waited_for(&self, session: usize) -> Option<(usize, bool)> {
         let Session { next, waiting, .. } = &self.sessions[session];
         let waiting = waiting.as_ref()?;
-        Some((self.program[session].steps[*next].writes[waiting.place].0, waiting.behind))
+        Some((
+            self.program[session].steps[*next].writes[waiting.place].0,
+            waiting.behind,
+        ))
     }
 
     /// The session that one waits for.
