@@ -1,24 +1,28 @@
-//! The turns of a run, as far as conflicts go.
+//! The moves of a run, as far as conflicts go.
 
 use std::sync::Arc;
 
 use super::footprint::{Filled, Footprint, Footprints, Object, RowTaken, WriteKind};
-use crate::run::history::{StepResult, Turn, TurnRole};
+use super::rules::conflict;
+use crate::run::history::{SoFar, StepResult, Turn, TurnRole};
 use crate::scenario::sql::StatementKind;
 use crate::scenario::sql::lexer::{TokenKind, tokens};
 use crate::scenario::{Isolation, Scenario, Session};
 
-/// One turn: the step of the session that was let go on, and the steps of others that it released.
+const UNIQUE_VIOLATION: &str = "23505";
+
+/// One move: what the session did that was scheduled, and what others did that ran on with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The session that was let go on.
+    /// The session that was scheduled.
     pub session: usize,
-    /// Every session that moved, that one included.
+    /// Every session whose state it changed: that one, and those that it released, made wait for another, or made able to
+    /// run a transaction again.
     pub participants: Vec<usize>,
     pub pieces: Vec<Piece>,
 }
 
-/// What one session did in a turn.
+/// What one session did in a move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
     pub snapshots: Snapshots,
@@ -100,16 +104,16 @@ impl Snapshots {
 struct HeldRow {
     row: Object,
     holder: usize,
-    /// The turn that took it.
+    /// The move that took it.
     taken: usize,
-    /// The turn that ended the transaction.
+    /// The move that ended the transaction.
     ended: Option<usize>,
 }
 
 /// A wait that a step could have begun with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waited {
-    /// The turn that took the row.
+    /// The move that took the row.
     pub taken: usize,
     /// It could have done nothing else.
     pub surely: bool,
@@ -141,14 +145,22 @@ struct Transaction {
     open: bool,
     has_snapshot: bool,
     held: Footprint,
+    /// INSERTs that it has run.
+    added: Vec<String>,
+    /// It has locked or changed something otherwise than by INSERTs of constants.
+    does_more_than_add: bool,
 }
 
-/// The events of a run, taken down turn by turn.
+/// The events of a run, taken down move by move.
 #[derive(Debug, Clone)]
 pub struct EventLog {
     scenario: Arc<Scenario>,
     footprints: Footprints,
     events: Vec<Event>,
+    /// INSERTs whose rows are committed, each with the event that committed them.
+    committed: Vec<(String, usize)>,
+    /// By event: an INSERT that failed because its row was there (see [`EventLog::key_was_taken`]).
+    key_was_taken: Vec<bool>,
     transactions: Vec<Transaction>,
     /// Rows that were taken, of tables where that is known.
     rows: Vec<HeldRow>,
@@ -161,6 +173,8 @@ impl EventLog {
             scenario,
             footprints,
             events: Vec::new(),
+            committed: Vec::new(),
+            key_was_taken: Vec::new(),
             transactions,
             rows: Vec::new(),
         }
@@ -170,11 +184,10 @@ impl EventLog {
         &self.events
     }
 
-    /// Takes down the turns up to `until` that are not yet. What a turn did is known when the next is chosen, so turns
-    /// that are under way do not matter.
-    pub fn extend(&mut self, turns: &[Turn], until: usize) {
+    /// Takes down the moves up to `until` that are not yet.
+    pub fn extend(&mut self, so_far: SoFar<'_>, until: usize) {
         while self.events.len() < until {
-            self.take_down(turns, self.events.len());
+            self.take_down(so_far, self.events.len());
         }
     }
 
@@ -210,8 +223,8 @@ impl EventLog {
         !begins && transaction.open && transaction.held.holds()
     }
 
-    /// Of the transactions that held the row of the turn that is next to be taken down, the turns in which they moved
-    /// after the one that took it, the end included: its step could have begun to wait before them and would have
+    /// Of the transactions that held the row of the step that is next to be taken down, the moves in which they had a
+    /// part after the one that took it, the end included: the step could have begun to wait before them and would have
     /// done the same. `None` where it depends on more whether it would, or who would have waited before whom.
     pub fn could_have_waited_for(&self, next: &Turn) -> Option<Vec<usize>> {
         let Some(taken) = self
@@ -240,7 +253,7 @@ impl EventLog {
         (taken.if_true.is_none() || turns.is_empty()).then_some(turns)
     }
 
-    /// The ends of other transactions that held the row of the turn that is next to be taken down: had it come right
+    /// The ends of other transactions that held the row of the step that is next to be taken down: had it come right
     /// before one, it could only have waited.
     pub fn waited_for(&self, next: &Turn) -> Vec<(usize, Waited)> {
         let waited = self.row_waited_for(filled_by(next), next.role, next.begin.is_some());
@@ -258,10 +271,10 @@ impl EventLog {
         ends.collect()
     }
 
-    /// What the session of a turn of the log may do at most if it goes on at another time: its statement may find
+    /// What the session of a move of the log may do at most if it is scheduled at another time: its statement may find
     /// something else, or fail.
-    pub fn piece_at_most(&self, turns: &[Turn], index: usize) -> Option<Piece> {
-        let turn = &turns[index];
+    pub fn piece_at_most(&self, SoFar { turns, moves }: SoFar<'_>, index: usize) -> Option<Piece> {
+        let turn = &turns[moves[index].turn];
         let mut piece = self.events[index].pieces.first()?.clone();
         piece.statement = whatever_it_finds(&self.scenario, &self.footprints, turn);
         let mut held = piece.held.clone();
@@ -274,26 +287,72 @@ impl EventLog {
         Some(piece)
     }
 
-    fn take_down(&mut self, turns: &[Turn], index: usize) {
-        let turn = &turns[index];
+    fn take_down(&mut self, SoFar { turns, moves }: SoFar<'_>, index: usize) {
+        let (one, turn) = (&moves[index], &turns[moves[index].turn]);
         let mut event = Event {
-            session: turn.session,
-            participants: vec![turn.session],
+            session: one.session,
+            participants: vec![one.session],
             pieces: Vec::new(),
         };
-        event.pieces.push(self.piece(turn, index, turn.finished_in == index));
-        for released in turns[..index].iter().filter(|earlier| earlier.finished_in == index) {
-            event.pieces.push(self.piece(released, index, true));
-            event.participants.push(released.session);
-        }
-        // a session that moved from one wait to another moved too
-        for moved in turns[..index].iter().filter(|earlier| earlier.finished_in > index) {
-            if moved.waits.iter().any(|wait| wait.until == index) && !event.participants.contains(&moved.session) {
-                event.participants.push(moved.session);
-                event.pieces.push(self.piece(moved, index, false));
+        let adds = adds_constants(&self.scenario, &self.footprints, turn);
+        let before = self.transactions[one.session].clone();
+        let own = self.piece(turn, index, one.finished.contains(&one.turn));
+        let does_more = !adds && own.statement.holds();
+        match &own.end {
+            Some(end) if end.committed && !before.does_more_than_add && !does_more => {
+                self.committed
+                    .extend(before.added.into_iter().map(|text| (text, index)));
+            }
+            end => {
+                let transaction = &mut self.transactions[one.session];
+                transaction.does_more_than_add |= does_more || end.is_some();
+                transaction.added.extend(Some(turn.filled.clone()).filter(|_| adds));
             }
         }
+        event.pieces.push(own);
+        // those that ran on because they could not be stopped
+        for &other in one.finished.iter().filter(|&&finished| finished != one.turn) {
+            event.participants.push(turns[other].session);
+            event.pieces.push(self.piece(&turns[other], index, true));
+        }
+        // a session that came from one wait into another moved too
+        for &moved in &one.moved {
+            let before = moves[..index].iter().rfind(|one| one.session == moved);
+            if let Some(before) = before.filter(|_| !event.participants.contains(&moved)) {
+                event.participants.push(moved);
+                event.pieces.push(self.piece(&turns[before.turn], index, false));
+            }
+        }
+        for &released in one.released.iter().chain(&one.lets_retry) {
+            if !event.participants.contains(&released) {
+                event.participants.push(released);
+            }
+        }
+        let key_was_taken = adds && self.key_was_taken(SoFar { turns, moves }, index, &event);
+        if key_was_taken && let Some(own) = event.pieces.first_mut() {
+            own.statement = reads_alone(&own.statement);
+            // a transaction that begins with it has held nothing
+            if let Some(end) = own.end.as_mut().filter(|_| turn.begin.is_some()) {
+                end.held = own.statement.clone();
+            }
+        }
+        self.key_was_taken.push(key_was_taken);
         self.events.push(event);
+    }
+
+    /// Whether an INSERT failed because the same INSERT of another session, which has done nothing but add rows, was
+    /// committed, and since then nobody has done anything that matters to it but fail in the same way. Then it met the
+    /// committed row in the first of the table's keys, and has got, or waited for, nothing in any other: it makes no
+    /// difference to it which of those that wait for the same row have learned of that yet, nor it to them.
+    fn key_was_taken(&self, SoFar { turns, moves }: SoFar<'_>, index: usize, event: &Event) -> bool {
+        let (one, turn) = (&moves[index], &turns[moves[index].turn]);
+        let failed = matches!(&turn.result, StepResult::Error(error) if error.sqlstate == UNIQUE_VIOLATION);
+        let committed = self.committed.iter().rfind(|(text, _)| *text == turn.filled);
+        let Some((_, committed)) = committed.filter(|_| failed && one.finished == [one.turn]) else {
+            return false;
+        };
+        let mut since = committed + 1..index;
+        since.all(|between| self.key_was_taken[between] || !conflict(&self.events[between], event))
     }
 
     fn piece(&mut self, turn: &Turn, index: usize, finished: bool) -> Piece {
@@ -334,6 +393,28 @@ fn filled_by(turn: &Turn) -> Filled<'_> {
         step: turn.step_index,
         sql: &turn.filled,
         values: &turn.values,
+    }
+}
+
+/// Whether a step is an INSERT of constants into one table whose keys are checked as rows are added, and touches nothing
+/// else but what foreign keys check afterwards.
+fn adds_constants(scenario: &Scenario, footprints: &Footprints, turn: &Turn) -> bool {
+    let statement = whatever_it_finds(scenario, footprints, turn);
+    turn.role == TurnRole::Step
+        && footprints.adds_constants(filled_by(turn))
+        && !footprints.deferred
+        && !statement.unknown
+        && !statement.calls
+        && statement.reads.is_empty()
+        && statement.locks.is_empty()
+        && statement.writes.len() == 1
+}
+
+/// A statement that has looked at what it was to change, and no more.
+fn reads_alone(statement: &Footprint) -> Footprint {
+    Footprint {
+        reads: statement.writes.keys().cloned().collect(),
+        ..Footprint::default()
     }
 }
 
@@ -473,7 +554,8 @@ fn serializable_threes(scenario: &Scenario, footprints: &Footprints) -> bool {
     sessions.len() > 2 || (sessions.len() == 2 && !sessions.iter().all(|session| is_one_transaction(session)))
 }
 
-fn is_one_transaction(session: &Session) -> bool {
+/// Whether a session is a single transaction, however it ends.
+pub fn is_one_transaction(session: &Session) -> bool {
     let ends = |kind| matches!(kind, StatementKind::Commit { .. } | StatementKind::Rollback { .. });
     let once = match session.steps.as_ref() {
         [_] => true,

@@ -370,6 +370,11 @@ impl Footprints {
         self.statements.get(filled.session)?.get(filled.step)
     }
 
+    /// Whether a statement does no more than to add one row of constants.
+    pub fn adds_constants(&self, filled: Filled<'_>) -> bool {
+        self.statement(filled).is_some_and(|statement| statement.adds_constants)
+    }
+
     /// The table and row that a statement is confined to.
     fn row_of(&self, filled: Filled<'_>) -> Option<(u32, RowKey)> {
         let confined = self.statement(filled)?.confined.as_ref()?;

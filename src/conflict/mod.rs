@@ -18,7 +18,7 @@ mod statement;
 pub use analysis::{StatementKnown, changes_meaning, know};
 #[cfg(test)]
 pub use event::End;
-pub use event::{Event, EventLog, OnlyWaits, Piece, Snapshots, Waited};
+pub use event::{Event, EventLog, OnlyWaits, Piece, Snapshots, Waited, is_one_transaction};
 pub use footprint::{Facts, Filled, Footprint, Footprints, LockStrength, Object, StepFacts, WriteKind};
 pub use rules::conflict;
 pub use statement::Statement;

@@ -1,4 +1,4 @@
-//! Dynamic partial-order reduction: of schedules that differ only in the order of turns that do not conflict, one is
+//! Dynamic partial-order reduction: of schedules that differ only in the order of moves that do not conflict, one is
 //! run.
 
 use std::sync::Arc;
@@ -8,8 +8,7 @@ use num_bigint::BigUint;
 use super::source_sets::{Choices, Guide, SourceSets, Trace};
 use super::{Job, Key, Strategy};
 use crate::conflict::{Event, EventLog, Filled, Footprints, OnlyWaits, Piece, Waited};
-use crate::run::history::Turn;
-use crate::run::{Candidate, Run, Scheduler};
+use crate::run::{Candidate, Move, MoveKind, Run, Scheduler, SoFar};
 use crate::scenario::{Scenario, Symmetry};
 
 /// What the reduction knows of a scenario.
@@ -94,29 +93,36 @@ impl Strategy for Dpor {
     }
 }
 
-/// A run, and what the log had to say at each turn.
+/// A run, and what the log had to say at each move.
 struct RunTrace<'a> {
-    turns: &'a [Turn],
+    so_far: SoFar<'a>,
+    runs_on: bool,
     log: EventLog,
     choices: Vec<Choices>,
-    /// For each turn, by the end of another's transaction.
+    /// For each move, by the end of another's transaction.
     waited_for: Vec<Vec<(usize, Waited)>>,
     could_have_waited_for: Vec<Option<Vec<usize>>>,
 }
 
 impl<'a> RunTrace<'a> {
     fn new(model: &Model, run: &'a Run) -> RunTrace<'a> {
-        let turns = &run.history.turns;
+        let so_far = run.history.so_far();
+        let SoFar { turns, moves } = so_far;
         let mut log = model.log();
-        let mut choices = Vec::with_capacity(turns.len());
-        let mut waited_for = Vec::with_capacity(turns.len());
-        let mut could_have_waited_for = Vec::with_capacity(turns.len());
-        for (index, (turn, decision)) in turns.iter().zip(&run.decisions).enumerate() {
-            log.extend(turns, index);
-            waited_for.push(log.waited_for(turn));
-            could_have_waited_for.push(log.could_have_waited_for(turn));
+        let mut choices = Vec::with_capacity(moves.len());
+        let mut waited_for = Vec::with_capacity(moves.len());
+        let mut could_have_waited_for = Vec::with_capacity(moves.len());
+        for (index, (one, decision)) in moves.iter().zip(&run.decisions).enumerate() {
+            log.extend(so_far, index);
+            let sent = Some(&turns[one.turn]).filter(|_| one.kind == MoveKind::Step);
+            waited_for.push(sent.map_or_else(Vec::new, |turn| log.waited_for(turn)));
+            could_have_waited_for.push(sent.map_or_else(|| Some(Vec::new()), |turn| log.could_have_waited_for(turn)));
             let only_waits = |session: usize| {
-                let next = turns[index..].iter().find(|turn| turn.session == session);
+                let is_next = |one: &&Move| one.session == session;
+                let next = moves[index..].iter().find(is_next);
+                let next = next
+                    .filter(|next| next.kind == MoveKind::Step)
+                    .map(|next| &turns[next.turn]);
                 next.is_some_and(|next| {
                     let filled = Filled {
                         session,
@@ -128,12 +134,13 @@ impl<'a> RunTrace<'a> {
                         .given(decision.answer_of(session))
                 })
             };
-            let has_begun = |session: usize| turns[..index].iter().any(|turn| turn.session == session);
+            let has_begun = |session: usize| moves[..index].iter().any(|one| one.session == session);
             choices.push(Choices::new(&model.symmetry, &decision.ready, only_waits, has_begun));
         }
-        log.extend(turns, turns.len());
+        log.extend(so_far, moves.len());
         RunTrace {
-            turns,
+            so_far,
+            runs_on: !run.resumptions,
             log,
             choices,
             waited_for,
@@ -151,20 +158,25 @@ impl Trace for RunTrace<'_> {
         &self.choices
     }
 
-    fn finished_in(&self, turn: usize) -> usize {
-        self.turns[turn].finished_in
+    fn finished_in(&self, index: usize) -> Option<usize> {
+        let moves = self.so_far.moves;
+        moves.iter().position(|one| one.finished.contains(&moves[index].turn))
     }
 
-    fn piece_at_most(&self, turn: usize) -> Option<Piece> {
-        self.log.piece_at_most(self.turns, turn)
+    fn runs_on(&self) -> bool {
+        self.runs_on
     }
 
-    fn waited_for(&self, turn: usize) -> &[(usize, Waited)] {
-        &self.waited_for[turn]
+    fn piece_at_most(&self, index: usize) -> Option<Piece> {
+        self.log.piece_at_most(self.so_far, index)
     }
 
-    fn could_have_waited_for(&self, turn: usize) -> Option<Vec<usize>> {
-        self.could_have_waited_for[turn].clone()
+    fn waited_for(&self, index: usize) -> &[(usize, Waited)] {
+        &self.waited_for[index]
+    }
+
+    fn could_have_waited_for(&self, index: usize) -> Option<Vec<usize>> {
+        self.could_have_waited_for[index].clone()
     }
 }
 
@@ -187,27 +199,29 @@ fn only_waits(log: &EventLog, candidate: &Candidate<'_>) -> OnlyWaits {
 }
 
 impl Scheduler for Guided {
-    fn question(&mut self, turns: &[Turn], candidate: Candidate<'_>) -> Option<String> {
-        if !self.model.footprints.has_conditional_rows() {
+    fn question(&mut self, so_far: SoFar<'_>, candidate: Candidate<'_>) -> Option<String> {
+        if !self.model.footprints.has_conditional_rows() || candidate.kind != MoveKind::Step {
             return None;
         }
-        self.log.extend(turns, turns.len());
+        self.log.extend(so_far, so_far.moves.len());
         match only_waits(&self.log, &candidate) {
             OnlyWaits::If(query) => Some(query),
             OnlyWaits::No | OnlyWaits::Yes => None,
         }
     }
 
-    fn choose(&mut self, turns: &[Turn], ready: &[Candidate<'_>]) -> usize {
+    fn choose(&mut self, so_far: SoFar<'_>, ready: &[Candidate<'_>]) -> usize {
+        let moves = so_far.moves;
         let is_ready = |session: &usize| ready.iter().any(|candidate| candidate.session == *session);
-        if let Some(prescribed) = self.guide.prescribed(turns.len()).filter(is_ready) {
+        if let Some(prescribed) = self.guide.prescribed(moves.len()).filter(is_ready) {
             return prescribed;
         }
-        self.log.extend(turns, turns.len());
+        self.log.extend(so_far, moves.len());
         let log = &self.log;
-        let has_begun = |session: usize| turns.iter().any(|turn| turn.session == session);
+        let has_begun = |session: usize| moves.iter().any(|one| one.session == session);
         let only_waits = |session: usize| {
-            let candidate = ready.iter().find(|candidate| candidate.session == session);
+            let mut steps = ready.iter().filter(|candidate| candidate.kind == MoveKind::Step);
+            let candidate = steps.find(|candidate| candidate.session == session);
             candidate.is_some_and(|candidate| only_waits(log, candidate).given(candidate.answer))
         };
         let sessions: Vec<usize> = ready.iter().map(|candidate| candidate.session).collect();

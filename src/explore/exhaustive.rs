@@ -4,16 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::{Job, Key, Strategy};
-use crate::run::history::Turn;
-use crate::run::{Candidate, Run, Scheduler};
+use crate::run::{Candidate, Run, Scheduler, SoFar};
 
-/// Runs a schedule, and at each turn that it chose itself notes the other choices as prefixes of schedules still to be
-/// run. Of two choices the one that stays with the session that went on last comes first, so the first schedules are
+/// Runs a schedule, and at each move that it chose itself notes the other choices as prefixes of schedules still to be
+/// run. Of two choices the one that stays with the session that moved last comes first, so the first schedules are
 /// those with the fewest switches.
 #[derive(Default)]
 pub struct Exhaustive {
     started: bool,
-    /// By key: the rank of the choice at each turn of the prefix.
+    /// By key: the rank of the choice at each move of the prefix.
     pending: BTreeMap<Key, Prefix>,
     under_way: HashMap<Key, Prefix>,
 }
@@ -72,12 +71,12 @@ impl Strategy for Exhaustive {
         let order = run.order();
         let parent = Arc::new(run.clone());
         let mut ranks = key.clone();
-        for (turn, decision) in run.decisions.iter().enumerate().skip(prefix.order.len()) {
-            let last = turn.checked_sub(1).map(|before| order[before]);
+        for (place, decision) in run.decisions.iter().enumerate().skip(prefix.order.len()) {
+            let last = place.checked_sub(1).map(|before| order[before]);
             for (rank, choice) in candidates(&decision.ready, last).enumerate().skip(1) {
                 let mut key = ranks.clone();
                 key.push(rank as u32);
-                let mut order = order[..turn].to_vec();
+                let mut order = order[..place].to_vec();
                 order.push(choice);
                 self.pending.insert(
                     key,
@@ -93,7 +92,7 @@ impl Strategy for Exhaustive {
     }
 }
 
-/// The sessions that can go on, in the order in which they are tried: the one that went on last first.
+/// The enabled sessions, in the order in which they are tried: the one that moved last first.
 fn candidates(ready: &[usize], last: Option<usize>) -> impl Iterator<Item = usize> {
     let stay = last.filter(|last| ready.contains(last));
     stay.into_iter()
@@ -107,11 +106,11 @@ struct DepthFirst {
 }
 
 impl Scheduler for DepthFirst {
-    fn choose(&mut self, turns: &[Turn], ready: &[Candidate<'_>]) -> usize {
+    fn choose(&mut self, so_far: SoFar<'_>, ready: &[Candidate<'_>]) -> usize {
         let ready: Vec<usize> = ready.iter().map(|candidate| candidate.session).collect();
         let planned = self
             .prefix
-            .get(turns.len())
+            .get(so_far.moves.len())
             .copied()
             .filter(|session| ready.contains(session));
         // `ready` is never empty
@@ -123,35 +122,36 @@ impl Scheduler for DepthFirst {
     }
 }
 
-/// Where two runs that shared the turns before the last of `prefix` differ in what these turns did.
+/// Where two runs that shared the moves before the last of `prefix` differ in what these did.
 fn difference(parent: &Run, run: &Run, prefix: &[usize]) -> Option<String> {
     let shared = prefix.len().saturating_sub(1);
-    for turn in 0..shared {
-        let (Some(before), Some(now)) = (parent.history.turns.get(turn), run.history.turns.get(turn)) else {
-            return Some(format!("one run of the same schedule ended before turn {}", turn + 1));
+    for place in 0..shared {
+        let (Some(before), Some(now)) = (parent.history.moves.get(place), run.history.moves.get(place)) else {
+            return Some(format!("one run of the same schedule ended before move {}", place + 1));
         };
-        if parent.decisions[turn] != run.decisions[turn] {
-            let name = &parent.history.sessions[before.session];
+        let turn = &parent.history.turns[before.turn];
+        let name = &parent.history.sessions[before.session];
+        if parent.decisions[place] != run.decisions[place] {
             return Some(format!(
-                "in two runs of the same schedule, different sessions could go on before step {} of {name}",
-                before.step
+                "in two runs of the same schedule, different sessions were enabled before step {} of {name}",
+                turn.step
             ));
         }
-        let over = before.finished_in < shared;
-        let same = before.step == now.step
-            && (before.finished_in < shared) == (now.finished_in < shared)
-            && (!over || (before.result == now.result && before.waits == now.waits));
-        if !same {
+        let same = |&turn: &usize| {
+            let (before, now) = (&parent.history.turns[turn], &run.history.turns[turn]);
+            before.step == now.step && before.result == now.result && before.waits == now.waits
+        };
+        if before != now || !before.finished.iter().all(same) {
             return Some(format!(
-                "in two runs of the same schedule, step {} of {} gave different results",
-                before.step, parent.history.sessions[before.session]
+                "in two runs of the same schedule, step {} of {name} gave different results",
+                turn.step
             ));
         }
     }
     let planned = prefix.last().copied();
     (run.decisions.get(shared).map(|decision| decision.chosen) != planned).then(|| {
         format!(
-            "a session that could go on at turn {} of one run could not in another",
+            "a session that was enabled at move {} of one run was not in another",
             shared + 1
         )
     })

@@ -1,4 +1,4 @@
-//! The happens-before order of a run's turns, and what follows from it.
+//! The happens-before order of a run's moves, and what follows from it.
 
 use std::collections::HashMap;
 
@@ -10,12 +10,12 @@ use crate::conflict::{Event, conflict};
 /// States beyond which the schedules that a run stands for are not counted.
 const MOST_STATES: usize = 200_000;
 
-/// The least partial order that has every two conflicting turns in the order in which they ran. Runs with the same
+/// The least partial order that has every two conflicting moves in the order in which they were made. Runs with the same
 /// events in the same partial order lead to the same outcome (Mazurkiewicz's traces).
 pub struct HappensBefore {
-    /// For each turn, those that happen before it.
+    /// For each move, those that happen before it.
     before: Vec<FixedBitSet>,
-    /// For each turn, the earlier ones that it conflicts with.
+    /// For each move, the earlier ones that it conflicts with.
     conflicts: Vec<FixedBitSet>,
 }
 
@@ -37,8 +37,8 @@ impl HappensBefore {
         HappensBefore { before, conflicts }
     }
 
-    /// How many turns there are.
-    pub fn turns(&self) -> usize {
+    /// How many moves there are.
+    pub fn moves(&self) -> usize {
         self.before.len()
     }
 
@@ -46,41 +46,17 @@ impl HappensBefore {
         self.before[later].contains(earlier)
     }
 
-    /// The earlier turns that race with `turn`: they conflict with it, and nothing in between orders the two.
-    pub fn races(&self, turn: usize) -> impl Iterator<Item = usize> {
-        self.conflicts[turn].ones().filter(move |&earlier| {
-            !self.before[turn]
+    /// The earlier moves that race with `index`: they conflict with it, and nothing in between orders the two.
+    pub fn races(&self, index: usize) -> impl Iterator<Item = usize> {
+        self.conflicts[index].ones().filter(move |&earlier| {
+            !self.before[index]
                 .ones()
                 .any(|between| between > earlier && self.is_before(earlier, between))
         })
     }
 
-    /// The same, but that a step which could have begun to wait earlier is not held to come after `waited_for`, what
-    /// the transactions that it could have waited for did when they had the row, by turn. What its session does next is.
-    pub fn with_waits(&self, events: &[Event], waited_for: &[Vec<usize>]) -> HappensBefore {
-        let mut before: Vec<FixedBitSet> = Vec::with_capacity(events.len());
-        for later in 0..events.len() {
-            let mut direct: Vec<usize> = self.conflicts[later]
-                .ones()
-                .filter(|earlier| !waited_for[later].contains(earlier))
-                .collect();
-            let last_own = (0..later).rfind(|&turn| events[turn].session == events[later].session);
-            direct.extend(last_own.iter().flat_map(|&own| &waited_for[own]));
-            let mut own_before = FixedBitSet::with_capacity(events.len());
-            for earlier in direct {
-                own_before.insert(earlier);
-                own_before.union_with(&before[earlier]);
-            }
-            before.push(own_before);
-        }
-        HappensBefore {
-            before,
-            conflicts: self.conflicts.clone(),
-        }
-    }
-
     /// How many schedules have this order: its linear extensions, counted over how far each session has got. `first` has
-    /// turns that are to come in the order given. `None` where there are too many states to count.
+    /// moves that are to come in the order given. `None` where there are too many states to count.
     pub fn count_schedules(&self, events: &[Event], first: &[usize]) -> Option<BigUint> {
         let sessions = events.iter().map(|event| event.session + 1).max().unwrap_or_default();
         let mut turns: Vec<Vec<usize>> = vec![Vec::new(); sessions];

@@ -1,20 +1,19 @@
 //! Samples schedules by priorities: probabilistic concurrency testing.
 //!
 //! After Burckhardt, Kothari, Musuvathi and Nagarakatte, *A Randomized Scheduler with Probabilistic Guarantees of Finding
-//! Bugs* (ASPLOS 2010), section 3: every session gets a priority by chance, the ready session with the highest one always
-//! goes on, and at `depth - 1` turns drawn by chance the session that has just gone on gets a priority below all that were
-//! drawn, the `i`th of these turns giving priority `i`.
-//! A failure of depth `d`, that is, one which shows whenever `d` turns come in a certain order, shows in one schedule of
-//! `n` sessions and `k` turns with a probability of at least 1 / (n · k^(d - 1)) (their theorem 9), however many
-//! interleavings there are.
+//! Bugs* (ASPLOS 2010), section 3: every session gets a priority by chance, the enabled session with the highest one always
+//! moves, and at `depth - 1` moves drawn by chance the session that has just moved gets a priority below all that were
+//! drawn, the `i`th of these moves giving priority `i`. A session that has been released has its priority like all others.
+//! A failure of depth `d`, that is, one which shows whenever `d` moves come in a certain order, shows in one schedule of
+//! `n` sessions and `k` moves with a probability of at least 1 / (n · k^(d - 1)) (their theorem 9), however many
+//! interleavings there are. `k` is that of a run in which each step runs once and none waits.
 
 use rand::Rng;
 use rand::seq::SliceRandom;
 
 use super::samples::Samples;
 use super::{Job, Key, Strategy, turns};
-use crate::run::history::Turn;
-use crate::run::{Candidate, Run, Scheduler};
+use crate::run::{Candidate, Run, Scheduler, SoFar};
 use crate::scenario::Scenario;
 
 /// Draws `samples` schedules.
@@ -22,7 +21,7 @@ pub struct Pct {
     samples: Samples,
     depth: u32,
     sessions: usize,
-    /// Turns of a run in which each step runs once.
+    /// Moves of a run in which each step runs once, and none waits.
     turns: u32,
 }
 
@@ -107,24 +106,24 @@ impl Strategy for Pct {
     }
 }
 
-/// One schedule: who goes on is a matter of priority.
+/// One schedule: who moves is a matter of priority.
 struct Priorities {
-    /// By session; the highest goes on.
+    /// By session; the highest moves.
     priorities: Vec<usize>,
-    /// Turns that change the priority of the session that takes them, to their place here.
+    /// Moves that change the priority of the session that makes them, to their place here.
     changes: Vec<usize>,
-    /// Turns that have been looked at.
+    /// Moves that have been looked at.
     seen: usize,
 }
 
 impl Scheduler for Priorities {
-    fn choose(&mut self, turns: &[Turn], ready: &[Candidate<'_>]) -> usize {
-        for (turn, taken) in turns.iter().enumerate().skip(self.seen) {
-            for place in (0..self.changes.len()).filter(|&place| self.changes[place] == turn) {
-                self.priorities[taken.session] = place;
+    fn choose(&mut self, SoFar { moves, .. }: SoFar<'_>, ready: &[Candidate<'_>]) -> usize {
+        for (index, made) in moves.iter().enumerate().skip(self.seen) {
+            for place in (0..self.changes.len()).filter(|&place| self.changes[place] == index) {
+                self.priorities[made.session] = place;
             }
         }
-        self.seen = turns.len();
+        self.seen = moves.len();
         let priority = |candidate: &&Candidate<'_>| self.priorities[candidate.session];
         ready.iter().max_by_key(priority).unwrap_or(&ready[0]).session
     }
@@ -149,8 +148,8 @@ mod tests {
 
     /// The order in which two sessions of two turns each go on.
     fn order(schedule: &mut Priorities) -> Vec<usize> {
-        use crate::run::StepInfo;
-        use crate::run::history::{StepResult, TurnRole};
+        use crate::run::history::TurnRole;
+        use crate::run::{Move, MoveKind, StepInfo};
         let step = StepInfo {
             name: "select".to_owned(),
             index: 0,
@@ -161,35 +160,27 @@ mod tests {
             begin: None,
             attempt: 0,
         };
-        let mut turns: Vec<Turn> = Vec::new();
+        let mut moves: Vec<Move> = Vec::new();
         loop {
-            let taken = |session: usize| turns.iter().filter(|turn| turn.session == session).count();
+            let made = |session: usize| moves.iter().filter(|one| one.session == session).count();
             let ready: Vec<Candidate<'_>> = (0..2)
-                .filter(|&session| taken(session) < 2)
+                .filter(|&session| made(session) < 2)
                 .map(|session| Candidate {
                     session,
+                    kind: MoveKind::Step,
                     step: &step,
                     answer: None,
                 })
                 .collect();
             if ready.is_empty() {
-                return turns.iter().map(|turn| turn.session).collect();
+                return moves.iter().map(|one| one.session).collect();
             }
-            let session = schedule.choose(&turns, &ready);
-            turns.push(Turn {
-                session,
-                step: step.name.clone(),
-                step_index: 0,
-                role: TurnRole::Step,
-                sql: String::new(),
-                filled: String::new(),
-                values: Vec::new(),
-                begin: None,
-                attempt: 0,
-                result: StepResult::Done { tag: String::new() },
-                waits: Vec::new(),
-                finished_in: turns.len(),
-            });
+            let so_far = SoFar {
+                turns: &[],
+                moves: &moves,
+            };
+            let session = schedule.choose(so_far, &ready);
+            moves.push(Move::new(session, MoveKind::Step, moves.len()));
         }
     }
 

@@ -1,15 +1,21 @@
 //! Samples schedules: uniform over interleavings.
 
+use std::collections::VecDeque;
+
 use rand::Rng;
 use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
 
+use super::order::take_first;
 use super::samples::Samples;
-use super::{Job, Key, Ordered, Strategy, turns};
-use crate::run::Run;
+use super::{Job, Key, Strategy, turns};
+use crate::run::{Candidate, MoveKind, Run, Scheduler, SoFar};
 use crate::scenario::Scenario;
 
-/// Draws whole orders of all turns, each as likely as any other (drawing at each choice would favour schedules in which
-/// few sessions are left), and runs them as [`Ordered`] does.
+/// Draws whole orders of all declared steps, each as likely as any other (drawing at each choice would favour schedules
+/// in which few sessions are left), and runs them as [`Ordered`](super::Ordered) does. Which steps wait, no order tells:
+/// when a session is released, the place of its resumption is drawn among those that it can have, each as likely as any
+/// other, from at once to right before the session's next step.
 pub struct Random {
     samples: Samples,
     /// Each session as often as it has turns.
@@ -30,14 +36,18 @@ impl Random {
         }
     }
 
-    /// The order of a sample depends on the seed and its number alone.
-    fn order(&self, sample: u64) -> Vec<usize> {
+    /// A sample depends on the seed and its number alone.
+    fn drawn(&self, sample: u64) -> Drawn {
         let mut rng = self.samples.rng(sample);
         // the first numbers of neighbouring streams are independent, but cost nothing to skip past the seed's own
         let _ = rng.next_u64();
         let mut order = self.turns.clone();
         order.shuffle(&mut rng);
-        order
+        Drawn {
+            order: order.into(),
+            placed: Vec::new(),
+            rng,
+        }
     }
 }
 
@@ -60,11 +70,8 @@ impl Strategy for Random {
 
     fn next(&mut self) -> Option<Job> {
         let (key, sample) = self.samples.take()?;
-        let order = self.order(sample);
-        Some(Job {
-            key,
-            scheduler: Box::new(Ordered::new(order)),
-        })
+        let scheduler = Box::new(self.drawn(sample));
+        Some(Job { key, scheduler })
     }
 
     fn next_key(&self) -> Option<Key> {
@@ -73,6 +80,36 @@ impl Strategy for Random {
 
     fn observe(&mut self, _key: &Key, _run: &Run) -> Option<String> {
         None
+    }
+}
+
+/// One schedule.
+struct Drawn {
+    order: VecDeque<usize>,
+    /// Released sessions whose resumption has its place in the order.
+    placed: Vec<usize>,
+    rng: ChaCha8Rng,
+}
+
+impl Drawn {
+    fn place(&mut self, session: usize) {
+        let next = self.order.iter().position(|&other| other == session);
+        let places = next.unwrap_or(self.order.len()) as u64 + 1;
+        self.order.insert((self.rng.next_u64() % places) as usize, session);
+        self.placed.push(session);
+    }
+}
+
+impl Scheduler for Drawn {
+    fn choose(&mut self, _so_far: SoFar<'_>, ready: &[Candidate<'_>]) -> usize {
+        for candidate in ready.iter().filter(|candidate| candidate.kind == MoveKind::Resume) {
+            if !self.placed.contains(&candidate.session) {
+                self.place(candidate.session);
+            }
+        }
+        let chosen = take_first(&mut self.order, ready);
+        self.placed.retain(|&session| session != chosen);
+        chosen
     }
 }
 
@@ -97,7 +134,7 @@ mod tests {
         let random = Random::new(&scenario, 7, 0);
         let mut seen: HashMap<Vec<usize>, u32> = HashMap::new();
         for sample in 0..10_000 {
-            *seen.entry(random.order(sample)).or_default() += 1;
+            *seen.entry(random.drawn(sample).order.into()).or_default() += 1;
         }
         // ten interleavings, a thousand expected of each; eight standard deviations to either side
         assert_eq!(seen.len(), 10);

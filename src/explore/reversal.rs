@@ -1,4 +1,4 @@
-//! The other order of two turns that race.
+//! The other order of two moves that race.
 //!
 //! The theory (Abdulla and others, POPL 2014, section 5) takes it that whether two turns conflict does not depend on what
 //! came before them. Here it does: a statement that finds no row, because of another's commit, conflicts with less than one
@@ -33,10 +33,11 @@ impl<'a> Reversal<'a> {
         symmetry: &'a Symmetry,
     ) -> Reversal<'a> {
         let begun = |session: usize| trace.events()[..earlier].iter().any(|event| event.session == session);
-        let others = (earlier + 1..order.turns()).filter(|&turn| turn != later);
+        let others = (earlier + 1..order.moves()).filter(|&turn| turn != later);
         let kept: Vec<usize> = others.filter(|&turn| !order.is_before(earlier, turn)).collect();
         let comes = |turn: usize| turn < earlier || kept.contains(&turn);
-        let waiting = (0..order.turns()).filter(|&turn| comes(turn) && !comes(trace.finished_in(turn)));
+        let is_over = |index: usize| trace.finished_in(index).is_some_and(comes);
+        let waiting = (0..order.moves()).filter(|&index| comes(index) && !is_over(index));
         let last = trace.at_most(later, waiting);
         let events = kept.iter().map(|&turn| trace.events()[turn].clone()).chain([last]);
         Reversal::of(

@@ -1,8 +1,8 @@
 //! Source sets with sleep sets, after Abdulla, Aronis, Jonsson and Sagonas, *Optimal Dynamic Partial Order Reduction*
 //! (POPL 2014), section 5: which schedule is run next, by what the runs so far did.
 //!
-//! A transition is a turn: the step of the session that is let go on and the steps that it releases, so a blocked session
-//! is one that has no transition. A session whose step would only wait ([`Choices::only_wait`]) is taken as having no
+//! A transition is a move: a session sends its next step, or resumes one that was blocked when it has been released. A
+//! blocked session has no transition. A session whose step would only wait ([`Choices::only_wait`]) is taken as having no
 //! transition either, as one that waits for a mutex. The end of the transaction that holds the row and the step that
 //! takes it next can then not change places; what can is the step that took the row before and the one that takes it next.
 
@@ -15,52 +15,58 @@ use super::reversal::Reversal;
 use crate::conflict::{Event, Piece, Waited, conflict};
 use crate::scenario::Symmetry;
 
-/// What the search takes in of a run.
+/// What the search takes in of a run, by the index of a move.
 pub trait Trace {
-    /// What each turn did.
+    /// What each move did.
     fn events(&self) -> &[Event];
-    /// What there was to choose from at each turn.
+    /// What there was to choose from at each move.
     fn choices(&self) -> &[Choices];
-    /// The turn in which a turn's step finished: a later one where it waited.
-    fn finished_in(&self, turn: usize) -> usize;
-    /// What the session of a turn may do at most if it goes on at another time: its statement may find something else, or
-    /// fail.
-    fn piece_at_most(&self, turn: usize) -> Option<Piece>;
-    /// The ends of other transactions that held the row of a turn: had it come right before one, it could only have
+    /// The move with which the step of a move was over: a later one where it waited.
+    fn finished_in(&self, index: usize) -> Option<usize>;
+    /// Whether sessions that are released run on in the same move.
+    fn runs_on(&self) -> bool;
+    /// What the session of a move may do at most if it is scheduled at another time: its statement may find something
+    /// else, or fail.
+    fn piece_at_most(&self, index: usize) -> Option<Piece>;
+    /// The ends of other transactions that held the row of a move: had it come right before one, it could only have
     /// waited.
-    fn waited_for(&self, turn: usize) -> &[(usize, Waited)];
-    /// Of the transactions that held the row of a turn before it, the turns in which they moved after the one that took
-    /// it: the turn's step could have begun to wait before them. `None` where it depends on more.
-    fn could_have_waited_for(&self, turn: usize) -> Option<Vec<usize>>;
+    fn waited_for(&self, index: usize) -> &[(usize, Waited)];
+    /// Of the transactions that held the row of a move before it, the moves in which they had a part after the one that
+    /// took it: the step could have begun to wait before them. `None` where it depends on more.
+    fn could_have_waited_for(&self, index: usize) -> Option<Vec<usize>>;
 
-    /// What a turn may do at most if it is taken at another time, while the steps of the turns `waiting` wait: any of
-    /// those may go on.
-    fn at_most(&self, turn: usize, waiting: impl Iterator<Item = usize>) -> Event {
-        let session = |turn: usize| self.events()[turn].session;
-        let own = session(turn);
-        let turns: Vec<usize> = std::iter::once(turn)
-            .chain(waiting.filter(|&turn| session(turn) != own))
+    /// What a move may do at most if it is made at another time, while the steps of the moves `waiting` wait: it may
+    /// release any of those.
+    fn at_most(&self, index: usize, waiting: impl Iterator<Item = usize>) -> Event {
+        let session = |index: usize| self.events()[index].session;
+        let own = session(index);
+        let moves: Vec<usize> = std::iter::once(index)
+            .chain(waiting.filter(|&other| session(other) != own))
             .collect();
+        let run = if self.runs_on() { moves.len() } else { 1 };
         Event {
             session: own,
-            participants: turns.iter().map(|&turn| session(turn)).collect(),
-            pieces: turns.iter().filter_map(|&turn| self.piece_at_most(turn)).collect(),
+            participants: moves.iter().map(|&index| session(index)).collect(),
+            pieces: moves[..run]
+                .iter()
+                .filter_map(|&index| self.piece_at_most(index))
+                .collect(),
         }
     }
 }
 
-/// The choices at one turn.
+/// The choices at one move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choices {
-    /// Sessions that can go on, those left out that another stands for, or that would only wait.
+    /// Enabled sessions, those left out that another stands for, or that would only wait.
     pub ready: Vec<usize>,
-    /// Sessions left out because they would only wait: for a row, to do then what they would do if they were let go on
+    /// Sessions left out because they would only wait: for a row, to do then what they would do if they were scheduled
     /// when the row is free.
     pub only_wait: Vec<usize>,
 }
 
 impl Choices {
-    /// Of the sessions that can go on, those worth it: `only_waits` says which would only wait.
+    /// Of the enabled sessions, those worth it: `only_waits` says which would only wait.
     pub fn new(
         symmetry: &Symmetry,
         ready: &[usize],
@@ -77,21 +83,21 @@ impl Choices {
 
 /// How a run is to go.
 pub struct Guide {
-    /// Who goes on first.
+    /// Who moves first.
     prefix: Vec<usize>,
     /// Who is to follow.
     plan: Vec<usize>,
-    /// What is asleep at the prefix's last turn.
+    /// What is asleep at the prefix's last move.
     sleep: Vec<Event>,
 }
 
 impl Guide {
-    /// Who is to go on at a turn of the prefix.
-    pub fn prescribed(&self, turn: usize) -> Option<usize> {
-        self.prefix.get(turn).copied()
+    /// Who is to make a move of the prefix.
+    pub fn prescribed(&self, index: usize) -> Option<usize> {
+        self.prefix.get(index).copied()
     }
 
-    /// Who goes on behind the prefix, after what has been `done`. `None` where nobody can.
+    /// Who moves behind the prefix, after what has been `done`. `None` where nobody can.
     pub fn choose(&self, done: &[Event], choices: &Choices) -> Option<usize> {
         let mut sleep = self.sleep.clone();
         for event in done.iter().skip(self.prefix.len().saturating_sub(1)) {
@@ -105,7 +111,7 @@ impl Guide {
         let next = done
             .len()
             .checked_sub(self.prefix.len())
-            .and_then(|turn| self.plan.get(turn));
+            .and_then(|place| self.plan.get(place));
         if let Some(&planned) = next.filter(|session| is_kept && free.contains(session)) {
             return Some(planned);
         }
@@ -121,12 +127,12 @@ impl Guide {
     }
 }
 
-/// The search: a path of turns, and at each what else is to be tried there.
+/// The search: a path of moves, and at each what else is to be tried there.
 pub struct SourceSets {
     symmetry: Symmetry,
     /// The path that is being explored.
     path: Vec<Node>,
-    /// Who is to go on after the path.
+    /// Who is to move after the path.
     ahead: Vec<usize>,
     state: State,
     /// Schedules that the runs so far stand for; `None` once one could not be counted.
@@ -145,10 +151,10 @@ enum State {
     Finished,
 }
 
-/// A turn of the path and the other choices there.
+/// A move of the path and the other choices there.
 struct Node {
     choices: Choices,
-    /// Other ways to go on that are to be tried: sessions, one after the other.
+    /// Other ways from there that are to be tried: sessions, one after the other.
     backtrack: VecDeque<Vec<usize>>,
     /// What has been explored from here, or from before here in a way that made no difference, and what it did.
     sleep: Vec<Event>,
@@ -209,13 +215,13 @@ impl SourceSets {
         let (events, choices) = (trace.events(), trace.choices());
         self.leaves_out_waits |= choices.iter().any(|choices| !choices.only_wait.is_empty());
         let known = self.path.len();
-        for (turn, node) in self.path.iter().enumerate() {
-            let same = events.get(turn).is_some_and(|event| {
-                event.session == node.event.session && (turn == known - 1 || *event == node.event)
+        for (index, node) in self.path.iter().enumerate() {
+            let same = events.get(index).is_some_and(|event| {
+                event.session == node.event.session && (index == known - 1 || *event == node.event)
             });
-            if !same || choices[turn] != node.choices {
+            if !same || choices[index] != node.choices {
                 self.state = State::Finished;
-                return Some(format!("two runs of the same schedule differ at turn {}", turn + 1));
+                return Some(format!("two runs of the same schedule differ at move {}", index + 1));
             }
         }
         if let Some(last) = self.path.last_mut() {
@@ -239,22 +245,22 @@ impl SourceSets {
         None
     }
 
-    /// Adds a run's new turns to the path, up to the first by a session that was asleep; returns that turn, or how many
-    /// turns there are.
+    /// Adds a run's new moves to the path, up to the first by a session that was asleep; returns that one, or how many
+    /// there are.
     fn extend_path(&mut self, events: &[Event], choices: &[Choices]) -> usize {
         let mut sleep = self
             .path
             .last()
             .map(|node| awake(&node.sleep, &node.event))
             .unwrap_or_default();
-        for turn in self.path.len()..events.len() {
-            let event = &events[turn];
+        for index in self.path.len()..events.len() {
+            let event = &events[index];
             if sleep.iter().any(|asleep| asleep.session == event.session) {
-                return turn;
+                return index;
             }
             let next_sleep = awake(&sleep, event);
             self.path.push(Node {
-                choices: choices[turn].clone(),
+                choices: choices[index].clone(),
                 backtrack: VecDeque::new(),
                 sleep,
                 event: event.clone(),
@@ -264,7 +270,7 @@ impl SourceSets {
         events.len()
     }
 
-    /// Goes back to the last turn with a choice left, and takes it. False if there is none.
+    /// Goes back to the last move with a choice left, and takes it. False if there is none.
     fn turn_back(&mut self) -> bool {
         while let Some(mut node) = self.path.pop() {
             // what was explored here is not to be explored again until something that it conflicts with has happened
@@ -287,15 +293,15 @@ impl SourceSets {
         false
     }
 
-    /// Adds a choice at each turn that races with a later one, where none there is yet leads to the other order. Races
+    /// Adds a choice at each move that races with a later one, where none there is yet leads to the other order. Races
     /// that were there in the run before are looked at again: what comes with them may be something else.
     fn reverse_races(&mut self, trace: &impl Trace, until: usize) {
         let events = &trace.events()[..until];
         let order = HappensBefore::new(events);
         for later in 0..until {
             for earlier in order.races(later) {
-                // a session cannot be ahead of its own earlier turn, nor of the turn that released it (but the turn that
-                // released it can well be ahead of the one in which it began to wait)
+                // a session cannot be ahead of its own earlier move, nor be resumed ahead of the one that released it (but
+                // that one can well be ahead of the one in which it began to wait)
                 if events[earlier].participants.contains(&events[later].session) {
                     continue;
                 }
@@ -307,7 +313,7 @@ impl SourceSets {
                 }
                 // where the row was not free, nor can be before `earlier`
                 let only_waits = self.path[earlier].choices.only_wait.contains(&events[later].session)
-                    && !(earlier + 1..later).any(|turn| events[turn].session == events[later].session)
+                    && !(earlier + 1..later).any(|index| events[index].session == events[later].session)
                     && ends
                         .iter()
                         .any(|&(end, _)| end == earlier || order.is_before(earlier, end));
@@ -318,7 +324,7 @@ impl SourceSets {
         }
     }
 
-    /// Adds a choice at the turn `earlier` that leads to `later` coming before it.
+    /// Adds a choice at the move `earlier` that leads to `later` coming before it.
     fn add_choice(&mut self, trace: &impl Trace, order: &HappensBefore, earlier: usize, later: usize) {
         let reversal = Reversal::new(trace, order, (earlier, later), &self.symmetry);
         let node = &mut self.path[earlier];
@@ -339,13 +345,15 @@ impl SourceSets {
         }
     }
 
-    /// How many schedules a run stands for, those included in which interchangeable sessions have changed places.
+    /// How many schedules a run stands for, those included in which interchangeable sessions have changed places. `None`
+    /// where others could have begun to wait earlier: how often they could have been released and resumed is not counted.
     fn count(&self, trace: &impl Trace) -> Option<BigUint> {
         let events = trace.events();
-        let waits: Option<Vec<Vec<usize>>> = (0..events.len())
-            .map(|turn| trace.could_have_waited_for(turn))
-            .collect();
-        let order = HappensBefore::new(events).with_waits(events, &waits?);
+        let waits_no_earlier = |index: usize| trace.could_have_waited_for(index).is_some_and(|waits| waits.is_empty());
+        if !(0..events.len()).all(waits_no_earlier) {
+            return None;
+        }
+        let order = HappensBefore::new(events);
         let groups = self.symmetry.groups();
         let first = |session: usize| events.iter().position(|event| event.session == session);
         let mut chains = Vec::new();
@@ -365,10 +373,10 @@ impl SourceSets {
     }
 }
 
-/// Whether nothing that the later turn's session did in between happens after the earlier turn, so that it can be ahead
+/// Whether nothing that the later move's session did in between happens after the earlier move, so that it can be ahead
 /// of it.
 fn comes_free(order: &HappensBefore, events: &[Event], earlier: usize, later: usize) -> bool {
-    !(earlier + 1..later).any(|turn| events[turn].session == events[later].session && order.is_before(earlier, turn))
+    !(earlier + 1..later).any(|index| events[index].session == events[later].session && order.is_before(earlier, index))
 }
 
 /// Of the events that are asleep, those that one more event does not wake.

@@ -1,6 +1,6 @@
 //! Histories written by hand, for tests.
 
-use crate::run::history::{History, SessionEnd, StepError, StepResult, Turn, TurnRole, Wait};
+use crate::run::history::{History, Move, MoveKind, SessionEnd, StepError, StepResult, Turn, TurnRole, Wait};
 
 /// Builds a history turn by turn.
 pub(crate) struct Sample(History);
@@ -16,6 +16,7 @@ impl Sample {
         Sample(History {
             sessions: sessions.iter().map(|&name| name.to_owned()).collect(),
             turns: Vec::new(),
+            moves: Vec::new(),
             ends: vec![end; sessions.len()],
         })
     }
@@ -64,7 +65,21 @@ impl Sample {
         })
     }
 
-    pub(crate) fn history(self) -> History {
+    /// The history, in which released sessions resumed at once.
+    pub(crate) fn history(mut self) -> History {
+        let turns = &self.0.turns;
+        for (index, turn) in turns.iter().enumerate() {
+            let mut step = Move::new(turn.session, MoveKind::Step, index);
+            let released = (0..index).filter(|&earlier| turns[earlier].finished_in == index);
+            step.released = released.clone().map(|earlier| turns[earlier].session).collect();
+            step.finished = (index..=index).filter(|&own| turns[own].finished_in == own).collect();
+            self.0.moves.push(step);
+            for earlier in released {
+                let mut resumption = Move::new(turns[earlier].session, MoveKind::Resume, earlier);
+                resumption.finished.push(earlier);
+                self.0.moves.push(resumption);
+            }
+        }
         self.0
     }
 }

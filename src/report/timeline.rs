@@ -6,7 +6,8 @@ use crate::report::sql_text::{one_line, starts_clause};
 use crate::report::text::{
     TextOptions, Tone, joined, paint, share, shorten, table, table_overhead, visible, width, wrap,
 };
-use crate::run::history::{History, StepResult, Turn, TurnRole};
+use crate::run::history::{History, MoveKind, StepResult, Turn, TurnRole};
+use crate::schedule::named;
 
 /// Longest statement shown, in columns.
 const STATEMENT_WIDTH: usize = 300;
@@ -154,16 +155,36 @@ fn events(history: &History, number_width: usize) -> Vec<Event> {
             cells: vec![(turn.session, own_lines(history, index))],
             blocked: blocked(history, |i| i < index && finish(history, i) >= index),
         });
-        let cells = later_cells(history, index);
-        if !cells.is_empty() {
-            events.push(Event {
-                number: String::new(),
-                cells,
-                blocked: blocked(history, |i| i <= index && finish(history, i) > index),
-            });
+        let mut cells = later_cells(history, index);
+        let mut rows = Vec::new();
+        for session in resumed_by_name(history, index) {
+            let own = cells.iter().position(|(other, _)| *other == session);
+            rows.extend(own.map(|own| vec![cells.remove(own)]));
         }
+        if !cells.is_empty() {
+            rows.insert(0, cells);
+        }
+        events.extend(rows.into_iter().map(|cells| Event {
+            number: String::new(),
+            cells,
+            blocked: blocked(history, |i| i <= index && finish(history, i) > index),
+        }));
     }
     events
+}
+
+/// The sessions that resume between a turn and the next, in their order, where that is not the order in which they
+/// resume anyway.
+fn resumed_by_name(history: &History, index: usize) -> Vec<usize> {
+    let moves = history.moves.iter().zip(named(history));
+    let moves = moves
+        .skip_while(|(one, _)| one.kind != MoveKind::Step || one.turn != index)
+        .skip(1);
+    let resumptions: Vec<_> = moves.take_while(|(one, _)| one.kind == MoveKind::Resume).collect();
+    if !resumptions.iter().any(|(_, named)| *named) {
+        return Vec::new();
+    }
+    resumptions.iter().map(|(one, _)| one.session).collect()
 }
 
 /// Sessions of the turns whose index is chosen.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::committed_states::CommittedStates;
-use super::history::{History, StepResult, Turn, TurnRole, Wait};
+use super::history::{History, Move, MoveKind, SoFar, StepResult, Turn, TurnRole, Wait};
 use super::session::{DeadlockCheck, Finished, Progress, Session, StepInfo};
 use super::wait_for::WaitForGraph;
 use super::{Conditions, RunError, condition::ConditionCache};
@@ -23,50 +23,63 @@ const BACKOFF_MILLIS: [u64; 9] = [0, 0, 0, 1, 1, 2, 4, 8, 16];
 /// session that has turned such messages off never gives it, and the victim is then not under control.
 const CHECK_GRACE: Duration = Duration::from_millis(200);
 
-/// A session that can go on, and the step that it then runs.
+/// An enabled session.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
     pub session: usize,
+    /// What it does if it is chosen.
+    pub kind: MoveKind,
+    /// The step that it sends, or resumes.
     pub step: &'a StepInfo,
     /// The answer to what [`Scheduler::question`] asked of it; `None` where it asked nothing, or got an error.
     pub answer: Option<bool>,
 }
 
-/// Decides which session goes on.
+/// Decides which session moves.
 pub trait Scheduler {
     /// What must be known of a session before it can be chosen or left alone: a query for one truth value, which is run
     /// outside the sessions' transactions, so that it sees what is committed.
-    fn question(&mut self, _turns: &[Turn], _candidate: Candidate<'_>) -> Option<String> {
+    fn question(&mut self, _so_far: SoFar<'_>, _candidate: Candidate<'_>) -> Option<String> {
         None
     }
 
-    /// Takes what has happened so far (a step that is blocked has [`Turn::IN_FLIGHT`] for its end) and the sessions that
-    /// can go on (never none, ascending), and returns one of them.
-    fn choose(&mut self, turns: &[Turn], ready: &[Candidate<'_>]) -> usize;
+    /// Takes what has happened so far and the enabled sessions (never none, ascending, each with the one move that it
+    /// can make), and returns one of them. Asked before every move.
+    fn choose(&mut self, so_far: SoFar<'_>, ready: &[Candidate<'_>]) -> usize;
 
-    /// Whether the run ends here, though sessions could go on. `ready` has those that have steps left, and not those of
+    /// Whether the run ends here, though sessions are enabled. `ready` has those that have steps left, and not those of
     /// which only the connection is to end. Asked ahead of every choice; none of them may be blocked
     /// then.
-    fn is_over(&mut self, _turns: &[Turn], _ready: &[usize]) -> bool {
+    fn is_over(&mut self, _so_far: SoFar<'_>, _ready: &[usize]) -> bool {
         false
     }
 }
 
-/// One turn's choice.
+/// The choice of one move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// Sessions that could go on, ascending.
+    /// Enabled sessions, ascending.
     pub ready: Vec<usize>,
+    /// What each of them could do.
+    pub kinds: Vec<MoveKind>,
     /// What the scheduler had asked of each of them, and was told.
     pub answers: Vec<Option<bool>>,
     pub chosen: usize,
 }
 
 impl Decision {
+    fn place(&self, session: usize) -> Option<usize> {
+        self.ready.iter().position(|&ready| ready == session)
+    }
+
     /// What the scheduler was told of a session.
     pub fn answer_of(&self, session: usize) -> Option<bool> {
-        let place = self.ready.iter().position(|&ready| ready == session)?;
-        *self.answers.get(place)?
+        *self.answers.get(self.place(session)?)?
+    }
+
+    /// What a session could do.
+    pub fn kind_of(&self, session: usize) -> Option<MoveKind> {
+        self.kinds.get(self.place(session)?).copied()
     }
 }
 
@@ -74,6 +87,8 @@ impl Decision {
 #[derive(Debug, Clone)]
 pub struct Execution {
     pub turns: Vec<Turn>,
+    pub moves: Vec<Move>,
+    /// One a move.
     pub decisions: Vec<Decision>,
     /// Sessions of each deadlock that Postgres resolved, and the session that was its victim.
     pub deadlocks: Vec<Deadlock>,
@@ -96,21 +111,24 @@ pub struct Limits {
     pub step_timeout: Duration,
     /// Deadlock checks can be timed, and the server says when one has run.
     pub deadlock_control: bool,
-    /// Backends can be stopped and continued, so that sessions released together go on one by one.
+    /// Backends can be stopped and continued, so that a session that is released is resumed when the schedule says so.
     pub signals: bool,
     /// Transactions may run at SERIALIZABLE.
     pub serializable: bool,
+    /// A session that releases another has ended with that, and never waits for it.
+    pub releases_at_end: bool,
 }
 
 /// Runs the sessions to their ends in the order that `scheduler` gives.
 ///
 /// A session's step is over when its reply has arrived; it is blocked when the lock table shows it waiting for another
-/// session of the run. Nothing else counts, and no choice is made before every step under way is one or the other.
+/// session of the run. Nothing else counts, and no choice is made before every step under way is over, blocked, or
+/// released and stopped.
 ///
-/// Sessions released together by one step go on in the order in which they began to wait, one at a time. Every other
-/// order of theirs is reached by a schedule in which they began to wait in that order.
+/// A blocked session that a move releases is enabled again: its backend is stopped, and resumed when the scheduler
+/// chooses it. Where backends cannot be stopped, it runs at once, as part of the move.
 ///
-/// `committed` takes down what was committed after each turn, where that is wanted.
+/// `committed` takes down what was committed after each move, where that is wanted.
 ///
 /// # Errors
 /// When a step neither finishes nor blocks in time, or a connection is lost.
@@ -135,6 +153,7 @@ pub async fn execute<S: Session>(
     let states = sessions.iter().map(|_| State::Idle).collect();
     let execution = Execution {
         turns: Vec::new(),
+        moves: Vec::new(),
         decisions: Vec::new(),
         deadlocks: Vec::new(),
         uncontrolled: Vec::new(),
@@ -146,37 +165,50 @@ pub async fn execute<S: Session>(
         conditions,
         limits,
         states,
+        suspended: suspend::Suspended::default(),
         seen_waiting: None,
         execution,
     };
-    while let Some(ready) = executor.ready()? {
+    while let Some(enabled) = executor.enabled()? {
+        let ready: Vec<usize> = enabled.iter().map(|(session, _)| *session).collect();
         let with_steps: Vec<usize> = (ready.iter().copied())
             .filter(|&session| executor.next_role(session) != Some(TurnRole::Disconnect))
             .collect();
-        if scheduler.is_over(&executor.execution.turns, &with_steps) {
+        if scheduler.is_over(executor.execution.so_far(), &with_steps) {
             break;
         }
-        let mut candidates: Vec<Candidate<'_>> = ready
+        let mut candidates: Vec<Candidate<'_>> = enabled
             .iter()
-            .filter_map(|&session| {
+            .filter_map(|&(session, kind)| {
                 Some(Candidate {
                     session,
-                    step: executor.sessions[session].next_step()?,
+                    kind,
+                    step: match &executor.states[session] {
+                        State::Idle => executor.sessions[session].next_step()?,
+                        State::InFlight(in_flight) => &in_flight.step,
+                    },
                     answer: None,
                 })
             })
             .collect();
         for candidate in &mut candidates {
-            if let Some(question) = scheduler.question(&executor.execution.turns, *candidate) {
+            if let Some(question) = scheduler.question(executor.execution.so_far(), *candidate) {
                 executor.monitor.drain(executor.control).await?;
                 let reply = executor.control.simple(&question).await.map_err(PostgresError::from)?;
                 candidate.answer = reply.into_result().ok().map(|result| result.scalar() == Some("t"));
             }
         }
-        let chosen = scheduler.choose(&executor.execution.turns, &candidates);
-        let answers = candidates.iter().map(|candidate| candidate.answer).collect();
-        executor.execution.decisions.push(Decision { ready, answers, chosen });
-        executor.take_turn(chosen).await?;
+        let chosen = scheduler.choose(executor.execution.so_far(), &candidates);
+        let decision = Decision {
+            ready,
+            kinds: enabled.iter().map(|(_, kind)| *kind).collect(),
+            answers: candidates.iter().map(|candidate| candidate.answer).collect(),
+            chosen,
+        };
+        if let Some(kind) = decision.kind_of(chosen) {
+            executor.make_move(chosen, kind).await?;
+        }
+        executor.execution.decisions.push(decision);
         if let Some(committed) = committed.as_deref_mut() {
             executor.monitor.drain(executor.control).await?;
             committed
@@ -198,7 +230,8 @@ enum State {
 
 #[derive(Debug, Clone)]
 struct InFlight {
-    /// The turn in which its step was sent.
+    step: StepInfo,
+    /// The turn in which it was sent.
     turn: usize,
     /// The wait that it is in, once that is known.
     wait: Option<CurrentWait>,
@@ -207,6 +240,8 @@ struct InFlight {
     checked: bool,
     /// Its backend is stopped by a signal.
     stopped: bool,
+    /// It no longer waits, and is stopped.
+    released: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -225,7 +260,8 @@ struct Executor<'a, S> {
     conditions: &'a mut ConditionCache,
     limits: Limits,
     states: Vec<State>,
-    /// The last look, where nothing has gone on since.
+    suspended: suspend::Suspended,
+    /// The last look, where nothing has run since.
     seen_waiting: Option<Vec<Waiting>>,
     execution: Execution,
 }
@@ -247,13 +283,21 @@ enum Happening {
 }
 
 impl<S: Session> Executor<'_, S> {
-    /// The sessions that can go on; `None` when all have finished.
-    fn ready(&self) -> Result<Option<Vec<usize>>, RunError> {
-        let ready: Vec<usize> = (0..self.sessions.len())
-            .filter(|&index| matches!(self.states[index], State::Idle) && self.sessions[index].next_step().is_some())
+    /// The enabled sessions, and what each can do; `None` when all have finished.
+    fn enabled(&self) -> Result<Option<Vec<(usize, MoveKind)>>, RunError> {
+        let kind = |index: usize| match &self.states[index] {
+            State::Idle => {
+                let next = self.sessions[index].next_step()?;
+                let is_held_up = self.retries_after(index, next).next().is_some();
+                (!is_held_up).then_some(MoveKind::Step)
+            }
+            State::InFlight(in_flight) => in_flight.released.then_some(MoveKind::Resume),
+        };
+        let enabled: Vec<(usize, MoveKind)> = (0..self.sessions.len())
+            .filter_map(|index| Some((index, kind(index)?)))
             .collect();
-        if !ready.is_empty() {
-            return Ok(Some(ready));
+        if !enabled.is_empty() {
+            return Ok(Some(enabled));
         }
         match self.in_flight().next() {
             None => Ok(None),
@@ -265,6 +309,17 @@ impl<S: Session> Executor<'_, S> {
 
     fn next_role(&self, session: usize) -> Option<TurnRole> {
         self.sessions[session].next_step().map(|step| step.role)
+    }
+
+    /// Of the sessions that the error of one released, those that it runs its transaction again after, its next step being
+    /// `next`: otherwise it could come ahead of them and into the same error for as often as it tries.
+    fn retries_after(&self, session: usize, next: &StepInfo) -> impl Iterator<Item = usize> {
+        let moves = &self.execution.moves;
+        let last = moves.iter().rposition(|one| one.session == session);
+        let last = last.filter(|&last| next.attempt > self.execution.turns[moves[last].turn].attempt);
+        let since = last.map_or(moves.len(), |last| last + 1);
+        let released = last.into_iter().flat_map(|last| moves[last].released.iter().copied());
+        released.filter(move |released| moves[since..].iter().all(|one| one.session != *released))
     }
 
     fn in_flight(&self) -> impl Iterator<Item = (usize, &InFlight)> {
@@ -288,74 +343,109 @@ impl<S: Session> Executor<'_, S> {
         }
     }
 
-    /// Lets `chosen` go on by one step, and waits until every step under way is over or blocked.
-    async fn take_turn(&mut self, chosen: usize) -> Result<(), RunError> {
-        let Some(info) = self.sessions[chosen].next_step().cloned() else {
+    /// Sends the next step of `chosen`, or resumes it, and waits until every step under way is over, blocked, or
+    /// released and stopped.
+    async fn make_move(&mut self, chosen: usize, kind: MoveKind) -> Result<(), RunError> {
+        // a session that nobody waits for releases nobody and closes no cycle
+        if self.is_waited_for(chosen) {
+            self.await_deadlock_checks().await?;
+            self.stop_blocked()?;
+        }
+        match kind {
+            MoveKind::Step => self.send_step(chosen).await?,
+            MoveKind::Resume => self.resume(chosen)?,
+        }
+        let turn = self.execution.turns.len() - 1;
+        self.settle(turn).await?;
+        self.release(turn).await?;
+        self.note_released_together(turn);
+        let finished = self.execution.moves.last().map(|last| last.finished.clone());
+        for turn in finished.unwrap_or_default() {
+            self.find_next(self.execution.turns[turn].session).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_step(&mut self, chosen: usize) -> Result<(), RunError> {
+        let Some(step) = self.sessions[chosen].next_step().cloned() else {
             return Ok(());
         };
         let turn = self.execution.turns.len();
-        let waiting: Vec<usize> = self.in_flight().map(|(index, _)| index).collect();
-        let check = self.deadlock_check(&waiting);
-        // A step of a session that nobody waits for releases nobody and closes no cycle.
-        let _stopped = if self.is_waited_for(chosen) {
-            self.await_deadlock_checks(|_| true).await?;
-            self.stop_backends(&waiting)?
-        } else {
-            None
-        };
+        let check = self.deadlock_check();
         self.execution.turns.push(Turn {
             session: chosen,
-            step: info.name,
-            step_index: info.index,
-            role: info.role,
-            sql: info.sql,
-            filled: info.filled,
-            values: info.values,
-            begin: info.begin,
-            attempt: info.attempt,
+            step: step.name.clone(),
+            step_index: step.index,
+            role: step.role,
+            sql: step.sql.clone(),
+            filled: step.filled.clone(),
+            values: step.values.clone(),
+            begin: step.begin.clone(),
+            attempt: step.attempt,
             result: StepResult::Done { tag: String::new() },
             waits: Vec::new(),
             finished_in: Turn::IN_FLIGHT,
         });
+        self.execution.moves.push(Move::new(chosen, MoveKind::Step, turn));
         self.sessions[chosen].go_on(check).await?;
         self.states[chosen] = State::InFlight(InFlight {
+            step,
             turn,
             wait: None,
             check,
             checked: false,
             stopped: false,
+            released: false,
         });
-        let mut finished = self.settle(turn).await?;
-        self.let_released_go_on(turn, &mut finished).await?;
-        self.note_released_together(turn, &finished);
-        for index in finished {
-            let mut conditions = Conditions {
-                control: self.control,
-                monitor: self.monitor,
-                cache: self.conditions,
-            };
-            self.sessions[index].find_next(&mut conditions).await?;
-        }
         Ok(())
     }
 
+    fn resume(&mut self, chosen: usize) -> Result<(), RunError> {
+        if let State::InFlight(in_flight) = &self.states[chosen] {
+            let mut resumption = Move::new(chosen, MoveKind::Resume, in_flight.turn);
+            let retries_after = |session: &usize| {
+                let next = self.sessions[*session].next_step();
+                next.is_some_and(|next| self.retries_after(*session, next).any(|released| released == chosen))
+            };
+            resumption.lets_retry = (0..self.sessions.len()).filter(retries_after).collect();
+            self.execution.moves.push(resumption);
+        }
+        if let Some(in_flight) = self.in_flight_mut(chosen) {
+            in_flight.released = false;
+        }
+        self.continue_backend(chosen)
+    }
+
+    async fn find_next(&mut self, session: usize) -> Result<(), RunError> {
+        let mut conditions = Conditions {
+            control: self.control,
+            monitor: self.monitor,
+            cache: self.conditions,
+        };
+        self.sessions[session].find_next(&mut conditions).await
+    }
+
+    /// The sessions that wait.
+    fn blocked(&self) -> impl Iterator<Item = (usize, &InFlight)> {
+        self.in_flight().filter(|(_, in_flight)| !in_flight.released)
+    }
+
     fn is_waited_for(&self, session: usize) -> bool {
-        self.in_flight().any(|(_, in_flight)| match &in_flight.wait {
+        self.blocked().any(|(index, in_flight)| match &in_flight.wait {
             // nobody of the run: a prepared transaction, which any session may end
             Some(wait) => wait.blocked_by.is_empty() || wait.blocked_by.contains(&session),
-            None => true,
+            None => index != session,
         })
     }
 
-    /// Waits until the server has said of these blocked sessions that their deadlock checks have run. A check still to
-    /// come could find a cycle that another session closes, and make the wrong one its victim.
-    async fn await_deadlock_checks(&mut self, of: impl Fn(usize) -> bool) -> Result<(), RunError> {
+    /// Waits until the server has said of every blocked session that its deadlock check has run. A check still to come
+    /// could find a cycle that another session closes, and make the wrong one its victim.
+    async fn await_deadlock_checks(&mut self) -> Result<(), RunError> {
         let started = Instant::now();
         loop {
             let unchecked: Vec<usize> = self
-                .in_flight()
-                .filter(|(_, one)| one.check == DeadlockCheck::Soon && !one.checked && !one.stopped)
-                .filter(|(index, _)| of(*index))
+                .blocked()
+                .filter(|(_, one)| one.check == DeadlockCheck::Soon && !one.checked)
                 .map(|(index, _)| index)
                 .collect();
             if unchecked.is_empty() || !self.limits.deadlock_control {
@@ -376,12 +466,7 @@ impl<S: Session> Executor<'_, S> {
                         let turn = self.execution.turns.len().saturating_sub(1);
                         self.finish(index, turn, result);
                         self.uncontrolled("a wait ended by itself, by a timeout that the session set");
-                        let mut conditions = Conditions {
-                            control: self.control,
-                            monitor: self.monitor,
-                            cache: self.conditions,
-                        };
-                        self.sessions[index].find_next(&mut conditions).await?;
+                        self.find_next(index).await?;
                     }
                     progress => self.note_check(index, &progress),
                 }
@@ -395,85 +480,78 @@ impl<S: Session> Executor<'_, S> {
         }
     }
 
-    /// With two sessions, one that is sent while the other waits is the one that closes a cycle, and no other check is
-    /// wanted. With more, a session may close a cycle later, when it is released and waits anew, so all check soon
-    /// (see `await_deadlock_checks`).
-    fn deadlock_check(&self, waiting: &[usize]) -> DeadlockCheck {
-        if self.sessions.len() <= 2 && waiting.is_empty() {
+    /// With two sessions, one that is sent while the other has a step under way is the one that closes a cycle, and no
+    /// other check is wanted. With more, or where the other may begin to wait for one that it has released before that
+    /// is resumed, a session may close a cycle later, when it waits anew, so all check soon (see
+    /// `await_deadlock_checks`).
+    fn deadlock_check(&self) -> DeadlockCheck {
+        let closes_no_cycle = !self.limits.signals || self.limits.releases_at_end;
+        if self.sessions.len() <= 2 && self.in_flight().next().is_none() && closes_no_cycle {
             DeadlockCheck::Never
         } else {
             DeadlockCheck::Soon
         }
     }
 
-    /// Stops the backends of blocked sessions before a step that may release several of them: what they do then is a
-    /// race between processes that no order of steps decides (measured: three waiting inserts of one key, released by a
+    /// Stops the backends of blocked sessions before a move that may release some: when they run is for the schedule to
+    /// say, and what several do is a race between processes (measured: three waiting inserts of one key, released by a
     /// rollback, won 71, 23 and 6 times of 100). They wait on a lock and have had their deadlock check, so they hold
     /// none of the server's internal locks.
     ///
-    /// At SERIALIZABLE one is a race too, with the commit: it lets go of its locks a moment before it counts as a commit
-    /// for the checks of serializability (measured: whether a released DELETE was aborted differed in 6 of 24 runs).
-    fn stop_backends(&mut self, waiting: &[usize]) -> Result<Option<suspend::Suspended>, RunError> {
-        if !self.limits.signals || waiting.is_empty() || (waiting.len() < 2 && !self.limits.serializable) {
-            return Ok(None);
+    /// What one does is a race, too, with a commit at SERIALIZABLE that releases it: the commit lets go of its locks a
+    /// moment before it counts as one for the checks of serializability (measured: whether a released DELETE was aborted
+    /// differed in 6 of 24 runs).
+    fn stop_blocked(&mut self) -> Result<(), RunError> {
+        if !self.limits.signals {
+            return Ok(());
         }
-        let pids = waiting
-            .iter()
-            .map(|&index| self.sessions[index].backend_pid())
-            .collect();
-        let suspended = suspend::Suspended::stop(pids)?;
-        for &index in waiting {
+        let blocked: Vec<usize> = self.blocked().map(|(index, _)| index).collect();
+        for index in blocked {
+            self.suspended.stop(self.sessions[index].backend_pid())?;
             if let Some(in_flight) = self.in_flight_mut(index) {
                 in_flight.stopped = true;
             }
         }
-        Ok(Some(suspended))
+        Ok(())
     }
 
-    /// Continues the stopped sessions that no longer wait, one at a time, the one that began to wait first first.
-    async fn let_released_go_on(&mut self, turn: usize, finished: &mut Vec<usize>) -> Result<(), RunError> {
-        loop {
-            let mut stopped: Vec<(usize, usize, usize)> = self
-                .in_flight()
-                .filter(|(_, in_flight)| in_flight.stopped)
-                .map(|(index, in_flight)| {
-                    (
-                        in_flight.wait.as_ref().map_or(in_flight.turn, |wait| wait.from),
-                        in_flight.turn,
-                        index,
-                    )
-                })
-                .collect();
-            if stopped.is_empty() {
-                return Ok(());
-            }
-            stopped.sort_unstable();
-            let waiting = match self.seen_waiting.take() {
-                Some(waiting) => waiting,
-                None => self.look().await?,
-            };
-            let is_waiting = |index: usize| waiting.iter().any(|one| one.pid == self.sessions[index].backend_pid());
-            let released = stopped
-                .iter()
-                .map(|&(.., index)| index)
-                .find(|&index| !is_waiting(index));
-            let Some(released) = released else {
-                for (.., index) in stopped {
-                    self.continue_backend(index)?;
-                }
-                finished.extend(self.settle(turn).await?);
-                return Ok(());
-            };
-            let graph = self.graph(&waiting);
-            self.await_deadlock_checks(|session| graph.waits_for(session, released))
-                .await?;
-            self.continue_backend(released)?;
-            finished.extend(self.settle(turn).await?);
+    /// Of the sessions that were stopped, those that no longer wait are released, and stay stopped; the others are
+    /// continued.
+    async fn release(&mut self, turn: usize) -> Result<(), RunError> {
+        let stopped: Vec<usize> = self
+            .blocked()
+            .filter(|(_, in_flight)| in_flight.stopped)
+            .map(|(index, _)| index)
+            .collect();
+        if stopped.is_empty() {
+            return Ok(());
         }
+        let waiting = match self.seen_waiting.take() {
+            Some(waiting) => waiting,
+            None => self.look().await?,
+        };
+        let (waiting, released): (Vec<usize>, Vec<usize>) = stopped
+            .iter()
+            .partition(|&&index| waiting.iter().any(|one| one.pid == self.sessions[index].backend_pid()));
+        for &index in &released {
+            if let Some(in_flight) = self.in_flight_mut(index) {
+                in_flight.released = true;
+            }
+        }
+        if let Some(last) = self.execution.moves.last_mut() {
+            last.released = released;
+        }
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        for index in waiting {
+            self.continue_backend(index)?;
+        }
+        self.settle(turn).await
     }
 
     fn continue_backend(&mut self, index: usize) -> Result<(), RunError> {
-        suspend::continue_backend(self.sessions[index].backend_pid())?;
+        self.suspended.resume(self.sessions[index].backend_pid())?;
         if let Some(in_flight) = self.in_flight_mut(index) {
             in_flight.stopped = false;
         }
@@ -493,11 +571,10 @@ impl<S: Session> Executor<'_, S> {
             .collect()
     }
 
-    /// Waits until every session that runs has finished its step or is blocked; returns those that have finished.
-    async fn settle(&mut self, turn: usize) -> Result<Vec<usize>, RunError> {
+    /// Waits until every session that runs has finished its step or is blocked.
+    async fn settle(&mut self, turn: usize) -> Result<(), RunError> {
         let started = Instant::now();
         self.seen_waiting = None;
-        let mut finished = Vec::new();
         let mut looks = 0;
         let mut outsider = None;
         // the first look comes at once where somebody may hold a lock
@@ -530,7 +607,6 @@ impl<S: Session> Executor<'_, S> {
             match self.next_happening(&running, pause.as_mut()).await? {
                 Happening::Session(index, Progress::Finished(result)) => {
                     self.finish(index, turn, result);
-                    finished.push(index);
                     looks = 0;
                     due = true;
                     self.monitor.abandon();
@@ -547,10 +623,7 @@ impl<S: Session> Executor<'_, S> {
                     tokio::task::yield_now().await;
                     if let Some((index, progress)) = self.poll_sessions(&running).await? {
                         match progress {
-                            Progress::Finished(result) => {
-                                self.finish(index, turn, result);
-                                finished.push(index);
-                            }
+                            Progress::Finished(result) => self.finish(index, turn, result),
                             progress => self.note_check(index, &progress),
                         }
                         due = true;
@@ -565,7 +638,7 @@ impl<S: Session> Executor<'_, S> {
                 }
             }
         }
-        Ok(finished)
+        Ok(())
     }
 
     fn graph(&self, waiting: &[Waiting]) -> WaitForGraph {
@@ -650,6 +723,9 @@ impl<S: Session> Executor<'_, S> {
         let record = &mut self.execution.turns[own_turn];
         record.result = finished.result;
         record.finished_in = turn;
+        if let Some(last) = self.execution.moves.last_mut() {
+            last.finished.push(own_turn);
+        }
     }
 
     /// The victim's last wait is often too short to be seen in the lock table, but the server names its blocker.
@@ -699,28 +775,28 @@ impl<S: Session> Executor<'_, S> {
             }
             if let Some(before) = in_flight.wait.replace(wait) {
                 self.execution.turns[own_turn].waits.push(before.until(turn));
+                if let Some(last) = self.execution.moves.last_mut().filter(|last| last.session != index) {
+                    last.moved.push(index);
+                }
             }
         }
     }
 
     /// Without signals, what sessions released together do is a race, unless an error ends all of them but one; so is what
     /// one does at SERIALIZABLE.
-    fn note_released_together(&mut self, turn: usize, finished: &[usize]) {
-        if self.limits.signals {
+    fn note_released_together(&mut self, turn: usize) {
+        let Some(last) = self.execution.moves.last().filter(|_| !self.limits.signals) else {
             return;
-        }
-        let released: Vec<&Turn> = self
-            .execution
-            .turns
-            .iter()
-            .filter(|other| finished.contains(&other.session) && other.finished_in == turn && !other.waits.is_empty())
-            .filter(|other| {
-                !self
-                    .execution
-                    .deadlocks
-                    .iter()
-                    .any(|one| one.turn == turn && one.victim == other.session)
-            })
+        };
+        let is_victim = |session: usize| {
+            let deadlocks = self.execution.deadlocks.iter();
+            deadlocks
+                .filter(|one| one.turn == turn)
+                .any(|one| one.victim == session)
+        };
+        let finished = last.finished.iter().map(|&turn| &self.execution.turns[turn]);
+        let released: Vec<&Turn> = finished
+            .filter(|other| !other.waits.is_empty() && !is_victim(other.session))
             .collect();
         let went_on = released
             .iter()
@@ -770,11 +846,19 @@ fn pause_before(look: usize) -> Duration {
 }
 
 impl Execution {
+    fn so_far(&self) -> SoFar<'_> {
+        SoFar {
+            turns: &self.turns,
+            moves: &self.moves,
+        }
+    }
+
     /// The history of this execution, given how the sessions ended.
     pub fn into_history(self, sessions: Vec<String>, ends: Vec<super::history::SessionEnd>) -> History {
         History {
             sessions,
             turns: self.turns,
+            moves: self.moves,
             ends,
         }
     }

@@ -5,13 +5,80 @@
 pub struct History {
     /// The sessions' names; everything else refers to a session by its index here.
     pub sessions: Vec<String>,
-    /// One entry a turn, in the order in which the sessions were let go on. The index is the turn.
+    /// One entry a step sent, in the order in which they were sent. The index is the turn.
     pub turns: Vec<Turn>,
+    /// What was scheduled, in order: every step sent, and every resumption of a session that had been released.
+    pub moves: Vec<Move>,
     /// How each session ended, by session.
     pub ends: Vec<SessionEnd>,
 }
 
-/// A session was let go on by one step.
+impl History {
+    /// All of it.
+    pub fn so_far(&self) -> SoFar<'_> {
+        SoFar {
+            turns: &self.turns,
+            moves: &self.moves,
+        }
+    }
+}
+
+/// What can be scheduled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MoveKind {
+    /// A session sends its next step.
+    Step,
+    /// A session whose step was blocked, and that has been released, runs until the step is over or blocked anew.
+    Resume,
+}
+
+/// One choice of the schedule, and whom it moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    pub session: usize,
+    pub kind: MoveKind,
+    /// The turn of its step.
+    pub turn: usize,
+    /// Turns whose steps were over with it, in the order in which they ended.
+    pub finished: Vec<usize>,
+    /// Sessions that it released: they are resumed by moves of their own.
+    pub released: Vec<usize>,
+    /// Other sessions that came from one wait into another.
+    pub moved: Vec<usize>,
+    /// Sessions that may run their transactions again, now that one which their error released has resumed.
+    pub lets_retry: Vec<usize>,
+}
+
+impl Move {
+    pub fn new(session: usize, kind: MoveKind, turn: usize) -> Move {
+        Move {
+            session,
+            kind,
+            turn,
+            finished: Vec::new(),
+            released: Vec::new(),
+            moved: Vec::new(),
+            lets_retry: Vec::new(),
+        }
+    }
+}
+
+/// A run up to a choice: steps that are blocked have [`Turn::IN_FLIGHT`] for their end.
+#[derive(Debug, Clone, Copy)]
+pub struct SoFar<'a> {
+    pub turns: &'a [Turn],
+    pub moves: &'a [Move],
+}
+
+impl SoFar<'_> {
+    /// Of released sessions, the one that began to wait first.
+    pub fn first_to_wait(self, released: impl Iterator<Item = usize>) -> Option<usize> {
+        // a session waits from its own last move on
+        released.min_by_key(|&session| self.moves.iter().rposition(|one| one.session == session))
+    }
+}
+
+/// A session sent a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {
     pub session: usize,
@@ -35,7 +102,7 @@ pub struct Turn {
     pub result: StepResult,
     /// The waits of this step, in order; empty where it never blocked.
     pub waits: Vec<Wait>,
-    /// The turn whose reply let this step finish: its own index where it never blocked.
+    /// The last turn by the time that this step finished: its own index where it never blocked.
     pub finished_in: usize,
 }
 
@@ -78,7 +145,7 @@ pub struct Wait {
     pub blocked_by: Vec<usize>,
     /// The turn in which it began to wait.
     pub from: usize,
-    /// The turn that ended this wait.
+    /// The last turn by the time that this wait ended.
     pub until: usize,
 }
 

@@ -25,7 +25,7 @@ mod workbench;
 
 pub use condition::Conditions;
 pub use executor::{Candidate, Deadlock, Decision, Execution, Limits, Scheduler, execute};
-pub use history::History;
+pub use history::{History, Move, MoveKind, SoFar};
 pub use script::Script;
 pub use serial::{SerialError, SerialOracle};
 pub use session::{DeadlockCheck, Finished, Progress, Session, StepInfo, WaitTimeout};

@@ -6,7 +6,7 @@ use num_bigint::BigUint;
 use tokio::sync::Mutex;
 
 use super::executor::{Candidate, Scheduler};
-use super::history::{StepResult, Turn, TurnRole};
+use super::history::{SoFar, StepResult, Turn, TurnRole};
 use super::{RunError, Workbench};
 use crate::scenario::sql::StatementKind;
 use crate::scenario::{Scenario, Session, Symmetry};
@@ -234,7 +234,7 @@ impl<'a> SerialOrder<'a> {
 }
 
 impl Scheduler for SerialOrder<'_> {
-    fn is_over(&mut self, turns: &[Turn], ready: &[usize]) -> bool {
+    fn is_over(&mut self, SoFar { turns, .. }: SoFar<'_>, ready: &[usize]) -> bool {
         self.blocked |= turns
             .iter()
             .any(|turn| !turn.waits.is_empty() || turn.finished_in == Turn::IN_FLIGHT);
@@ -269,7 +269,7 @@ impl Scheduler for SerialOrder<'_> {
         chosen.is_none()
     }
 
-    fn choose(&mut self, _turns: &[Turn], ready: &[Candidate<'_>]) -> usize {
+    fn choose(&mut self, _so_far: SoFar<'_>, ready: &[Candidate<'_>]) -> usize {
         // a connection that only has to end is no transaction, and ends at once
         let ends = |candidate: &&Candidate<'_>| candidate.step.role == TurnRole::Disconnect;
         if let Some(ending) = ready.iter().find(ends) {

@@ -1,6 +1,6 @@
 //! The wait-for graph: which session waits for which.
 
-use petgraph::algo::{has_path_connecting, tarjan_scc};
+use petgraph::algo::tarjan_scc;
 use petgraph::graphmap::DiGraphMap;
 
 /// An edge from each waiting session to every session that it waits for.
@@ -17,13 +17,6 @@ impl WaitForGraph {
         let mut blockers: Vec<usize> = self.0.neighbors(session).collect();
         blockers.sort_unstable();
         blockers
-    }
-
-    /// Whether `session` waits for `other`, directly or through others.
-    pub fn waits_for(&self, session: usize, other: usize) -> bool {
-        self.0.contains_node(session)
-            && self.0.contains_node(other)
-            && has_path_connecting(&self.0, session, other, None)
     }
 
     /// Whether some sessions wait for each other, so that Postgres will raise a deadlock (or, where the cycle is one of
@@ -46,8 +39,6 @@ mod tests {
         graph.add(1, 2);
         assert!(!graph.has_cycle());
         assert_eq!(graph.blockers(0), [1, 2]);
-        assert!(graph.waits_for(0, 2));
-        assert!(!graph.waits_for(2, 0) && !graph.waits_for(7, 0));
         graph.add(2, 0);
         assert!(graph.has_cycle());
     }

@@ -16,7 +16,7 @@ use super::large_objects::LargeObjects;
 use super::recorded::Recorded;
 use super::timeouts::{SessionTimeouts, Timeouts};
 use super::{DeadlockCheck, RunError, Script, SerialOracle, Volatile, custom_settings, one_step};
-use crate::conflict::{Footprints, Snapshots};
+use crate::conflict::{self, Footprints, Object, Snapshots};
 use crate::postgres::baseline::{self, Baseline, Reset, Table};
 use crate::postgres::fingerprint::{self, Probe};
 use crate::postgres::locks::LockMonitor;
@@ -153,6 +153,8 @@ pub struct Run {
     pub history: History,
     pub decisions: Vec<Decision>,
     pub deadlocks: Vec<Deadlock>,
+    /// A session that is released resumes when the schedule says so; else at once, whatever the schedule.
+    pub resumptions: bool,
     pub outcome: Outcome,
     /// Empty where the schedule holds.
     pub violations: Vec<Violation>,
@@ -161,7 +163,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// The sessions in the order in which they were let go on, one entry a turn.
+    /// The sessions in the order in which they were scheduled, one entry a move.
     pub fn order(&self) -> Vec<usize> {
         self.decisions.iter().map(|decision| decision.chosen).collect()
     }
@@ -196,6 +198,7 @@ impl Workbench {
                 .sessions
                 .iter()
                 .any(|session| Snapshots::of_session(session).serializable),
+            releases_at_end: releases_at_end(template.scenario(), template.footprints()),
         };
         let mut workbench = Workbench {
             reconnects: false,
@@ -256,6 +259,7 @@ impl Workbench {
             timeouts: old.timeouts.clone(),
             serial,
         });
+        self.limits.releases_at_end = releases_at_end(self.template.scenario(), self.template.footprints());
         self.connect_sessions().await?;
         let template = self.template.clone();
         if let Some(serial) = &template.serial {
@@ -273,7 +277,8 @@ impl Workbench {
             ..
         } = &*self.template;
         let controlled = server.deadlock_control && !self.plain;
-        let default_check = controlled.then(|| default_check(scenario));
+        let closes_no_cycle = !server.signals || self.limits.releases_at_end;
+        let default_check = controlled.then(|| default_check(scenario, closes_no_cycle));
         let may_keep_locks = may_keep_advisory_locks(scenario);
         let mut scripts = Vec::with_capacity(scenario.sessions.len());
         for session in &scenario.sessions {
@@ -342,6 +347,7 @@ impl Workbench {
             history: execution.into_history(names, ends),
             decisions,
             deadlocks,
+            resumptions: self.limits.signals,
             outcome,
             violations,
             uncontrolled,
@@ -652,16 +658,33 @@ fn may_keep_advisory_locks(scenario: &Scenario) -> bool {
     texts.any(|sql| sql.text.to_lowercase().contains("advisory_lock"))
 }
 
-/// The deadlock check that sessions start with. Two sessions need it only now and then (see `execute`), and statements
-/// outside a block cannot set it for themselves.
-fn default_check(scenario: &Scenario) -> DeadlockCheck {
+/// Whether a session releases others only as it ends: it is one transaction, and keeps what it locks.
+fn releases_at_end(scenario: &Scenario, footprints: &Footprints) -> bool {
+    let keeps = |session: usize, step: usize| {
+        let kind = scenario.sessions[session].steps[step].statement.kind;
+        let footprint = footprints.step(session, step);
+        let keeps = !matches!(
+            kind,
+            StatementKind::RollbackTo | StatementKind::PrepareTransaction | StatementKind::OutsideBlock
+        );
+        keeps && !footprint.unknown && !footprint.takes(&Object::AdvisoryLocks)
+    };
+    let mut sessions = scenario.sessions.iter().enumerate();
+    sessions.all(|(index, session)| {
+        conflict::is_one_transaction(session) && (0..session.steps.len()).all(|step| keeps(index, step))
+    })
+}
+
+/// The deadlock check that sessions start with. Two sessions may need it only now and then (see `execute`), and
+/// statements outside a block cannot set it for themselves.
+fn default_check(scenario: &Scenario, closes_no_cycle: bool) -> DeadlockCheck {
     let outside_block = |session: &crate::scenario::Session| {
         session
             .steps
             .iter()
             .any(|step| step.statement.kind == StatementKind::OutsideBlock)
     };
-    if scenario.sessions.len() <= 2 && !scenario.sessions.iter().any(outside_block) {
+    if scenario.sessions.len() <= 2 && closes_no_cycle && !scenario.sessions.iter().any(outside_block) {
         DeadlockCheck::Never
     } else {
         DeadlockCheck::Soon

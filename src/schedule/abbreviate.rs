@@ -1,43 +1,67 @@
 //! A run's schedule, as one would write it by hand.
 
-use super::{Entry, Extent, Schedule};
-use crate::run::history::{History, Turn};
+use std::ops::Range;
+
+use super::{Entry, Extent, Schedule, named};
+use crate::run::history::{History, Move, MoveKind, Turn};
 
 impl Schedule {
     /// The schedule of a run. Following it does what the run did, and leaves its order nowhere.
     pub fn of(history: &History) -> Schedule {
-        let turns = &history.turns;
-        let mut blocks: Vec<std::ops::Range<usize>> = Vec::new();
-        for (index, turn) in turns.iter().enumerate() {
+        let moves = named_moves(history);
+        let mut blocks: Vec<Range<usize>> = Vec::new();
+        for (index, one) in moves.iter().enumerate() {
             match blocks.last_mut() {
-                Some(block) if turns[block.start].session == turn.session => block.end = index + 1,
+                Some(block) if continues(moves[block.start], one) => block.end = index + 1,
                 _ => blocks.push(index..index + 1),
             }
         }
-        let explicit = blocks.len() - undisturbed_at_the_end(turns, &blocks);
+        let explicit = blocks.len() - undisturbed_at_the_end(&moves, &blocks);
         let mut entries = Vec::new();
         for block in &blocks[..explicit] {
-            let session = &history.sessions[turns[block.start].session];
-            let extents = extents(turns, block.clone());
+            let session = &history.sessions[moves[block.start].session];
+            let extents = extents(&history.turns, &moves, block.clone());
             entries.extend(extents.into_iter().map(|extent| Entry::new(session.clone(), extent)));
         }
         Schedule { entries }
     }
 
-    /// The schedule of a run, an entry a turn.
+    /// The schedule of a run, an entry a move.
     pub fn step_by_step(history: &History) -> Schedule {
-        let entry = |turn: &Turn| Entry::new(history.sessions[turn.session].clone(), Extent::OneStep);
-        history.turns.iter().map(entry).collect()
+        let entry = |one: &Move| {
+            let extent = match one.kind {
+                MoveKind::Step => Extent::OneStep,
+                MoveKind::Resume => Extent::Resumes,
+            };
+            Entry::new(history.sessions[one.session].clone(), extent)
+        };
+        named_moves(history).into_iter().map(entry).collect()
     }
+}
+
+/// The moves that a schedule has to name.
+fn named_moves(history: &History) -> Vec<&Move> {
+    let moves = history.moves.iter().zip(named(history));
+    moves.filter(|(_, named)| *named).map(|(one, _)| one).collect()
+}
+
+fn continues(block: &Move, next: &Move) -> bool {
+    let is_step = |one: &Move| one.kind == MoveKind::Step;
+    block.session == next.session && is_step(block) && is_step(next)
+}
+
+/// Whether the step was over with the move.
+fn finishes(one: &Move) -> bool {
+    one.finished.contains(&one.turn)
 }
 
 /// How many blocks at the end are what runs there anyway: whole sessions, in the order of the scenario. None where
 /// nothing else is left.
-fn undisturbed_at_the_end(turns: &[Turn], blocks: &[std::ops::Range<usize>]) -> usize {
-    let session = |block: &std::ops::Range<usize>| turns[block.start].session;
-    let is_whole = |block: &std::ops::Range<usize>| {
+fn undisturbed_at_the_end(moves: &[&Move], blocks: &[Range<usize>]) -> usize {
+    let session = |block: &Range<usize>| moves[block.start].session;
+    let is_whole = |block: &Range<usize>| {
         blocks.iter().filter(|other| session(other) == session(block)).count() == 1
-            && block.clone().all(|turn| turns[turn].finished_in == turn)
+            && block.clone().all(|place| finishes(moves[place]))
     };
     let mut count = 0;
     for (index, block) in blocks.iter().enumerate().rev() {
@@ -54,15 +78,17 @@ fn undisturbed_at_the_end(turns: &[Turn], blocks: &[std::ops::Range<usize>]) -> 
     }
 }
 
-/// How far the session of these turns, which follow one another, goes.
-fn extents(turns: &[Turn], block: std::ops::Range<usize>) -> Vec<Extent> {
+/// How far the session of these moves, which follow one another, goes.
+fn extents(turns: &[Turn], moves: &[&Move], block: Range<usize>) -> Vec<Extent> {
+    if moves[block.start].kind == MoveKind::Resume {
+        return vec![Extent::Resumes];
+    }
+    let step = |place: usize| &turns[moves[place].turn].step;
     let mut extents = Vec::new();
     let mut from = block.start;
     let last = block.end - 1;
-    let is_blocked = turns[last].finished_in != last;
-    let ends = turns[block.end..]
-        .iter()
-        .all(|turn| turn.session != turns[last].session);
+    let is_blocked = !finishes(moves[last]);
+    let ends = moves[block.end..].iter().all(|one| one.session != moves[last].session);
     // a step that blocked is an entry of its own, so that following it is to send it
     let end = if is_blocked { last } else { block.end };
     while from < end {
@@ -72,9 +98,9 @@ fn extents(turns: &[Turn], block: std::ops::Range<usize>) -> Vec<Extent> {
         }
         // the step of a transaction that is run again comes twice
         let until = (from..end)
-            .find(|&turn| turns[turn].step == turns[end - 1].step)
+            .find(|&place| step(place) == step(end - 1))
             .unwrap_or(end - 1);
-        extents.push(Extent::Until(turns[until].step.clone()));
+        extents.push(Extent::Until(step(until).clone()));
         from = until + 1;
     }
     if is_blocked {

@@ -5,6 +5,7 @@ use std::fmt::{self, Display};
 const UNTIL: &str = " until ";
 const BEFORE: &str = " before ";
 const TO_END: &str = " to end";
+const RESUMES: &str = " resumes";
 
 /// Which session goes on, and how far.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub enum Extent {
     Before(String),
     /// Until it has run all of its steps.
     ToEnd,
+    /// It has been released, and resumes the step that was blocked. Without such an entry it does so at once.
+    Resumes,
 }
 
 /// The order in which sessions go on.
@@ -41,8 +44,8 @@ impl Entry {
         }
     }
 
-    /// Reads `worker-1`, `worker-1 until read`, `worker-1 before write` or `worker-1 to end`. Returns `None` where no
-    /// session is named. Whether there are such a session and such a step is for a scenario to say.
+    /// Reads `worker-1`, `worker-1 until read`, `worker-1 before write`, `worker-1 to end` or `worker-1 resumes`. Returns
+    /// `None` where no session is named. Whether there are such a session and such a step is for a scenario to say.
     ///
     /// ```
     /// use pgbraid::schedule::{Entry, Extent};
@@ -62,9 +65,10 @@ impl Entry {
                 &text[..before],
                 Extent::Before(text[before + length..].trim().to_owned()),
             ),
-            _ => match text.strip_suffix(TO_END) {
-                Some(session) => (session, Extent::ToEnd),
-                None => (text, Extent::OneStep),
+            _ => match (text.strip_suffix(TO_END), text.strip_suffix(RESUMES)) {
+                (Some(session), _) => (session, Extent::ToEnd),
+                (None, Some(session)) => (session, Extent::Resumes),
+                (None, None) => (text, Extent::OneStep),
             },
         };
         let session = session.trim();
@@ -85,6 +89,7 @@ impl Display for Entry {
             Extent::Until(step) => write!(formatter, "{session}{UNTIL}{step}"),
             Extent::Before(step) => write!(formatter, "{session}{BEFORE}{step}"),
             Extent::ToEnd => write!(formatter, "{session}{TO_END}"),
+            Extent::Resumes => write!(formatter, "{session}{RESUMES}"),
         }
     }
 }
@@ -125,6 +130,7 @@ mod tests {
         let read = |text| Entry::parse(text).unwrap();
         assert_eq!(read("worker-1"), Entry::new("worker-1", Extent::OneStep));
         assert_eq!(read(" a  to end "), Entry::new("a", Extent::ToEnd));
+        assert_eq!(read("a resumes"), Entry::new("a", Extent::Resumes));
         assert_eq!(
             read("a  until  commit of pay"),
             Entry::new("a", Extent::Until("commit of pay".into()))
@@ -147,6 +153,7 @@ mod tests {
         assert!(Entry::new("a b", Extent::ToEnd).is_plain());
         assert!(!Entry::new("a until b", Extent::OneStep).is_plain());
         assert!(!Entry::new("a to end", Extent::OneStep).is_plain());
+        assert!(!Entry::new("a resumes", Extent::OneStep).is_plain());
         assert!(!Entry::new(" a", Extent::ToEnd).is_plain());
     }
 }

@@ -106,8 +106,9 @@ impl PinnedFile {
         for entry in raw.order {
             let span = entry.span();
             entries.push(entry.into_inner().read().map_err(|mistake| {
-                let hint = "an entry is \"worker-1\" (one step), \"worker-1 until STEP\", \"worker-1 before STEP\" or \
-                            \"worker-1 to end\", or a table with `session` and one of `until`, `before` and `to_end`";
+                let hint = "an entry is \"worker-1\" (one step), \"worker-1 until STEP\", \"worker-1 before STEP\", \
+                            \"worker-1 to end\" or \"worker-1 resumes\", or a table with `session` and one of `until`, \
+                            `before`, `to_end` and `resumes`";
                 error(mistake, span.clone(), "here").hint(hint)
             })?);
             order_places.push(document.first_line(span));

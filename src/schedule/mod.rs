@@ -5,7 +5,10 @@
 //!
 //! # How a schedule is followed
 //!
-//! [`Follower`] lets sessions go on in the order of the entries. An entry that cannot be followed does not end the run:
+//! [`Follower`] lets sessions go on in the order of the entries. A session that is released resumes at once, of several
+//! the one that began to wait first, unless an entry ahead says when it [`resumes`](Extent::Resumes).
+//!
+//! An entry that cannot be followed does not end the run:
 //!
 //! - While the session of an entry is blocked, its turn passes to the entries after it. When it is released, it goes on
 //!   with its own entry before those.
@@ -22,6 +25,7 @@ mod fit;
 mod follow;
 mod pinned;
 mod relative;
+mod resumption;
 
 pub use entry::{Entry, Extent, Schedule};
 pub use file::{Mistake, PinnedFile, ScheduleError};
@@ -29,3 +33,4 @@ pub use fit::Plan;
 pub use follow::{Departure, DepartureKind, Follower};
 pub use pinned::{Expectation, PinnedSchedule};
 pub use relative::relative_path;
+pub(crate) use resumption::{at_once, named};

@@ -92,5 +92,6 @@ fn entry(entry: &super::Entry) -> String {
         Extent::Until(step) => format!("{{ session = {session}, until = {} }}", text(step)),
         Extent::Before(step) => format!("{{ session = {session}, before = {} }}", text(step)),
         Extent::ToEnd => format!("{{ session = {session}, to_end = true }}"),
+        Extent::Resumes => format!("{{ session = {session}, resumes = true }}"),
     }
 }

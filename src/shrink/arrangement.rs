@@ -2,8 +2,11 @@
 
 use std::collections::VecDeque;
 
-use crate::run::history::Turn;
-use crate::run::{Candidate, Run, Scheduler};
+use crate::run::{Candidate, MoveKind, Run, Scheduler, SoFar};
+use crate::schedule::{at_once, named};
+
+/// A session and what it does. Resumptions that come at once are not in an order.
+pub type Planned = (usize, MoveKind);
 
 /// Sessions that run one after another, each undisturbed, ahead of those that race; all others run after them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -15,7 +18,7 @@ pub struct Arrangement {
 }
 
 impl Arrangement {
-    /// That of a run. A session races when another one goes on between its first turn and its last end.
+    /// That of a run. A session races when another one has a turn between its first turn and its last end.
     pub fn of(run: &Run) -> Arrangement {
         let turns = &run.history.turns;
         let sessions = 0..run.history.sessions.len();
@@ -48,26 +51,26 @@ impl Arrangement {
         Arrangement { before, racing }
     }
 
-    /// The turns of a run that are of racing sessions, by session.
-    pub fn race(&self, run: &Run) -> Vec<usize> {
-        let turns = run.order();
-        turns
-            .into_iter()
-            .filter(|session| self.racing.contains(session))
-            .collect()
+    /// The moves of a run that are of racing sessions, those left out that come as they do anyway.
+    pub fn race(&self, run: &Run) -> Vec<Planned> {
+        let moves = run.history.moves.iter().zip(named(&run.history));
+        let named = moves
+            .filter(|(_, named)| *named)
+            .map(|(one, _)| (one.session, one.kind));
+        named.filter(|(session, _)| self.racing.contains(session)).collect()
     }
 }
 
-/// Runs the racing sessions in a given order. Where that is used up, the session that went on last goes on, else the
-/// first of them that can.
+/// Runs the racing sessions in a given order. Where that is used up, the session that moved last moves, else the first
+/// of them that can.
 pub struct Arranged<'a> {
     arrangement: &'a Arrangement,
-    order: VecDeque<usize>,
+    order: VecDeque<Planned>,
     last: Option<usize>,
 }
 
 impl<'a> Arranged<'a> {
-    pub fn new(arrangement: &'a Arrangement, order: &[usize]) -> Arranged<'a> {
+    pub fn new(arrangement: &'a Arrangement, order: &[Planned]) -> Arranged<'a> {
         Arranged {
             arrangement,
             order: order.iter().copied().collect(),
@@ -75,26 +78,41 @@ impl<'a> Arranged<'a> {
         }
     }
 
-    fn next(&mut self, is_ready: impl Fn(usize) -> bool) -> Option<usize> {
+    fn next(&mut self, so_far: SoFar<'_>, ready: &[Candidate<'_>]) -> Option<usize> {
         let Arrangement { before, racing } = self.arrangement;
+        let is_named = |session: usize| self.order.contains(&(session, MoveKind::Resume));
+        if let Some(session) = at_once(so_far, ready, is_named) {
+            return Some(session);
+        }
+        let is_ready = |session: usize| ready.iter().any(|candidate| candidate.session == session);
         if let Some(session) = before.iter().copied().find(|&session| is_ready(session)) {
+            self.last = Some(session);
             return Some(session);
         }
-        let place = self.order.iter().position(|&session| is_ready(session));
-        if let Some(session) = place.and_then(|place| self.order.remove(place)) {
-            return Some(session);
-        }
-        let stay = self.last.filter(|&last| racing.contains(&last) && is_ready(last));
-        stay.or_else(|| racing.iter().copied().find(|&session| is_ready(session)))
+        let can = |planned: &Planned| {
+            ready
+                .iter()
+                .any(|candidate| (candidate.session, candidate.kind) == *planned)
+        };
+        let place = self.order.iter().position(can);
+        let stay = || self.last.filter(|&last| racing.contains(&last) && is_ready(last));
+        let chosen = place
+            .and_then(|place| self.order.remove(place))
+            .map(|(session, _)| session)
+            .or_else(stay)
+            .or_else(|| racing.iter().copied().find(|&session| is_ready(session)));
+        self.last = chosen;
+        chosen
     }
 }
 
 impl Scheduler for Arranged<'_> {
-    fn choose(&mut self, _turns: &[Turn], ready: &[Candidate<'_>]) -> usize {
-        let is_ready = |session: usize| ready.iter().any(|candidate| candidate.session == session);
+    fn choose(&mut self, so_far: SoFar<'_>, ready: &[Candidate<'_>]) -> usize {
+        let chosen = self.next(so_far, ready);
         // `ready` is never empty
-        let chosen = self.next(is_ready).unwrap_or(ready[0].session);
-        self.last = Some(chosen);
-        chosen
+        chosen.unwrap_or_else(|| {
+            self.last = Some(ready[0].session);
+            ready[0].session
+        })
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::arrangement::Arrangement;
+use super::arrangement::{Arrangement, Planned};
 use super::trials::{Trial, Trials};
-use crate::run::{Run, RunError};
+use crate::run::{Decision, MoveKind, Run, RunError};
+use crate::schedule::named;
 
 /// How large an order is; the smallest is looked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,25 +18,50 @@ struct Size {
     blocks: Vec<Block>,
 }
 
-/// A session and how many turns it takes before another one does.
-type Block = (usize, usize);
+/// A session, what it does, and how often before another one moves, or it does something else.
+type Block = (usize, MoveKind, usize);
 
-fn blocks(order: &[usize]) -> Vec<Block> {
+fn blocks(order: &[Planned]) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
-    for &session in order {
+    for &(session, kind) in order {
         match blocks.last_mut() {
-            Some((last, length)) if *last == session => *length += 1,
-            _ => blocks.push((session, 1)),
+            Some((last, same, length)) if (*last, *same) == (session, kind) => *length += 1,
+            _ => blocks.push((session, kind, 1)),
         }
     }
     blocks
+}
+
+fn switches(blocks: &[Block]) -> usize {
+    blocks.windows(2).filter(|pair| pair[0].0 != pair[1].0).count()
+}
+
+/// The beginning of an order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Beginning {
+    /// The fewest switches that an order with it can have.
+    least: usize,
+    blocks: Vec<Block>,
+    /// Released sessions that would resume at once, and resume after this instead.
+    after: Vec<usize>,
+    /// How many moves come to the same in the run that it was taken from, its last included.
+    moves: usize,
+}
+
+impl Beginning {
+    fn order(&self) -> Vec<Planned> {
+        let blocks = self.blocks.iter();
+        let order = blocks.flat_map(|&(session, kind, length)| std::iter::repeat_n((session, kind), length));
+        let after = self.after.iter().map(|&session| (session, MoveKind::Resume));
+        order.chain(after).collect()
+    }
 }
 
 impl Size {
     fn of(arrangement: &Arrangement, run: &Run) -> Size {
         let blocks = blocks(&arrangement.race(run));
         Size {
-            switches: blocks.len().saturating_sub(1),
+            switches: switches(&blocks),
             waits: run.history.turns.iter().filter(|turn| !turn.waits.is_empty()).count(),
             blocks,
         }
@@ -73,8 +99,8 @@ pub fn reduce(trials: &mut Trials<'_>, run: Run) -> Result<(Run, bool), RunError
 /// Runs the orders of the racing sessions, those with the fewest switches first, and of those with as many the earliest
 /// first, until none is left that could be smaller than one that fails. `known` fails.
 ///
-/// An order is run as a prefix, after which sessions switch only where they must. Each later turn at which another
-/// session could have gone on gives a further prefix.
+/// An order is run as a prefix, after which sessions switch only where they must, and those that are released resume at
+/// once. Each later move at which another session could have moved gives a further prefix.
 pub fn search(
     trials: &mut Trials<'_>,
     arrangement: &Arrangement,
@@ -82,14 +108,18 @@ pub fn search(
     most_runs: u64,
 ) -> Result<Found, RunError> {
     let mut best = known.map(|trial| (Size::of(arrangement, &trial.run), trial));
-    // by the fewest switches that a run with this prefix can have
-    let mut pending: BTreeSet<(usize, Vec<Block>)> = BTreeSet::from([(0, Vec::new())]);
+    let mut pending: BTreeSet<Beginning> = BTreeSet::from([Beginning {
+        least: 0,
+        blocks: Vec::new(),
+        after: Vec::new(),
+        moves: 0,
+    }]);
     let most_runs = trials.runs().saturating_add(most_runs);
     let mut is_complete = true;
-    while let Some((least, prefix)) = pending.pop_first() {
+    while let Some(beginning) = pending.pop_first() {
         if best
             .as_ref()
-            .is_some_and(|(smallest, _)| smallest.is_below(least, &prefix))
+            .is_some_and(|(smallest, _)| smallest.is_below(beginning.least, &beginning.blocks))
         {
             continue;
         }
@@ -97,24 +127,8 @@ pub fn search(
             is_complete = false;
             break;
         }
-        let prefix: Vec<usize> = prefix
-            .iter()
-            .flat_map(|&(session, length)| std::iter::repeat_n(session, length))
-            .collect();
-        let trial = trials.run(arrangement, &prefix)?;
-        let order = arrangement.race(&trial.run);
-        let races = |session: &usize| arrangement.racing.contains(session);
-        let choices = trial.run.decisions.iter().filter(|decision| races(&decision.chosen));
-        for (turn, decision) in choices.enumerate().skip(prefix.len()) {
-            let ready: Vec<usize> = decision.ready.iter().copied().filter(races).collect();
-            for &other in ready.iter().filter(|&&session| session != decision.chosen) {
-                let mut branch = order[..turn].to_vec();
-                branch.push(other);
-                let branch = blocks(&branch);
-                // every other session that can go on will have to be switched to
-                pending.insert((branch.len() - 1 + ready.len() - 1, branch));
-            }
-        }
+        let trial = trials.run(arrangement, &beginning.order())?;
+        pending.extend(branches(arrangement, &trial.run, beginning.moves));
         let size = Size::of(arrangement, &trial.run);
         if trial.fails && best.as_ref().is_none_or(|(smallest, _)| size < *smallest) {
             best = Some((size, trial));
@@ -123,5 +137,78 @@ pub fn search(
     Ok(Found {
         best: best.map(|(_, trial)| trial),
         is_complete,
+    })
+}
+
+/// The orders that leave that of a run after so many moves or more.
+fn branches(arrangement: &Arrangement, run: &Run, after: usize) -> Vec<Beginning> {
+    let mut order: Vec<Planned> = Vec::new();
+    let mut branches = Vec::new();
+    let moves = &run.history.moves;
+    for (index, (made, is_named)) in moves.iter().zip(named(&run.history)).enumerate() {
+        if !arrangement.racing.contains(&made.session) {
+            continue;
+        }
+        if index >= after {
+            let began = |session: usize| moves[..index].iter().rposition(|one| one.session == session);
+            branches.extend(
+                alternatives(arrangement, &run.decisions[index], &order, made.session, began).map(
+                    |(least, blocks, after)| Beginning {
+                        least,
+                        blocks,
+                        after,
+                        moves: index + 1,
+                    },
+                ),
+            );
+        }
+        if is_named {
+            order.push((made.session, made.kind));
+        }
+    }
+    branches
+}
+
+/// The beginnings in which another session than `made` moves at a decision, after an order. `began` says which of two
+/// sessions began to wait first.
+fn alternatives(
+    arrangement: &Arrangement,
+    decision: &Decision,
+    order: &[Planned],
+    made: usize,
+    began: impl Fn(usize) -> Option<usize>,
+) -> impl Iterator<Item = (usize, Vec<Block>, Vec<usize>)> {
+    let ready: Vec<Planned> = decision
+        .ready
+        .iter()
+        .copied()
+        .zip(decision.kinds.iter().copied())
+        .collect();
+    let (mut released, steps): (Vec<Planned>, Vec<Planned>) = ready
+        .into_iter()
+        .filter(|(session, _)| arrangement.racing.contains(session))
+        .partition(|(_, kind)| *kind == MoveKind::Resume);
+    released.sort_by_key(|(session, _)| began(*session));
+    let others: Vec<Planned> = released
+        .iter()
+        .chain(&steps)
+        .copied()
+        .filter(|(session, _)| *session != made)
+        .collect();
+    let order = order.to_vec();
+    others.into_iter().map(move |other| {
+        let mut branch = order.clone();
+        let mut after: Vec<usize> = released.iter().map(|(session, _)| *session).collect();
+        match other {
+            (_, MoveKind::Step) => branch.push(other),
+            // it resumes at once when those that began to wait before it do not
+            (session, MoveKind::Resume) => after.retain(|&before| began(before) < began(session)),
+        }
+        let last = branch.last().map(|(session, _)| *session);
+        let to_come = steps.iter().map(|(session, _)| *session).chain(after.iter().copied());
+        let blocks = blocks(&branch);
+        // every other session that is enabled, and does not resume at once, will have to be switched to
+        let least = switches(&blocks) + to_come.filter(|session| Some(*session) != last).count();
+        (least, blocks, after)
     })
 }

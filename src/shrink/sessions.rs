@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::arrangement::Arrangement;
+use super::arrangement::{Arrangement, Planned};
 use super::ddmin::ddmin;
 use super::order;
 use super::trials::{Trial, Trials};
@@ -46,15 +46,15 @@ pub fn reduce(trials: &mut Trials<'_>, failing: &Run) -> Result<Run, RunError> {
 fn with_others_aside(
     trials: &mut Trials<'_>,
     sessions: &[usize],
-    order: &[usize],
+    order: &[Planned],
 ) -> Result<Option<Arc<Trial>>, RunError> {
     if sessions.len() < 2 {
         return Ok(None);
     }
-    let order: Vec<usize> = order
+    let order: Vec<Planned> = order
         .iter()
         .copied()
-        .filter(|session| sessions.contains(session))
+        .filter(|(session, _)| sessions.contains(session))
         .collect();
     for arrangement in arrangements(trials.scenario(), sessions) {
         let trial = trials.run(&arrangement, &order)?;
@@ -127,6 +127,7 @@ fn with_first_copies(trials: &mut Trials<'_>, run: &Run) -> Result<Option<Arc<Tr
     if racing == race.racing {
         return Ok(None);
     }
-    let order: Vec<usize> = race.race(run).into_iter().map(|session| renamed[session]).collect();
+    let order = race.race(run).into_iter();
+    let order: Vec<Planned> = order.map(|(session, kind)| (renamed[session], kind)).collect();
     with_others_aside(trials, &racing, &order)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::arrangement::Arrangement;
+use super::arrangement::{Arrangement, Planned};
 use super::ddmin::ddmin;
 use super::order;
 use super::reduce::{Cut, can_be_cut, reduce as cut_down, steps_left};
@@ -11,6 +11,7 @@ use super::trials::{Trials, is_refusal};
 use crate::run::history::TurnRole;
 use crate::run::{Run, RunError};
 use crate::scenario::Scenario;
+use crate::schedule::named;
 
 /// Most sessions of which every serial order is tried.
 const MOST_IN_EVERY_ORDER: usize = 4;
@@ -210,13 +211,12 @@ impl Reduction<'_> {
                 .collect(),
             racing: racing.iter().map(|&session| renumbered(session)).collect(),
         };
-        let order: Vec<usize> = self
-            .run
-            .history
-            .turns
-            .iter()
-            .filter(|turn| racing.contains(&turn.session) && self.is_left(turn.session, turn, cut))
-            .map(|turn| renumbered(turn.session))
+        let history = &self.run.history;
+        let moves = history.moves.iter().zip(named(history)).filter(|(_, named)| *named);
+        let order: Vec<Planned> = moves
+            .filter(|(one, _)| racing.contains(&one.session))
+            .filter(|(one, _)| self.is_left(one.session, &history.turns[one.turn], cut))
+            .map(|(one, _)| (renumbered(one.session), one.kind))
             .collect();
         let trial = trials.run(&arrangement, &order)?;
         if !trial.fails || (!arrangement.racing.is_empty() && fails_serially(trials, &arrangement)?) {

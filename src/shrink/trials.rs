@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::arrangement::{Arranged, Arrangement};
+use super::arrangement::{Arranged, Arrangement, Planned};
 use super::{Progress, ShrinkOptions, Target};
 use crate::explore::worker::Worker;
 use crate::run::{Run, RunError, Template};
@@ -18,7 +18,7 @@ pub struct Trials<'a> {
     worker: Worker,
     scenario: Arc<Scenario>,
     /// Of the present scenario: what was run, by what was asked for.
-    cache: HashMap<(Arrangement, Vec<usize>), Arc<Trial>>,
+    cache: HashMap<(Arrangement, Vec<Planned>), Arc<Trial>>,
     runs: u64,
     known: u64,
 }
@@ -75,7 +75,7 @@ impl<'a> Trials<'a> {
     ///
     /// # Errors
     /// When the run comes to no result.
-    pub fn run(&mut self, arrangement: &Arrangement, order: &[usize]) -> Result<Arc<Trial>, RunError> {
+    pub fn run(&mut self, arrangement: &Arrangement, order: &[Planned]) -> Result<Arc<Trial>, RunError> {
         let key = (arrangement.clone(), order.to_vec());
         if let Some(trial) = self.cache.get(&key) {
             self.known += 1;

@@ -99,20 +99,29 @@ pub struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Runs the sessions in this order of their names, as [`Ordered`] does.
+    /// Runs the sessions in this order of their names, one a step, as [`Ordered::steps`] does.
     pub fn run(&mut self, order: &str) -> Run {
         self.try_run(order).unwrap_or_else(|error| panic!("{error}"))
     }
 
     pub fn try_run(&mut self, order: &str) -> Result<Run, RunError> {
-        let indices: Vec<usize> = order
-            .split_whitespace()
-            .map(|name| {
-                let place = self.scenario.sessions.iter().position(|session| session.name == name);
-                place.unwrap_or_else(|| panic!("no session {name}"))
-            })
-            .collect();
-        self.runtime.block_on(self.workbench.run(&mut Ordered::new(indices)))
+        let sessions = self.sessions(order);
+        self.runtime.block_on(self.workbench.run(&mut Ordered::steps(sessions)))
+    }
+
+    /// Runs the sessions in this order of their names, one a move, as [`Ordered::new`] does.
+    pub fn run_moves(&mut self, order: &str) -> Run {
+        let sessions = self.sessions(order);
+        let run = self.runtime.block_on(self.workbench.run(&mut Ordered::new(sessions)));
+        run.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn sessions(&self, order: &str) -> Vec<usize> {
+        let place = |name| {
+            let place = self.scenario.sessions.iter().position(|session| session.name == name);
+            place.unwrap_or_else(|| panic!("no session {name}"))
+        };
+        order.split_whitespace().map(place).collect()
     }
 
     /// The same order again and again gives the same run, which is returned.

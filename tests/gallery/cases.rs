@@ -42,7 +42,7 @@ gallery! {
     counter_atomic_10: reduced(1), None;
     counter_rule: every(14, 12), Some(Invariant("the counter stops at 1000"));
     counter_for_update_rule: every(6, 0), None;
-    counter_for_update_autocommit: every(28, 24), Some(Invariant("no update is lost"));
+    counter_for_update_autocommit: every(40, 32), Some(Invariant("no update is lost"));
     dirty_read: every(6, 0), None;
     seats: every(24, 22), Some(Invariant("one ticket a seat"));
     seats_for_update: every(8, 0), None;
@@ -54,9 +54,9 @@ gallery! {
     account_import_on_conflict: every(6, 0), None;
     list_refresh: every(6, 4), Some(Error("23505"));
     list_refresh_for_update: every(8, 0), None;
-    list_refresh_for_update_3: every(366, 198), Some(Error("23505"));
-    list_refresh_parent_lock_3: every(132, 0), None;
-    list_refresh_truncate_3: every(72, 0), None;
+    list_refresh_for_update_3: every(762, 414), Some(Error("23505"));
+    list_refresh_parent_lock_3: every(312, 0), None;
+    list_refresh_truncate_3: every(84, 0), None;
     opposite_order: every(8, 4), Some(Deadlock);
     opposite_order_retry: every(12, 0), None;
     same_order: every(6, 0), None;

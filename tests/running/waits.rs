@@ -1,5 +1,7 @@
 //! Blocked sessions: what the history says of their waits, and who goes on when several are released.
 
+use pgbraid::run::MoveKind;
+
 use crate::common::lab::Lab;
 use crate::common::transcript::{results, transcript};
 use crate::on_rows;
@@ -53,9 +55,12 @@ fn a_blocked_sessions_turn_passes_until_it_is_released() {
     );
     let lab = Lab::new();
     let run = lab.bench(&text).run("a b b a");
-    assert_eq!(run.order(), [0, 1, 0, 1]);
+    assert_eq!(run.order(), [0, 1, 0, 1, 1]);
     let ready: Vec<&[usize]> = run.decisions.iter().map(|decision| decision.ready.as_slice()).collect();
-    assert_eq!(ready, [[0, 1].as_slice(), &[0, 1], &[0], &[1]]);
+    assert_eq!(ready, [[0, 1].as_slice(), &[0, 1], &[0], &[1], &[1]]);
+    let kinds: Vec<MoveKind> = run.history.moves.iter().map(|one| one.kind).collect();
+    use MoveKind::{Resume, Step};
+    assert_eq!(kinds, [Step, Step, Step, Resume, Step]);
 }
 
 #[test]
@@ -105,7 +110,7 @@ steps = ["BEGIN", "INSERT INTO t VALUES (1, 'c')", "COMMIT"]
 "#;
 
 #[test]
-fn sessions_released_together_go_on_in_the_order_in_which_they_began_to_wait() {
+fn sessions_released_together_resume_in_the_order_in_which_they_began_to_wait() {
     let lab = Lab::new();
     let mut bench = lab.bench(THREE_INSERTS);
     let run = bench.run_repeatedly(REPETITIONS, "a b c a b c");
@@ -130,6 +135,88 @@ fn sessions_released_together_go_on_in_the_order_in_which_they_began_to_wait() {
             "c.commit: COMMIT",
         ]
     );
+}
+
+#[test]
+fn who_of_several_released_sessions_resumes_first_is_for_the_schedule_to_say() {
+    let lab = Lab::new();
+    let mut bench = lab.bench(THREE_INSERTS);
+    // b began to wait first; a rolls back; c resumes
+    let run = bench.run_moves("a b c a c b c b");
+    assert_eq!(
+        transcript(&run),
+        [
+            "a.insert: INSERT 0 1",
+            "b.insert: error 23505 (a 1-3, c 3-4)",
+            "c.insert: INSERT 0 1 (a 2-3)",
+            "a.rollback: ROLLBACK",
+            "c.commit: COMMIT",
+        ]
+    );
+    assert_eq!(run.order(), [0, 1, 2, 0, 2, 1, 2, 1]);
+    // c's commit, too, comes before b resumes
+    let overtaken = bench.run_moves("a b c a c c b");
+    assert_eq!(transcript(&overtaken)[1], "b.insert: error 23505 (a 1-4)");
+    assert_eq!(overtaken.uncontrolled, Vec::<String>::new());
+}
+
+#[test]
+fn another_session_may_take_a_row_before_the_one_that_was_released_resumes() {
+    let text = on_rows(
+        r#"
+        [[session]]
+        name = "a"
+        steps = ["BEGIN", "UPDATE t SET v = 1 WHERE id = 1", "COMMIT"]
+        [[session]]
+        name = "b"
+        steps = ["BEGIN", "UPDATE t SET v = v * 10 WHERE id = 1 RETURNING v", "COMMIT"]
+        [[session]]
+        name = "c"
+        steps = ["BEGIN", "UPDATE t SET v = v + 1 WHERE id = 1 RETURNING v", "COMMIT"]
+        "#,
+    );
+    let lab = Lab::new();
+    let run = lab.bench(&text).run_moves("a b a c c b b");
+    assert_eq!(
+        transcript(&run),
+        [
+            "a.update: UPDATE 1",
+            "b.update: UPDATE 1 [20] (a 1-4)",
+            "a.commit: COMMIT",
+            "c.update: UPDATE 1 [2]",
+            "c.commit: COMMIT",
+            "b.commit: COMMIT",
+        ]
+    );
+}
+
+/// With two sessions, too: the one that was released waits anew, for the one that waits for it.
+#[test]
+fn a_session_that_was_released_can_close_a_cycle() {
+    let text = on_rows(
+        r#"
+        [[session]]
+        name = "a"
+        allow_errors = ["40P01"]
+        steps = [
+            "SELECT pg_advisory_lock(1)",
+            "BEGIN",
+            "UPDATE t SET v = 1 WHERE id = 1",
+            "SELECT pg_advisory_unlock(1)",
+            "SELECT pg_advisory_lock(1)",
+            "COMMIT",
+        ]
+        [[session]]
+        name = "b"
+        allow_errors = ["40P01"]
+        steps = ["UPDATE t SET v = 2 WHERE pg_advisory_xact_lock(1) IS NOT NULL AND id = 1"]
+        "#,
+    );
+    let lab = Lab::new();
+    // b waits for the lock, is released, and a waits for b
+    let run = lab.bench(&text).run_moves("a a a b a a b");
+    assert_eq!(run.deadlocks.len(), 1);
+    assert_eq!(run.uncontrolled, Vec::<String>::new());
 }
 
 #[test]

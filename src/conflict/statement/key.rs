@@ -232,6 +232,14 @@ fn inserted<'a>(query: &'a Struct, catalog: &Catalog) -> Option<Vec<(String, &'a
     Some(given.collect())
 }
 
+/// Whether a query does no more than to add one row of constants and parameters.
+pub fn adds_constants(query: &Struct, catalog: &Catalog) -> bool {
+    let is_constant = |value: &Struct| matches!(without_relabel(value).tag.as_str(), "CONST" | "PARAM");
+    command(query) == Command::Insert
+        && query.field("onConflict").is_null()
+        && inserted(query, catalog).is_some_and(|values| values.iter().all(|(_, value)| is_constant(value)))
+}
+
 /// The row of `referenced` that a row which is inserted references, where the statement tells.
 pub fn referenced_row(query: &Struct, referenced: u32, catalog: &Catalog) -> Option<NamedRow> {
     if command(query) != Command::Insert {

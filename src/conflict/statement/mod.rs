@@ -27,6 +27,8 @@ pub struct Statement {
     /// The one table that it looks at.
     pub only_table: Option<u32>,
     pub times: Times,
+    /// It adds one row of constants and parameters, whatever is in the way.
+    pub adds_constants: bool,
     /// The rows of other tables that a row which it inserts references.
     pub references: Vec<NamedRow>,
 }
@@ -41,6 +43,7 @@ impl Statement {
             confined: key::confined(query, catalog),
             only_table: key::only_table(query),
             times: Times::of(query, sql, catalog),
+            adds_constants: key::adds_constants(query, catalog),
             references: references.collect(),
         }
     }

@@ -30,11 +30,12 @@ const MOST_SCHEDULES: u64 = 5000;
 
 type Outcome = (Vec<u8>, Answers);
 
-/// A program, how many rows there are, and which sessions are alike.
+/// A program, the rows that there are, each with whether those who wait for it wait in a queue, and which sessions are
+/// alike.
 #[derive(Debug, Clone)]
 struct Case {
     program: Program,
-    rows: usize,
+    rows: Vec<bool>,
     groups: Vec<usize>,
     /// Commits are turns of their own, as on a server.
     commits_apart: bool,
@@ -51,7 +52,8 @@ fn cases() -> impl Strategy<Value = Case> {
     let sessions = prop::collection::vec((session, prop::option::weighted(0.3, any::<Index>())), 2..6);
     let alone = subsequence(ROWS.to_vec(), 0..=ROWS.len());
     let levels = prop::bool::weighted(0.3);
-    (sessions, 1..=ROWS.len(), alone, levels, any::<bool>()).prop_map(|(drawn, rows, alone, levels, commits_apart)| {
+    let rows = prop::collection::vec(any::<bool>(), 1..=ROWS.len());
+    (sessions, rows, alone, levels, any::<bool>()).prop_map(|(drawn, rows, alone, levels, commits_apart)| {
         let mut program = Program::new();
         let mut groups: Vec<usize> = Vec::new();
         for (index, (mut session, copied)) in drawn.into_iter().enumerate() {
@@ -61,7 +63,7 @@ fn cases() -> impl Strategy<Value = Case> {
             }
             session.repeatable_read &= levels;
             for step in &mut session.steps {
-                within(step, rows);
+                within(step, rows.len());
                 take_alone(step, &alone);
             }
             if let Some(last) = session.steps.last_mut() {
@@ -148,7 +150,7 @@ fn enumerate<'a>(
     let mut count = 0;
     for &session in &ready {
         let mut next = world.clone();
-        next.take_turn(session);
+        next.make_move(session);
         count += enumerate(next, known, outcomes)?;
     }
     if ready.is_empty() {
@@ -172,7 +174,7 @@ fn search(case: &Case, symmetry: &Symmetry) -> Found {
     let mut outcomes = BTreeSet::new();
     let mut runs = 0;
     while let Some(guide) = search.next() {
-        let recorded = Recorded::run(World::new(&case.program, case.rows), &guide, symmetry);
+        let recorded = Recorded::run(World::new(&case.program, &case.rows), &guide, symmetry);
         outcomes.insert(recorded.outcome());
         assert_eq!(search.observe(&recorded), None, "{case:?}");
         runs += 1;
@@ -214,7 +216,7 @@ fn setting(name: &str, default: u64) -> u64 {
 /// How many schedules, runs and redundant runs; or what is wrong.
 fn compare(case: &Case) -> Result<Option<[u64; 3]>, TestCaseError> {
     let mut outcomes = BTreeSet::new();
-    let world = World::new(&case.program, case.rows);
+    let world = World::new(&case.program, &case.rows);
     let Some(count) = enumerate(world, &mut HashMap::new(), &mut outcomes) else {
         return Ok(None);
     };
@@ -286,18 +288,20 @@ fn the_search_loses_nothing_of_programs_that_told_something() {
         race_of_the_step_after_a_wait,
         first_in_a_victims_queue,
     ] {
-        let groups = (0..steps.len()).collect();
+        let groups: Vec<usize> = (0..steps.len()).collect();
         let script = |steps| Script {
             repeatable_read: false,
             retries: false,
             steps,
         };
-        let case = Case {
-            program: steps.into_iter().map(script).collect(),
-            rows: 3,
-            groups,
-            commits_apart: false,
-        };
-        assert!(compare(&case).unwrap().is_some());
+        for queued in [false, true] {
+            let case = Case {
+                program: steps.iter().cloned().map(script).collect(),
+                rows: vec![queued; 3],
+                groups: groups.clone(),
+                commits_apart: false,
+            };
+            assert!(compare(&case).unwrap().is_some());
+        }
     }
 }

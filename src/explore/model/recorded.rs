@@ -18,9 +18,12 @@ pub struct Recorded<'a> {
     world: World<'a>,
     events: Vec<Event>,
     choices: Vec<Choices>,
-    /// By turn: its step, by its place in the session's.
+    /// By move: its step, by its place in the session's.
     steps: Vec<usize>,
-    finished_in: Vec<usize>,
+    /// By move: the one that sent its step.
+    sent_in: Vec<usize>,
+    /// By move: whether its step was over with it.
+    finishes: Vec<bool>,
     waited_for: Vec<Vec<(usize, Waited)>>,
     could_have_waited_for: Vec<Option<Vec<usize>>>,
     rows: Vec<HeldRow>,
@@ -36,7 +39,8 @@ impl<'a> Recorded<'a> {
             events: Vec::new(),
             choices: Vec::new(),
             steps: Vec::new(),
-            finished_in: Vec::new(),
+            sent_in: Vec::new(),
+            finishes: Vec::new(),
             waited_for: Vec::new(),
             could_have_waited_for: Vec::new(),
             rows: Vec::new(),
@@ -45,7 +49,8 @@ impl<'a> Recorded<'a> {
         loop {
             let ready = recorded.world.ready();
             let has_begun = |session: usize| recorded.events.iter().any(|event| event.session == session);
-            let choices = Choices::new(symmetry, &ready, |session| recorded.only_waits(session), has_begun);
+            let only_waits = |session: usize| !recorded.world.is_released(session) && recorded.only_waits(session);
+            let choices = Choices::new(symmetry, &ready, only_waits, has_begun);
             let prescribed = guide.prescribed(recorded.events.len());
             let chosen = prescribed.filter(|session| ready.contains(session));
             let Some(session) = chosen.or_else(|| guide.choose(&recorded.events, &choices)) else {
@@ -53,7 +58,7 @@ impl<'a> Recorded<'a> {
                 return recorded;
             };
             recorded.choices.push(choices);
-            recorded.take_turn(session);
+            recorded.make_move(session);
         }
     }
 
@@ -61,34 +66,38 @@ impl<'a> Recorded<'a> {
         self.world.outcome()
     }
 
-    fn take_turn(&mut self, session: usize) {
-        let turn = self.events.len();
-        self.waited_for.push(self.ends_waited_for(session));
-        self.could_have_waited_for.push(self.moves_of_holders(session));
+    fn make_move(&mut self, session: usize) {
+        let index = self.events.len();
+        let is_step = !self.world.is_released(session);
+        self.waited_for.push(match is_step {
+            true => self.ends_waited_for(session),
+            false => Vec::new(),
+        });
+        self.could_have_waited_for.push(match is_step {
+            true => self.moves_of_holders(session),
+            false => Some(Vec::new()),
+        });
         self.steps.push(self.world.next(session));
-        self.finished_in.push(usize::MAX);
-        let mut event = Event {
-            session,
-            participants: Vec::new(),
-            pieces: Vec::new(),
-        };
-        let mut whole = self
+        let before = self.events.iter().rposition(|event| event.session == session);
+        self.sent_in
+            .push(before.filter(|_| !is_step).map_or(index, |before| self.sent_in[before]));
+        let whole = self
             .world
             .takes_snapshot(session)
             .then(|| self.rest_of_transaction(session));
-        for one in self.world.take_turn(session) {
-            event.participants.push(one.session);
-            event.pieces.push(self.piece(one, turn, whole.take()));
-            let began = self.events.iter().rposition(|event| event.session == one.session);
-            let began = began.filter(|_| one.session != session).unwrap_or(turn);
-            if one.did != Did::Wait {
-                self.finished_in[began] = turn;
-            }
-        }
+        let one = self.world.make_move(session);
+        self.finishes.push(one.did != Did::Wait);
+        let mut event = Event {
+            session,
+            participants: vec![session],
+            pieces: Vec::new(),
+        };
+        event.participants.extend(one.released.iter().chain(&one.lets_retry));
+        event.pieces.push(self.piece(&one, index, whole.filter(|_| is_step)));
         self.events.push(event);
     }
 
-    fn piece(&mut self, one: Move, turn: usize, whole: Option<Footprint>) -> Piece {
+    fn piece(&mut self, one: &Move, index: usize, whole: Option<Footprint>) -> Piece {
         let step = self.world.step(one.session, one.step);
         let mut statement = whatever_it_finds(step);
         if one.did == (Did::Finish { wrote: false }) && !one.has_waited {
@@ -104,7 +113,7 @@ impl<'a> Recorded<'a> {
         let own = |held: &HeldRow| held.holder == one.session && held.ended.is_none();
         if ends {
             let rows = self.rows.iter_mut().filter(|held| own(held));
-            rows.for_each(|held| held.ended = Some(turn));
+            rows.for_each(|held| held.ended = Some(index));
         } else if let Some(row) = self.row_taken(step)
             && one.did == (Did::Finish { wrote: true })
             && !self.rows.iter().any(|held| own(held) && held.row == row)
@@ -112,7 +121,7 @@ impl<'a> Recorded<'a> {
             self.rows.push(HeldRow {
                 row,
                 holder: one.session,
-                taken: turn,
+                taken: index,
                 ended: None,
             });
         }
@@ -235,24 +244,29 @@ impl Trace for Recorded<'_> {
         &self.choices
     }
 
-    fn finished_in(&self, turn: usize) -> usize {
-        self.finished_in[turn]
+    fn finished_in(&self, index: usize) -> Option<usize> {
+        let sent_in = self.sent_in[index];
+        (0..self.events.len()).find(|&other| self.sent_in[other] == sent_in && self.finishes[other])
     }
 
-    fn piece_at_most(&self, turn: usize) -> Option<Piece> {
-        let mut piece = self.events[turn].pieces.first()?.clone();
-        piece.statement = whatever_it_finds(self.world.step(self.events[turn].session, self.steps[turn]));
+    fn runs_on(&self) -> bool {
+        false
+    }
+
+    fn piece_at_most(&self, index: usize) -> Option<Piece> {
+        let mut piece = self.events[index].pieces.first()?.clone();
+        piece.statement = whatever_it_finds(self.world.step(self.events[index].session, self.steps[index]));
         let mut held = piece.held.clone();
         held.add(&piece.statement);
         piece.end = Some(End { committed: true, held });
         Some(piece)
     }
 
-    fn waited_for(&self, turn: usize) -> &[(usize, Waited)] {
-        &self.waited_for[turn]
+    fn waited_for(&self, index: usize) -> &[(usize, Waited)] {
+        &self.waited_for[index]
     }
 
-    fn could_have_waited_for(&self, turn: usize) -> Option<Vec<usize>> {
-        self.could_have_waited_for[turn].clone()
+    fn could_have_waited_for(&self, index: usize) -> Option<Vec<usize>> {
+        self.could_have_waited_for[index].clone()
     }
 }

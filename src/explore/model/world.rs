@@ -108,6 +108,8 @@ struct UnderWay {
     read: Vec<u8>,
     /// It has written another.
     wrote: bool,
+    /// It waits for the one that is first in the row's queue, not for the row itself.
+    behind: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -119,6 +121,10 @@ struct Session {
     snapshot: Option<Snapshot>,
     /// Its step waits for the row of the next write.
     waiting: Option<UnderWay>,
+    /// What it waited for is free.
+    released: bool,
+    /// Sessions that its failure released, which resume before it runs its transaction again.
+    retries_after: Vec<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -131,26 +137,35 @@ struct Snapshot {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct World<'a> {
     program: &'a Program,
+    /// By row: of those that wait for it, only the first waits for the row, as for a row of a table; else all do, as for
+    /// a key.
+    queued: &'a [bool],
     committed: Vec<u8>,
     sessions: Vec<Session>,
     /// Sessions that wait, the first one first.
     queue: Vec<usize>,
+    /// By row: the first in its queue.
+    heads: Vec<Option<usize>>,
     answers: Answers,
 }
 
-/// What one session did in a turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What one session did in a move.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Move {
     pub session: usize,
     pub step: usize,
-    /// It waited in an earlier turn.
+    /// It waited before.
     pub has_waited: bool,
     pub did: Did,
+    /// The sessions that it released.
+    pub released: Vec<usize>,
+    /// The sessions that may run their transactions again.
+    pub lets_retry: Vec<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Did {
-    /// It waits at the end of the turn.
+    /// It waits at the end of the move.
     Wait,
     Finish {
         wrote: bool,
@@ -159,23 +174,30 @@ pub enum Did {
 }
 
 impl<'a> World<'a> {
-    pub fn new(program: &'a Program, rows: usize) -> World<'a> {
+    pub fn new(program: &'a Program, queued: &'a [bool]) -> World<'a> {
         World {
             program,
-            committed: vec![0; rows],
+            queued,
+            committed: vec![0; queued.len()],
             sessions: vec![Session::default(); program.len()],
             queue: Vec::new(),
+            heads: vec![None; queued.len()],
             answers: vec![Vec::new(); program.len()],
         }
     }
 
-    /// The sessions that can go on.
+    /// The enabled sessions.
     pub fn ready(&self) -> Vec<usize> {
-        let can_go_on = |&session: &usize| {
-            let Session { next, waiting, .. } = &self.sessions[session];
-            waiting.is_none() && *next < self.program[session].steps.len()
+        let is_enabled = |&session: &usize| match &self.sessions[session] {
+            one if one.waiting.is_some() => one.released,
+            one => one.next < self.program[session].steps.len() && one.retries_after.is_empty(),
         };
-        (0..self.sessions.len()).filter(can_go_on).collect()
+        (0..self.sessions.len()).filter(is_enabled).collect()
+    }
+
+    /// Whether what a session does next is to resume its step.
+    pub fn is_released(&self, session: usize) -> bool {
+        self.sessions[session].released
     }
 
     /// The step that a session has before it, by its place.
@@ -200,8 +222,32 @@ impl<'a> World<'a> {
         (self.committed.clone(), self.answers.clone())
     }
 
-    /// Lets a session go on; returns what it did, then what those did that it released.
-    pub fn take_turn(&mut self, session: usize) -> Vec<Move> {
+    /// Makes the session's move.
+    pub fn make_move(&mut self, session: usize) -> Move {
+        let mut made = match self.sessions[session].waiting.take() {
+            Some(waiting) => {
+                self.sessions[session].released = false;
+                for head in self.heads.iter_mut().filter(|head| **head == Some(session)) {
+                    *head = None;
+                }
+                self.write(session, waiting, true)
+            }
+            None => self.begin(session),
+        };
+        made.released = self.release();
+        for (other, one) in self.sessions.iter_mut().enumerate() {
+            if one.retries_after.contains(&session) {
+                one.retries_after.retain(|&released| released != session);
+                made.lets_retry.push(other);
+            }
+        }
+        if made.did == Did::Fail {
+            self.sessions[session].retries_after = made.released.clone();
+        }
+        made
+    }
+
+    fn begin(&mut self, session: usize) -> Move {
         if self.takes_snapshot(session) {
             self.sessions[session].snapshot = Some(Snapshot {
                 committed: self.committed.clone(),
@@ -218,16 +264,32 @@ impl<'a> World<'a> {
             place,
             read,
             wrote: false,
+            behind: false,
         };
-        let mut moves = vec![self.write(session, begun, false)];
-        // those that hold nothing any more let the first that waits for it go on
-        while let Some(place) = (0..self.queue.len()).find(|&place| self.is_free(place)) {
-            let released = self.queue.remove(place);
-            if let Some(waiting) = self.sessions[released].waiting.take() {
-                moves.push(self.write(released, waiting, true));
+        self.write(session, begun, false)
+    }
+
+    /// Releases those who wait for what is free.
+    fn release(&mut self) -> Vec<usize> {
+        let mut released = Vec::new();
+        for session in self.queue.clone() {
+            let Some((row, behind)) = self.waited_for(session) else {
+                continue;
+            };
+            let is_free = match behind {
+                true => self.heads[row].is_none(),
+                false => self.holder(row).is_none(),
+            };
+            if is_free {
+                if behind {
+                    self.heads[row] = Some(session);
+                }
+                self.sessions[session].released = true;
+                released.push(session);
             }
         }
-        moves
+        self.queue.retain(|session| !released.contains(session));
+        released
     }
 
     /// Whether a session's next step takes the snapshot for its transaction.
@@ -281,21 +343,25 @@ impl<'a> World<'a> {
         (0..self.sessions.len()).find(|&session| self.sessions[session].own.contains_key(&row))
     }
 
-    fn waited_for(&self, session: usize) -> Option<usize> {
+    /// The row that a session waits for, and whether it is behind the first that does.
+    fn waited_for(&self, session: usize) -> Option<(usize, bool)> {
         let Session { next, waiting, .. } = &self.sessions[session];
-        waiting
-            .as_ref()
-            .map(|step| self.program[session].steps[*next].writes[step.place].0)
+        let waiting = waiting.as_ref()?;
+        Some((
+            self.program[session].steps[*next].writes[waiting.place].0,
+            waiting.behind,
+        ))
     }
 
-    /// Whether what the session at a place of the queue waits for is free, and nobody before it waits for it.
-    fn is_free(&self, place: usize) -> bool {
-        let row = self.waited_for(self.queue[place]);
-        let mut before = self.queue[..place].iter();
-        row.is_some_and(|row| self.holder(row).is_none()) && !before.any(|&before| self.waited_for(before) == row)
+    /// The session that one waits for.
+    fn blocker(&self, session: usize) -> Option<usize> {
+        match self.waited_for(session).filter(|_| !self.sessions[session].released)? {
+            (row, true) => self.heads[row],
+            (row, false) => self.holder(row),
+        }
     }
 
-    /// Goes on with a step's writes.
+    /// Makes a step's further writes.
     fn write(&mut self, session: usize, mut under_way: UnderWay, has_waited: bool) -> Move {
         let index = self.sessions[session].next;
         let step = &self.program[session].steps[index];
@@ -304,11 +370,18 @@ impl<'a> World<'a> {
             step: index,
             has_waited,
             did,
+            released: Vec::new(),
+            lets_retry: Vec::new(),
         };
         while let Some(&(row, value)) = step.writes.get(under_way.place) {
             if let Some(holder) = self.holder(row).filter(|&holder| holder != session) {
-                if self.waits_in_the_end_for(holder, session) {
+                let head = self.heads[row].filter(|_| self.queued[row]);
+                if self.waits_in_the_end_for(head.unwrap_or(holder), session) {
                     return done(self.fail(session, index));
+                }
+                under_way.behind = head.is_some();
+                if self.queued[row] && head.is_none() {
+                    self.heads[row] = Some(session);
                 }
                 self.sessions[session].waiting = Some(under_way);
                 self.queue.push(session);
@@ -343,8 +416,8 @@ impl<'a> World<'a> {
     fn waits_in_the_end_for(&self, session: usize, other: usize) -> bool {
         let mut at = session;
         while at != other {
-            match self.waited_for(at).and_then(|row| self.holder(row)) {
-                Some(holder) => at = holder,
+            match self.blocker(at) {
+                Some(blocker) => at = blocker,
                 None => return false,
             }
         }

@@ -646,6 +646,7 @@ fn any_history(sessions: impl Strategy<Value = usize>) -> impl Strategy<Value = 
             .prop_map(|(sessions, turns)| History {
                 sessions,
                 turns,
+                moves: Vec::new(),
                 ends: Vec::new(),
             })
     })

@@ -43,6 +43,8 @@ pub(super) struct RawEntryTable {
     pub before: Option<String>,
     #[serde(default)]
     pub to_end: bool,
+    #[serde(default)]
+    pub resumes: bool,
 }
 
 impl RawEntry {
@@ -51,11 +53,12 @@ impl RawEntry {
             RawEntry::Text(text) => return Entry::parse(&text).ok_or(Mistake::NoSession),
             RawEntry::Table(table) => table,
         };
-        let extent = match (table.until, table.before, table.to_end) {
-            (None, None, false) => Extent::OneStep,
-            (Some(step), None, false) => Extent::Until(step),
-            (None, Some(step), false) => Extent::Before(step),
-            (None, None, true) => Extent::ToEnd,
+        let extent = match (table.until, table.before, table.to_end, table.resumes) {
+            (None, None, false, false) => Extent::OneStep,
+            (Some(step), None, false, false) => Extent::Until(step),
+            (None, Some(step), false, false) => Extent::Before(step),
+            (None, None, true, false) => Extent::ToEnd,
+            (None, None, false, true) => Extent::Resumes,
             _ => return Err(Mistake::TwoExtents),
         };
         match table.session.trim() {

@@ -162,6 +162,7 @@ fn name() -> impl Strategy<Value = String> {
         Just("until".to_owned()),
         Just("before".to_owned()),
         Just("to end".to_owned()),
+        Just("resumes".to_owned()),
         "[ -~äß\"']{1,8}",
     ];
     proptest::collection::vec(word, 1..4)
@@ -173,6 +174,7 @@ fn extent() -> impl Strategy<Value = Extent> {
     prop_oneof![
         Just(Extent::OneStep),
         Just(Extent::ToEnd),
+        Just(Extent::Resumes),
         name().prop_map(Extent::Until),
         name().prop_map(Extent::Before),
     ]
