@@ -196,7 +196,7 @@ fn what_may_depend_on_where_rows_lie() {
         ("INSERT INTO orders (note) SELECT b FROM plain", &["plain"]),
         (
             "INSERT INTO marks SELECT b, 1 FROM plain ON CONFLICT DO NOTHING",
-            &["plain"],
+            &["marks", "plain"],
         ),
         (
             "UPDATE items SET stock = a FROM plain WHERE id = 1",

@@ -199,7 +199,13 @@ pub fn know(sql: &str, analysis: Option<&Analysis>, catalog: &Catalog) -> Statem
     let query = match analysis.map(|analysis| analysis.queries.as_slice()) {
         // a rule makes several queries of one, or none
         Some([query]) if statement::command(query) != Command::Other && !catalog.unnamed_calls => query,
-        _ => return StatementKnown::nothing(),
+        _ => {
+            let mut known = StatementKnown::nothing();
+            if keeps_no_time(&words, catalog) {
+                known.statement.times = Times::default();
+            }
+            return known;
+        }
     };
     let mut walk = Walk {
         catalog,
@@ -268,6 +274,13 @@ pub fn know(sql: &str, analysis: Option<&Analysis>, catalog: &Catalog) -> Statem
         footprint: walk.footprint,
         statement,
     }
+}
+
+/// Whether a utility statement has surely nothing to do with the time: it locks or empties tables, and no trigger runs.
+fn keeps_no_time(words: &[Token<'_>], catalog: &Catalog) -> bool {
+    let first = words.first();
+    first.is_some_and(|word| word.is("lock"))
+        || (first.is_some_and(|word| word.is("truncate")) && catalog.triggers.is_empty())
 }
 
 fn significant(sql: &str) -> Vec<Token<'_>> {
