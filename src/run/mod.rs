@@ -25,7 +25,7 @@ pub use executor::{Candidate, Deadlock, Decision, Execution, Limits, Scheduler, 
 pub use history::{History, Move, MoveKind, SoFar};
 pub use script::Script;
 pub use serial::{SerialError, SerialOracle};
-pub use session::{DeadlockCheck, Finished, Progress, Session, StepInfo};
+pub use session::{DeadlockCheck, Finished, Progress, Session, StepInfo, WaitTimeout};
 pub use variable::{Variable, Variables};
 pub use volatile::Volatile;
 pub use workbench::{Run, Template, Workbench};

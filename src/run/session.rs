@@ -24,8 +24,25 @@ pub trait Session {
     /// What has happened to the step that was sent.
     fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, RunError>>;
 
+    /// Which timeout would end the step under way if it waited long enough.
+    fn timeout(&self) -> Option<WaitTimeout> {
+        None
+    }
+
+    /// The step under way is about to be cancelled: the error that comes is to be shown as that of its timeout.
+    fn expire(&mut self) {}
+
     /// Finds out what the next step is, once the last has finished.
     fn find_next(&mut self, conditions: &mut Conditions<'_>) -> impl Future<Output = Result<(), RunError>>;
+}
+
+/// A timeout of the server's that ends a step which waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitTimeout {
+    /// `lock_timeout`
+    Lock,
+    /// `statement_timeout`
+    Statement,
 }
 
 /// When the server looks for a deadlock in a session's wait.
