@@ -120,6 +120,8 @@ fn what_is_known_not_to_depend_on_where_rows_lie() {
         "SELECT a FROM plain WHERE a > 1 AND b LIKE 'x%'",
         "SELECT count(*), sum(a), min(b), max(a), bool_and(a > 0) FROM plain",
         "SELECT count(*) = 1, sum(stock)::int FROM items",
+        "SELECT sum(stock * 2) FROM items WHERE 10 % stock > 0",
+        "SELECT (SELECT stock FROM items WHERE id = 1) + (SELECT sum(a) FROM plain) = 3",
         "SELECT sum(price), avg(price) FROM items",
         "SELECT b, count(*) FROM plain GROUP BY b",
         "SELECT DISTINCT a FROM plain",
@@ -182,6 +184,33 @@ fn what_may_depend_on_where_rows_lie() {
         ("SELECT 10 / a FROM plain WHERE b ~ 'x'", &["plain"]),
         ("SELECT EXISTS (SELECT FROM plain WHERE 10 / a > 1)", &["plain"]),
         ("SELECT ARRAY(SELECT a FROM plain)", &["plain"]),
+        (
+            "SELECT a FROM plain UNION ALL SELECT stock FROM items LIMIT 1",
+            &["items", "plain"],
+        ),
+        (
+            "SELECT a, b FROM plain UNION ALL SELECT stock, name FROM items ORDER BY 1",
+            &["items", "plain"],
+        ),
+        (
+            "INSERT INTO plain (a) SELECT a FROM plain UNION ALL SELECT stock FROM items",
+            &["items", "plain"],
+        ),
+        // one error, but not all rows need be looked at
+        ("SELECT 'x' ~ ANY (SELECT b FROM plain)", &["plain"]),
+        ("SELECT max(stock) FROM items WHERE 10 % stock = 1", &["items"]),
+        (
+            "SELECT a FROM plain WHERE 10 % a > 0 AND a IN (SELECT stock FROM items)",
+            &["items", "plain"],
+        ),
+        (
+            "SELECT a FROM plain JOIN items ON id = a WHERE 10 % stock = 1",
+            &["items", "plain"],
+        ),
+        (
+            "WITH q AS MATERIALIZED (SELECT 10 % a AS m FROM plain) SELECT EXISTS (SELECT FROM q)",
+            &["plain"],
+        ),
         ("SELECT a FROM plain TABLESAMPLE BERNOULLI (50)", &["plain"]),
         ("SELECT a FROM plain, items FOR UPDATE OF items", &["items", "plain"]),
         ("SELECT a FROM plain FOR UPDATE SKIP LOCKED LIMIT 1", &["plain"]),
@@ -339,6 +368,20 @@ fn times_are_told_apart_unless_they_are_only_passed_on() {
         ("SELECT extract(epoch FROM clock_timestamp())", (true, true, true)),
         ("UPDATE items SET made = greatest(made, now())", (true, true, true)),
         ("UPDATE items SET made = 'now'", (true, true, true)),
+        ("UPDATE items SET made = E'n\\x6fw'", (true, true, false)),
+        ("UPDATE items SET made = '2001-01-01'", (false, false, false)),
+        (
+            "UPDATE items SET made = now() WHERE EXISTS (SELECT FROM orders WHERE at < now())",
+            (true, true, true),
+        ),
+        (
+            "SELECT stock FROM items WHERE EXISTS (SELECT FROM orders WHERE at < now())",
+            (true, false, true),
+        ),
+        (
+            "SELECT row_number() OVER (ORDER BY made) FROM items",
+            (false, false, true),
+        ),
         ("SELECT timeofday()", (true, true, true)),
     ] {
         assert_eq!(times(sql), expected, "{sql}");

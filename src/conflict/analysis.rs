@@ -262,7 +262,7 @@ pub fn know(sql: &str, analysis: Option<&Analysis>, catalog: &Catalog) -> Statem
             .collect()
     };
     walk.order(&depends_on_order_of(query, catalog).unwrap_or_else(all));
-    if walk.footprint.calls {
+    if walk.footprint.calls || walk.takes_time {
         // a function may do anything with the times that it comes by
         statement.times = statement.times.and(Times {
             takes: walk.takes_time,
@@ -495,6 +495,8 @@ impl Walk<'_> {
             if key.referenced == table && change == WriteKind::Change {
                 self.read(key.referencing);
                 self.lock(key.referencing, LockStrength::KeyShare);
+                self.takes_time |= key.sets_default;
+                self.footprint.unknown |= key.sets_default;
                 if key.cascades {
                     self.write(key.referencing, WriteKind::Change);
                 }

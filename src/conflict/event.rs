@@ -78,17 +78,17 @@ impl Snapshots {
 
     /// A session that sets an isolation level in SQL has any of them.
     pub fn of_session(session: &Session) -> Snapshots {
+        const NAMES: [&str; 4] = [
+            "isolation",
+            "default_transaction_isolation",
+            "transaction_isolation",
+            "set_config",
+        ];
         let sets_level = session.steps.iter().any(|step| {
             tokens(&step.sql.text).any(|token| {
-                token.kind == TokenKind::Word
-                    && [
-                        "isolation",
-                        "default_transaction_isolation",
-                        "transaction_isolation",
-                        "set_config",
-                    ]
-                    .iter()
-                    .any(|word| token.is(word))
+                let name = token.text.trim_matches('"');
+                matches!(token.kind, TokenKind::Word | TokenKind::QuotedName)
+                    && NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
             })
         });
         if sets_level {

@@ -135,7 +135,13 @@ impl<'a> RunTrace<'a> {
                 })
             };
             let has_begun = |session: usize| moves[..index].iter().any(|one| one.session == session);
-            choices.push(Choices::new(&model.symmetry, &decision.ready, only_waits, has_begun));
+            let ready: Vec<_> = decision
+                .ready
+                .iter()
+                .copied()
+                .zip(decision.kinds.iter().copied())
+                .collect();
+            choices.push(Choices::new(&model.symmetry, &ready, only_waits, has_begun));
         }
         log.extend(so_far, moves.len());
         RunTrace {
@@ -224,8 +230,11 @@ impl Scheduler for Guided {
             let candidate = steps.find(|candidate| candidate.session == session);
             candidate.is_some_and(|candidate| only_waits(log, candidate).given(candidate.answer))
         };
-        let sessions: Vec<usize> = ready.iter().map(|candidate| candidate.session).collect();
+        let sessions: Vec<_> = ready
+            .iter()
+            .map(|candidate| (candidate.session, candidate.kind))
+            .collect();
         let choices = Choices::new(&self.model.symmetry, &sessions, only_waits, has_begun);
-        self.guide.choose(log.events(), &choices).unwrap_or(sessions[0])
+        self.guide.choose(log.events(), &choices).unwrap_or(ready[0].session)
     }
 }

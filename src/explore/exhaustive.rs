@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::{Job, Key, Strategy};
-use crate::run::{Candidate, Run, Scheduler, SoFar};
+use crate::run::{Candidate, MoveKind, Run, Scheduler, SoFar};
 
 /// Runs a schedule, and at each move that it chose itself notes the other choices as prefixes of schedules still to be
 /// run. Of two choices the one that stays with the session that moved last comes first, so the first schedules are
@@ -73,7 +73,13 @@ impl Strategy for Exhaustive {
         let mut ranks = key.clone();
         for (place, decision) in run.decisions.iter().enumerate().skip(prefix.order.len()) {
             let last = place.checked_sub(1).map(|before| order[before]);
-            for (rank, choice) in candidates(&decision.ready, last).enumerate().skip(1) {
+            let ready: Vec<_> = decision
+                .ready
+                .iter()
+                .copied()
+                .zip(decision.kinds.iter().copied())
+                .collect();
+            for (rank, choice) in candidates(&ready, last).enumerate().skip(1) {
                 let mut key = ranks.clone();
                 key.push(rank as u32);
                 let mut order = order[..place].to_vec();
@@ -92,11 +98,11 @@ impl Strategy for Exhaustive {
     }
 }
 
-/// The enabled sessions, in the order in which they are tried: the one that moved last first.
-fn candidates(ready: &[usize], last: Option<usize>) -> impl Iterator<Item = usize> {
-    let stay = last.filter(|last| ready.contains(last));
-    stay.into_iter()
-        .chain(ready.iter().copied().filter(move |session| Some(*session) != stay))
+/// The enabled sessions, in the order in which they are tried: the one that moved last first, those that time out last.
+fn candidates(ready: &[(usize, MoveKind)], last: Option<usize>) -> impl Iterator<Item = usize> {
+    let mut ready = ready.to_vec();
+    ready.sort_by_key(|&(session, kind)| (kind == MoveKind::Timeout, Some(session) != last));
+    ready.into_iter().map(|(session, _)| session)
 }
 
 /// Follows a prefix, then takes the first choice each time.
@@ -107,12 +113,15 @@ struct DepthFirst {
 
 impl Scheduler for DepthFirst {
     fn choose(&mut self, so_far: SoFar<'_>, ready: &[Candidate<'_>]) -> usize {
-        let ready: Vec<usize> = ready.iter().map(|candidate| candidate.session).collect();
+        let ready: Vec<_> = ready
+            .iter()
+            .map(|candidate| (candidate.session, candidate.kind))
+            .collect();
         let planned = self
             .prefix
             .get(so_far.moves.len())
             .copied()
-            .filter(|session| ready.contains(session));
+            .filter(|session| ready.iter().any(|(other, _)| other == session));
         // `ready` is never empty
         let choice = planned
             .or_else(|| candidates(&ready, self.last).next())

@@ -418,7 +418,7 @@ fn confirm(
     exploration: &mut Exploration,
 ) -> Result<(), RunError> {
     let mut worker = Worker::open(template.clone(), options.step_timeout, interrupt)?;
-    let again = worker.run(&mut Ordered::new(run.order()))?;
+    let again = worker.run(&mut Ordered::of(&run))?;
     let failed = !run.violations.is_empty();
     let reason = if let Some(difference) = worker::differs(&run, &again) {
         let did = if failed { "failed, and " } else { "" };

@@ -20,6 +20,7 @@ pub use dpor::Dpor;
 pub use exhaustive::Exhaustive;
 pub use explorer::{DeterminismCheck, Exploration, Options, OutcomeTally, Progress, Tally, Verdict, explore};
 pub use order::Ordered;
+pub(crate) use order::first_without_timeout;
 pub use pct::Pct;
 pub use random::Random;
 

@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 
-use crate::run::{Candidate, MoveKind, Scheduler, SoFar};
+use crate::run::{Candidate, Move, MoveKind, Run, Scheduler, SoFar};
 
 /// Schedules sessions in a given order. An entry whose session is blocked is passed over until that session is
 /// released; when the order is used up, or names nobody who is enabled, the first session that is moves.
+///
+/// A timeout expires only where an entry of a run says so, or nobody else is enabled.
 pub struct Ordered {
-    order: VecDeque<usize>,
+    order: VecDeque<Entry>,
     /// The order has no entries for resumptions.
     resumes_at_once: bool,
 }
@@ -16,7 +18,16 @@ impl Ordered {
     /// One entry a move, resumptions among them.
     pub fn new(order: impl IntoIterator<Item = usize>) -> Ordered {
         Ordered {
-            order: order.into_iter().collect(),
+            order: order.into_iter().map(|session| (session, false)).collect(),
+            resumes_at_once: false,
+        }
+    }
+
+    /// That of a run.
+    pub fn of(run: &Run) -> Ordered {
+        let entry = |one: &Move| (one.session, one.kind == MoveKind::Timeout);
+        Ordered {
+            order: run.history.moves.iter().map(entry).collect(),
             resumes_at_once: false,
         }
     }
@@ -41,23 +52,32 @@ impl Scheduler for Ordered {
     }
 }
 
+/// A session, and whether its timeout expires.
+pub(super) type Entry = (usize, bool);
+
 /// Takes the first entry whose session is enabled out of an order; where there is none, it is the first session that is.
-pub(super) fn take_first(order: &mut VecDeque<usize>, ready: &[Candidate<'_>]) -> usize {
-    match order
+pub(super) fn take_first(order: &mut VecDeque<Entry>, ready: &[Candidate<'_>]) -> usize {
+    let entry = |candidate: &Candidate<'_>| (candidate.session, candidate.kind == MoveKind::Timeout);
+    let place = order
         .iter()
-        .position(|session| ready.iter().any(|candidate| candidate.session == *session))
-        .and_then(|place| order.remove(place))
-    {
-        Some(session) => session,
-        None => ready[0].session,
+        .position(|wanted| ready.iter().any(|candidate| entry(candidate) == *wanted));
+    match place.and_then(|place| order.remove(place)) {
+        Some((session, _)) => session,
+        None => first_without_timeout(ready).session,
     }
+}
+
+/// The first enabled session that does more than time out, where there is one.
+pub(crate) fn first_without_timeout<'a, 'b>(ready: &'b [Candidate<'a>]) -> &'b Candidate<'a> {
+    let mut others = ready.iter().filter(|candidate| candidate.kind != MoveKind::Timeout);
+    others.next().unwrap_or(&ready[0])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::StepInfo;
     use crate::run::history::TurnRole;
-    use crate::run::{Move, StepInfo};
 
     /// Which session an order chooses, given enabled sessions and what each can do.
     fn choose(order: &mut Ordered, moves: &[Move], ready: &[(usize, MoveKind)]) -> usize {

@@ -3,7 +3,8 @@
 //! After Burckhardt, Kothari, Musuvathi and Nagarakatte, *A Randomized Scheduler with Probabilistic Guarantees of Finding
 //! Bugs* (ASPLOS 2010), section 3: every session gets a priority by chance, the enabled session with the highest one always
 //! moves, and at `depth - 1` moves drawn by chance the session that has just moved gets a priority below all that were
-//! drawn, the `i`th of these moves giving priority `i`. A session that has been released has its priority like all others.
+//! drawn, the `i`th of these moves giving priority `i`. A session that has been released has its priority like all
+//! others, and so has one whose timeout expires, for which a fair coin says whether it does.
 //! A failure of depth `d`, that is, one which shows whenever `d` moves come in a certain order, shows in one schedule of
 //! `n` sessions and `k` moves with a probability of at least 1 / (n · k^(d - 1)) (their theorem 9), however many
 //! interleavings there are. `k` is that of a run in which each step runs once and none waits.
@@ -13,7 +14,7 @@ use rand::seq::SliceRandom;
 
 use super::samples::Samples;
 use super::{Job, Key, Strategy, turns};
-use crate::run::{Candidate, Run, Scheduler, SoFar};
+use crate::run::{Candidate, MoveKind, Run, Scheduler, SoFar};
 use crate::scenario::Scenario;
 
 /// Draws `samples` schedules.
@@ -54,6 +55,7 @@ impl Pct {
             priorities,
             changes,
             seen: 0,
+            expires: (0..self.sessions).map(|_| rng.next_u64() % 2 == 0).collect(),
         }
     }
 }
@@ -114,6 +116,8 @@ struct Priorities {
     changes: Vec<usize>,
     /// Moves that have been looked at.
     seen: usize,
+    /// By session: its timeouts expire, where it has set some.
+    expires: Vec<bool>,
 }
 
 impl Scheduler for Priorities {
@@ -124,7 +128,10 @@ impl Scheduler for Priorities {
             }
         }
         self.seen = moves.len();
-        let priority = |candidate: &&Candidate<'_>| self.priorities[candidate.session];
+        let priority = |candidate: &&Candidate<'_>| {
+            let can = candidate.kind != MoveKind::Timeout || self.expires[candidate.session];
+            (can, self.priorities[candidate.session])
+        };
         ready.iter().max_by_key(priority).unwrap_or(&ready[0]).session
     }
 }
@@ -149,7 +156,7 @@ mod tests {
     /// The order in which two sessions of two turns each go on.
     fn order(schedule: &mut Priorities) -> Vec<usize> {
         use crate::run::history::TurnRole;
-        use crate::run::{Move, MoveKind, StepInfo};
+        use crate::run::{Move, StepInfo};
         let step = StepInfo {
             name: "select".to_owned(),
             index: 0,

@@ -6,7 +6,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::order::take_first;
+use super::order::{Entry, take_first};
 use super::samples::Samples;
 use super::{Job, Key, Strategy, turns};
 use crate::run::{Candidate, MoveKind, Run, Scheduler, SoFar};
@@ -15,7 +15,8 @@ use crate::scenario::Scenario;
 /// Draws whole orders of all declared steps, each as likely as any other (drawing at each choice would favour schedules
 /// in which few sessions are left), and runs them as [`Ordered`](super::Ordered) does. Which steps wait, no order tells:
 /// when a session is released, the place of its resumption is drawn among those that it can have, each as likely as any
-/// other, from at once to right before the session's next step.
+/// other, from at once to right before the session's next step. Whether the timeout of a blocked session expires before it
+/// is released is a fair coin, and if it does, its place is drawn in the same way.
 pub struct Random {
     samples: Samples,
     /// Each session as often as it has turns.
@@ -44,7 +45,7 @@ impl Random {
         let mut order = self.turns.clone();
         order.shuffle(&mut rng);
         Drawn {
-            order: order.into(),
+            order: order.into_iter().map(|session| (session, false)).collect(),
             placed: Vec::new(),
             rng,
         }
@@ -85,30 +86,40 @@ impl Strategy for Random {
 
 /// One schedule.
 struct Drawn {
-    order: VecDeque<usize>,
-    /// Released sessions whose resumption has its place in the order.
-    placed: Vec<usize>,
+    order: VecDeque<Entry>,
+    /// Released sessions whose resumption has its place in the order, and blocked ones for which it is decided whether
+    /// their timeout expires.
+    placed: Vec<Entry>,
     rng: ChaCha8Rng,
 }
 
 impl Drawn {
-    fn place(&mut self, session: usize) {
-        let next = self.order.iter().position(|&other| other == session);
+    fn place(&mut self, (session, expires): Entry) {
+        self.placed.push((session, expires));
+        if expires && self.rng.next_u64() % 2 == 0 {
+            return;
+        }
+        let next = self.order.iter().position(|(other, _)| *other == session);
         let places = next.unwrap_or(self.order.len()) as u64 + 1;
-        self.order.insert((self.rng.next_u64() % places) as usize, session);
-        self.placed.push(session);
+        self.order
+            .insert((self.rng.next_u64() % places) as usize, (session, expires));
     }
 }
 
 impl Scheduler for Drawn {
     fn choose(&mut self, _so_far: SoFar<'_>, ready: &[Candidate<'_>]) -> usize {
-        for candidate in ready.iter().filter(|candidate| candidate.kind == MoveKind::Resume) {
-            if !self.placed.contains(&candidate.session) {
-                self.place(candidate.session);
+        for candidate in ready {
+            let entry = (candidate.session, candidate.kind == MoveKind::Timeout);
+            if candidate.kind == MoveKind::Resume {
+                // it was released first
+                self.order.retain(|other| *other != (candidate.session, true));
+            }
+            if candidate.kind != MoveKind::Step && !self.placed.contains(&entry) {
+                self.place(entry);
             }
         }
         let chosen = take_first(&mut self.order, ready);
-        self.placed.retain(|&session| session != chosen);
+        self.placed.retain(|(session, _)| *session != chosen);
         chosen
     }
 }
@@ -134,7 +145,10 @@ mod tests {
         let random = Random::new(&scenario, 7, 0);
         let mut seen: HashMap<Vec<usize>, u32> = HashMap::new();
         for sample in 0..10_000 {
-            *seen.entry(random.drawn(sample).order.into()).or_default() += 1;
+            let order = random.drawn(sample).order;
+            *seen
+                .entry(order.into_iter().map(|(session, _)| session).collect())
+                .or_default() += 1;
         }
         // ten interleavings, a thousand expected of each; eight standard deviations to either side
         assert_eq!(seen.len(), 10);

@@ -13,6 +13,7 @@ use num_bigint::BigUint;
 use super::happens_before::HappensBefore;
 use super::reversal::Reversal;
 use crate::conflict::{Event, Piece, Waited, conflict};
+use crate::run::MoveKind;
 use crate::scenario::Symmetry;
 
 /// What the search takes in of a run, by the index of a move.
@@ -63,20 +64,28 @@ pub struct Choices {
     /// Sessions left out because they would only wait: for a row, to do then what they would do if they were scheduled
     /// when the row is free.
     pub only_wait: Vec<usize>,
+    /// Of those that are enabled, the blocked ones, whose timeout may expire: they come last.
+    pub time_out: Vec<usize>,
 }
 
 impl Choices {
     /// Of the enabled sessions, those worth it: `only_waits` says which would only wait.
     pub fn new(
         symmetry: &Symmetry,
-        ready: &[usize],
+        ready: &[(usize, MoveKind)],
         only_waits: impl Fn(usize) -> bool,
         has_begun: impl Fn(usize) -> bool,
     ) -> Choices {
-        let (only_wait, ready): (Vec<usize>, Vec<usize>) = ready.iter().partition(|&&session| only_waits(session));
+        let time_out = ready.iter().filter(|(_, kind)| *kind == MoveKind::Timeout);
+        let time_out = time_out.map(|(session, _)| *session).collect();
+        let only_waits = |&(session, kind): &(usize, MoveKind)| kind == MoveKind::Step && only_waits(session);
+        let (only_wait, ready): (Vec<_>, Vec<_>) = ready.iter().partition(|one| only_waits(one));
+        let sessions =
+            |ready: Vec<(usize, MoveKind)>| ready.into_iter().map(|(session, _)| session).collect::<Vec<_>>();
         Choices {
-            ready: symmetry.first_of_each(&ready, has_begun),
-            only_wait,
+            ready: symmetry.first_of_each(&sessions(ready), has_begun),
+            only_wait: sessions(only_wait),
+            time_out,
         }
     }
 }
@@ -122,7 +131,9 @@ impl Guide {
             (true, false) => &choices.ready,
             (true, true) => &choices.only_wait,
         };
-        last.filter(|last| candidates.contains(last))
+        let waits = |session: &usize| choices.time_out.contains(session);
+        last.filter(|last| candidates.contains(last) && !waits(last))
+            .or_else(|| candidates.iter().copied().find(|session| !waits(session)))
             .or_else(|| candidates.first().copied())
     }
 }
@@ -301,8 +312,11 @@ impl SourceSets {
         for later in 0..until {
             for earlier in order.races(later) {
                 // a session cannot be ahead of its own earlier move, nor be resumed ahead of the one that released it (but
-                // that one can well be ahead of the one in which it began to wait)
-                if events[earlier].participants.contains(&events[later].session) {
+                // that one can well be ahead of the one in which it began to wait); but its timeout can expire instead
+                let session = events[later].session;
+                let is_enabled =
+                    events[earlier].session != session && trace.choices()[earlier].ready.contains(&session);
+                if events[earlier].participants.contains(&session) && !is_enabled {
                     continue;
                 }
                 // it could not come before the end of the transaction that held its row, but before that took the row

@@ -71,7 +71,7 @@ impl Worker {
             workbench,
             stop,
         } = self;
-        let mut order = Ordered::new(run.order());
+        let mut order = Ordered::of(run);
         runtime.block_on(interruptible(stop, workbench.explain(&mut order, &run.history)))
     }
 
@@ -93,7 +93,7 @@ impl Worker {
 
     /// Runs the schedule of `run` again, and notes in it what came out differently.
     fn check(&mut self, run: &mut Run) -> Result<(), RunError> {
-        let again = self.run(&mut Ordered::new(run.order()))?;
+        let again = self.run(&mut Ordered::of(run))?;
         if let Some(difference) = differs(run, &again) {
             run.uncontrolled
                 .push(format!("in two runs of the same schedule, {difference}"));

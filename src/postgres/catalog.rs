@@ -11,6 +11,7 @@ pub const FIRST_USER_OBJECT: u32 = 16_384;
 
 const FOREIGN_KEYS: &str =
     "SELECT conrelid, confrelid, confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'), conindid,
+    confdeltype = 'd' OR confupdtype = 'd',
     (SELECT string_agg(a.attname || E'\\x01' || b.attname, E'\\x01')
      FROM unnest(conkey, confkey) AS pair (own, others)
      JOIN pg_catalog.pg_attribute a ON a.attrelid = conrelid AND a.attnum = own
@@ -224,6 +225,8 @@ pub struct ForeignKey {
     pub referenced: u32,
     /// A change of a referenced row changes those that reference it.
     pub cascades: bool,
+    /// It may give them the defaults of their columns, whatever these do.
+    pub sets_default: bool,
     /// The unique index of the referenced table.
     pub index: u32,
     /// The referencing table's columns and those that they reference.
@@ -279,7 +282,8 @@ impl Catalog {
                     referenced: numbers(row)[1],
                     cascades: row[2].as_deref() == Some("t"),
                     index: numbers(row)[3],
-                    columns: pairs(row[4].as_deref().unwrap_or_default()),
+                    sets_default: row[4].as_deref() == Some("t"),
+                    columns: pairs(row[5].as_deref().unwrap_or_default()),
                 })
                 .collect(),
             inheritance: rows(control, INHERITANCE)

@@ -6,7 +6,7 @@ use crate::report::sql_text::{one_line, starts_clause};
 use crate::report::text::{
     TextOptions, Tone, joined, paint, share, shorten, table, table_overhead, visible, width, wrap,
 };
-use crate::run::history::{History, MoveKind, StepResult, Turn, TurnRole};
+use crate::run::history::{History, Move, MoveKind, StepResult, Turn, TurnRole};
 use crate::schedule::named;
 
 /// Longest statement shown, in columns.
@@ -173,14 +173,14 @@ fn events(history: &History, number_width: usize) -> Vec<Event> {
     events
 }
 
-/// The sessions that resume between a turn and the next, in their order, where that is not the order in which they
-/// resume anyway.
+/// The sessions that resume or time out between a turn and the next, in their order, where that is not the one in which
+/// they resume anyway.
 fn resumed_by_name(history: &History, index: usize) -> Vec<usize> {
     let moves = history.moves.iter().zip(named(history));
     let moves = moves
         .skip_while(|(one, _)| one.kind != MoveKind::Step || one.turn != index)
         .skip(1);
-    let resumptions: Vec<_> = moves.take_while(|(one, _)| one.kind == MoveKind::Resume).collect();
+    let resumptions: Vec<_> = moves.take_while(|(one, _)| one.kind != MoveKind::Step).collect();
     if !resumptions.iter().any(|(_, named)| *named) {
         return Vec::new();
     }
@@ -238,6 +238,7 @@ fn own_lines(history: &History, index: usize) -> Vec<Line> {
         if !turn.waits.is_empty() && !matches!(turn.result, StepResult::Error(_)) {
             lines.push(Line::new(Tone::Plain, "▶ goes on"));
         }
+        lines.extend(timeout_line(history, index));
         lines.extend(result_lines(&turn.result));
     }
     lines
@@ -275,7 +276,10 @@ fn later_cells(history: &History, index: usize) -> Vec<(usize, Vec<Line>)> {
                 others => format!(" with {} others", others.len()),
             };
             let repeated = shorten(&statement(turn), REPEATED_WIDTH);
-            lines.push(Line::new(Tone::Plain, format!("▶ goes on{together}: {repeated}")));
+            lines.push(match timeout_line(history, i) {
+                Some(line) => line,
+                None => Line::new(Tone::Plain, format!("▶ goes on{together}: {repeated}")),
+            });
             lines.extend(result_lines(&turn.result));
         }
         if !lines.is_empty() {
@@ -293,6 +297,17 @@ fn statement(turn: &Turn) -> String {
         TurnRole::Rollback => " (after the error)",
     };
     format!("{}{mark}", shorten(&one_line(&turn.filled), STATEMENT_WIDTH))
+}
+
+/// What ended a step's wait, where that is a timeout.
+fn timeout_line(history: &History, index: usize) -> Option<Line> {
+    let ends = |one: &&Move| one.kind == MoveKind::Timeout && one.turn == index;
+    history.moves.iter().find(ends)?;
+    let name = match &history.turns[index].result {
+        StepResult::Error(error) if error.sqlstate == "55P03" => "lock_timeout",
+        _ => "statement_timeout",
+    };
+    Some(Line::new(Tone::Blocked, format!("⏰ {name} expires")))
 }
 
 fn result_lines(result: &StepResult) -> Vec<Line> {

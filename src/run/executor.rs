@@ -291,7 +291,8 @@ impl<S: Session> Executor<'_, S> {
                 let is_held_up = self.retries_after(index, next).next().is_some();
                 (!is_held_up).then_some(MoveKind::Step)
             }
-            State::InFlight(in_flight) => in_flight.released.then_some(MoveKind::Resume),
+            State::InFlight(in_flight) if in_flight.released => Some(MoveKind::Resume),
+            State::InFlight(_) => self.sessions[index].timeout().map(|_| MoveKind::Timeout),
         };
         let enabled: Vec<(usize, MoveKind)> = (0..self.sessions.len())
             .filter_map(|index| Some((index, kind(index)?)))
@@ -349,11 +350,12 @@ impl<S: Session> Executor<'_, S> {
         // a session that nobody waits for releases nobody and closes no cycle
         if self.is_waited_for(chosen) {
             self.await_deadlock_checks().await?;
-            self.stop_blocked()?;
+            self.stop_blocked(chosen)?;
         }
         match kind {
             MoveKind::Step => self.send_step(chosen).await?,
             MoveKind::Resume => self.resume(chosen)?,
+            MoveKind::Timeout => self.time_out(chosen).await?,
         }
         let turn = self.execution.turns.len() - 1;
         self.settle(turn).await?;
@@ -414,6 +416,38 @@ impl<S: Session> Executor<'_, S> {
             in_flight.released = false;
         }
         self.continue_backend(chosen)
+    }
+
+    /// Ends a blocked step as its timeout would, and waits until it is over.
+    async fn time_out(&mut self, chosen: usize) -> Result<(), RunError> {
+        let State::InFlight(InFlight { turn, .. }) = &self.states[chosen] else {
+            return Ok(());
+        };
+        self.execution.moves.push(Move::new(chosen, MoveKind::Timeout, *turn));
+        self.sessions[chosen].expire();
+        self.monitor.drain(self.control).await?;
+        let cancel = format!(
+            "SELECT pg_catalog.pg_cancel_backend({})",
+            self.sessions[chosen].backend_pid()
+        );
+        let reply = self.control.simple(&cancel).await.map_err(PostgresError::from)?;
+        reply.into_result().map_err(|error| PostgresError::Query {
+            doing: "cancelling a step whose timeout expires",
+            error,
+        })?;
+        let started = Instant::now();
+        loop {
+            let mut pause = Box::pin(sleep(pause_before(usize::MAX)));
+            match self.next_happening(&[chosen], pause.as_mut()).await? {
+                Happening::Session(index, Progress::Finished(finished)) => {
+                    let turn = self.execution.turns.len() - 1;
+                    self.finish(index, turn, finished);
+                    return Ok(());
+                }
+                _ if started.elapsed() > self.limits.step_timeout => return Err(self.timed_out(&[chosen], None)),
+                _ => {}
+            }
+        }
     }
 
     async fn find_next(&mut self, session: usize) -> Result<(), RunError> {
@@ -501,12 +535,12 @@ impl<S: Session> Executor<'_, S> {
     /// What one does is a race, too, with a commit at SERIALIZABLE that releases it: the commit lets go of its locks a
     /// moment before it counts as one for the checks of serializability (measured: whether a released DELETE was aborted
     /// differed in 6 of 24 runs).
-    fn stop_blocked(&mut self) -> Result<(), RunError> {
+    fn stop_blocked(&mut self, before_move_of: usize) -> Result<(), RunError> {
         if !self.limits.signals {
             return Ok(());
         }
         let blocked: Vec<usize> = self.blocked().map(|(index, _)| index).collect();
-        for index in blocked {
+        for index in blocked.into_iter().filter(|&index| index != before_move_of) {
             self.suspended.stop(self.sessions[index].backend_pid())?;
             if let Some(in_flight) = self.in_flight_mut(index) {
                 in_flight.stopped = true;
@@ -751,8 +785,6 @@ impl<S: Session> Executor<'_, S> {
         for &index in running {
             if let Some(reason) = self.sessions[index].timeout_not_explored() {
                 self.uncontrolled(&reason);
-            } else if self.sessions[index].timeout().is_some() {
-                self.uncontrolled("a step waited that has a timeout, and the end of the wait by that is not explored");
             }
             let pid = self.sessions[index].backend_pid();
             let wait = CurrentWait {

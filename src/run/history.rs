@@ -30,6 +30,8 @@ pub enum MoveKind {
     Step,
     /// A session whose step was blocked, and that has been released, runs until the step is over or blocked anew.
     Resume,
+    /// The step of a blocked session is ended by a timeout that the session has set.
+    Timeout,
 }
 
 /// One choice of the schedule, and whom it moved.

@@ -24,7 +24,7 @@ pub trait Session {
     /// What has happened to the step that was sent.
     fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, RunError>>;
 
-    /// The timeout that would end the step under way, if it waited for long enough.
+    /// Which timeout would end the step under way if it waited long enough.
     fn timeout(&self) -> Option<WaitTimeout> {
         None
     }
@@ -34,17 +34,19 @@ pub trait Session {
         None
     }
 
-    /// Shows the cancellation of the step under way as the error of [`Session::timeout`].
+    /// The step under way is about to be cancelled: the error that comes is to be shown as that of its timeout.
     fn expire(&mut self) {}
 
     /// Finds out what the next step is, once the last has finished.
     fn find_next(&mut self, conditions: &mut Conditions<'_>) -> impl Future<Output = Result<(), RunError>>;
 }
 
-/// A timeout that ends a wait.
+/// A timeout of the server's that ends a step which waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitTimeout {
+    /// `lock_timeout`
     Lock,
+    /// `statement_timeout`
     Statement,
 }
 

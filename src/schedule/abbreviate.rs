@@ -32,6 +32,7 @@ impl Schedule {
             let extent = match one.kind {
                 MoveKind::Step => Extent::OneStep,
                 MoveKind::Resume => Extent::Resumes,
+                MoveKind::Timeout => Extent::TimesOut,
             };
             Entry::new(history.sessions[one.session].clone(), extent)
         };
@@ -80,8 +81,10 @@ fn undisturbed_at_the_end(moves: &[&Move], blocks: &[Range<usize>]) -> usize {
 
 /// How far the session of these moves, which follow one another, goes.
 fn extents(turns: &[Turn], moves: &[&Move], block: Range<usize>) -> Vec<Extent> {
-    if moves[block.start].kind == MoveKind::Resume {
-        return vec![Extent::Resumes];
+    match moves[block.start].kind {
+        MoveKind::Step => {}
+        MoveKind::Resume => return vec![Extent::Resumes],
+        MoveKind::Timeout => return vec![Extent::TimesOut],
     }
     let step = |place: usize| &turns[moves[place].turn].step;
     let mut extents = Vec::new();

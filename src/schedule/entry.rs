@@ -6,6 +6,7 @@ const UNTIL: &str = " until ";
 const BEFORE: &str = " before ";
 const TO_END: &str = " to end";
 const RESUMES: &str = " resumes";
+const TIMES_OUT: &str = " times out";
 
 /// Which session goes on, and how far.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub enum Extent {
     ToEnd,
     /// It has been released, and resumes the step that was blocked. Without such an entry it does so at once.
     Resumes,
+    /// The step in which it is blocked is ended by a timeout that it has set.
+    TimesOut,
 }
 
 /// The order in which sessions go on.
@@ -44,8 +47,8 @@ impl Entry {
         }
     }
 
-    /// Reads `worker-1`, `worker-1 until read`, `worker-1 before write`, `worker-1 to end` or `worker-1 resumes`. Returns
-    /// `None` where no session is named. Whether there are such a session and such a step is for a scenario to say.
+    /// Reads `worker-1`, `worker-1 until read`, `worker-1 before write`, `worker-1 to end`, `worker-1 resumes` or
+    /// `worker-1 times out`. Returns `None` where no session is named. Whether there are such a session and such a step is for a scenario to say.
     ///
     /// ```
     /// use pgbraid::schedule::{Entry, Extent};
@@ -65,11 +68,17 @@ impl Entry {
                 &text[..before],
                 Extent::Before(text[before + length..].trim().to_owned()),
             ),
-            _ => match (text.strip_suffix(TO_END), text.strip_suffix(RESUMES)) {
-                (Some(session), _) => (session, Extent::ToEnd),
-                (None, Some(session)) => (session, Extent::Resumes),
-                (None, None) => (text, Extent::OneStep),
-            },
+            _ => {
+                let ends = [
+                    (TO_END, Extent::ToEnd),
+                    (RESUMES, Extent::Resumes),
+                    (TIMES_OUT, Extent::TimesOut),
+                ];
+                let mut ends = ends
+                    .into_iter()
+                    .filter_map(|(end, extent)| Some((text.strip_suffix(end)?, extent)));
+                ends.next().unwrap_or((text, Extent::OneStep))
+            }
         };
         let session = session.trim();
         (!session.is_empty()).then(|| Entry::new(session, extent))
@@ -90,6 +99,7 @@ impl Display for Entry {
             Extent::Before(step) => write!(formatter, "{session}{BEFORE}{step}"),
             Extent::ToEnd => write!(formatter, "{session}{TO_END}"),
             Extent::Resumes => write!(formatter, "{session}{RESUMES}"),
+            Extent::TimesOut => write!(formatter, "{session}{TIMES_OUT}"),
         }
     }
 }
@@ -131,6 +141,7 @@ mod tests {
         assert_eq!(read("worker-1"), Entry::new("worker-1", Extent::OneStep));
         assert_eq!(read(" a  to end "), Entry::new("a", Extent::ToEnd));
         assert_eq!(read("a resumes"), Entry::new("a", Extent::Resumes));
+        assert_eq!(read("a times out"), Entry::new("a", Extent::TimesOut));
         assert_eq!(
             read("a  until  commit of pay"),
             Entry::new("a", Extent::Until("commit of pay".into()))

@@ -107,8 +107,8 @@ impl PinnedFile {
             let span = entry.span();
             entries.push(entry.into_inner().read().map_err(|mistake| {
                 let hint = "an entry is \"worker-1\" (one step), \"worker-1 until STEP\", \"worker-1 before STEP\", \
-                            \"worker-1 to end\" or \"worker-1 resumes\", or a table with `session` and one of `until`, \
-                            `before`, `to_end` and `resumes`";
+                            \"worker-1 to end\", \"worker-1 resumes\" or \"worker-1 times out\", or a table with \
+                            `session` and one of `until`, `before`, `to_end`, `resumes` and `times_out`";
                 error(mistake, span.clone(), "here").hint(hint)
             })?);
             order_places.push(document.first_line(span));

@@ -82,8 +82,11 @@ fn unknown_session(entry: &Entry, names: &[&str]) -> (String, String) {
     if let Some(rest) = misread {
         let hint = match meant_extent(rest) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => "after a session comes nothing (one step), `until STEP`, `before STEP`, `to end` or `resumes`"
-                .to_owned(),
+            None => {
+                "after a session comes nothing (one step), `until STEP`, `before STEP`, `to end`, `resumes` or `times \
+                     out`"
+                    .to_owned()
+            }
         };
         return (format!("`{rest}` does not say how far it goes"), hint);
     }

@@ -1,6 +1,7 @@
 //! Runs a schedule as it is written, and notes where that was not possible.
 
 use super::{Extent, Plan, at_once};
+use crate::explore::first_without_timeout;
 use crate::run::history::{History, Turn};
 use crate::run::{Candidate, MoveKind, Scheduler, SoFar};
 
@@ -36,7 +37,7 @@ pub struct Departure {
 pub enum DepartureKind {
     /// The session was blocked in the step that it was let go on with in this turn; its turn passed.
     Blocked { in_turn: usize },
-    /// The session was to resume, but had not been blocked.
+    /// The session was to resume or time out, but was not blocked.
     NotBlocked,
     /// The session had ended.
     Ended,
@@ -92,7 +93,7 @@ impl Follower {
         let kind = match &entry.extent {
             Extent::ToEnd => return,
             Extent::Until(step) if entry.has_run(step, turns) => return,
-            Extent::OneStep | Extent::Resumes => DepartureKind::Ended,
+            Extent::OneStep | Extent::Resumes | Extent::TimesOut => DepartureKind::Ended,
             Extent::Until(_) | Extent::Before(_) if entry.started.is_none() => DepartureKind::Ended,
             Extent::Until(step) | Extent::Before(step) => DepartureKind::NotReached { step: step.clone() },
         };
@@ -115,7 +116,7 @@ impl Tracked {
             Extent::OneStep => self.started.is_some(),
             Extent::Until(step) => self.has_run(step, turns),
             Extent::Before(step) => next == step,
-            Extent::ToEnd | Extent::Resumes => false,
+            Extent::ToEnd | Extent::Resumes | Extent::TimesOut => false,
         }
     }
 }
@@ -135,20 +136,26 @@ impl Scheduler for Follower {
         for index in 0..self.entries.len() {
             let entry = &mut self.entries[index];
             let session = entry.session;
-            let is_resumption = entry.extent == Extent::Resumes;
+            let wanted = match entry.extent {
+                Extent::Resumes => MoveKind::Resume,
+                Extent::TimesOut => MoveKind::Timeout,
+                _ => MoveKind::Step,
+            };
             let candidate = ready.iter().find(|candidate| candidate.session == session);
-            let is_released = candidate.is_some_and(|candidate| candidate.kind == MoveKind::Resume);
-            if entry.done || (passed.contains(&session) && !(is_resumption && is_released)) {
+            let can = candidate.filter(|candidate| candidate.kind == wanted);
+            if entry.done || (passed.contains(&session) && can.is_none()) {
                 continue;
             }
-            match candidate {
-                Some(_) if is_resumption && is_released => {
+            match can.or(candidate.filter(|candidate| candidate.kind != MoveKind::Timeout)) {
+                Some(_) if can.is_some() && wanted != MoveKind::Step => {
                     entry.done = true;
                     return session;
                 }
                 // it waits for its entry
-                Some(_) if is_released => passed.push(session),
-                Some(_) if is_resumption => {
+                Some(candidate) if candidate.kind == MoveKind::Resume && wanted == MoveKind::Step => {
+                    passed.push(session)
+                }
+                Some(_) if can.is_none() => {
                     entry.done = true;
                     self.depart(index, turns.len(), DepartureKind::NotBlocked);
                 }
@@ -170,8 +177,7 @@ impl Scheduler for Follower {
                 }
             }
         }
-        // `ready` is never empty
-        ready[0].session
+        first_without_timeout(ready).session
     }
 }
 
@@ -323,6 +329,7 @@ mod tests {
                 .map(|(one, _)| match one.kind {
                     MoveKind::Step => NAMES[one.session].to_owned(),
                     MoveKind::Resume => NAMES[one.session].to_uppercase(),
+                    MoveKind::Timeout => format!("{}!", NAMES[one.session]),
                 })
                 .collect::<Vec<_>>()
                 .join("");

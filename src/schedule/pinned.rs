@@ -93,5 +93,6 @@ fn entry(entry: &super::Entry) -> String {
         Extent::Before(step) => format!("{{ session = {session}, before = {} }}", text(step)),
         Extent::ToEnd => format!("{{ session = {session}, to_end = true }}"),
         Extent::Resumes => format!("{{ session = {session}, resumes = true }}"),
+        Extent::TimesOut => format!("{{ session = {session}, times_out = true }}"),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::explore::first_without_timeout;
 use crate::run::{Candidate, MoveKind, Run, Scheduler, SoFar};
 use crate::schedule::{at_once, named};
 
@@ -84,7 +85,11 @@ impl<'a> Arranged<'a> {
         if let Some(session) = at_once(so_far, ready, is_named) {
             return Some(session);
         }
-        let is_ready = |session: usize| ready.iter().any(|candidate| candidate.session == session);
+        let does_more_than_time_out = |candidate: &&Candidate<'_>| candidate.kind != MoveKind::Timeout;
+        let is_ready = |session: usize| {
+            let mut candidates = ready.iter().filter(does_more_than_time_out);
+            candidates.any(|candidate| candidate.session == session)
+        };
         if let Some(session) = before.iter().copied().find(|&session| is_ready(session)) {
             self.last = Some(session);
             return Some(session);
@@ -109,10 +114,10 @@ impl<'a> Arranged<'a> {
 impl Scheduler for Arranged<'_> {
     fn choose(&mut self, so_far: SoFar<'_>, ready: &[Candidate<'_>]) -> usize {
         let chosen = self.next(so_far, ready);
-        // `ready` is never empty
         chosen.unwrap_or_else(|| {
-            self.last = Some(ready[0].session);
-            ready[0].session
+            let session = first_without_timeout(ready).session;
+            self.last = Some(session);
+            session
         })
     }
 }

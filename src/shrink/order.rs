@@ -200,12 +200,13 @@ fn alternatives(
         let mut branch = order.clone();
         let mut after: Vec<usize> = released.iter().map(|(session, _)| *session).collect();
         match other {
-            (_, MoveKind::Step) => branch.push(other),
+            (_, MoveKind::Step | MoveKind::Timeout) => branch.push(other),
             // it resumes at once when those that began to wait before it do not
             (session, MoveKind::Resume) => after.retain(|&before| began(before) < began(session)),
         }
         let last = branch.last().map(|(session, _)| *session);
-        let to_come = steps.iter().map(|(session, _)| *session).chain(after.iter().copied());
+        let steps = steps.iter().filter(|(_, kind)| *kind == MoveKind::Step);
+        let to_come = steps.map(|(session, _)| *session).chain(after.iter().copied());
         let blocks = blocks(&branch);
         // every other session that is enabled, and does not resume at once, will have to be switched to
         let least = switches(&blocks) + to_come.filter(|session| Some(*session) != last).count();

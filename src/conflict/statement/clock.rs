@@ -41,24 +41,44 @@ impl Times {
         if command(query) == Command::Other {
             return Times::default();
         }
-        let takes = |node: &Struct| {
-            let mut count = 0;
-            node.walk(&mut |node| count += usize::from(is_clock(node, catalog)));
-            count
-        };
-        let mut in_conditions = 0;
-        query.walk(&mut |node| {
-            if let ("FROMEXPR" | "JOINEXPR", Node::Struct(condition)) = (node.tag.as_str(), node.field("quals")) {
-                in_conditions += takes(condition);
-            }
+        let (mut takes, mut keeps) = (false, false);
+        takes_time(query, false, catalog, &mut |in_condition| {
+            takes = true;
+            keeps |= !in_condition;
         });
         let mut tells = false;
         query.walk(&mut |node| tells |= tells_times_apart(node, catalog));
         let by_text = names_the_time(sql);
         Times {
-            takes: by_text || takes(query) > 0,
-            keeps: by_text || takes(query) > in_conditions,
+            takes: by_text || takes,
+            keeps: by_text || keeps,
             tells: tells || by_text,
+        }
+    }
+}
+
+/// Tells of each place where a query takes the time whether it is in a condition.
+fn takes_time(node: &Struct, in_condition: bool, catalog: &Catalog, found: &mut impl FnMut(bool)) {
+    if is_clock(node, catalog) {
+        found(in_condition);
+    }
+    let has_conditions = matches!(node.tag.as_str(), "FROMEXPR" | "JOINEXPR");
+    for (name, value) in node.fields() {
+        let in_condition = in_condition || (has_conditions && name == "quals");
+        match value {
+            Node::Struct(inner) => takes_time(inner, in_condition, catalog, found),
+            Node::List(items) => takes_time_of(items, in_condition, catalog, found),
+            Node::Null | Node::Atom(_) | Node::Bytes(_) => {}
+        }
+    }
+}
+
+fn takes_time_of(items: &[Node], in_condition: bool, catalog: &Catalog, found: &mut impl FnMut(bool)) {
+    for item in items {
+        match item {
+            Node::Struct(inner) => takes_time(inner, in_condition, catalog, found),
+            Node::List(items) => takes_time_of(items, in_condition, catalog, found),
+            Node::Null | Node::Atom(_) | Node::Bytes(_) => {}
         }
     }
 }
@@ -88,9 +108,34 @@ fn is_clock(node: &Struct, catalog: &Catalog) -> bool {
         "SQLVALUEFUNCTION" => is_time(node.number("type")),
         // a text that is read as a time may be 'now'
         "COERCEVIAIO" => is_time(node.number("resulttype")),
+        "CONST" => is_about_now(node) || (!catalog.reads_constants && is_time(node.number("consttype"))),
         "FUNCEXPR" => function_name(node, "funcid", catalog).is_some_and(|name| OF_CLOCK.contains(&name)),
         _ => false,
     }
+}
+
+/// Whether a constant may be what became of `'now'` or `'today'` when the statement was analysed.
+fn is_about_now(constant: &Struct) -> bool {
+    const MICROSECONDS: i64 = 1_000_000;
+    const DAY: i64 = 24 * 60 * 60;
+    // from 1970 to 2000, where the server's times begin
+    const EPOCH: i64 = 10_957 * DAY;
+    let type_oid: u32 = constant.number("consttype");
+    let (Node::Bytes(bytes), 1082 | 1083 | 1114 | 1184 | 1266) = (constant.field("constvalue"), type_oid) else {
+        return false;
+    };
+    let seconds = match (type_oid, bytes.first_chunk::<8>(), bytes.first_chunk::<4>()) {
+        // date: days
+        (1082, _, Some(days)) => i64::from(i32::from_le_bytes(*days)).checked_mul(DAY),
+        (1114 | 1184, Some(time), _) => Some(i64::from_le_bytes(*time) / MICROSECONDS),
+        // a time of day may be any day's
+        _ => return true,
+    };
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    let since_2000 = i64::try_from(now.as_secs()).unwrap_or_default() - EPOCH;
+    seconds.is_none_or(|seconds| seconds.saturating_sub(since_2000).abs() < 3 * DAY)
 }
 
 fn function_name<'a>(node: &Struct, field: &str, catalog: &'a Catalog) -> Option<&'a str> {
@@ -113,11 +158,11 @@ fn tells_times_apart(node: &Struct, catalog: &Catalog) -> bool {
     match node.tag.as_str() {
         "QUERY" => {
             let clauses = ["sortClause", "groupClause", "distinctClause"];
-            clauses.iter().any(|clause| {
-                targets_of(node, clause)
-                    .into_iter()
-                    .any(|target| is_time(type_of(target)))
-            })
+            let sorted = clauses.iter().flat_map(|clause| targets_of(node, clause));
+            // what a window is sorted by is among the targets, too
+            let has_window = !node.list("windowClause").is_empty();
+            let in_window = node.structs("targetList").filter(|_| has_window);
+            sorted.chain(in_window).any(|target| is_time(type_of(target)))
         }
         "SETOPERATIONSTMT" => {
             let types = object_numbers(node.list("colTypes"));

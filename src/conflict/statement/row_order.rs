@@ -5,9 +5,9 @@
 //! one of the parts below; where one is not, the query may depend on the order of every table in it.
 //!
 //! - A query that finds one row at most, because a unique key is compared, or because it is an aggregate of all rows.
-//! - Conditions and columns without functions that give something else each time (`nextval`, `random`), and with one kind
-//!   of error at most: of several, the first that comes would count.
-//! - Where not all rows need be looked at (`EXISTS`, `IN`, `LIMIT`), no error at all.
+//! - Conditions and columns without functions that give something else each time (`nextval`, `random`), and without
+//!   errors. One kind of error is harmless where all rows of one table are looked at: in a join, under `EXISTS`, `IN`
+//!   or `LIMIT`, and for `max`, the server may have enough before it comes to the row that fails.
 //! - Aggregates whose result is the same in any order (`count`, `sum` of integers; not `sum` of floats, not `array_agg`).
 //! - GROUP BY, DISTINCT, UNION by types whose equal values are the same to the last bit (not `1.0` and `1.00`).
 //! - ORDER BY, with LIMIT or in the result, by a unique key, or by all that comes out.
@@ -98,7 +98,8 @@ impl Reader<'_> {
         let grouped = !query.list("groupClause").is_empty();
         let one_of_all = query.is_true("hasAggs") && !grouped;
         let only_row = only_relation(query).is_some_and(|table| key_compared(query, table, reader.catalog).is_some());
-        rows.is_one = one_of_all || only_row || joined(query).is_empty();
+        let looks_at_none = joined(query).is_empty() && query.field("setOperations").is_null();
+        rows.is_one = one_of_all || only_row || looks_at_none;
         if output
             .aggregates
             .iter()
@@ -144,8 +145,19 @@ impl Reader<'_> {
         if order == Order::Shown && is_sorted && !rows.is_one && !reader.is_total(query) {
             return None;
         }
-        // of several errors, the order decides which comes first
-        (rows.errors != Errors::Any || relations(query).is_empty()).then_some(rows)
+        // Of several errors, the order decides which comes first. Of one, it decides whether it comes, unless the server has
+        // to look at every row: it may end a join, a sub-query or the search for a maximum before.
+        let is_first = |aggregate: &&Struct| {
+            let known = reader.catalog.functions.get(&aggregate.number("aggfnoid"));
+            known.is_none_or(|known| ["min", "max"].contains(&known.name.as_str()))
+        };
+        let looks_at_all = only_relation(query).is_some() && !output.aggregates.iter().any(is_first);
+        let comes_alike = match rows.errors {
+            Errors::None => true,
+            Errors::One(_) => order == Order::Shown && (looks_at_none || looks_at_all),
+            Errors::Any => false,
+        };
+        (comes_alike || relations(query).is_empty()).then_some(rows)
     }
 
     fn deeper(self) -> Option<Self> {
@@ -222,6 +234,11 @@ impl Reader<'_> {
         // SubLinkType: EXISTS, ALL, ANY, ROWCOMPARE, EXPR, …
         const EXPRESSION: u32 = 4;
         for sublink in &evaluation.sublinks {
+            // compared with one row after the other, until it is decided
+            let compared = Evaluation::of(sublink.field("testexpr"), self.catalog);
+            if compared.unknown || compared.differs || compared.errors != Errors::None {
+                return None;
+            }
             let inner = self.rows(sublink.field("subselect").as_struct()?, Order::Unseen)?;
             match sublink.number::<u32>("subLinkType") {
                 // these may stop at any row
@@ -361,8 +378,10 @@ impl Reader<'_> {
                 SUBQUERY => {
                     let source = table.field("subquery").as_struct()?;
                     let found = self.rows(source, Order::Shown)?;
+                    // numbers that were drawn ahead of an error are not given back
+                    let is_safe = found.errors == Errors::None || relations(source).is_empty();
                     let in_order = found.is_one || relations(source).is_empty() || self.is_total(source);
-                    depends.extend(in_order.then_some(found.depends)?);
+                    depends.extend((is_safe && in_order).then_some(found.depends)?);
                 }
                 VALUES => {
                     let mut values = Rows {
@@ -402,7 +421,7 @@ impl Reader<'_> {
         }
         let sublinks_decide = !evaluation.sublinks.is_empty();
         // other rows may be looked at on the way to the one
-        let in_order = !is_one || evaluation.unknown || evaluation.differs || evaluation.errors == Errors::Any;
+        let in_order = !is_one || evaluation.unknown || evaluation.differs || evaluation.errors != Errors::None;
         for clause in ["targetList", "returningList"] {
             evaluation.add(query.field(clause), self.catalog);
         }

@@ -43,17 +43,25 @@ struct Case {
 
 fn cases() -> impl Strategy<Value = Case> {
     let steps = prop::collection::vec(step(), 1..4);
-    let session =
-        (any::<bool>(), prop::bool::weighted(0.2), steps).prop_map(|(repeatable_read, retries, steps)| Script {
+    let session = (
+        any::<bool>(),
+        prop::bool::weighted(0.2),
+        prop::bool::weighted(0.15),
+        steps,
+    )
+        .prop_map(|(repeatable_read, retries, times_out, steps)| Script {
             repeatable_read,
             retries,
+            times_out,
             steps,
         });
     let sessions = prop::collection::vec((session, prop::option::weighted(0.3, any::<Index>())), 2..6);
     let alone = subsequence(ROWS.to_vec(), 0..=ROWS.len());
     let levels = prop::bool::weighted(0.3);
+    let timeouts = prop::bool::weighted(0.3);
     let rows = prop::collection::vec(any::<bool>(), 1..=ROWS.len());
-    (sessions, rows, alone, levels, any::<bool>()).prop_map(|(drawn, rows, alone, levels, commits_apart)| {
+    let some = (levels, timeouts);
+    (sessions, rows, alone, some, any::<bool>()).prop_map(|(drawn, rows, alone, (levels, timeouts), commits_apart)| {
         let mut program = Program::new();
         let mut groups: Vec<usize> = Vec::new();
         for (index, (mut session, copied)) in drawn.into_iter().enumerate() {
@@ -62,6 +70,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 session = program[original].clone();
             }
             session.repeatable_read &= levels;
+            session.times_out &= timeouts;
             for step in &mut session.steps {
                 within(step, rows.len());
                 take_alone(step, &alone);
@@ -292,6 +301,7 @@ fn the_search_loses_nothing_of_programs_that_told_something() {
         let script = |steps| Script {
             repeatable_read: false,
             retries: false,
+            times_out: false,
             steps,
         };
         for queued in [false, true] {

@@ -4,6 +4,7 @@ use super::Outcome;
 use super::world::{Did, Move, Step, World, is_taken_alone};
 use crate::conflict::{End, Event, Footprint, Object, Piece, Snapshots, Waited, WriteKind};
 use crate::explore::source_sets::{Choices, Guide, Trace};
+use crate::run::MoveKind;
 use crate::scenario::Symmetry;
 
 /// A row that a step took that is about it alone.
@@ -48,9 +49,12 @@ impl<'a> Recorded<'a> {
         };
         loop {
             let ready = recorded.world.ready();
+            let kinds: Vec<_> = ready
+                .iter()
+                .map(|&session| (session, recorded.world.kind(session)))
+                .collect();
             let has_begun = |session: usize| recorded.events.iter().any(|event| event.session == session);
-            let only_waits = |session: usize| !recorded.world.is_released(session) && recorded.only_waits(session);
-            let choices = Choices::new(symmetry, &ready, only_waits, has_begun);
+            let choices = Choices::new(symmetry, &kinds, |session| recorded.only_waits(session), has_begun);
             let prescribed = guide.prescribed(recorded.events.len());
             let chosen = prescribed.filter(|session| ready.contains(session));
             let Some(session) = chosen.or_else(|| guide.choose(&recorded.events, &choices)) else {
@@ -68,7 +72,7 @@ impl<'a> Recorded<'a> {
 
     fn make_move(&mut self, session: usize) {
         let index = self.events.len();
-        let is_step = !self.world.is_released(session);
+        let is_step = self.world.kind(session) == MoveKind::Step;
         self.waited_for.push(match is_step {
             true => self.ends_waited_for(session),
             false => Vec::new(),
@@ -99,7 +103,7 @@ impl<'a> Recorded<'a> {
 
     fn piece(&mut self, one: &Move, index: usize, whole: Option<Footprint>) -> Piece {
         let step = self.world.step(one.session, one.step);
-        let mut statement = whatever_it_finds(step);
+        let mut statement = self.whatever_it_finds(one.session, step);
         if one.did == (Did::Finish { wrote: false }) && !one.has_waited {
             statement.writes.clear();
         }
@@ -135,6 +139,10 @@ impl<'a> Recorded<'a> {
         }
     }
 
+    fn whatever_it_finds(&self, session: usize, step: &Step) -> Footprint {
+        whatever_it_finds(step, self.world.program()[session].times_out)
+    }
+
     fn snapshots(&self, session: usize) -> Snapshots {
         let per_transaction = self.world.program()[session].repeatable_read;
         Snapshots {
@@ -148,7 +156,7 @@ impl<'a> Recorded<'a> {
     fn rest_of_transaction(&self, session: usize) -> Footprint {
         let mut whole = Footprint::default();
         for step in &self.world.program()[session].steps[self.world.next(session)..] {
-            whole.add(&whatever_it_finds(step));
+            whole.add(&self.whatever_it_finds(session, step));
             if step.commits {
                 break;
             }
@@ -219,8 +227,10 @@ impl<'a> Recorded<'a> {
     }
 }
 
-fn whatever_it_finds(step: &Step) -> Footprint {
+fn whatever_it_finds(step: &Step, times_out: bool) -> Footprint {
     let mut footprint = Footprint::default();
+    // when it waits, the world may be another at any time
+    footprint.unknown = times_out && !step.only_commits();
     let looked_at = step.condition.map(|(row, _)| row);
     for &row in step.reads.iter().chain(&looked_at) {
         footprint.reads.insert(object(row));
@@ -255,7 +265,8 @@ impl Trace for Recorded<'_> {
 
     fn piece_at_most(&self, index: usize) -> Option<Piece> {
         let mut piece = self.events[index].pieces.first()?.clone();
-        piece.statement = whatever_it_finds(self.world.step(self.events[index].session, self.steps[index]));
+        let session = self.events[index].session;
+        piece.statement = self.whatever_it_finds(session, self.world.step(session, self.steps[index]));
         let mut held = piece.held.clone();
         held.add(&piece.statement);
         piece.end = Some(End { committed: true, held });

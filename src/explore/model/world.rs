@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::run::MoveKind;
+
 /// What a session does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Script {
@@ -10,6 +12,8 @@ pub struct Script {
     pub repeatable_read: bool,
     /// It runs its transaction once more when that fails for the first time.
     pub retries: bool,
+    /// Its steps fail when they have waited for long enough.
+    pub times_out: bool,
     pub steps: Vec<Step>,
 }
 
@@ -55,7 +59,7 @@ pub fn is_taken_alone(program: &Program, row: usize) -> bool {
         let claims_nothing_after = after.all(|later| later.writes.is_empty());
         step.row_alone() == Some(row) && (step.condition.is_none() || claims_nothing_after)
     };
-    !program.iter().any(|script| script.repeatable_read)
+    !program.iter().any(|script| script.repeatable_read || script.times_out)
         && !is_in_cycle(program, row)
         && program.iter().all(|Script { steps, .. }| {
             let writes = |step: &Step| step.writes.iter().any(|(written, _)| *written == row);
@@ -189,15 +193,19 @@ impl<'a> World<'a> {
     /// The enabled sessions.
     pub fn ready(&self) -> Vec<usize> {
         let is_enabled = |&session: &usize| match &self.sessions[session] {
-            one if one.waiting.is_some() => one.released,
+            one if one.waiting.is_some() => one.released || self.program[session].times_out,
             one => one.next < self.program[session].steps.len() && one.retries_after.is_empty(),
         };
         (0..self.sessions.len()).filter(is_enabled).collect()
     }
 
-    /// Whether what a session does next is to resume its step.
-    pub fn is_released(&self, session: usize) -> bool {
-        self.sessions[session].released
+    /// What a session does next.
+    pub fn kind(&self, session: usize) -> MoveKind {
+        match &self.sessions[session] {
+            one if one.waiting.is_none() => MoveKind::Step,
+            one if one.released => MoveKind::Resume,
+            _ => MoveKind::Timeout,
+        }
     }
 
     /// The step that a session has before it, by its place.
@@ -224,13 +232,26 @@ impl<'a> World<'a> {
 
     /// Makes the session's move.
     pub fn make_move(&mut self, session: usize) -> Move {
+        let kind = self.kind(session);
+        self.queue.retain(|&waiting| waiting != session);
+        for head in self.heads.iter_mut().filter(|head| **head == Some(session)) {
+            *head = None;
+        }
         let mut made = match self.sessions[session].waiting.take() {
-            Some(waiting) => {
+            Some(waiting) if kind == MoveKind::Resume => {
                 self.sessions[session].released = false;
-                for head in self.heads.iter_mut().filter(|head| **head == Some(session)) {
-                    *head = None;
-                }
                 self.write(session, waiting, true)
+            }
+            Some(_) => {
+                let step = self.sessions[session].next;
+                Move {
+                    session,
+                    step,
+                    has_waited: true,
+                    did: self.fail(session, step),
+                    released: Vec::new(),
+                    lets_retry: Vec::new(),
+                }
             }
             None => self.begin(session),
         };

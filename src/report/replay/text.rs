@@ -131,7 +131,7 @@ fn left_order(departure: &Departure, replay: &Replay) -> String {
             };
             format!("{session} waited in step {step}{whom}, and its turn passed")
         }
-        DepartureKind::NotBlocked => format!("{session} had not been blocked"),
+        DepartureKind::NotBlocked => format!("{session} was not blocked"),
         DepartureKind::Ended => format!("{session} had ended"),
         DepartureKind::NotReached { step } => format!("{session} ended without step {}", visible(step)),
     };

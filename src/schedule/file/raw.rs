@@ -45,6 +45,8 @@ pub(super) struct RawEntryTable {
     pub to_end: bool,
     #[serde(default)]
     pub resumes: bool,
+    #[serde(default)]
+    pub times_out: bool,
 }
 
 impl RawEntry {
@@ -53,14 +55,18 @@ impl RawEntry {
             RawEntry::Text(text) => return Entry::parse(&text).ok_or(Mistake::NoSession),
             RawEntry::Table(table) => table,
         };
-        let extent = match (table.until, table.before, table.to_end, table.resumes) {
-            (None, None, false, false) => Extent::OneStep,
-            (Some(step), None, false, false) => Extent::Until(step),
-            (None, Some(step), false, false) => Extent::Before(step),
-            (None, None, true, false) => Extent::ToEnd,
-            (None, None, false, true) => Extent::Resumes,
-            _ => return Err(Mistake::TwoExtents),
-        };
+        let extents = [
+            table.until.map(Extent::Until),
+            table.before.map(Extent::Before),
+            table.to_end.then_some(Extent::ToEnd),
+            table.resumes.then_some(Extent::Resumes),
+            table.times_out.then_some(Extent::TimesOut),
+        ];
+        let mut extents = extents.into_iter().flatten();
+        let extent = extents.next().unwrap_or(Extent::OneStep);
+        if extents.next().is_some() {
+            return Err(Mistake::TwoExtents);
+        }
         match table.session.trim() {
             "" => Err(Mistake::NoSession),
             _ => Ok(Entry::new(table.session, extent)),

@@ -163,6 +163,7 @@ fn name() -> impl Strategy<Value = String> {
         Just("before".to_owned()),
         Just("to end".to_owned()),
         Just("resumes".to_owned()),
+        Just("times out".to_owned()),
         "[ -~äß\"']{1,8}",
     ];
     proptest::collection::vec(word, 1..4)
@@ -175,6 +176,7 @@ fn extent() -> impl Strategy<Value = Extent> {
         Just(Extent::OneStep),
         Just(Extent::ToEnd),
         Just(Extent::Resumes),
+        Just(Extent::TimesOut),
         name().prop_map(Extent::Until),
         name().prop_map(Extent::Before),
     ]
