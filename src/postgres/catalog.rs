@@ -93,8 +93,9 @@ const COLUMNS: &str = "SELECT attrelid, attname, CASE WHEN atttypmod = -1 THEN a
 /// Unique indexes on plain columns that are checked at once, and the columns' types.
 const UNIQUE_KEYS: &str = "SELECT i.indrelid, i.indexrelid, string_agg(a.attname, E'\\x01' ORDER BY k.place),
     string_agg(CASE WHEN a.atttypmod = -1 THEN a.atttypid ELSE 0 END::text, ',' ORDER BY k.place),
-    bool_and(coalesce(a.attcollation = 0 OR (SELECT collisdeterministic FROM pg_catalog.pg_collation
-                                             WHERE oid = a.attcollation), true))
+    bool_and(i.indclass[(k.place - 1)::int] < 16384
+             AND coalesce(i.indcollation[(k.place - 1)::int] = 0 OR (SELECT collisdeterministic FROM pg_catalog.pg_collation
+                                                              WHERE oid = i.indcollation[(k.place - 1)::int]), true))
   FROM pg_catalog.pg_index i
   CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
   JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
@@ -260,11 +261,13 @@ pub enum KeyType {
 }
 
 impl KeyType {
-    fn of(type_oid: &str, deterministic: bool) -> KeyType {
+    /// `usual` says that the index compares values as `=` does.
+    fn of(type_oid: &str, usual: bool) -> KeyType {
         // src/include/catalog/pg_type.dat: int8, int2, int4; text, varchar; uuid
         match type_oid {
+            _ if !usual => KeyType::Other,
             "20" | "21" | "23" => KeyType::Integer,
-            "25" | "1043" if deterministic => KeyType::Text,
+            "25" | "1043" => KeyType::Text,
             "2950" => KeyType::Uuid,
             _ => KeyType::Other,
         }
@@ -347,13 +350,13 @@ impl Catalog {
             }
         }
         for row in rows(control, UNIQUE_KEYS).await? {
-            let [_, _, Some(names), Some(types), deterministic] = row.as_slice() else {
+            let [_, _, Some(names), Some(types), usual] = row.as_slice() else {
                 continue;
             };
-            let deterministic = deterministic.as_deref() == Some("t");
+            let usual = usual.as_deref() == Some("t");
             let columns = names.split(SEPARATOR).zip(types.split(','));
             let columns = columns
-                .map(|(name, oid)| (name.to_owned(), KeyType::of(oid, deterministic)))
+                .map(|(name, oid)| (name.to_owned(), KeyType::of(oid, usual)))
                 .collect();
             catalog.unique_keys.push(UniqueKey {
                 table: numbers(&row)[0],

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::postgres::catalog::{Catalog, UniqueKey};
+use crate::postgres::catalog::{Catalog, KeyType, UniqueKey};
 use crate::postgres::node_tree::{Node, Struct};
 
 /// What a query does (`CmdType`).
@@ -203,6 +203,16 @@ fn is_fixed(expression: &Struct) -> bool {
     }
 }
 
+/// A table's unique keys whose values are told apart as `=` does.
+pub fn keys_of(table: u32, catalog: &Catalog) -> impl Iterator<Item = &UniqueKey> {
+    let is_plain = |key: &&UniqueKey| key.columns.iter().all(|(_, key_type)| *key_type != KeyType::Other);
+    catalog
+        .unique_keys
+        .iter()
+        .filter(move |key| key.table == table)
+        .filter(is_plain)
+}
+
 /// The unique key of which every column is compared with a fixed value, so that the query finds one row at most, with
 /// these values in the order of the key's columns.
 pub fn key_compared<'c, 'a>(
@@ -221,7 +231,7 @@ pub fn key_compared<'c, 'a>(
         .filter_map(|conjunct| equality(conjunct, number, catalog))
         .collect();
     let columns = catalog.columns.get(&table)?;
-    let mut keys = catalog.unique_keys.iter().filter(|key| key.table == table);
+    let mut keys = keys_of(table, catalog);
     keys.find_map(|key| {
         let values = key.columns.iter().map(|(name, _)| {
             let number = columns.iter().find(|column| column.name == *name)?.number;

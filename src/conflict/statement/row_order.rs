@@ -19,7 +19,7 @@ use super::expression::{Evaluation, collation_of, type_of};
 use super::functions::{Errors, is_aggregate_without_order, is_exact};
 use super::query::{
     COMMON_TABLE, Command, FUNCTION, GROUP, JOIN, RELATION, RESULT, SUBQUERY, VALUES, command, conditions, joined,
-    key_compared, object_numbers, only_relation, output, relations, targets_of,
+    key_compared, keys_of, object_numbers, only_relation, output, relations, targets_of,
 };
 use crate::postgres::catalog::Catalog;
 use crate::postgres::node_tree::{Node, Struct};
@@ -97,7 +97,9 @@ impl Reader<'_> {
         }
         let grouped = !query.list("groupClause").is_empty();
         let one_of_all = query.is_true("hasAggs") && !grouped;
-        let only_row = only_relation(query).is_some_and(|table| key_compared(query, table, reader.catalog).is_some());
+        // other rows may be looked at on the way to the one, unless that can fail
+        let only_row = rows.errors == Errors::None
+            && only_relation(query).is_some_and(|table| key_compared(query, table, reader.catalog).is_some());
         let looks_at_none = joined(query).is_empty() && query.field("setOperations").is_null();
         rows.is_one = one_of_all || only_row || looks_at_none;
         if output
@@ -345,7 +347,7 @@ impl Reader<'_> {
             let mut all = self.catalog.columns.get(&table).into_iter().flatten();
             all.any(|column| column.name == *name && column.not_null && columns.contains(&column.number))
         };
-        let mut keys = self.catalog.unique_keys.iter().filter(|key| key.table == table);
+        let mut keys = keys_of(table, self.catalog);
         !inherits && keys.any(|key| key.columns.iter().all(|(name, _)| is_in_order(name)))
     }
 
