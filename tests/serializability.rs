@@ -413,6 +413,37 @@ fn a_statement_that_waited_misses_the_rows_that_are_new() {
     assert_found(scenario, Anomaly::ReadSkew, &expected);
 }
 
+/// PostgreSQL's own example of READ COMMITTED (its manual, section 13.2.1).
+#[test]
+fn a_statement_that_waited_for_one_row_does_not_look_again_at_the_others() {
+    let hits = |rows: &str, step: u32, delete: u32| {
+        scenario(&format!(
+            r#"
+            setup = "CREATE TABLE website (id integer PRIMARY KEY, hits integer NOT NULL); INSERT INTO website VALUES {rows}"
+            [[session]]
+            name = "counter"
+            steps = ["BEGIN", "UPDATE website SET hits = hits + {step}", "COMMIT"]
+            [[session]]
+            name = "cleaner"
+            steps = ["BEGIN", "DELETE FROM website WHERE hits = {delete}", "COMMIT"]
+            "#
+        ))
+    };
+    let expected = [
+        ("cleaner", "counter", PREDICATE, "website id = 1", "delete", "update"),
+        (
+            "counter",
+            "cleaner",
+            DependencyKind::Read,
+            "website id = 2",
+            "update",
+            "delete",
+        ),
+    ];
+    assert_found(hits("(1, 9), (2, 10)", 1, 10), Anomaly::ReadSkew, &expected);
+    assert_found(hits("(1, 10), (2, 20)", 10, 20), Anomaly::ReadSkew, &expected);
+}
+
 fn read_only(isolation: &str) -> Scenario {
     // Fekete, O'Neil, O'Neil: A Read-Only Transaction Anomaly Under Snapshot Isolation (2004)
     scenario(&format!(

@@ -120,7 +120,7 @@ impl Limits {
             .failure
             .as_ref()
             .filter(|_| exploration.verdict == Verdict::Fails);
-        let mut notes = Vec::new();
+        let mut notes = template.notes().to_vec();
         let started = Instant::now();
         let shrunk = failing
             .filter(|_| !self.no_shrink)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::footprint::{Footprint, Footprints, Object, RowTaken};
+use super::footprint::{Footprint, Footprints, Object, RowTaken, WriteKind};
 use super::rules::conflict;
 use crate::run::history::{SoFar, StepResult, Turn, TurnRole};
 use crate::scenario::sql::StatementKind;
@@ -497,7 +497,7 @@ fn piece(
 
 fn ends_transaction(session: &Session, turn: &Turn) -> bool {
     match turn.role {
-        TurnRole::Autocommit | TurnRole::Rollback => true,
+        TurnRole::Autocommit | TurnRole::Rollback | TurnRole::Disconnect => true,
         TurnRole::Step => {
             matches!(
                 session.steps[turn.step_index].statement.kind,
@@ -511,7 +511,7 @@ fn ends_transaction(session: &Session, turn: &Turn) -> bool {
 fn commits(session: &Session, turn: &Turn) -> bool {
     let kind = session.steps[turn.step_index].statement.kind;
     ends_transaction(session, turn)
-        && turn.role != TurnRole::Rollback
+        && !matches!(turn.role, TurnRole::Rollback | TurnRole::Disconnect)
         && !matches!(kind, StatementKind::Rollback { .. })
 }
 
@@ -529,6 +529,9 @@ fn whatever_it_finds(scenario: &Scenario, footprints: &Footprints, turn: &Turn) 
         }
         _ => Footprint::default(),
     };
+    if turn.role == TurnRole::Disconnect {
+        statement.write(Object::AdvisoryLocks, WriteKind::Change);
+    }
     // what a prepared transaction holds is anybody's to end
     statement.unknown |= kind == StatementKind::PrepareTransaction && turn.role == TurnRole::Step;
     statement.unknown |= commits(session, turn) && footprints.deferred;

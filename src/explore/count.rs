@@ -3,10 +3,11 @@
 use num_bigint::BigUint;
 
 use crate::scenario::sql::StatementKind;
+use crate::scenario::sql::lexer::{TokenKind, tokens};
 use crate::scenario::{Scenario, Session};
 
 /// Turns that a session takes when each of its steps runs once: a BEGIN goes with the statement after it, and an
-/// autocommitted statement's commit has a turn of its own.
+/// autocommitted statement's commit has a turn of its own. So has the end of a connection with advisory locks.
 pub fn turns(session: &Session) -> u32 {
     let mut in_transaction = false;
     let mut turns = 0;
@@ -25,7 +26,25 @@ pub fn turns(session: &Session) -> u32 {
             _ => turns += 1,
         }
     }
-    turns
+    turns + u32::from(keeps_advisory_locks(session))
+}
+
+/// Whether a session, by the look of its steps, ends with advisory locks that outlive transactions, so that the end of
+/// its connection is a turn.
+fn keeps_advisory_locks(session: &Session) -> bool {
+    let (mut locks, mut unlocks) = (0, 0);
+    for step in session.steps.iter() {
+        for token in tokens(&step.sql.text).filter(|token| token.kind == TokenKind::Word) {
+            let word = token.text.to_ascii_lowercase();
+            match word.as_str() {
+                "pg_advisory_unlock_all" => (locks, unlocks) = (0, 0),
+                _ if word.starts_with("pg_advisory_unlock") => unlocks += 1,
+                _ if word.starts_with("pg_advisory_lock") || word.starts_with("pg_try_advisory_lock") => locks += 1,
+                _ => {}
+            }
+        }
+    }
+    locks > unlocks
 }
 
 /// The number of orders of all sessions' turns that keep each session's own order: the multinomial coefficient.
@@ -67,6 +86,19 @@ mod tests {
             steps = ["SELECT 1", "SELECT 2"]
         "#;
         assert_eq!(count(three_by_four), BigUint::from(34_650u32));
+    }
+
+    #[test]
+    fn the_end_of_a_connection_with_advisory_locks_counts() {
+        let session = |name: &str, steps: &str| format!("[[session]]\nname = \"{name}\"\nsteps = [{steps}]\n");
+        let keeps = r#""BEGIN", "SELECT pg_advisory_lock(1)", "COMMIT""#;
+        let gives_back = r#""BEGIN", "SELECT pg_advisory_lock(1)", "SELECT pg_advisory_unlock(1)", "COMMIT""#;
+        let of_transaction = r#""BEGIN", "SELECT pg_advisory_xact_lock(1)", "COMMIT""#;
+        for (steps, turns) in [(keeps, 3u32), (gives_back, 3), (of_transaction, 2)] {
+            let both = session("a", steps) + &session("b", r#""BEGIN", "SELECT 1", "ROLLBACK""#);
+            let expected = BigUint::from((turns + 1) * (turns + 2) / 2);
+            assert_eq!(count(&both), expected, "{steps}");
+        }
     }
 
     #[test]

@@ -149,10 +149,12 @@ pub fn explore(
 ) -> Result<Exploration, RunError> {
     let started = Instant::now();
     let stop = options.interrupt.child_token();
+    let opening = stop.child_token();
     let mut collector = Collector::default();
     let result = thread::scope(|scope| {
         let (report, reports) = channel();
         let mut workers = Vec::new();
+        let mut threads = Vec::new();
         // the names of prepared transactions are the whole server's
         let jobs = if template.scenario().prepares_transactions() {
             1
@@ -161,8 +163,10 @@ pub fn explore(
         };
         for index in 0..jobs {
             let (sender, jobs) = channel::<Job>();
-            let (report, template, stop) = (report.clone(), template.clone(), stop.clone());
-            scope.spawn(move || worker::work(index, template, options, stop, &jobs, &report));
+            let (report, template) = (report.clone(), template.clone());
+            let (opening, stop) = (opening.clone(), stop.clone());
+            let work = move || worker::work(index, template, options, opening, stop, &jobs, &report);
+            threads.push(scope.spawn(work));
             workers.push(sender);
         }
         drop(report);
@@ -175,7 +179,18 @@ pub fn explore(
             stop: stop.clone(),
         };
         let result = coordinator.run(&mut collector, progress);
-        stop.cancel();
+        // what a search that was cut short has run is no verdict, and a failure is confirmed in a new database
+        if !matches!(result, Ok(End::Complete)) {
+            stop.cancel();
+            return result;
+        }
+        opening.cancel();
+        for thread in threads {
+            // one that panicked has told of it
+            if let Ok(left_behind) = thread.join() {
+                collector.uncontrolled.extend(left_behind?);
+            }
+        }
         result
     });
     let end = match result {

@@ -75,6 +75,16 @@ impl Worker {
         runtime.block_on(interruptible(stop, workbench.explain(&mut order, &run.history)))
     }
 
+    /// See [`Workbench::left_behind`].
+    fn left_behind(&mut self) -> Result<Option<String>, RunError> {
+        let Worker {
+            runtime,
+            workbench,
+            stop,
+        } = self;
+        runtime.block_on(interruptible(stop, workbench.left_behind()))
+    }
+
     /// Drops its scratch database.
     pub fn close(self) -> Result<(), RunError> {
         let Worker { runtime, workbench, .. } = self;
@@ -95,15 +105,17 @@ impl Worker {
     }
 }
 
-/// Runs the jobs that come, until no more do or one comes to no result.
+/// Runs the jobs that come, until no more do or one comes to no result. Says in words where the runs left something
+/// behind that is not taken back. `opening` gives up a worker that has not yet begun.
 pub fn work(
     worker: usize,
     template: Arc<Template>,
     options: &Options,
+    opening: CancellationToken,
     stop: CancellationToken,
     jobs: &Receiver<Job>,
     report: &Sender<Report>,
-) {
+) -> Result<Option<String>, RunError> {
     let _last_words = LastWords { worker, report };
     // whoever does not listen any more has what it needs
     let tell = |key: Key, run: Result<Run, RunError>, checked: bool| {
@@ -116,15 +128,16 @@ pub fn work(
             })
             .is_ok()
     };
-    let mut bench = match Worker::open(template, options.step_timeout, stop) {
+    let mut bench = match Worker::open(template, options.step_timeout, opening) {
         Ok(bench) => bench,
         Err(error) => {
             tell(Key::new(), Err(error), false);
-            return;
+            return Ok(None);
         }
     };
+    bench.stop = stop;
     if report.send(Report::Idle(worker)).is_err() {
-        return;
+        return Ok(None);
     }
     let mut runs: u64 = 0;
     while let Ok(Job { key, mut scheduler }) = jobs.recv() {
@@ -143,9 +156,10 @@ pub fn work(
         }
         let failed = run.is_err();
         if !tell(key, run, checked) || failed {
-            break;
+            return Ok(None);
         }
     }
+    bench.left_behind()
 }
 
 /// Where two runs of the same schedule did not do the same, in words.

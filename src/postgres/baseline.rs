@@ -28,6 +28,13 @@ const TABLES: &str = "SELECT c.oid, n.nspname, c.relname,
                     WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
   ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\"";
 
+/// Materialized views that the scenario made, and whether there is anything in them to read.
+const MATERIALIZED_VIEWS: &str = "SELECT c.oid, n.nspname, c.relname, c.relispopulated
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind = 'm' AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+  ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\"";
+
 const SEQUENCES: &str =
     "SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename) FROM pg_catalog.pg_sequences
   WHERE schemaname <> 'pgbraid' ORDER BY 1";
@@ -36,12 +43,12 @@ const SEQUENCES: &str =
 const HAS_TRIGGERS: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname NOT IN ('pg_catalog', 'information_schema'))";
 
-/// Routines of the scenario that may change the schema when a step calls them (or a trigger does), by the look of their
-/// bodies.
-const ROUTINES_MAY_CHANGE_SCHEMA: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_proc p
+/// Routines of the scenario that may change more than rows when a step calls them (or a trigger does), by the look of
+/// their bodies.
+const ROUTINES_MAY_CHANGE_MORE: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_proc p
   JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
   WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pgbraid')
-    AND p.prosrc ~* '\\m(create|alter|drop|execute|comment|grant|revoke|refresh|reindex|cluster)\\M'
+    AND p.prosrc ~* '\\m(create|alter|drop|execute|comment|grant|revoke|refresh|reindex|cluster|analyze|analyse)\\M'
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                     WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'))";
 
@@ -70,6 +77,14 @@ impl Table {
     }
 }
 
+/// A materialized view of the scenario.
+#[derive(Debug, Clone)]
+pub struct MaterializedView {
+    pub table: Table,
+    /// It can be read.
+    pub populated: bool,
+}
+
 /// How a scratch database comes back to the state after setup.
 #[derive(Debug, Clone)]
 pub enum Reset {
@@ -85,29 +100,32 @@ pub enum Reset {
 #[derive(Debug, Clone)]
 pub struct Baseline {
     pub tables: Vec<Table>,
+    pub materialized_views: Vec<MaterializedView>,
     pub reset: Reset,
 }
 
 impl Baseline {
     /// Looks at what setup made in the database behind `control`, adds the schema `pgbraid` to it, and keeps a copy of
-    /// every table there. `steps_change_schema` says that putting rows back is not enough.
+    /// every table there. `more_than_rows` says that steps may change more than rows and sequences.
     pub async fn take(
         control: &mut Connection,
         server: &Server,
-        steps_change_schema: bool,
+        more_than_rows: bool,
     ) -> Result<Baseline, PostgresError> {
         let doing = "keeping the state after setup";
         expect(control.simple(OWN_SCHEMA).await?, doing)?;
         let tables = tables(control).await?;
+        let materialized_views = materialized_views(control).await?;
         let has_triggers = is_true(control, HAS_TRIGGERS).await?;
-        let routines_change_schema = is_true(control, ROUTINES_MAY_CHANGE_SCHEMA).await?;
-        if steps_change_schema
-            || routines_change_schema
+        let routines_change_more = is_true(control, ROUTINES_MAY_CHANGE_MORE).await?;
+        if more_than_rows
+            || routines_change_more
             || (has_triggers && !server.replication_role)
             || tables.len() > MOST_TABLES_TO_TRUNCATE
         {
             return Ok(Baseline {
                 tables,
+                materialized_views,
                 reset: Reset::Copy,
             });
         }
@@ -152,11 +170,13 @@ impl Baseline {
             control.simple("ROLLBACK").await?;
             return Ok(Baseline {
                 tables,
+                materialized_views,
                 reset: Reset::Copy,
             });
         }
         Ok(Baseline {
             tables,
+            materialized_views,
             reset: Reset::Truncate(reset),
         })
     }
@@ -174,6 +194,28 @@ pub async fn tables(control: &mut Connection) -> Result<Vec<Table>, PostgresErro
                 schema,
                 name,
                 writable,
+            }),
+            _ => None,
+        })
+        .collect())
+}
+
+/// The scenario's materialized views, by schema and name.
+pub async fn materialized_views(control: &mut Connection) -> Result<Vec<MaterializedView>, PostgresError> {
+    let doing = "looking for the scenario's materialized views";
+    let found = expect(control.simple(MATERIALIZED_VIEWS).await?, doing)?;
+    Ok(found
+        .rows
+        .into_iter()
+        .filter_map(|row| match <[Option<String>; 4]>::try_from(row) {
+            Ok([Some(oid), Some(schema), Some(name), Some(populated)]) => Some(MaterializedView {
+                table: Table {
+                    oid: oid.parse().ok()?,
+                    schema,
+                    name,
+                    writable: None,
+                },
+                populated: populated == "t",
             }),
             _ => None,
         })

@@ -3,6 +3,7 @@
 pub mod baseline;
 pub mod catalog;
 pub mod embedded;
+pub mod fingerprint;
 pub mod host;
 pub mod locks;
 pub mod scratch;

@@ -214,6 +214,8 @@ pub enum Role {
     Autocommit,
     /// The ROLLBACK that follows an error.
     Rollback,
+    /// The end of the connection, where the session still has advisory locks that outlive transactions.
+    Disconnect,
 }
 
 /// What came back, under the key `result` or `error`.
@@ -383,6 +385,7 @@ impl HistoryStep {
                 TurnRole::Step => Role::Step,
                 TurnRole::Autocommit => Role::Autocommit,
                 TurnRole::Rollback => Role::Rollback,
+                TurnRole::Disconnect => Role::Disconnect,
             },
             attempt: turn.attempt,
             begin: turn.begin.clone(),

@@ -65,6 +65,7 @@ fn meaning(tag: &str) -> String {
         ["COMMIT"] => "committed".to_owned(),
         ["ROLLBACK"] => "rolled back".to_owned(),
         ["TRUNCATE", "TABLE"] => "emptied".to_owned(),
+        ["DISCONNECT"] => "its advisory locks are free".to_owned(),
         ["LOCK", "TABLE"] => "locked".to_owned(),
         _ => visible(tag),
     }

@@ -292,7 +292,7 @@ fn later_cells(history: &History, index: usize) -> Vec<(usize, Vec<Line>)> {
 
 fn statement(turn: &Turn) -> String {
     let mark = match turn.role {
-        TurnRole::Step => "",
+        TurnRole::Step | TurnRole::Disconnect => "",
         TurnRole::Autocommit => " (autocommit)",
         TurnRole::Rollback => " (after the error)",
     };

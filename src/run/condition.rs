@@ -23,6 +23,23 @@ pub struct Conditions<'a> {
 }
 
 impl Conditions<'_> {
+    /// Whether a session that is in no transaction has advisory locks.
+    ///
+    /// # Errors
+    /// When the server fails.
+    pub async fn keeps_advisory_locks(&mut self, backend_pid: i32) -> Result<bool, RunError> {
+        self.monitor.drain(self.control).await?;
+        let sql = format!(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted AND pid = {backend_pid})"
+        );
+        let reply = self.control.simple(&sql).await.map_err(PostgresError::from)?;
+        let found = reply.into_result().map_err(|error| PostgresError::Query {
+            doing: "asking for a session's advisory locks",
+            error,
+        })?;
+        Ok(found.scalar() == Some("t"))
+    }
+
     /// Whether the condition is true; NULL is not.
     ///
     /// # Errors

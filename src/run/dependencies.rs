@@ -49,25 +49,20 @@ pub async fn explain(run: Recorded<'_>, control: &mut Connection) -> Result<Opti
 }
 
 /// What a statement sees of what is committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct View {
     /// Index of the state that its snapshot is of.
     snapshot: usize,
-    /// A statement that waited for rows looks again at those of its snapshot, and finds them as they are in this state;
-    /// rows that are new there it does not see.
-    again: usize,
+    /// Later writes that it sees nevertheless, by index: a statement that waited for rows looks again at those.
+    again: Vec<usize>,
 }
 
 impl View {
     fn of_state(state: usize) -> View {
         View {
             snapshot: state,
-            again: state,
+            again: Vec::new(),
         }
-    }
-
-    fn shows(self, write: &Write) -> bool {
-        write.state <= self.snapshot || (write.state <= self.again && write.old.is_some())
     }
 }
 
@@ -131,26 +126,26 @@ impl Finder<'_, '_> {
             if write.by == transaction || !touches(&footprint, self.run.object(write.table)) {
                 continue;
             }
-            if view.shows(write) && self.is_last(index, view) {
+            if self.shows(&view, index) && self.is_last(index, &view) {
                 let before = Change {
                     table: write.table,
                     remove: write.new.as_ref(),
                     add: write.old.as_ref(),
                 };
-                if self.depends(reader, view, before).await? {
+                if self.depends(reader, &view, before).await? {
                     found.push(self.dependency(self.place(write), reader, DependencyKind::Read, write));
                 }
-            } else if !view.shows(write) && self.is_next(index, view) {
+            } else if !self.shows(&view, index) && self.is_next(index, &view) {
                 let after = Change {
                     table: write.table,
                     remove: write.old.as_ref(),
                     add: write.new.as_ref(),
                 };
-                if self.depends(reader, view, after).await? {
+                if self.depends(reader, &view, after).await? {
                     let without = Change { add: None, ..after };
                     // a row that a statement reads may still make no difference to it: a zero in a sum
                     let predicate =
-                        write.old.is_none() || (selects_rows(sql) && !self.depends(reader, view, without).await?);
+                        write.old.is_none() || (selects_rows(sql) && !self.depends(reader, &view, without).await?);
                     let kind = DependencyKind::ReadBefore { predicate };
                     found.push(self.dependency(reader, self.place(write), kind, write));
                 }
@@ -159,20 +154,26 @@ impl Finder<'_, '_> {
         Ok(())
     }
 
+    fn shows(&self, view: &View, write: usize) -> bool {
+        self.writes[write].state <= view.snapshot || view.again.contains(&write)
+    }
+
     /// Whether a write made the version of its row that the view shows.
-    fn is_last(&self, index: usize, view: View) -> bool {
+    fn is_last(&self, index: usize, view: &View) -> bool {
         let write = &self.writes[index];
-        !self.writes[index + 1..]
-            .iter()
-            .any(|later| view.shows(later) && (write.same_row(later) || replaces(later, write)))
+        !(index + 1..self.writes.len()).any(|other| {
+            let later = &self.writes[other];
+            self.shows(view, other) && (write.same_row(later) || replaces(later, write))
+        })
     }
 
     /// Whether a write made the version that follows the one that the view shows.
-    fn is_next(&self, index: usize, view: View) -> bool {
+    fn is_next(&self, index: usize, view: &View) -> bool {
         let write = &self.writes[index];
-        !self.writes[..index]
-            .iter()
-            .any(|earlier| !view.shows(earlier) && (write.same_row(earlier) || replaces(write, earlier)))
+        !(0..index).any(|other| {
+            let earlier = &self.writes[other];
+            !self.shows(view, other) && (write.same_row(earlier) || replaces(write, earlier))
+        })
     }
 
     /// What a statement saw.
@@ -188,14 +189,25 @@ impl Finder<'_, '_> {
             return Ok(View::of_state(snapshot));
         }
         let again = self.run.states.before(record.finished_in.saturating_add(1));
-        let (rows_again, all_anew) = (View { snapshot, again }, View::of_state(again));
+        let all_anew = View::of_state(again);
+        let found = View {
+            snapshot,
+            again: self.found_again(transaction, turn, snapshot, again).await?,
+        };
+        let every_row = View {
+            snapshot,
+            again: (0..self.writes.len())
+                .filter(|&index| self.writes[index].old.is_some())
+                .filter(|&index| (snapshot + 1..=again).contains(&self.writes[index].state))
+                .collect(),
+        };
         // an INSERT waits for a key, and a plain SELECT for a table before it takes its snapshot
         let views = match takes_command(&record.sql) && !is_insert(&record.sql) {
-            true => [rows_again, all_anew],
-            false => [all_anew, rows_again],
+            true => [found, every_row, all_anew],
+            false => [all_anew, found, every_row],
         };
         for view in views {
-            if let Some(Effect::Done { result, .. }) = self.effect(transaction, turn, view).await?
+            if let Some(Effect::Done { result, .. }) = self.effect(transaction, turn, &view).await?
                 && result == record.result
             {
                 return Ok(view);
@@ -204,8 +216,37 @@ impl Finder<'_, '_> {
         Ok(View::of_state(snapshot))
     }
 
+    /// The writes up to a state that a statement sees which waited for rows and looks again at them: those of the rows
+    /// that it had found in its snapshot. The others it sees as they were: a row that only now is one of those that it
+    /// looks for is not found.
+    async fn found_again(
+        &mut self,
+        transaction: usize,
+        turn: usize,
+        snapshot: usize,
+        again: usize,
+    ) -> Result<Vec<usize>, RunError> {
+        let view = View::of_state(snapshot);
+        let mut found: Vec<usize> = Vec::new();
+        for (index, write) in self.writes.iter().enumerate() {
+            if write.old.is_none() || !(snapshot + 1..=again).contains(&write.state) {
+                continue;
+            }
+            let without = Change {
+                table: write.table,
+                remove: write.old.as_ref(),
+                add: None,
+            };
+            let follows = found.iter().any(|&earlier| replaces(write, &self.writes[earlier]));
+            if follows || self.depends((transaction, turn), &view, without).await? {
+                found.push(index);
+            }
+        }
+        Ok(found)
+    }
+
     /// Whether the statement of a transaction's turn does something else where a row is exchanged.
-    async fn depends(&mut self, reader: (usize, usize), view: View, change: Change<'_>) -> Result<bool, RunError> {
+    async fn depends(&mut self, reader: (usize, usize), view: &View, change: Change<'_>) -> Result<bool, RunError> {
         let (transaction, turn) = reader;
         let Some(unchanged) = self.effect(transaction, turn, view).await? else {
             return Ok(false);
@@ -216,8 +257,8 @@ impl Finder<'_, '_> {
     }
 
     /// What a statement does on what it sees; `None` where that is not always the same.
-    async fn effect(&mut self, transaction: usize, turn: usize, view: View) -> Result<Option<Effect>, RunError> {
-        if let Some(known) = self.known.get(&(turn, view)) {
+    async fn effect(&mut self, transaction: usize, turn: usize, view: &View) -> Result<Option<Effect>, RunError> {
+        if let Some(known) = self.known.get(&(turn, view.clone())) {
             return Ok(known.clone());
         }
         let (turns, tables) = (&self.committed[transaction].turns, self.tables(view));
@@ -225,14 +266,13 @@ impl Finder<'_, '_> {
         let again = self.trials.effect(turns, turn, &tables, None).await?;
         let same = once.filter(|once| again.as_ref() == Some(once));
         self.trials.incomplete |= same.is_none();
-        self.known.insert((turn, view), same.clone());
+        self.known.insert((turn, view.clone()), same.clone());
         Ok(same)
     }
 
-    fn tables(&self, view: View) -> Vec<Vec<Version>> {
+    fn tables(&self, view: &View) -> Vec<Vec<Version>> {
         let mut tables = self.run.states.states[view.snapshot].tables.clone();
-        let later = |write: &&Write| write.state > view.snapshot && view.shows(write);
-        for write in self.writes.iter().filter(later) {
+        for write in view.again.iter().map(|&index| &self.writes[index]) {
             let rows = &mut tables[write.table];
             let old = rows
                 .iter()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::committed_states::CommittedStates;
-use super::history::{History, Move, MoveKind, SoFar, StepResult, Turn, Wait};
+use super::history::{History, Move, MoveKind, SoFar, StepResult, Turn, TurnRole, Wait};
 use super::session::{DeadlockCheck, Finished, Progress, Session, StepInfo};
 use super::wait_for::WaitForGraph;
 use super::{Conditions, RunError, condition::ConditionCache};
@@ -47,7 +47,8 @@ pub trait Scheduler {
     /// can make), and returns one of them. Asked before every move.
     fn choose(&mut self, so_far: SoFar<'_>, ready: &[Candidate<'_>]) -> usize;
 
-    /// Whether the run ends here, though sessions are enabled. Asked ahead of every choice; none of them may be blocked
+    /// Whether the run ends here, though sessions are enabled. `ready` has those that have steps left, and not those of
+    /// which only the connection is to end. Asked ahead of every choice; none of them may be blocked
     /// then.
     fn is_over(&mut self, _so_far: SoFar<'_>, _ready: &[usize]) -> bool {
         false
@@ -170,7 +171,10 @@ pub async fn execute<S: Session>(
     };
     while let Some(enabled) = executor.enabled()? {
         let ready: Vec<usize> = enabled.iter().map(|(session, _)| *session).collect();
-        if scheduler.is_over(executor.execution.so_far(), &ready) {
+        let with_steps: Vec<usize> = (ready.iter().copied())
+            .filter(|&session| executor.next_role(session) != Some(TurnRole::Disconnect))
+            .collect();
+        if scheduler.is_over(executor.execution.so_far(), &with_steps) {
             break;
         }
         let mut candidates: Vec<Candidate<'_>> = enabled
@@ -288,7 +292,11 @@ impl<S: Session> Executor<'_, S> {
                 (!is_held_up).then_some(MoveKind::Step)
             }
             State::InFlight(in_flight) if in_flight.released => Some(MoveKind::Resume),
-            State::InFlight(_) => self.sessions[index].timeout().map(|_| MoveKind::Timeout),
+            State::InFlight(_) => {
+                let session = &self.sessions[index];
+                let expires = session.timeout().filter(|_| session.timeout_not_explored().is_none());
+                expires.map(|_| MoveKind::Timeout)
+            }
         };
         let enabled: Vec<(usize, MoveKind)> = (0..self.sessions.len())
             .filter_map(|index| Some((index, kind(index)?)))
@@ -313,6 +321,10 @@ impl<S: Session> Executor<'_, S> {
         let since = last.map_or(moves.len(), |last| last + 1);
         let released = last.into_iter().flat_map(|last| moves[last].released.iter().copied());
         released.filter(move |released| moves[since..].iter().all(|one| one.session != *released))
+    }
+
+    fn next_role(&self, session: usize) -> Option<TurnRole> {
+        self.sessions[session].next_step().map(|step| step.role)
     }
 
     fn in_flight(&self) -> impl Iterator<Item = (usize, &InFlight)> {
@@ -774,6 +786,9 @@ impl<S: Session> Executor<'_, S> {
 
     fn record_waits(&mut self, turn: usize, running: &[usize], graph: &WaitForGraph, waiting: &[Waiting]) {
         for &index in running {
+            if let Some(reason) = self.sessions[index].timeout_not_explored() {
+                self.uncontrolled(&reason);
+            }
             let pid = self.sessions[index].backend_pid();
             let wait = CurrentWait {
                 from: turn,

@@ -119,7 +119,12 @@ pub enum TurnRole {
     Autocommit,
     /// The ROLLBACK that follows an error.
     Rollback,
+    /// The end of the connection, where the session still has advisory locks that outlive transactions.
+    Disconnect,
 }
+
+/// The name of the turn in which a session's connection ends.
+pub const DISCONNECT: &str = "disconnect";
 
 impl TurnRole {
     /// As outcomes and reports name it.
@@ -128,6 +133,7 @@ impl TurnRole {
             TurnRole::Step => "step",
             TurnRole::Autocommit => "autocommit",
             TurnRole::Rollback => "rollback",
+            TurnRole::Disconnect => DISCONNECT,
         }
     }
 }

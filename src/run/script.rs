@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::history::{SessionEnd, StepError, StepResult, TurnRole};
-use super::session::{DeadlockCheck, Finished, Progress, Session, StepInfo};
+use super::history::{DISCONNECT, SessionEnd, StepError, StepResult, TurnRole};
+use super::session::{DeadlockCheck, Finished, Progress, Session, StepInfo, WaitTimeout};
+use super::timeouts::{self, SessionTimeouts, StepSql};
 use super::{Conditions, RunError, Variables, Volatile};
 use crate::postgres::PostgresError;
 use crate::postgres::wire::{Connection, Event, Reply, ResultSet, ServerError, TransactionStatus, Value, WireError};
@@ -15,6 +16,26 @@ use crate::scenario::{self, Step};
 const CHECK_SOON: &str = "SET LOCAL deadlock_timeout = '1ms'";
 const CHECK_NEVER: &str = "SET LOCAL deadlock_timeout = '1h'";
 
+/// What a session has that a new connection has not.
+const LEFT_BEHIND: &str = "SELECT concat_ws(', ',
+   (SELECT 'settings ' || string_agg(name, ' ' ORDER BY name) FROM pg_catalog.pg_settings
+    WHERE source = 'session' AND setting IS DISTINCT FROM reset_val),
+   (SELECT 'prepared statements' WHERE EXISTS (SELECT FROM pg_catalog.pg_prepared_statements
+    WHERE NOT starts_with(name, 'pgbraid'))),
+   (SELECT 'cursors' WHERE EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable)),
+   (SELECT 'channels' WHERE EXISTS (SELECT FROM pg_catalog.pg_listening_channels())),
+   (SELECT 'advisory locks' WHERE EXISTS (SELECT FROM pg_catalog.pg_locks
+    WHERE locktype = 'advisory' AND pid = pg_backend_pid())),
+   (SELECT 'role' WHERE current_user <> session_user),
+   (SELECT 'temporary tables' WHERE EXISTS (SELECT FROM pg_catalog.pg_class
+    WHERE relnamespace = pg_my_temp_schema() AND relkind = 'r')))";
+
+/// The end of a connection frees its advisory locks. To close it and open another would cost more, and a closed
+/// connection's locks are only free when its process has ended, of which the client is not told.
+const FREE_LOCKS: &str = "SELECT pg_advisory_unlock_all()";
+/// It is no transaction of the session's, so it is none of the level that the session has set.
+const BEGIN_OF_OWN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE NOT DEFERRABLE";
+
 const DEADLOCK_DETECTED: &str = "40P01";
 
 /// Runs a session's steps on a connection.
@@ -24,6 +45,12 @@ pub struct Script {
     connection: Connection,
     /// The deadlock check that the session starts with; `None` where the server does not let us set it.
     default_check: Option<DeadlockCheck>,
+    /// The session may take advisory locks that outlive transactions.
+    may_keep_locks: bool,
+    /// Where a session of the scenario may have a timeout.
+    timeouts: Option<SessionTimeouts>,
+    /// The end of its connection was a turn.
+    disconnected: bool,
     /// The one that the transaction has set for itself.
     transaction_check: Option<DeadlockCheck>,
     variables: Variables,
@@ -76,6 +103,8 @@ enum Action {
     Autocommitted,
     Commit,
     Rollback,
+    /// What the end of the connection does to advisory locks.
+    Disconnect,
 }
 
 impl Script {
@@ -84,6 +113,8 @@ impl Script {
         connection: Connection,
         volatile: Arc<Volatile>,
         default_check: Option<DeadlockCheck>,
+        may_keep_locks: bool,
+        timeouts: Option<SessionTimeouts>,
     ) -> Script {
         let variables = Variables::from_params(&session.params);
         Script {
@@ -91,6 +122,9 @@ impl Script {
             volatile,
             connection,
             default_check,
+            may_keep_locks,
+            timeouts,
+            disconnected: false,
             transaction_check: None,
             variables,
             next: None,
@@ -142,8 +176,23 @@ impl Script {
         self.rolled_back = false;
         self.results.clear();
         self.ended = false;
+        self.disconnected = false;
+        if let Some(timeouts) = &mut self.timeouts {
+            timeouts.reset();
+        }
         self.sent.clear();
         Ok(())
+    }
+
+    /// What an earlier run has left on the connection, in words.
+    pub async fn left_behind(&mut self) -> Result<Option<String>, RunError> {
+        let reply = self.connection.simple(LEFT_BEHIND).await.map_err(PostgresError::from)?;
+        let result = reply.into_result().map_err(|error| PostgresError::Query {
+            doing: "comparing a session with a new connection",
+            error,
+        })?;
+        let found = result.scalar().unwrap_or_default();
+        Ok((!found.is_empty()).then(|| format!("session {}: {found}", self.session.name)))
     }
 
     /// How the session ended.
@@ -192,6 +241,11 @@ impl Script {
                 format!("rollback of {}", step.name),
                 "ROLLBACK".to_owned(),
                 "ROLLBACK".to_owned(),
+            ),
+            TurnRole::Disconnect => (
+                DISCONNECT.to_owned(),
+                "(disconnect)".to_owned(),
+                "(disconnect)".to_owned(),
             ),
         };
         StepInfo {
@@ -247,9 +301,11 @@ impl Script {
             }
             Action::Commit => ("COMMIT".to_owned(), Vec::new()),
             Action::Rollback => ("ROLLBACK".to_owned(), Vec::new()),
+            Action::Disconnect => (FREE_LOCKS.to_owned(), Vec::new()),
         };
         let begin = match next.action {
             Action::Autocommitted => Some("BEGIN".to_owned()),
+            Action::Disconnect => Some(BEGIN_OF_OWN.to_owned()),
             _ => self
                 .pending_begin
                 .map(|begin| self.session.steps[begin].template.text.clone()),
@@ -261,21 +317,63 @@ impl Script {
         if begin.is_some() || self.connection.transaction() == TransactionStatus::Open {
             self.queue_deadlock_check(check).map_err(wire)?;
         }
-        self.connection.queue_statement(&sql, &values).map_err(wire)?;
+        let in_transaction = begin.is_some() || self.connection.transaction() == TransactionStatus::Open;
+        let mut to_send = None;
+        if let Some(timeouts) = &mut self.timeouts
+            && matches!(next.action, Action::Statement | Action::Autocommitted)
+        {
+            let StepSql { ahead, instead } = timeouts.begin(next.info.index, in_transaction);
+            for sql in ahead {
+                self.connection.queue_statement(&sql, &[]).map_err(wire)?;
+            }
+            to_send = instead;
+        }
+        let text = to_send.as_deref().unwrap_or(&sql);
+        self.connection.queue_statement(text, &values).map_err(wire)?;
+        if next.action == Action::Disconnect {
+            self.connection.queue_statement("COMMIT", &[]).map_err(wire)?;
+        }
+        if self.shows_timeouts(next) {
+            for name in timeouts::NAMES {
+                self.connection
+                    .queue_statement(&format!("SHOW {name}"), &[])
+                    .map_err(wire)?;
+            }
+        }
         self.connection.queue_sync();
         self.connection.flush().await.map_err(wire)?;
         self.sent.push(Sent { sql, values });
         Ok(())
     }
 
+    /// Whether the values of the timeouts are asked for behind a step: where it may have changed them. That takes no
+    /// snapshot. What PostgreSQL refuses in a block goes alone, and they are asked for later.
+    fn shows_timeouts(&self, next: &Next) -> bool {
+        let alone = self.session.steps[next.info.index].statement.kind == StatementKind::OutsideBlock;
+        self.timeouts.is_some()
+            && match next.action {
+                Action::Statement | Action::Autocommitted => !alone,
+                Action::Commit | Action::Rollback => true,
+                Action::Disconnect => false,
+            }
+    }
+
     /// What the step that was sent brought back.
-    fn take_in(&mut self, reply: Reply) -> Finished {
-        let Some(Next { action, info }) = self.in_flight.take() else {
+    fn take_in(&mut self, mut reply: Reply) -> Finished {
+        let Some(next) = self.in_flight.take() else {
             return Finished {
                 result: StepResult::Done { tag: String::new() },
                 deadlock: Vec::new(),
             };
         };
+        let shows_timeouts = self.shows_timeouts(&next);
+        if let Some(timeouts) = &mut self.timeouts {
+            timeouts.take_in(&mut reply, shows_timeouts);
+        }
+        let Next { action, info } = next;
+        if action == Action::Disconnect {
+            return self.disconnect(&info, reply);
+        }
         if let Some(begin) = self.pending_begin.take() {
             self.start_transaction(begin);
             self.savepoint_open = false;
@@ -322,7 +420,22 @@ impl Script {
                 self.retries_of_transaction = 0;
             }
             // the retries of a transaction that is run again are counted on
-            Action::Rollback => {}
+            Action::Rollback | Action::Disconnect => {}
+        }
+    }
+
+    fn disconnect(&mut self, info: &StepInfo, reply: Reply) -> Finished {
+        self.disconnected = true;
+        let result = match reply.into_result() {
+            Ok(_) => StepResult::Done {
+                tag: "DISCONNECT".to_owned(),
+            },
+            Err(error) => StepResult::Error(step_error(&error)),
+        };
+        self.results.push((info.index, info.role, result.clone()));
+        Finished {
+            result,
+            deadlock: Vec::new(),
         }
     }
 
@@ -471,7 +584,64 @@ impl Session for Script {
         }))
     }
 
+    fn timeout(&self) -> Option<WaitTimeout> {
+        let next = self.in_flight.as_ref()?;
+        self.timeouts.as_ref()?.that_fires(next.info.index)
+    }
+
+    fn timeout_not_explored(&self) -> Option<String> {
+        let next = self.in_flight.as_ref()?;
+        self.timeouts.as_ref()?.not_explored(next.info.index)
+    }
+
+    fn expire(&mut self) {
+        let fires = self.timeout();
+        if let Some(timeouts) = &mut self.timeouts {
+            timeouts.expire(fires);
+        }
+    }
+
     async fn find_next(&mut self, conditions: &mut Conditions<'_>) -> Result<(), RunError> {
+        self.find_step(conditions).await?;
+        self.stand_in_for_timeouts().await?;
+        // a client that is done closes its connection, and others can come between its last commit and that
+        if self.next.is_none()
+            && self.may_keep_locks
+            && !self.disconnected
+            && let Some(last) = self.session.steps.len().checked_sub(1)
+            && conditions.keeps_advisory_locks(self.connection.backend_pid()).await?
+        {
+            self.pending_begin = None;
+            self.next = Some(Next {
+                action: Action::Disconnect,
+                info: self.step_info(last, TurnRole::Disconnect),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Script {
+    /// Sees to it that the server has no timeout that it could end a step with.
+    async fn stand_in_for_timeouts(&mut self) -> Result<(), RunError> {
+        let status = self.connection.transaction();
+        let Some(timeouts) = &mut self.timeouts else {
+            return Ok(());
+        };
+        if status == TransactionStatus::Aborted {
+            return Ok(());
+        }
+        if timeouts.are_stale() {
+            timeouts.ask(&mut self.connection).await?;
+        }
+        timeouts
+            .stand_in(&mut self.connection, status == TransactionStatus::Open)
+            .await?;
+        Ok(())
+    }
+
+    /// The next step of the scenario, or the ROLLBACK that is due.
+    async fn find_step(&mut self, conditions: &mut Conditions<'_>) -> Result<(), RunError> {
         // After an error Postgres has let go of everything that the transaction held, unless the error was inside a
         // savepoint: then the locks from before it are held until the ROLLBACK, which is a turn of its own.
         if let Some(next) = self.next.take_if(|next| next.action == Action::Rollback) {

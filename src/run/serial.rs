@@ -241,7 +241,11 @@ impl Scheduler for SerialOrder<'_> {
         if self.blocked {
             return false;
         }
-        if let (Some(session), Some(turn)) = (self.current, turns.last())
+        let last = turns.last();
+        if self.current.is_some() && last.is_some_and(|turn| turn.role == TurnRole::Disconnect) {
+            return false;
+        }
+        if let (Some(session), Some(turn)) = (self.current, last)
             && self.goes_on(session, turn, ready)
         {
             return false;
@@ -266,6 +270,11 @@ impl Scheduler for SerialOrder<'_> {
     }
 
     fn choose(&mut self, _so_far: SoFar<'_>, ready: &[Candidate<'_>]) -> usize {
+        // a connection that only has to end is no transaction, and ends at once
+        let ends = |candidate: &&Candidate<'_>| candidate.step.role == TurnRole::Disconnect;
+        if let Some(ending) = ready.iter().find(ends) {
+            return ending.session;
+        }
         match self
             .current
             .filter(|session| ready.iter().any(|candidate| candidate.session == *session))

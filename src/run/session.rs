@@ -24,24 +24,27 @@ pub trait Session {
     /// What has happened to the step that was sent.
     fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, RunError>>;
 
-    /// Which timeout would end the step under way if it waited long enough.
+    /// The timeout that would end the step under way, if it waited for long enough.
     fn timeout(&self) -> Option<WaitTimeout> {
         None
     }
 
-    /// The step under way is about to be cancelled: the error that comes is to be shown as that of its timeout.
+    /// Why it is not known what a timeout would do to the step under way, in words.
+    fn timeout_not_explored(&self) -> Option<String> {
+        None
+    }
+
+    /// Shows the cancellation of the step under way as the error of [`Session::timeout`].
     fn expire(&mut self) {}
 
     /// Finds out what the next step is, once the last has finished.
     fn find_next(&mut self, conditions: &mut Conditions<'_>) -> impl Future<Output = Result<(), RunError>>;
 }
 
-/// A timeout of the server's that ends a step which waits.
+/// A timeout that ends a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitTimeout {
-    /// `lock_timeout`
     Lock,
-    /// `statement_timeout`
     Statement,
 }
 

@@ -8,14 +8,18 @@ use super::condition::ConditionCache;
 use super::dependencies;
 use super::executor::{Deadlock, Decision, Execution, Limits, Scheduler, execute};
 use super::history::History;
+use super::large_objects::LargeObjects;
 use super::recorded::Recorded;
-use super::{DeadlockCheck, RunError, Script, SerialOracle, Volatile, custom_settings};
+use super::timeouts::{SessionTimeouts, Timeouts};
+use super::{DeadlockCheck, RunError, Script, SerialOracle, Volatile, custom_settings, one_step};
 use crate::conflict::{self, Footprints, Object, Snapshots};
 use crate::postgres::baseline::{self, Baseline, Reset, Table};
+use crate::postgres::fingerprint::{self, Probe};
 use crate::postgres::locks::LockMonitor;
 use crate::postgres::wire::{Connection, Reply, Value};
 use crate::postgres::{PostgresError, Server, quote_literal};
 use crate::scenario::sql::StatementKind;
+use crate::scenario::sql::classify::first_word;
 use crate::scenario::{Scenario, Symmetry};
 use crate::verdict::dependencies::Explanation;
 use crate::verdict::outcome::{Outcome, TableContent, Violation};
@@ -32,8 +36,12 @@ pub struct Template {
     scenario: Arc<Scenario>,
     database: String,
     baseline: Baseline,
+    large_objects: LargeObjects,
+    probe: Probe,
     volatile: Arc<Volatile>,
     footprints: Footprints,
+    notes: Vec<String>,
+    timeouts: Option<Timeouts>,
     /// Where outcomes must be serializable.
     serial: Option<SerialOracle>,
 }
@@ -51,21 +59,36 @@ impl Template {
         let database = server.create_scratch(None).await?;
         let mut control = server.control(&database).await?;
         let mut volatile = Volatile::from_now(&mut control).await?;
+        let since = fingerprint::next_transaction(&mut control).await?;
         super::check::run_setup(&mut control, &scenario).await?;
         let changes_schema = scenario
             .sessions
             .iter()
             .any(|session| session.steps.iter().any(|step| step.statement.changes_schema));
-        let baseline = Baseline::take(&mut control, &server, changes_schema).await?;
+        let large_objects = LargeObjects::find(&mut control, &scenario).await?;
+        let more_than_rows = changes_schema || large_objects.are_expected() || vacuums(&scenario);
+        let baseline = Baseline::take(&mut control, &server, more_than_rows).await?;
+        let probe = Probe::new(&mut control, &since).await?;
         let footprints = super::check::check_statements(&mut control, &scenario, changes_schema).await?;
         super::check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
+        let timeouts = Timeouts::find(&mut control, &server, &database, &scenario).await?;
+        // a step that waits may end at any move of others, and one that does not wait cannot: it is never left out
+        let footprints = match timeouts {
+            Some(_) => Footprints::unknown(&scenario),
+            None => footprints,
+        };
+        let notes = one_step::notes(&mut control, server.version(), &scenario).await?;
         Ok(Template {
             server,
             scenario,
             database,
             baseline,
+            large_objects,
+            probe,
             volatile: Arc::new(volatile),
             footprints,
+            notes,
+            timeouts,
             serial,
         })
     }
@@ -81,6 +104,21 @@ impl Template {
 
     pub fn server(&self) -> &Server {
         &self.server
+    }
+
+    /// What was not explored because it is in one step, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The database that workbenches are copied from.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// Tells a copy from the state after setup.
+    pub fn probe(&self) -> &Probe {
+        &self.probe
     }
 
     /// Drops the database; no workbench can be opened after that.
@@ -102,6 +140,10 @@ pub struct Workbench {
     scripts: Vec<Script>,
     /// Sessions leave something behind on their connections.
     reconnects: bool,
+    /// Runs so far.
+    runs: u64,
+    /// In words, where a run did not begin with the state after setup.
+    left_behind: Option<String>,
     limits: Limits,
 }
 
@@ -160,6 +202,8 @@ impl Workbench {
         };
         let mut workbench = Workbench {
             reconnects: false,
+            runs: 0,
+            left_behind: None,
             template,
             database,
             control,
@@ -202,8 +246,12 @@ impl Workbench {
             scenario,
             database: old.database.clone(),
             baseline: old.baseline.clone(),
+            large_objects: old.large_objects.clone(),
+            probe: old.probe.clone(),
             volatile: old.volatile.clone(),
             footprints,
+            notes: old.notes.clone(),
+            timeouts: old.timeouts.clone(),
             serial,
         });
         self.limits.releases_at_end = releases_at_end(self.template.scenario(), self.template.footprints());
@@ -220,11 +268,13 @@ impl Workbench {
             server,
             scenario,
             volatile,
+            timeouts,
             ..
         } = &*self.template;
         let default_check = server
             .deadlock_control
             .then(|| default_check(scenario, !server.signals || self.limits.releases_at_end));
+        let may_keep_locks = may_keep_advisory_locks(scenario);
         let mut scripts = Vec::with_capacity(scenario.sessions.len());
         for session in &scenario.sessions {
             let name = server.application_name(&format!(" {}", session.name));
@@ -235,12 +285,18 @@ impl Workbench {
             if let Some(check) = default_check {
                 settings.extend(check_settings(check));
             }
+            let timeouts = (timeouts.as_ref()).map(|timeouts| SessionTimeouts::new(timeouts, session));
+            if let Some(timeouts) = &timeouts {
+                settings.extend(timeouts.settings());
+            }
             let connection = server.session(&self.database, &settings).await?;
             scripts.push(Script::new(
                 session.clone(),
                 connection,
                 volatile.clone(),
                 default_check,
+                may_keep_locks,
+                timeouts,
             ));
         }
         self.scripts = scripts;
@@ -253,7 +309,7 @@ impl Workbench {
     /// # Errors
     /// When the run comes to no result; it is then no verdict, and the workbench is not to be used again.
     pub async fn run(&mut self, scheduler: &mut dyn Scheduler) -> Result<Run, RunError> {
-        self.within_limit("coming back to the state after setup", Self::reset)
+        self.within_limit("coming back to the state after setup", Self::begin)
             .await?;
         let execution = self.execute(scheduler, None).await?;
         let (tables, answers) = self
@@ -271,11 +327,13 @@ impl Workbench {
             let part = CommittedPart::new(scenario, serial.symmetry(), &results, &outcome.tables);
             violations.extend(serial.judge(&part, self).await?);
         }
-        let (decisions, deadlocks, uncontrolled) = (
-            execution.decisions.clone(),
-            execution.deadlocks.clone(),
-            execution.uncontrolled.clone(),
-        );
+        let (decisions, deadlocks) = (execution.decisions.clone(), execution.deadlocks.clone());
+        let uncontrolled = execution
+            .uncontrolled
+            .iter()
+            .chain(&self.left_behind)
+            .cloned()
+            .collect();
         Ok(Run {
             history: execution.into_history(names, ends),
             decisions,
@@ -289,7 +347,7 @@ impl Workbench {
 
     /// Runs a serial order, and returns what it leads to.
     pub(super) async fn run_serially(&mut self, order: &mut dyn Scheduler) -> Result<CommittedPart, RunError> {
-        self.reset().await?;
+        self.begin().await?;
         self.execute(order, None).await?;
         let (tables, _) = self.evaluate().await?;
         let scenario = &self.template.scenario;
@@ -403,6 +461,45 @@ impl Workbench {
         Ok(())
     }
 
+    /// Comes back to the state after setup. Whether it is the same takes longer to see than a run does, so that is looked
+    /// at after the first run, the fourth, the sixteenth, …
+    async fn begin(&mut self) -> Result<(), RunError> {
+        self.reset().await?;
+        if self.runs.is_power_of_two() && self.runs.trailing_zeros().is_multiple_of(2) {
+            self.compare().await?;
+        }
+        self.runs += 1;
+        Ok(())
+    }
+
+    /// Whether the state after setup can still be come back to after the last run: in words, where it cannot.
+    ///
+    /// # Errors
+    /// When the server fails.
+    pub async fn left_behind(&mut self) -> Result<Option<String>, RunError> {
+        if self.runs > 0 && self.left_behind.is_none() {
+            self.reset().await?;
+            self.compare().await?;
+        }
+        Ok(self.left_behind.clone())
+    }
+
+    /// Compares the state with that after setup.
+    async fn compare(&mut self) -> Result<(), RunError> {
+        let mut different = self.template.probe.differences(&mut self.control).await?;
+        for script in &mut self.scripts {
+            different.extend(script.left_behind().await?);
+        }
+        if !different.is_empty() {
+            self.left_behind = Some(format!(
+                "a run began with another state than that after setup, since one before it left something behind that \
+                 pgbraid does not take back: {}",
+                different.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
     async fn reset(&mut self) -> Result<(), RunError> {
         let template = self.template.clone();
         match &template.baseline.reset {
@@ -436,12 +533,20 @@ impl Workbench {
         Ok(())
     }
 
-    /// The tables' content, and what the invariants say, all in one exchange of messages.
+    /// The content of tables, materialized views and large objects, and what the invariants say.
     async fn evaluate(&mut self) -> Result<(Vec<TableContent>, Vec<InvariantAnswer>), RunError> {
         let template = self.template.clone();
-        let tables = match template.baseline.reset {
-            Reset::Truncate(_) => template.baseline.tables.clone(),
-            Reset::Copy => baseline::tables(&mut self.control).await?,
+        let Baseline {
+            tables,
+            materialized_views,
+            ..
+        } = &template.baseline;
+        let (tables, views) = match template.baseline.reset {
+            Reset::Truncate(_) => (tables.clone(), materialized_views.clone()),
+            Reset::Copy => (
+                baseline::tables(&mut self.control).await?,
+                baseline::materialized_views(&mut self.control).await?,
+            ),
         };
         let sessions = self.sessions_as_json();
         let control = &mut self.control;
@@ -453,6 +558,10 @@ impl Workbench {
         for table in &tables {
             queue(control, &format!("SELECT * FROM ONLY {}", table.qualified()), &[])?;
         }
+        let (populated, empty): (Vec<_>, Vec<_>) = views.iter().partition(|view| view.populated);
+        for view in &populated {
+            queue(control, &format!("SELECT * FROM {}", view.table.qualified()), &[])?;
+        }
         queue(
             control,
             "SELECT set_config('pgbraid.sessions', $1, false)",
@@ -462,11 +571,17 @@ impl Workbench {
             queue(control, &invariant.sql.text, &[])?;
         }
         control.flush().await.map_err(PostgresError::from)?;
-        let mut contents = Vec::with_capacity(tables.len());
-        for table in &tables {
+        let mut contents = Vec::with_capacity(tables.len() + views.len());
+        for table in tables.iter().chain(populated.iter().map(|view| &view.table)) {
             let reply = control.reply().await.map_err(PostgresError::from)?;
             contents.push(content(table, reply, &template.volatile)?);
         }
+        // one that was never filled, or was emptied by WITH NO DATA, is told apart from one without rows
+        contents.extend(empty.iter().map(|view| TableContent {
+            name: view.table.display_name(),
+            columns: Vec::new(),
+            rows: Vec::new(),
+        }));
         let reply = control.reply().await.map_err(PostgresError::from)?;
         reply.into_result().map_err(|error| PostgresError::Query {
             doing: "telling the invariants how sessions ended",
@@ -476,6 +591,9 @@ impl Workbench {
         for _ in &template.scenario.invariants {
             let reply = control.reply().await.map_err(PostgresError::from)?;
             answers.push(InvariantAnswer::from_reply(reply, &template.volatile));
+        }
+        if matches!(template.baseline.reset, Reset::Copy) {
+            contents.extend(template.large_objects.content(control).await?);
         }
         Ok((contents, answers))
     }
@@ -499,6 +617,19 @@ impl Workbench {
             });
         serde_json::Value::from_iter(sessions).to_string()
     }
+}
+
+/// VACUUM may take statistics, which plans depend on.
+fn vacuums(scenario: &Scenario) -> bool {
+    let mut steps = scenario.sessions.iter().flat_map(|session| session.steps.iter());
+    steps.any(|step| first_word(&step.sql.text).as_deref() == Some("vacuum"))
+}
+
+/// Whether a step, or a function of setup, may take advisory locks that outlive transactions.
+fn may_keep_advisory_locks(scenario: &Scenario) -> bool {
+    let steps = scenario.sessions.iter().flat_map(|session| session.steps.iter());
+    let mut texts = steps.map(|step| &step.sql).chain(&scenario.setup);
+    texts.any(|sql| sql.text.to_lowercase().contains("advisory_lock"))
 }
 
 /// Whether a session releases others only as it ends: it is one transaction, and keeps what it locks.

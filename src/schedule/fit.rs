@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Entry, Extent, Schedule};
+use crate::run::history::DISCONNECT;
 use crate::scenario::file::suggest::one_of;
 use crate::scenario::sql::StatementKind;
 use crate::scenario::{Scenario, Session};
@@ -134,6 +135,7 @@ fn find_step(session: &Session, name: &str) -> Result<usize, (String, String)> {
         turns.push((format!("commit of {}", step.name), 2 * index + 1));
         turns.push((format!("rollback of {}", step.name), 2 * index + 1));
     }
+    turns.push((DISCONNECT.to_owned(), 2 * session.steps.len()));
     if let Some((_, place)) = turns.iter().find(|(turn, _)| turn == name) {
         return Ok(*place);
     }
@@ -142,7 +144,7 @@ fn find_step(session: &Session, name: &str) -> Result<usize, (String, String)> {
         None => {
             let names: Vec<&str> = turns
                 .iter()
-                .filter(|(_, place)| place % 2 == 0)
+                .filter(|(turn, place)| place % 2 == 0 && turn != DISCONNECT)
                 .map(|(turn, _)| turn.as_str())
                 .collect();
             format!("the steps of {} are {}", session.name, names.join(", "))

@@ -229,7 +229,7 @@ impl Reduction<'_> {
         let session = &self.whole.sessions[session];
         let is_cut = cut.steps.contains(&(session.entry, turn.step_index));
         let left = steps_left(&session.steps, |step| cut.steps.contains(&(session.entry, step)));
-        !is_cut && (turn.role != TurnRole::Step || left.contains(&turn.step_index))
+        turn.role == TurnRole::Disconnect || !is_cut && (turn.role != TurnRole::Step || left.contains(&turn.step_index))
     }
 }
 

@@ -18,6 +18,7 @@ pub fn transaction_end(session: &Session, step: usize, role: TurnRole, result: &
     match role {
         TurnRole::Autocommit => Some(committed),
         TurnRole::Rollback => Some(false),
+        TurnRole::Disconnect => None,
         TurnRole::Step => match session.steps.get(step)?.statement.kind {
             StatementKind::Commit { .. } => Some(committed),
             StatementKind::Rollback { .. } => Some(false),

@@ -144,3 +144,24 @@ fn outcomes_are_the_same_in_every_process_and_with_any_number_of_jobs() {
     assert_eq!(outcomes(&one), outcomes(&again));
     assert_eq!(outcomes(&one), outcomes(&three));
 }
+
+#[test]
+fn both_formats_say_that_a_function_is_one_step() {
+    let place = Place::new();
+    let file = place.write(
+        "function.toml",
+        r#"
+        setup = "CREATE FUNCTION f() RETURNS integer LANGUAGE sql AS 'SELECT 1'"
+        [[session]]
+        name = "a"
+        steps = ["SELECT f()"]
+        "#,
+    );
+    let said = "was not explored (function f)";
+    let json = explore_as_json(&place, &file, &[]).json();
+    assert!(json["notes"][0].as_str().unwrap().ends_with(said), "{json}");
+    let mut prove = place.pgbraid();
+    prove.arg("prove").arg(&file);
+    let text = finish(prove).stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains(said), "{text}");
+}

@@ -4,11 +4,14 @@
 mod common;
 mod conditions;
 mod deadlocks;
+mod disconnects;
 mod enumeration;
 mod errors;
 mod failures;
+mod granularity;
 mod outcomes;
 mod resets;
+mod timeouts;
 mod turns;
 mod values;
 mod waits;

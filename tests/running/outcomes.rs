@@ -1,7 +1,7 @@
 //! What a run amounts to: its outcome's id, what the invariants see, and what is not under control.
 
 use pgbraid::explore::{Exhaustive, Verdict};
-use pgbraid::run::RunError;
+use pgbraid::run::{Run, RunError};
 use pgbraid::verdict::outcome::Violation;
 
 use crate::common::lab::{Lab, exhaustive, scenario};
@@ -222,4 +222,76 @@ fn a_failure_by_chance_is_no_failing_schedule() {
     let exploration = Lab::new().explore_all(text);
     assert_eq!(exploration.verdict, Verdict::Inconclusive);
     assert!(!exploration.reasons.is_empty());
+}
+
+/// A table's rows, the values of each with blanks between.
+fn table(run: &Run, name: &str) -> Vec<String> {
+    let tables = run.outcome.tables.iter().filter(|table| table.name == name);
+    tables
+        .flat_map(|table| &table.rows)
+        .map(|row| {
+            let values: Vec<&str> = row.iter().map(|value| value.as_deref().unwrap_or("NULL")).collect();
+            values.join(" ")
+        })
+        .collect()
+}
+
+#[test]
+fn an_outcome_shows_what_a_materialized_view_was_refreshed_with() {
+    let text = on_rows(
+        r#"
+        [[session]]
+        name = "writer"
+        steps = ["UPDATE t SET v = 1 WHERE id = 1"]
+        [[session]]
+        name = "refresher"
+        steps = ["REFRESH MATERIALIZED VIEW total"]
+        "#,
+    )
+    .replace(
+        "INSERT INTO t",
+        "CREATE MATERIALIZED VIEW total AS SELECT sum(v) FROM t; INSERT INTO t",
+    );
+    let lab = Lab::new();
+    let mut bench = lab.bench(&text);
+    let after = bench.run_repeatedly(2, "writer writer refresher refresher");
+    let before = bench.run_repeatedly(2, "refresher refresher writer writer");
+    assert_eq!(table(&after, "total"), ["1"]);
+    assert_eq!(table(&before, "total"), ["0"]);
+    assert_ne!(after.outcome.id, before.outcome.id);
+}
+
+#[test]
+fn an_outcome_shows_a_materialized_view_that_nothing_refreshes() {
+    let text = on_rows("[[session]]\nname = \"a\"\nsteps = [\"SELECT 1\"]").replace(
+        "INSERT INTO t VALUES (1), (2), (3)",
+        "INSERT INTO t VALUES (1), (2); CREATE MATERIALIZED VIEW filled AS SELECT count(*) FROM t; \
+         CREATE MATERIALIZED VIEW empty AS SELECT 1 WITH NO DATA",
+    );
+    let run = Lab::new().bench(&text).run("");
+    assert_eq!(table(&run, "filled"), ["2"]);
+    let names: Vec<&str> = run.outcome.tables.iter().map(|table| table.name.as_str()).collect();
+    assert_eq!(names, ["t", "filled", "empty"]);
+}
+
+#[test]
+fn an_outcome_shows_large_objects_by_their_content_and_by_a_number_that_the_scenario_chose() {
+    let text = r#"
+        setup = "SELECT lo_from_bytea(0, 'of setup')"
+        [[session]]
+        name = "a"
+        steps = ["SELECT lo_from_bytea(0, 'a')", "SELECT lo_from_bytea(70000, 'b')"]
+        "#;
+    let lab = Lab::new();
+    let run = lab.bench(text).run_repeatedly(2, "");
+    let md5 = |text: &str| match text {
+        "of setup" => "setup 1 8 56a5ff6d4915e70d08b6b04fe71e47be",
+        "a" => "<number> 1 0cc175b9c0f1b6a831c399e269772661",
+        _ => "70000 1 92eb5ffee6ae2fec3ad71c777531578f",
+    };
+    assert_eq!(table(&run, "pg_largeobject"), [md5("b"), md5("a"), md5("of setup")]);
+    // two setups draw different numbers
+    assert_eq!(lab.bench(text).run("").outcome.id, run.outcome.id);
+    let without = "[[session]]\nname = \"a\"\nsteps = [\"SELECT 1\"]";
+    assert_eq!(lab.bench(without).run("").outcome.tables, []);
 }

@@ -1,6 +1,8 @@
 //! Every run starts from the state after setup, whatever the run before did.
 
-use crate::common::lab::{Bench, Lab};
+use pgbraid::explore::Verdict;
+
+use crate::common::lab::{Bench, Lab, scenario};
 use crate::common::transcript::{results, transcript};
 use crate::on_rows;
 
@@ -162,8 +164,8 @@ fn nothing_of_a_session_is_left_for_the_next_run() {
     .replace("INSERT INTO t", "CREATE SEQUENCE s; INSERT INTO t");
     let lab = Lab::new();
     let mut bench = lab.bench(&text);
-    // `a` has the lock at the end of the first run, and `b` tries first in the second
-    let first = bench.run_repeatedly(3, "a a a a a a a a a a a a a a a a a a a b");
+    // in the first runs `b` tries after all steps of `a`, whose connection has not ended, and in the last it tries first
+    let first = bench.run_repeatedly(3, &format!("{} b", "a ".repeat(16)));
     assert_eq!(results(&first, "b", "try"), [[Some("f".to_owned())]]);
     let second = bench.run("b b b b");
     assert_eq!(results(&second, "b", "try"), [[Some("t".to_owned())]]);
@@ -208,4 +210,98 @@ fn an_open_transaction_is_rolled_back_before_the_next_run() {
             .iter()
             .all(|row| row[1].as_deref() == Some("0"))
     );
+}
+
+#[test]
+fn large_objects_that_steps_make_are_not_left_for_the_next_run() {
+    let text = r#"
+        setup = "SELECT lo_from_bytea(0, 'kept')"
+        [[session]]
+        name = "a"
+        steps = [
+          { name = "before", sql = "SELECT count(*) FROM pg_largeobject_metadata" },
+          { name = "content", sql = "SELECT convert_from(lo_get(oid), 'UTF8') AS text FROM pg_largeobject_metadata" },
+          "SELECT lo_from_bytea(0, 'made')",
+          "SELECT lo_put(oid, 0, 'KEPT') FROM pg_largeobject_metadata WHERE lo_get(oid) = 'kept'",
+        ]
+        "#;
+    let lab = Lab::new();
+    let run = thrice(&mut lab.bench(text));
+    assert_eq!(results(&run, "a", "before"), [[Some("1".to_owned())]]);
+    assert_eq!(results(&run, "a", "content"), [[Some("kept".to_owned())]]);
+}
+
+/// A function whose name is hidden in escapes, so that nothing tells that large objects are touched.
+const HIDDEN: &str = r#"
+    [[session]]
+    name = "a"
+    steps = ['SELECT U&"\006Co_create"(0) > 0 AS made']
+    [[session]]
+    name = "b"
+    steps = ["SELECT 1 AS one"]
+    "#;
+
+const LEFT_BEHIND: &str = "a run began with another state than that after setup, since one before it left something behind \
+                           that pgbraid does not take back: pg_largeobject_metadata";
+
+#[test]
+fn what_a_run_leaves_behind_is_noticed_before_the_next() {
+    let lab = Lab::new();
+    let mut bench = lab.bench(HIDDEN);
+    assert_eq!(bench.run("").uncontrolled, [] as [&str; 0]);
+    assert_eq!(bench.run("").uncontrolled, [LEFT_BEHIND]);
+    assert_eq!(bench.run("").uncontrolled, [LEFT_BEHIND]);
+}
+
+#[test]
+fn what_the_last_run_leaves_behind_makes_the_verdict_inconclusive() {
+    let one_schedule = HIDDEN
+        .split("[[session]]")
+        .take(2)
+        .collect::<Vec<_>>()
+        .join("[[session]]");
+    let exploration = Lab::new().explore_all(&one_schedule);
+    assert_eq!(exploration.schedules_run, 1);
+    assert_eq!(exploration.verdict, Verdict::Inconclusive);
+    assert_eq!(exploration.reasons, [LEFT_BEHIND]);
+}
+
+#[test]
+fn rows_sequences_objects_and_settings_that_are_left_behind_are_noticed() {
+    let text = on_rows("[[session]]\nname = \"a\"\nsteps = [\"SELECT 1\"]").replace(
+        "INSERT INTO t",
+        "CREATE SEQUENCE s; CREATE MATERIALIZED VIEW m AS SELECT 1 AS x; CREATE FUNCTION f() RETURNS integer \
+         LANGUAGE sql AS 'SELECT 1'; INSERT INTO t",
+    );
+    let lab = Lab::new();
+    let template = lab.prepare(&scenario(&text));
+    for (sql, expected) in [
+        ("SELECT 1", vec![]),
+        ("UPDATE t SET v = v WHERE id = 1", vec!["table public.t"]),
+        ("SELECT nextval('s')", vec!["sequence public.s"]),
+        ("REFRESH MATERIALIZED VIEW m", vec![]),
+        (
+            "TRUNCATE t; INSERT INTO t VALUES (1), (2), (3); VACUUM ANALYZE t",
+            vec![],
+        ),
+        ("TRUNCATE t; INSERT INTO t VALUES (2), (1), (3)", vec!["table public.t"]),
+        ("COMMENT ON FUNCTION now() IS 'x'", vec!["pg_description"]),
+        ("ALTER FUNCTION f() VOLATILE COST 7", vec!["pg_proc"]),
+        ("GRANT SELECT ON t TO PUBLIC", vec!["pg_class"]),
+        (
+            "CREATE STATISTICS st ON id, v FROM t",
+            vec!["pg_depend", "pg_statistic_ext"],
+        ),
+    ] {
+        let found = lab.runtime.block_on(async {
+            let database = lab.server.create_scratch(Some(template.database())).await.unwrap();
+            let mut control = lab.server.control(&database).await.unwrap();
+            for command in sql.split("; ") {
+                let reply = control.simple(command).await.unwrap();
+                assert!(reply.error.is_none(), "{command}: {:?}", reply.error);
+            }
+            template.probe().differences(&mut control).await.unwrap()
+        });
+        assert_eq!(found, expected, "{sql}");
+    }
 }
