@@ -55,7 +55,7 @@ impl Pct {
             priorities,
             changes,
             seen: 0,
-            expires: (0..self.sessions).map(|_| rng.next_u64() % 2 == 0).collect(),
+            expires: (0..self.sessions).map(|_| rng.next_u64().is_multiple_of(2)).collect(),
         }
     }
 }

@@ -96,7 +96,7 @@ struct Drawn {
 impl Drawn {
     fn place(&mut self, (session, expires): Entry) {
         self.placed.push((session, expires));
-        if expires && self.rng.next_u64() % 2 == 0 {
+        if expires && self.rng.next_u64().is_multiple_of(2) {
             return;
         }
         let next = self.order.iter().position(|(other, _)| *other == session);

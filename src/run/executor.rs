@@ -292,7 +292,11 @@ impl<S: Session> Executor<'_, S> {
                 (!is_held_up).then_some(MoveKind::Step)
             }
             State::InFlight(in_flight) if in_flight.released => Some(MoveKind::Resume),
-            State::InFlight(_) => self.sessions[index].timeout().map(|_| MoveKind::Timeout),
+            State::InFlight(_) => {
+                let session = &self.sessions[index];
+                let expires = session.timeout().filter(|_| session.timeout_not_explored().is_none());
+                expires.map(|_| MoveKind::Timeout)
+            }
         };
         let enabled: Vec<(usize, MoveKind)> = (0..self.sessions.len())
             .filter_map(|index| Some((index, kind(index)?)))

@@ -1,15 +1,18 @@
 //! What an application sees of the timeouts that it sets, and how one ends a step; no timer of the server's own does.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::poll_fn;
+use std::time::Duration;
 
+use pgbraid::explore::{Dpor, Exhaustive, Exploration, Strategy};
 use pgbraid::postgres::locks::LockMonitor;
 use pgbraid::postgres::wire::Connection;
 use pgbraid::run::history::StepResult;
 use pgbraid::run::timeouts::{SessionTimeouts, Timeouts};
-use pgbraid::run::{Conditions, DeadlockCheck, Progress, Script, Session, Volatile, WaitTimeout};
+use pgbraid::run::{Conditions, DeadlockCheck, Progress, Script, Session, Volatile, WaitTimeout, Workbench};
+use pgbraid::schedule::{Follower, Schedule};
 
-use crate::common::lab::{Lab, scenario};
+use crate::common::lab::{Lab, exhaustive, scenario};
 use crate::common::transcript::results;
 use crate::on_rows;
 
@@ -105,10 +108,61 @@ fn no_timer_of_the_server_ends_a_wait() {
             run.history.ends
         );
         assert_eq!(run.history.turns[2].waits.len(), 1, "{set}");
-        let [reason] = run.uncontrolled.as_slice() else {
-            panic!("{set}: {:?}", run.uncontrolled);
+        assert_eq!(run.uncontrolled, Vec::<String>::new(), "{set}");
+    }
+}
+
+#[test]
+fn whether_a_timeout_expires_is_a_choice_that_every_search_makes() {
+    for (set, sqlstate) in [
+        ("SET LOCAL lock_timeout = '1h'", "55P03"),
+        ("SET LOCAL statement_timeout = '1h'", "57014"),
+    ] {
+        let text = on_rows(&format!(
+            r#"
+            [[session]]
+            name = "a"
+            steps = ["BEGIN", "UPDATE t SET v = 1 WHERE id = 1", "COMMIT"]
+            [[session]]
+            name = "b"
+            steps = ["BEGIN", "{set}", "UPDATE t SET v = 2 WHERE id = 1", "COMMIT"]
+            "#
+        ));
+        let lab = Lab::new();
+        let template = lab.prepare(&scenario(&text));
+        let dpor = Dpor::new(template.scenario().clone(), template.footprints().clone(), false);
+        let strategies: [Box<dyn Strategy>; 2] = [Box::new(Exhaustive::new()), Box::new(dpor)];
+        let [full, reduced] = strategies.map(|mut strategy| {
+            let found = lab.explore_template(&template, strategy.as_mut(), &exhaustive(1));
+            assert_eq!(found.reasons, Vec::<String>::new(), "{set}");
+            found
+        });
+        let outcomes = |found: &Exploration| -> BTreeSet<(String, Vec<String>)> {
+            let outcomes = found.outcomes.iter();
+            outcomes.map(|one| (one.id.clone(), one.violations.clone())).collect()
         };
-        assert!(reason.starts_with("a step waited that has a timeout"), "{reason}");
+        assert_eq!(outcomes(&reduced), outcomes(&full), "{set}");
+        let expired = vec![format!("error {sqlstate} in b")];
+        assert!(
+            outcomes(&full).iter().any(|(_, violations)| *violations == expired),
+            "{set}"
+        );
+        assert!(
+            outcomes(&full).iter().any(|(_, violations)| violations.is_empty()),
+            "{set}"
+        );
+        if let Some(covered) = &reduced.covered {
+            assert_eq!(covered.to_string(), full.schedules_run.to_string(), "{set}");
+        }
+        // and its schedule does the same again
+        let failure = full.failure.unwrap();
+        let schedule = Schedule::of(&failure.history);
+        assert!(schedule.to_string().contains("b times out"), "{schedule}");
+        let plan = schedule.fit(template.scenario()).unwrap();
+        let opening = Workbench::open(template.clone(), Duration::from_secs(20));
+        let mut workbench = lab.runtime.block_on(opening).unwrap();
+        let again = lab.runtime.block_on(workbench.run(&mut Follower::new(&plan))).unwrap();
+        assert_eq!(again.history, failure.history, "{set}");
     }
 }
 
@@ -156,7 +210,7 @@ fn what_a_function_would_make_of_a_timeout_is_not_explored() {
         reason("BEGIN SET LOCAL lock_timeout = 0; UPDATE t SET v = 2 WHERE id = 1; END"),
         "a timeout in function f is not explored: it sets or reads timeouts itself"
     );
-    assert!(reason("BEGIN UPDATE t SET v = 2 WHERE id = 1; END").starts_with("a step waited that has a timeout"));
+    assert_eq!(reason("BEGIN UPDATE t SET v = 2 WHERE id = 1; END"), "");
 }
 
 /// A setting of the application's own, as policies use it, is no timeout.

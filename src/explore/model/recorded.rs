@@ -228,9 +228,11 @@ impl<'a> Recorded<'a> {
 }
 
 fn whatever_it_finds(step: &Step, times_out: bool) -> Footprint {
-    let mut footprint = Footprint::default();
-    // when it waits, the world may be another at any time
-    footprint.unknown = times_out && !step.only_commits();
+    let mut footprint = Footprint {
+        // its wait may end ahead of any move of others
+        unknown: times_out && !step.only_commits(),
+        ..Footprint::default()
+    };
     let looked_at = step.condition.map(|(row, _)| row);
     for &row in step.reads.iter().chain(&looked_at) {
         footprint.reads.insert(object(row));
