@@ -120,7 +120,7 @@ fn what_is_known_not_to_depend_on_where_rows_lie() {
         "SELECT a FROM plain WHERE a > 1 AND b LIKE 'x%'",
         "SELECT count(*), sum(a), min(b), max(a), bool_and(a > 0) FROM plain",
         "SELECT count(*) = 1, sum(stock)::int FROM items",
-        "SELECT sum(stock * 2) FROM items WHERE 10 % stock > 0",
+        "SELECT sum(stock * 2), count(*) FROM items WHERE stock + 1 > 0",
         "SELECT (SELECT stock FROM items WHERE id = 1) + (SELECT sum(a) FROM plain) = 3",
         "SELECT sum(price), avg(price) FROM items",
         "SELECT b, count(*) FROM plain GROUP BY b",

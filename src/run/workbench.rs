@@ -73,11 +73,7 @@ impl Template {
             super::check::check_statements(&mut control, &scenario, changes_schema, server.deadlock_control).await?;
         super::check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
         let timeouts = Timeouts::find(&mut control, &server, &database, &scenario).await?;
-        // a step that waits may end at any move of others, and one that does not wait cannot: it is never left out
-        let footprints = match timeouts {
-            Some(_) => Footprints::unknown(&scenario),
-            None => footprints,
-        };
+        let footprints = footprints_with(timeouts.as_ref(), footprints, &scenario);
         let notes = one_step::notes(&mut control, server.version(), &scenario).await?;
         let scenario = with_begins(scenario, &footprints);
         let serial = serial_oracle(&scenario)?;
@@ -248,6 +244,7 @@ impl Workbench {
             self.template.server.deadlock_control,
         )
         .await?;
+        let footprints = footprints_with(self.template.timeouts.as_ref(), footprints, &scenario);
         let scenario = with_begins(scenario, &footprints);
         let serial = serial_oracle(&scenario)?;
         let old = &self.template;
@@ -630,6 +627,14 @@ impl Workbench {
                 })
             });
         serde_json::Value::from_iter(sessions).to_string()
+    }
+}
+
+/// Where timeouts may end waits, a step that waits may end at any move of others, so no wait is left out.
+fn footprints_with(timeouts: Option<&Timeouts>, known: Footprints, scenario: &Scenario) -> Footprints {
+    match timeouts {
+        Some(_) => Footprints::unknown(scenario),
+        None => known,
     }
 }
 

@@ -13,7 +13,11 @@ use super::compare::{compare, explore};
 use super::host::Host;
 
 /// Those in which one step releases several sessions.
-pub const RELEASED_TOGETHER: [&str; 2] = ["released-together", "released-together-upsert"];
+pub const RELEASED_TOGETHER: [&str; 3] = [
+    "released-together",
+    "released-together-upsert",
+    "released-and-overtaken",
+];
 
 pub fn counterexample(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reduction/counterexamples");
