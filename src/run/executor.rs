@@ -364,11 +364,11 @@ impl<S: Session> Executor<'_, S> {
         let turn = self.execution.turns.len() - 1;
         self.settle(turn).await?;
         self.release(turn).await?;
-        self.note_released_together(turn);
         let finished = self.execution.moves.last().map(|last| last.finished.clone());
         for turn in finished.unwrap_or_default() {
             self.find_next(self.execution.turns[turn].session).await?;
         }
+        self.note_released_together(turn);
         Ok(())
     }
 
@@ -838,15 +838,28 @@ impl<S: Session> Executor<'_, S> {
             .iter()
             .any(|other| !matches!(other.result, StepResult::Error(_)));
         let several = released.len() > 1;
+        // another session's next step could come first
+        let overtakes = |index: usize| {
+            let is_released = released.iter().any(|other| other.session == index);
+            !is_released
+                && (self.sessions[index].next_step().is_some() || matches!(self.states[index], State::InFlight(_)))
+        };
+        let may_be_overtaken = !released.is_empty() && (0..self.sessions.len()).any(overtakes);
         if self.limits.serializable && went_on {
             self.uncontrolled(
                 "a serializable transaction was released, and on a server that pgbraid did not start it cannot let it wait \
                  until the other's commit is complete",
             );
         }
+        if went_on && may_be_overtaken && !several {
+            self.uncontrolled(
+                "a session was released while others had steps left, and on a server that pgbraid did not start it cannot let \
+                 those come first",
+            );
+        }
         if several && went_on {
             self.uncontrolled(
-                "sessions were released together, and on a server that pgbraid did not start it cannot decide which goes on first",
+                "sessions were released together, and on a server that pgbraid did not start it cannot decide which resumes first",
             );
         }
     }
