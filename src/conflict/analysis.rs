@@ -29,6 +29,9 @@ const RUN_QUERIES: [&str; 14] = [
     "xpath_table",
 ];
 
+/// What the server keeps with each row, and what tells of its age.
+const OF_ROWS_PLACES: [&str; 6] = ["xmin", "xmax", "cmin", "cmax", "ctid", "age"];
+
 /// Functions that look at nothing that a session can change.
 const HARMLESS: [&str; 4] = ["pg_sleep", "pg_sleep_for", "pg_typeof", "pg_backend_pid"];
 
@@ -73,7 +76,7 @@ const CHANGING: [&str; 5] = ["insert", "update", "delete", "merge", "for"];
 /// Settings that change nothing but how a session's own statements are planned and what they print, beside isolation levels,
 /// which are known otherwise. All others may decide what a statement's names and constants mean, which triggers fire, or
 /// what a statement waits for.
-const SETTINGS_OF_ONES_OWN: [&str; 35] = [
+const SETTINGS_OF_ONES_OWN: [&str; 34] = [
     "application_name",
     "bytea_output",
     "client_min_messages",
@@ -86,7 +89,6 @@ const SETTINGS_OF_ONES_OWN: [&str; 35] = [
     "default_transaction_read_only",
     "effective_cache_size",
     "effective_io_concurrency",
-    "exit_on_error",
     "extra_float_digits",
     "force_parallel_mode",
     "debug_parallel_query",
@@ -165,6 +167,7 @@ fn sets_ones_own(sql: &str) -> bool {
 }
 
 /// What is known of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatementKnown {
     pub footprint: Footprint,
     pub statement: Statement,
@@ -196,11 +199,20 @@ pub fn know(sql: &str, analysis: Option<&Analysis>, catalog: &Catalog) -> Statem
             statement: Statement::default(),
         };
     }
+    let queries = analysis.iter().flat_map(|analysis| &analysis.queries);
+    let sets = |function: u32| {
+        catalog
+            .functions
+            .get(&function)
+            .is_some_and(|known| known.name == "set_config")
+    };
+    let changes_settings = queries.flat_map(calls).any(|call| sets(call.function));
     let query = match analysis.map(|analysis| analysis.queries.as_slice()) {
         // a rule makes several queries of one, or none
         Some([query]) if statement::command(query) != Command::Other && !catalog.unnamed_calls => query,
         _ => {
             let mut known = StatementKnown::nothing();
+            known.statement.changes_settings = changes_settings;
             if keeps_no_time(&words, catalog) {
                 known.statement.times = Times::default();
             }
@@ -252,6 +264,7 @@ pub fn know(sql: &str, analysis: Option<&Analysis>, catalog: &Catalog) -> Statem
         }
     }
     let mut statement = Statement::of(query, sql, catalog);
+    statement.changes_settings = changes_settings;
     let relations = analysis.iter().flat_map(|analysis| &analysis.relations);
     // a table to which rows are added is not read for that
     let is_read = |lock: &RelationLock| *lock != RelationLock::Write || !statement::only_adds(query);
@@ -351,6 +364,7 @@ impl Walk<'_> {
                 self.any_sequence();
             } else if (name.starts_with("pg_") && !HARMLESS.contains(&name.as_str()))
                 || name == "information_schema"
+                || OF_ROWS_PLACES.contains(&name.as_str())
                 || word.text.starts_with(['U', 'u']) && word.kind == TokenKind::QuotedName
                 || name.starts_with("txid_")
                 || name.starts_with("lo_")

@@ -255,6 +255,11 @@ impl Footprints {
             steps: mut facts,
             watchers,
         } = facts;
+        let reads_anything = watchers.iter().any(|watcher| watcher.footprint.unknown);
+        let changes_settings = facts.iter().flatten().any(|step| step.statement.changes_settings);
+        if reads_anything || changes_settings {
+            return Footprints::unknown(scenario, !changes_settings);
+        }
         let begins_apart = note_times(scenario, &mut facts, &watchers, &catalog);
         let of_steps = |take: fn(&StepFacts) -> Footprint| -> Vec<Vec<Footprint>> {
             facts.iter().map(|steps| steps.iter().map(take).collect()).collect()
@@ -293,8 +298,13 @@ impl Footprints {
         }
     }
 
-    /// Where nothing is known: every step conflicts with every other.
-    pub fn unknown(scenario: &Scenario) -> Footprints {
+    /// Where nothing is known: every step conflicts with every other. `keep_isolation` says that sessions have the isolation
+    /// levels that they ask for.
+    pub fn unknown(scenario: &Scenario, keep_isolation: bool) -> Footprints {
+        let snapshots = |session| match keep_isolation {
+            true => Snapshots::of_session(session),
+            false => Snapshots::UNKNOWN,
+        };
         let steps = scenario
             .sessions
             .iter()
@@ -302,7 +312,7 @@ impl Footprints {
             .collect();
         Footprints {
             steps,
-            snapshots: scenario.sessions.iter().map(Snapshots::of_session).collect(),
+            snapshots: scenario.sessions.iter().map(snapshots).collect(),
             begins_apart: scenario
                 .sessions
                 .iter()
@@ -460,15 +470,19 @@ fn note_times(
         .chain(watchers)
         .map(|facts| facts.statement.times);
     let times = all.fold(Times::default(), Times::and);
-    let is_kept = steps.iter().flatten().any(|facts| facts.statement.times.keeps);
+    // a parameter may be the text 'now'
+    let is_given = |session: &Session| {
+        let mut params = session.params.values();
+        params.any(|param| matches!(param, Param::Text(text) if names_the_time(&quote_literal(text))))
+    };
+    let is_kept =
+        steps.iter().flatten().any(|facts| facts.statement.times.keeps) || scenario.sessions.iter().any(is_given);
     let mut begins_apart = vec![false; scenario.sessions.len()];
     if !is_kept || !(times.tells || catalog.compares_times) {
         return begins_apart;
     }
     for ((session, facts), apart) in scenario.sessions.iter().zip(steps).zip(&mut begins_apart) {
-        // a parameter may be the text 'now'
-        let mut params = session.params.values();
-        let is_given = params.any(|param| matches!(param, Param::Text(text) if names_the_time(&quote_literal(text))));
+        let is_given = is_given(session);
         // the time of a transaction is that of its first statement
         for transaction in transactions(session) {
             let takes = |&step: &usize| is_given || facts[step].statement.times.takes;

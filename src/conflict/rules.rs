@@ -31,6 +31,7 @@ fn statements_conflict(a: &Piece, b: &Piece) -> bool {
     locks_conflict(one, other)
         || (one.numbered && other.numbered)
         || (one.timed && other.timed)
+        || (sees_growth(one, other) || sees_growth(other, one))
         // which of two serializable transactions is aborted depends on the order of a read and a write
         || (serializable && (reads_what_is_written(one, other) || reads_what_is_written(other, one)))
         || (serializable && (may_doom(one, b) || may_doom(other, a)))
@@ -73,6 +74,16 @@ fn may_doom(statement: &Footprint, piece: &Piece) -> bool {
             || reads_what_is_written(statement, tracked)
             || reads_what_is_written(tracked, statement)
     })
+}
+
+/// Rows that nobody has committed make a table larger, and the server may plan its reading in another way: a query that
+/// depends on where rows lie depends on that.
+fn sees_growth(reader: &Footprint, writer: &Footprint) -> bool {
+    !reader.ordered.is_empty()
+        && writer.writes.keys().any(|written| {
+            let read = reader.reads.iter().chain(reader.locks.keys()).chain(&reader.ordered);
+            read.into_iter().any(|object| object.overlaps(written))
+        })
 }
 
 /// Whether two statements may wait for each other, or for the same thing.

@@ -68,9 +68,14 @@ const CHANGING_ROUTINES: &str = "SELECT EXISTS (
   SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
   WHERE p.oid >= 16384 AND n.nspname <> 'pgbraid'
     AND (p.prosrc = '' OR p.prosrc ~* '\\m(set_config|search_path|create|alter|drop|execute)\\M'
-      OR p.prosrc ~* '\\m(set|reset)\\s+((session|local)\\s+)?(all|role|schema|authorization|session_replication_role|row_security)\\M')
+      OR p.prosrc ~* '(^|;|\\m(begin|then|else|loop))\\s*(set|reset)\\M')
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-                    WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'))";
+                    WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'))
+ OR EXISTS (SELECT FROM pg_catalog.pg_trigger
+             WHERE NOT tgisinternal AND pg_catalog.pg_get_triggerdef(oid) ~* 'set_config')
+ OR EXISTS (SELECT FROM pg_catalog.pg_policy WHERE coalesce(pg_catalog.pg_get_expr(polqual, polrelid), '')
+             || coalesce(pg_catalog.pg_get_expr(polwithcheck, polrelid), '') ~* 'set_config')
+ OR EXISTS (SELECT FROM pg_catalog.pg_attrdef WHERE pg_catalog.pg_get_expr(adbin, adrelid) ~* 'set_config')";
 const DEFERRABLE: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE condeferrable)
     OR EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgdeferrable AND NOT tgisinternal)";
 

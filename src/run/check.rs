@@ -160,7 +160,7 @@ pub async fn check_statements(
         }
     }
     Ok(match nothing_known {
-        true => Footprints::unknown(scenario),
+        true => Footprints::unknown(scenario, !checker.catalog.changing_routines),
         false => {
             let facts = Facts {
                 steps: facts,
@@ -231,6 +231,8 @@ impl Checker<'_> {
     async fn session(&mut self, session: &Session) -> Result<Vec<StepFacts>, RunError> {
         let mut facts = Vec::with_capacity(session.steps.len());
         let mut types: BTreeMap<String, u32> = Variables::from_params(&session.params).types();
+        // of variables that may have another type, or none, because a step is passed over
+        let mut other_types: BTreeMap<String, u32> = BTreeMap::new();
         // whether every column of the steps so far is known
         let mut complete = true;
         for step in session.steps.iter() {
@@ -250,7 +252,21 @@ impl Checker<'_> {
             }
             self.known(&step.sql, &step.template, &types, complete)?;
             refuse_shared_objects(&step.sql, &format!("step `{}`", step.name))?;
-            let StatementKnown { footprint, statement } = self.know(step, &types).await?;
+            let mut known = self.know(step, &types).await?;
+            if step
+                .template
+                .variables
+                .iter()
+                .any(|variable| other_types.contains_key(&variable.name))
+            {
+                let mut types = types.clone();
+                types.extend(other_types.clone());
+                // a function may be another one for another type
+                if self.know(step, &types).await? != known {
+                    known = StatementKnown::nothing();
+                }
+            }
+            let StatementKnown { footprint, statement } = known;
             let columns = self.step(session, step, &types).await?;
             facts.push(StepFacts {
                 footprint,
@@ -258,7 +274,16 @@ impl Checker<'_> {
                 columns: columns.as_ref().map(origins),
             });
             match columns {
-                Some(columns) => types.extend(columns.into_iter().map(|(name, (_, column))| (name, column.type_oid))),
+                Some(columns) => {
+                    for (name, (_, column)) in columns {
+                        let before = types.insert(name.clone(), column.type_oid);
+                        if step.when.is_none() {
+                            other_types.remove(&name);
+                        } else if before != Some(column.type_oid) {
+                            other_types.insert(name, before.unwrap_or_default());
+                        }
+                    }
+                }
                 None => complete = false,
             }
         }
@@ -305,7 +330,15 @@ impl Checker<'_> {
             footprint,
             mut statement,
         } = conflict::know(sql, analysis.as_ref(), &self.catalog);
-        if tokens(sql).any(|token| token.is("variables")) {
+        // the variables are texts there
+        let sessions = analysis
+            .iter()
+            .flat_map(|analysis| &analysis.relations)
+            .any(|(table, _)| {
+                let name = self.catalog.tables.get(table);
+                name.is_some_and(|(schema, name)| schema == "pgbraid" && name == "sessions")
+            });
+        if sessions {
             statement.compares_variables();
         }
         self.watchers.push(StepFacts {

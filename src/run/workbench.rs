@@ -633,7 +633,7 @@ impl Workbench {
 /// Where timeouts may end waits, a step that waits may end at any move of others, so no wait is left out.
 fn footprints_with(timeouts: Option<&Timeouts>, known: Footprints, scenario: &Scenario) -> Footprints {
     match timeouts {
-        Some(_) => Footprints::unknown(scenario),
+        Some(_) => Footprints::unknown(scenario, true),
         None => known,
     }
 }

@@ -216,6 +216,24 @@ fn other_clients_change_nothing() {
 }
 
 #[test]
+fn a_released_session_that_others_could_overtake_is_not_under_control() {
+    let (given, place) = (Given::start(), Place::new());
+    let verdict = |scenario: &str| {
+        let mut command = given.explore(&place, scenario, "postgres");
+        command.args(["--keep-going", "--format", "json"]);
+        finish(command).json()
+    };
+    // the session that releases the other has no step left
+    assert_eq!(verdict("same-order")["verdict"], "holds");
+    let report = verdict("list-refresh-truncate-3");
+    assert_eq!(report["verdict"], "inconclusive", "{report}");
+    assert!(
+        report["reasons"].to_string().contains("let those come first"),
+        "{report}"
+    );
+}
+
+#[test]
 fn a_user_without_privileges_can_run_and_is_told_what_is_not_under_control() {
     let (given, place) = (Given::start(), Place::new());
     given.execute("CREATE ROLE app LOGIN CREATEDB");

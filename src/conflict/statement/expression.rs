@@ -14,6 +14,8 @@ pub struct Evaluation<'a> {
     pub errors: Errors,
     /// Errors of what is inside an aggregate: it is evaluated for every row, what is around it for every group.
     pub errors_in_aggregates: Errors,
+    /// Something inside an aggregate is not understood, or gives another value each time.
+    pub unknown_in_aggregates: bool,
     /// Sub-queries (`SUBLINK`).
     pub sublinks: Vec<&'a Struct>,
     /// Aggregates (`AGGREF`).
@@ -38,18 +40,17 @@ impl<'a> Evaluation<'a> {
 
     pub fn add_struct(&mut self, node: &'a Struct, catalog: &Catalog) {
         match node.tag.as_str() {
-            "FUNCEXPR" => self.call(node.number("funcid"), catalog),
-            "OPEXPR" | "DISTINCTEXPR" | "NULLIFEXPR" | "SCALARARRAYOPEXPR" => {
-                self.call(node.number("opfuncid"), catalog);
-            }
+            "FUNCEXPR" => self.call(node, "funcid", catalog),
+            "OPEXPR" | "DISTINCTEXPR" | "NULLIFEXPR" | "SCALARARRAYOPEXPR" => self.call(node, "opfuncid", catalog),
+            // arrays in it may not fit each other
+            "ARRAY" | "ARRAYEXPR" if node.is_true("multidims") => self.errors = Errors::Any,
             "AGGREF" => {
                 self.aggregates.push(node);
                 let mut inner = Evaluation::default();
                 for (_, value) in node.fields() {
                     inner.add(value, catalog);
                 }
-                self.unknown |= inner.unknown;
-                self.differs |= inner.differs;
+                self.unknown_in_aggregates |= inner.unknown || inner.differs;
                 self.errors_in_aggregates = self.errors_in_aggregates.and(inner.errors);
                 self.sublinks.extend(inner.sublinks);
                 return;
@@ -82,7 +83,16 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    fn call(&mut self, function: u32, catalog: &Catalog) {
+    fn call(&mut self, node: &Struct, field: &str, catalog: &Catalog) {
+        const COLLATABLE: [u32; 3] = [25, 1042, 1043];
+        let function = node.number(field);
+        // texts of two collations cannot be compared, which is found out for each row
+        let texts = node
+            .structs("args")
+            .any(|argument| COLLATABLE.contains(&type_of(argument)));
+        if texts && node.number::<u32>("inputcollid") == 0 {
+            self.errors = Errors::Any;
+        }
         self.errors = self.errors.and(functions::errors(function, catalog));
         self.differs |= functions::differs_by_call(function, catalog);
     }
@@ -93,6 +103,7 @@ impl<'a> Evaluation<'a> {
             && !self.differs
             && self.errors == Errors::None
             && self.errors_in_aggregates == Errors::None
+            && !self.unknown_in_aggregates
             && self.sublinks.is_empty()
     }
 }

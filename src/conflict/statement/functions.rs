@@ -44,7 +44,6 @@ const NEVER_FAIL: &[&str] = &[
     "lower",
     "upper",
     "initcap",
-    "length",
     "char_length",
     "character_length",
     "octet_length",
@@ -156,10 +155,6 @@ const FAIL_WITH: &[(&str, &[&str])] = &[
         &["textregexeq", "textregexne", "texticregexeq", "texticregexne"],
     ),
     ("22011", &["substr"]),
-    (
-        "22023",
-        &["jsonb_build_object", "json_build_object", "jsonb_array_length"],
-    ),
     (
         "22008",
         &[

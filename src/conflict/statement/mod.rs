@@ -27,6 +27,8 @@ pub struct Statement {
     /// The one table that it looks at.
     pub only_table: Option<u32>,
     pub times: Times,
+    /// It may change a setting by a function.
+    pub changes_settings: bool,
     /// It adds one row of constants and parameters, whatever is in the way.
     pub adds_constants: bool,
     /// The rows of other tables that a row which it inserts references.
@@ -43,6 +45,7 @@ impl Statement {
             confined: key::confined(query, catalog),
             only_table: key::only_table(query),
             times: Times::of(query, sql, catalog),
+            changes_settings: false,
             adds_constants: key::adds_constants(query, catalog),
             references: references.collect(),
         }

@@ -102,6 +102,9 @@ impl Reader<'_> {
             && only_relation(query).is_some_and(|table| key_compared(query, table, reader.catalog).is_some());
         let looks_at_none = joined(query).is_empty() && query.field("setOperations").is_null();
         rows.is_one = one_of_all || only_row || looks_at_none;
+        if output.unknown_in_aggregates {
+            return None;
+        }
         if output
             .aggregates
             .iter()
@@ -184,7 +187,7 @@ impl Reader<'_> {
                 }
                 FUNCTION => {
                     for function in table.structs("functions") {
-                        self.from_function(function.field("funcexpr"), rows)?;
+                        self.from_function(function.field("funcexpr"), joined(query).len() == 1, rows)?;
                     }
                 }
                 VALUES => {
@@ -204,17 +207,17 @@ impl Reader<'_> {
     }
 
     /// A function in FROM is called once for each row that it looks at, or once for all; its arguments are worked out then.
-    fn from_function(self, call: &Node, rows: &mut Rows) -> Option<()> {
+    fn from_function(self, call: &Node, is_alone: bool, rows: &mut Rows) -> Option<()> {
         let mut evaluation = Evaluation::of(call, self.catalog);
         if evaluation.unknown || evaluation.differs {
             return None;
         }
-        // of no table's rows: it fails at once, or never
+        // by itself in FROM, and of no table's rows: it fails at once, or never
         let mut looks_at_row = false;
         if let Node::Struct(call) = call {
             call.walk(&mut |node| looks_at_row |= node.tag == "VAR");
         }
-        if !looks_at_row {
+        if !looks_at_row && is_alone {
             evaluation.errors = Errors::None;
         }
         rows.errors = rows.errors.and(evaluation.errors);
