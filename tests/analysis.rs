@@ -117,10 +117,9 @@ fn what_is_known_not_to_depend_on_where_rows_lie() {
     for sql in [
         "SELECT 1",
         "SELECT a, b FROM plain",
-        "SELECT a FROM plain WHERE a > 1 AND b LIKE 'x%'",
+        "SELECT a FROM plain WHERE a > 1 AND b = 'x'",
         "SELECT count(*), sum(a), min(b), max(a), bool_and(a > 0) FROM plain",
         "SELECT count(*) = 1, sum(stock)::int FROM items",
-        "SELECT sum(stock * 2), count(*) FROM items WHERE stock + 1 > 0",
         "SELECT (SELECT stock FROM items WHERE id = 1) + (SELECT sum(a) FROM plain) = 3",
         "SELECT sum(price), avg(price) FROM items",
         "SELECT b, count(*) FROM plain GROUP BY b",
@@ -196,7 +195,9 @@ fn what_may_depend_on_where_rows_lie() {
             "INSERT INTO plain (a) SELECT a FROM plain UNION ALL SELECT stock FROM items",
             &["items", "plain"],
         ),
-        // one error, but not all rows need be looked at
+        // a plan may come to the row that fails, or not
+        ("SELECT sum(stock * 2) FROM items", &["items"]),
+        ("SELECT name FROM items WHERE 10 % stock = 1 AND id = 1", &["items"]),
         ("SELECT 'x' ~ ANY (SELECT b FROM plain)", &["plain"]),
         ("SELECT max(stock) FROM items WHERE 10 % stock = 1", &["items"]),
         (

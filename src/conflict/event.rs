@@ -363,7 +363,11 @@ impl EventLog {
             &mut self.transactions[turn.session],
             finished,
         );
-        if piece.end.is_some() {
+        let kind = self.scenario.sessions[turn.session].steps[turn.step_index]
+            .statement
+            .kind;
+        let is_release = turn.role == TurnRole::Step && kind == StatementKind::Release;
+        if piece.end.is_some() && !is_release {
             let held = self.rows.iter_mut().filter(|held| held.holder == turn.session);
             held.filter(|held| held.ended.is_none())
                 .for_each(|held| held.ended = Some(index));
@@ -472,7 +476,9 @@ fn piece(
         .then(|| transaction.held.clone());
     // an error takes back the transaction, or what came after its last savepoint
     let failed = finished && matches!(turn.result, StepResult::Error(_));
-    let to_savepoint = turn.role == TurnRole::Step && kind == StatementKind::RollbackTo;
+    // RELEASE ends the savepoint's own transaction, and who waits for that waits anew
+    let to_savepoint =
+        turn.role == TurnRole::Step && matches!(kind, StatementKind::RollbackTo | StatementKind::Release);
     let end = (finished && (ends_transaction || failed || to_savepoint)).then(|| End {
         committed: commits && !failed,
         held: transaction.held.clone(),

@@ -380,9 +380,18 @@ impl Footprints {
         self.statements.get(filled.session)?.get(filled.step)
     }
 
-    /// Whether a statement does no more than to add one row of constants.
+    /// Whether a statement does no more than to add one row of constants, to tables with which no step does anything else.
     pub fn adds_constants(&self, filled: Filled<'_>) -> bool {
+        let touches = |one: &Footprint, object: &Object| {
+            let mut touched = one.reads.iter().chain(one.claims().map(|(object, _)| object));
+            one.unknown || touched.any(|own| own.overlaps(object)) || one.ordered.contains(object)
+        };
+        let of_steps = self.steps.iter().flatten().zip(self.statements.iter().flatten());
+        let own = self.step(filled.session, filled.step);
         self.statement(filled).is_some_and(|statement| statement.adds_constants)
+            && of_steps
+                .filter(|(_, statement)| !statement.adds_constants)
+                .all(|(other, _)| !own.writes.keys().any(|object| touches(other, object)))
     }
 
     /// The table and row that a statement is confined to.

@@ -113,6 +113,9 @@ fn statement_and_end_conflict(piece: &Piece, ending: &Piece, end: &End) -> bool 
             .iter()
             .any(|(object, &kind)| on.depends_on(object, kind))
     };
+    if sees_growth(statement, &end.held) {
+        return true;
+    }
     if end.committed {
         if piece.snapshots.per_statement && depends(statement) {
             return true;

@@ -6,8 +6,7 @@
 //!
 //! - A query that finds one row at most, because a unique key is compared, or because it is an aggregate of all rows.
 //! - Conditions and columns without functions that give something else each time (`nextval`, `random`), and without
-//!   errors. One kind of error is harmless where all rows of one table are looked at: in a join, under `EXISTS`, `IN`
-//!   or `LIMIT`, and for `max`, the server may have enough before it comes to the row that fails.
+//!   errors: the server may have enough before it comes to the row that fails.
 //! - Aggregates whose result is the same in any order (`count`, `sum` of integers; not `sum` of floats, not `array_agg`).
 //! - GROUP BY, DISTINCT, UNION by types whose equal values are the same to the last bit (not `1.0` and `1.00`).
 //! - ORDER BY, with LIMIT or in the result, by a unique key, or by all that comes out.
@@ -150,16 +149,10 @@ impl Reader<'_> {
         if order == Order::Shown && is_sorted && !rows.is_one && !reader.is_total(query) {
             return None;
         }
-        // Of several errors, the order decides which comes first. Of one, it decides whether it comes, unless the server has
-        // to look at every row: it may end a join, a sub-query or the search for a maximum before.
-        let is_first = |aggregate: &&Struct| {
-            let known = reader.catalog.functions.get(&aggregate.number("aggfnoid"));
-            known.is_none_or(|known| ["min", "max"].contains(&known.name.as_str()))
-        };
-        let looks_at_all = only_relation(query).is_some() && !output.aggregates.iter().any(is_first);
+        // The server may have enough before it comes to the row that fails, or find its rows in another way.
         let comes_alike = match rows.errors {
             Errors::None => true,
-            Errors::One(_) => order == Order::Shown && (looks_at_none || looks_at_all),
+            Errors::One(_) => order == Order::Shown && looks_at_none,
             Errors::Any => false,
         };
         (comes_alike || relations(query).is_empty()).then_some(rows)
