@@ -71,7 +71,8 @@ impl<'a> Evaluation<'a> {
                 }
             }
             "NEXTVALUEEXPR" => self.differs = true,
-            "CONST" | "PARAM" | "BOOLEXPR" | "RELABELTYPE" | "NULLTEST" | "BOOLEANTEST" | "TARGETENTRY" => {}
+            "CONST" | "PARAM" | "BOOLEXPR" | "RELABELTYPE" | "NULLTEST" | "BOOLEANTEST" | "TARGETENTRY"
+            | "SORTGROUPCLAUSE" => {}
             // names until version 15, and since
             "CASE" | "CASEEXPR" | "WHEN" | "CASEWHEN" | "CASETESTEXPR" | "COALESCE" | "COALESCEEXPR" | "MINMAX"
             | "MINMAXEXPR" | "ARRAY" | "ARRAYEXPR" | "ROW" | "ROWEXPR" | "COLLATE" | "COLLATEEXPR" | "DEFAULT"
