@@ -225,7 +225,7 @@ pub async fn execute<S: Session>(
 enum State {
     /// It has nothing under way.
     Idle,
-    InFlight(InFlight),
+    InFlight(Box<InFlight>),
 }
 
 #[derive(Debug, Clone)]
@@ -329,7 +329,7 @@ impl<S: Session> Executor<'_, S> {
 
     fn in_flight(&self) -> impl Iterator<Item = (usize, &InFlight)> {
         self.states.iter().enumerate().filter_map(|(index, state)| match state {
-            State::InFlight(in_flight) => Some((index, in_flight)),
+            State::InFlight(in_flight) => Some((index, &**in_flight)),
             State::Idle => None,
         })
     }
@@ -394,7 +394,7 @@ impl<S: Session> Executor<'_, S> {
         });
         self.execution.moves.push(Move::new(chosen, MoveKind::Step, turn));
         self.sessions[chosen].go_on(check).await?;
-        self.states[chosen] = State::InFlight(InFlight {
+        self.states[chosen] = State::InFlight(Box::new(InFlight {
             step,
             turn,
             wait: None,
@@ -402,7 +402,7 @@ impl<S: Session> Executor<'_, S> {
             checked: false,
             stopped: false,
             released: false,
-        });
+        }));
         Ok(())
     }
 
@@ -424,10 +424,12 @@ impl<S: Session> Executor<'_, S> {
 
     /// Ends a blocked step as its timeout would, and waits until it is over.
     async fn time_out(&mut self, chosen: usize) -> Result<(), RunError> {
-        let State::InFlight(InFlight { turn, .. }) = &self.states[chosen] else {
+        let State::InFlight(in_flight) = &self.states[chosen] else {
             return Ok(());
         };
-        self.execution.moves.push(Move::new(chosen, MoveKind::Timeout, *turn));
+        self.execution
+            .moves
+            .push(Move::new(chosen, MoveKind::Timeout, in_flight.turn));
         self.sessions[chosen].expire();
         self.monitor.drain(self.control).await?;
         let cancel = format!(

@@ -180,7 +180,7 @@ impl Reader<'_> {
                 }
                 FUNCTION => {
                     for function in table.structs("functions") {
-                        self.from_function(function.field("funcexpr"), joined(query).len() == 1, rows)?;
+                        self.function_in_from(function.field("funcexpr"), joined(query).len() == 1, rows)?;
                     }
                 }
                 VALUES => {
@@ -200,7 +200,7 @@ impl Reader<'_> {
     }
 
     /// A function in FROM is called once for each row that it looks at, or once for all; its arguments are worked out then.
-    fn from_function(self, call: &Node, is_alone: bool, rows: &mut Rows) -> Option<()> {
+    fn function_in_from(self, call: &Node, is_alone: bool, rows: &mut Rows) -> Option<()> {
         let mut evaluation = Evaluation::of(call, self.catalog);
         if evaluation.unknown || evaluation.differs {
             return None;
