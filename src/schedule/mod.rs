@@ -5,7 +5,7 @@
 //!
 //! # How a schedule is followed
 //!
-//! [`Follower`] lets sessions go on in the order of the entries. A session that is released resumes at once, of several
+//! [`Follower`] schedules sessions in the order of the entries. A session that is released resumes at once, of several
 //! the one that began to wait first, unless an entry ahead says when it [`resumes`](Extent::Resumes).
 //!
 //! An entry that cannot be followed does not end the run:

@@ -29,7 +29,7 @@ const THREADS: u32 = 2;
 /// The longest pause ahead of a step, in microseconds. A step takes some tens to hundreds.
 const PAUSES: [u64; 5] = [0, 60, 250, 1000, 3000];
 
-/// How long a session has for its first step before the next comes, in microseconds; after the last, the first goes on.
+/// How long a session has for its first step before the next comes, in microseconds; after the last, the first continues.
 const HEAD_START: u64 = 2000;
 
 const DEADLOCK_DETECTED: &str = "40P01";
