@@ -1,15 +1,17 @@
 //! What is known of statements from the server's own parse trees: each entry of the lists of what is known not to matter,
 //! with its neighbours that do.
 
+#[path = "common/mod.rs"]
+mod common;
+
 use std::collections::BTreeSet;
 
+use common::server::OwnServer;
 use pgbraid::conflict::{StatementKnown, know};
 use pgbraid::postgres::Server;
 use pgbraid::postgres::catalog::Catalog;
-use pgbraid::postgres::embedded::{Binaries, EmbeddedServer};
 use pgbraid::postgres::wire::Connection;
 use tokio::runtime::Runtime;
-use tokio_postgres::config::Config;
 
 const SCHEMA: &str = "
 CREATE TABLE items (id int PRIMARY KEY, stock int NOT NULL, name text, price numeric, weight float8, made timestamptz,
@@ -28,24 +30,18 @@ struct Lab {
     runtime: Runtime,
     control: Connection,
     catalog: Catalog,
-    _embedded: EmbeddedServer,
+    _embedded: OwnServer,
 }
 
 impl Lab {
     fn start() -> Lab {
-        let embedded = EmbeddedServer::start(&Binaries::find().unwrap()).unwrap();
+        let embedded = OwnServer::start();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        let mut config = Config::new();
-        config
-            .host_path(embedded.socket_dir())
-            .port(embedded.port())
-            .user(embedded.user())
-            .dbname("postgres");
         let (control, catalog) = runtime.block_on(async {
-            let server = Server::connect(config, true).await.unwrap();
+            let server = Server::connect(embedded.config(), true).await.unwrap();
             let database = server.create_scratch(None).await.unwrap();
             let mut control = server.control(&database).await.unwrap();
             control.simple(SCHEMA).await.unwrap().into_result().unwrap();

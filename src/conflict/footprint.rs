@@ -214,6 +214,8 @@ pub struct Footprints {
     pub deferred: bool,
     catalog: Catalog,
     by_row: TablesByRow,
+    /// By session and step, see [`adds_constants`](Self::adds_constants).
+    adds_constants: Vec<Vec<bool>>,
     /// By session: when its transactions begin matters, since that is their time.
     begins_apart: Vec<bool>,
     /// By table and statement with its variables filled in: the same ones come in every run.
@@ -238,6 +240,8 @@ pub struct StepFacts {
     pub footprint: Footprint,
     pub statement: Statement,
     pub columns: Columns,
+    /// The variables without which its condition is not true: where one is NULL, the step is passed over.
+    pub needs: BTreeSet<String>,
 }
 
 /// What is known of a scenario before any run.
@@ -273,6 +277,10 @@ impl Footprints {
             .iter()
             .map(|steps| steps.iter().map(|step| step.statement.clone()).collect())
             .collect();
+        let needs: Vec<Vec<BTreeSet<String>>> = facts
+            .iter()
+            .map(|steps| steps.iter().map(|step| step.needs.clone()).collect())
+            .collect();
         let watchers: Vec<Footprint> = watchers.into_iter().map(|watcher| watcher.footprint).collect();
         order_additions(&mut steps, &watchers);
         order_numbers(&mut steps);
@@ -282,11 +290,13 @@ impl Footprints {
                 footprints: &steps,
                 statements: &statements,
                 columns: &columns,
+                needs: &needs,
                 watchers: &watchers,
             },
             &catalog,
         );
         Footprints {
+            adds_constants: adds_constants(&steps, &statements),
             steps,
             statements,
             snapshots: scenario.sessions.iter().map(Snapshots::of_session).collect(),
@@ -382,16 +392,11 @@ impl Footprints {
 
     /// Whether a statement does no more than to add one row of constants, to tables with which no step does anything else.
     pub fn adds_constants(&self, filled: Filled<'_>) -> bool {
-        let touches = |one: &Footprint, object: &Object| {
-            let mut touched = one.reads.iter().chain(one.claims().map(|(object, _)| object));
-            one.unknown || touched.any(|own| own.overlaps(object)) || one.ordered.contains(object)
-        };
-        let of_steps = self.steps.iter().flatten().zip(self.statements.iter().flatten());
-        let own = self.step(filled.session, filled.step);
-        self.statement(filled).is_some_and(|statement| statement.adds_constants)
-            && of_steps
-                .filter(|(_, statement)| !statement.adds_constants)
-                .all(|(other, _)| !own.writes.keys().any(|object| touches(other, object)))
+        let of_session = self.adds_constants.get(filled.session);
+        of_session
+            .and_then(|steps| steps.get(filled.step))
+            .copied()
+            .unwrap_or_default()
     }
 
     /// The table and row that a statement is confined to.
@@ -455,6 +460,32 @@ pub struct RowTaken {
     pub row: Object,
     /// It takes the row only if this query says so of the row as it is committed.
     pub if_true: Option<String>,
+}
+
+/// Which steps do no more than to add one row of constants, to tables with which no step does anything else.
+fn adds_constants(steps: &[Vec<Footprint>], statements: &[Vec<Statement>]) -> Vec<Vec<bool>> {
+    let touches = |one: &Footprint, object: &Object| {
+        let mut touched = one.reads.iter().chain(one.claims().map(|(object, _)| object));
+        one.unknown || touched.any(|own| own.overlaps(object)) || one.ordered.contains(object)
+    };
+    let others: Vec<&Footprint> = steps
+        .iter()
+        .flatten()
+        .zip(statements.iter().flatten())
+        .filter(|(_, statement)| !statement.adds_constants)
+        .map(|(footprint, _)| footprint)
+        .collect();
+    let is_apart = |own: &Footprint| {
+        !others
+            .iter()
+            .any(|other| own.writes.keys().any(|object| touches(other, object)))
+    };
+    let of_session = |(steps, statements): (&Vec<Footprint>, &Vec<Statement>)| {
+        let both = steps.iter().zip(statements);
+        both.map(|(footprint, statement)| statement.adds_constants && is_apart(footprint))
+            .collect()
+    };
+    steps.iter().zip(statements).map(of_session).collect()
 }
 
 /// Whether a session's statements may take the time, by the look of their texts and of the setup's.

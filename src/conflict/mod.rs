@@ -21,4 +21,4 @@ pub use event::End;
 pub use event::{Event, EventLog, OnlyWaits, Piece, Snapshots, Waited, is_one_transaction};
 pub use footprint::{Facts, Filled, Footprint, Footprints, LockStrength, Object, StepFacts, WriteKind};
 pub use rules::conflict;
-pub use statement::Statement;
+pub use statement::{Statement, parameters_needed};

@@ -33,6 +33,8 @@ pub struct StepsByRow<'a> {
     pub footprints: &'a [Vec<Footprint>],
     pub statements: &'a [Vec<Statement>],
     pub columns: &'a [Vec<Columns>],
+    /// The variables without which each step is passed over.
+    pub needs: &'a [Vec<BTreeSet<String>>],
     /// The invariants.
     pub watchers: &'a [Footprint],
 }
@@ -144,7 +146,7 @@ fn is_row_by_row(
     // nobody waits for two sessions that hold a row of this table together
     let numbered = numbered_sessions(steps, Some(&Object::Relation(table)));
     let is_orderly = |claim: &RowClaim| {
-        let rest = || claims_nothing_after(&scenario.sessions[claim.session], &steps[claim.session], claim.step);
+        let rest = || claims_nothing_without_row(scenario, all, (claim.session, claim.step));
         let footprint = &steps[claim.session][claim.step];
         takes_row(&claim.condition, claim.confined.action)
             && footprint.is_about(&Object::Relation(table))
@@ -201,13 +203,19 @@ fn since_begin(session: &Session, step: usize) -> Range<usize> {
     begun.filter(begins).map_or(step..step, |begun| begun + 1..step)
 }
 
-/// Whether no step after this one of the same transaction locks or writes anything.
-fn claims_nothing_after(session: &Session, footprints: &[Footprint], step: usize) -> bool {
-    transactions(session)
+/// Whether no step after this one of the same transaction locks or writes anything where this one returns no row.
+fn claims_nothing_without_row(scenario: &Scenario, all: &StepsByRow<'_>, (session, step): (usize, usize)) -> bool {
+    let (footprints, columns, needs) = (&all.footprints[session], &all.columns[session], &all.needs[session]);
+    let sets = |step: usize, name: &String| columns[step].as_ref().is_none_or(|columns| columns.contains_key(name));
+    let is_passed_over = |later: usize| {
+        let mut needed = needs[later].iter();
+        needed.any(|name| sets(step, name) && !(step + 1..later).any(|between| sets(between, name)))
+    };
+    transactions(&scenario.sessions[session])
         .iter()
         .filter(|transaction| transaction.contains(&step))
         .flatten()
-        .all(|&later| later <= step || !footprints[later].holds())
+        .all(|&later| later <= step || !footprints[later].holds() || is_passed_over(later))
 }
 
 /// Whether the transaction of a step that inserts a row surely holds the row of `table` that it references, so that the

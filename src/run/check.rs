@@ -1,7 +1,7 @@
 //! Checks a scenario against the server before any schedule is run, so that a mistake is shown in its place in the file
 //! and not as a schedule that fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::condition::PREFIX;
 use super::{RunError, Variables, Volatile};
@@ -236,6 +236,7 @@ impl Checker<'_> {
         // whether every column of the steps so far is known
         let mut complete = true;
         for step in session.steps.iter() {
+            let mut needs = BTreeSet::new();
             if let Some(condition) = &step.when {
                 self.refuse_changing_functions(&condition.sql, &step.name).await?;
                 self.known(&condition.sql, &condition.template, &types, complete)?;
@@ -248,7 +249,7 @@ impl Checker<'_> {
                 };
                 let described = self.describe(&sql, &condition.template, &types).await?;
                 self.columns(&condition.sql, described, &session.allow_errors, &types, &what, shift)?;
-                self.variables_only(condition, &types, &what).await?;
+                needs = self.variables_only(condition, &types, &what).await?;
             }
             self.known(&step.sql, &step.template, &types, complete)?;
             refuse_shared_objects(&step.sql, &format!("step `{}`", step.name))?;
@@ -272,6 +273,7 @@ impl Checker<'_> {
                 footprint,
                 statement,
                 columns: columns.as_ref().map(origins),
+                needs,
             });
             match columns {
                 Some(columns) => {
@@ -296,19 +298,28 @@ impl Checker<'_> {
         Ok(facts)
     }
 
-    /// A condition that looks at a table would depend on when it is evaluated.
+    /// A condition that looks at a table would depend on when it is evaluated. Returns the variables without which it is
+    /// not true.
     async fn variables_only(
         &mut self,
         condition: &Condition,
         types: &BTreeMap<String, u32>,
         what: &str,
-    ) -> Result<(), RunError> {
+    ) -> Result<BTreeSet<String>, RunError> {
         let types = bound_types(&condition.template, types);
         let sql = format!("SELECT ({})", condition.template.text);
         let analysis = self.analyse(&sql, &types).await?;
-        if analysis.is_none_or(|analysis| analysis.relations.is_empty()) {
+        let queries = match &analysis {
+            Some(analysis) if !analysis.relations.is_empty() => None,
+            Some(analysis) => Some(analysis.queries.as_slice()),
+            None => Some([].as_slice()),
+        };
+        if let Some(queries) = queries {
+            let name = |number: usize| condition.template.variables.get(number.checked_sub(1)?);
+            let needed = conflict::parameters_needed(queries).into_iter().filter_map(name);
+            let needed = needed.map(|variable| variable.name.clone()).collect();
             self.watch(&sql, &types).await?;
-            return Ok(());
+            return Ok(needed);
         }
         let error = ServerError {
             sqlstate: "0A000".into(),
@@ -345,6 +356,7 @@ impl Checker<'_> {
             footprint,
             statement,
             columns: None,
+            needs: BTreeSet::new(),
         });
         Ok(())
     }

@@ -4,12 +4,14 @@ mod clock;
 mod expression;
 mod functions;
 mod key;
+mod nulls;
 mod query;
 mod row_order;
 
 pub use clock::{Times, may_take_time, names_the_time};
 pub use functions::{OF_SEQUENCES, Touches, touches};
 pub use key::{Confined, NamedRow, NamedValue, PinnedAction, canonical};
+pub use nulls::parameters_needed;
 pub use query::Command;
 
 use std::collections::BTreeSet;
