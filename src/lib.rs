@@ -100,6 +100,7 @@
 
 pub mod conflict;
 pub mod explore;
+pub mod history;
 pub mod isolation;
 pub mod postgres;
 pub mod replay;
@@ -108,10 +109,12 @@ pub mod run;
 pub mod scenario;
 pub mod schedule;
 pub mod shrink;
+pub mod sql;
+mod suggest;
 pub mod testing;
 pub mod verdict;
 
 pub use explore::Verdict;
-pub use run::History;
+pub use history::History;
 pub use scenario::Scenario;
 pub use schedule::Schedule;

@@ -7,8 +7,8 @@ use super::statement::{
     self, Command, OF_SEQUENCES, Statement, Times, Touches, calls, depends_on_order_of, may_take_time, updates_no_key,
 };
 use crate::postgres::catalog::{Analysis, Catalog, RelationLock, Routine};
-use crate::scenario::sql::StatementKind;
-use crate::scenario::sql::lexer::{Token, TokenKind, tokens};
+use crate::sql::StatementKind;
+use crate::sql::lexer::{Token, TokenKind, significant, tokens};
 
 /// Functions that run a query given as text, look at a table given by name (as those do that make XML), or at large
 /// objects.
@@ -294,10 +294,6 @@ fn keeps_no_time(words: &[Token<'_>], catalog: &Catalog) -> bool {
     let first = words.first();
     first.is_some_and(|word| word.is("lock"))
         || (first.is_some_and(|word| word.is("truncate")) && catalog.triggers.is_empty())
-}
-
-fn significant(sql: &str) -> Vec<Token<'_>> {
-    tokens(sql).filter(|token| !token.is_blank()).collect()
 }
 
 fn name_of(word: &Token<'_>) -> String {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::footprint::{Filled, Footprint, Footprints, Object, RowTaken, WriteKind};
 use super::rules::conflict;
-use crate::run::history::{SoFar, StepResult, Turn, TurnRole};
-use crate::scenario::sql::StatementKind;
-use crate::scenario::sql::lexer::{TokenKind, tokens};
+use crate::history::{Origin, SoFar, StepResult, Turn, TxEnd};
 use crate::scenario::{Isolation, Scenario, Session};
+use crate::sql::StatementKind;
+use crate::sql::lexer::{TokenKind, tokens};
 
 const UNIQUE_VIOLATION: &str = "23505";
 
@@ -193,9 +193,9 @@ impl EventLog {
 
     /// Whether the step that a session has before it would only wait: for a row that another holds, to do then what it
     /// would do if it were let go on then (see [`Footprints::row_taken`]), and nobody waits for the session meanwhile.
-    pub fn only_waits(&self, filled: Filled<'_>, role: TurnRole, begins: bool) -> OnlyWaits {
+    pub fn only_waits(&self, filled: Filled<'_>, origin: Origin, begins: bool) -> OnlyWaits {
         let session = filled.session;
-        let Some(RowTaken { row, if_true }) = self.row_waited_for(filled, role, begins) else {
+        let Some(RowTaken { row, if_true }) = self.row_waited_for(filled, origin, begins) else {
             return OnlyWaits::No;
         };
         let is_held = self
@@ -210,8 +210,8 @@ impl EventLog {
     }
 
     /// The row that a step takes for which it could do nothing but wait when another holds it.
-    fn row_waited_for(&self, filled: Filled<'_>, role: TurnRole, begins: bool) -> Option<RowTaken> {
-        if role != TurnRole::Step || self.holds(filled.session, begins) {
+    fn row_waited_for(&self, filled: Filled<'_>, origin: Origin, begins: bool) -> Option<RowTaken> {
+        if !origin.is_step() || self.holds(filled.session, begins) {
             return None;
         }
         self.footprints.row_taken(filled)
@@ -230,7 +230,7 @@ impl EventLog {
         let Some(taken) = self
             .footprints
             .row_taken(filled_by(next))
-            .filter(|_| next.role == TurnRole::Step)
+            .filter(|_| next.origin.is_step())
         else {
             return Some(Vec::new());
         };
@@ -238,7 +238,7 @@ impl EventLog {
             .rows
             .iter()
             .filter(|held| held.holder != next.session && held.row.overlaps(&taken.row));
-        if self.holds(next.session, next.begin.is_some()) {
+        if self.holds(next.session, next.tx.opens) {
             // it may wait itself, behind one that could have waited
             let own = |held: &HeldRow| held.holder == next.session && held.ended.is_none() && held.row == taken.row;
             let may_wait = !self.rows.iter().any(own);
@@ -256,7 +256,7 @@ impl EventLog {
     /// The ends of other transactions that held the row of the step that is next to be taken down: had it come right
     /// before one, it could only have waited.
     pub fn waited_for(&self, next: &Turn) -> Vec<(usize, Waited)> {
-        let waited = self.row_waited_for(filled_by(next), next.role, next.begin.is_some());
+        let waited = self.row_waited_for(filled_by(next), next.origin, next.tx.opens);
         let Some(RowTaken { row, if_true }) = waited else {
             return Vec::new();
         };
@@ -276,12 +276,12 @@ impl EventLog {
     pub fn piece_at_most(&self, SoFar { turns, moves }: SoFar<'_>, index: usize) -> Option<Piece> {
         let turn = &turns[moves[index].turn];
         let mut piece = self.events[index].pieces.first()?.clone();
-        piece.statement = whatever_it_finds(&self.scenario, &self.footprints, turn);
+        piece.statement = whatever_it_finds(&self.footprints, turn);
         let mut held = piece.held.clone();
         held.add(&piece.statement);
         piece.tracked = piece.tracked.is_some().then(|| held.clone());
         piece.end = Some(End {
-            committed: commits(&self.scenario.sessions[turn.session], turn),
+            committed: turn.commits(),
             held,
         });
         Some(piece)
@@ -294,7 +294,7 @@ impl EventLog {
             participants: vec![one.session],
             pieces: Vec::new(),
         };
-        let adds = adds_constants(&self.scenario, &self.footprints, turn);
+        let adds = adds_constants(&self.footprints, turn);
         let before = self.transactions[one.session].clone();
         let own = self.piece(turn, index, one.finished.contains(&one.turn));
         let does_more = !adds && own.statement.holds();
@@ -363,16 +363,13 @@ impl EventLog {
             &mut self.transactions[turn.session],
             finished,
         );
-        let kind = self.scenario.sessions[turn.session].steps[turn.step_index]
-            .statement
-            .kind;
-        let is_release = turn.role == TurnRole::Step && kind == StatementKind::Release;
+        let is_release = turn.statement.kind == StatementKind::Release;
         if piece.end.is_some() && !is_release {
             let held = self.rows.iter_mut().filter(|held| held.holder == turn.session);
             held.filter(|held| held.ended.is_none())
                 .for_each(|held| held.ended = Some(index));
         } else if finished
-            && turn.role == TurnRole::Step
+            && turn.origin.is_step()
             && found_row(&turn.result)
             && let Some(RowTaken { row, .. }) = self.footprints.row_taken(filled_by(turn))
             && !self
@@ -394,7 +391,7 @@ impl EventLog {
 fn filled_by(turn: &Turn) -> Filled<'_> {
     Filled {
         session: turn.session,
-        step: turn.step_index,
+        step: turn.origin.step(),
         sql: &turn.filled,
         values: &turn.values,
     }
@@ -402,9 +399,9 @@ fn filled_by(turn: &Turn) -> Filled<'_> {
 
 /// Whether a step is an INSERT of constants into one table whose keys are checked as rows are added, and touches nothing
 /// else but what foreign keys check afterwards.
-fn adds_constants(scenario: &Scenario, footprints: &Footprints, turn: &Turn) -> bool {
-    let statement = whatever_it_finds(scenario, footprints, turn);
-    turn.role == TurnRole::Step
+fn adds_constants(footprints: &Footprints, turn: &Turn) -> bool {
+    let statement = whatever_it_finds(footprints, turn);
+    turn.origin.is_step()
         && footprints.adds_constants(filled_by(turn))
         && !footprints.deferred
         && !statement.unknown
@@ -450,20 +447,18 @@ fn piece(
 ) -> Piece {
     let session = &scenario.sessions[turn.session];
     let snapshots = footprints.snapshots(turn.session);
-    let kind = session.steps[turn.step_index].statement.kind;
-    let ends_transaction = ends_transaction(session, turn);
-    if turn.begin.is_some() || (!transaction.open && !ends_transaction) {
+    let kind = turn.statement.kind;
+    if turn.tx.opens {
         *transaction = Transaction {
             open: true,
             ..Transaction::default()
         };
     }
-    let commits = commits(session, turn);
-    let mut statement = whatever_it_finds(scenario, footprints, turn);
+    let mut statement = whatever_it_finds(footprints, turn);
     if finished && turn.waits.is_empty() && found_nothing(&turn.result) {
         statement = footprints.found_nothing(statement, filled_by(turn));
     }
-    let takes_snapshot = !ends_transaction
+    let takes_snapshot = (!turn.ends_transaction() || kind == StatementKind::OutsideBlock)
         && !transaction.has_snapshot
         && !matches!(
             kind,
@@ -475,21 +470,20 @@ fn piece(
     let tracked = (snapshots.serializable && !statement.is_empty() && serializable_threes(scenario, footprints))
         .then(|| transaction.held.clone());
     // an error takes back the transaction, or what came after its last savepoint
-    let failed = finished && matches!(turn.result, StepResult::Error(_));
+    let failed = finished && turn.tx.end == Some(TxEnd::Failed);
     // RELEASE ends the savepoint's own transaction, and who waits for that waits anew
-    let to_savepoint =
-        turn.role == TurnRole::Step && matches!(kind, StatementKind::RollbackTo | StatementKind::Release);
-    let end = (finished && (ends_transaction || failed || to_savepoint)).then(|| End {
-        committed: commits && !failed,
+    let to_savepoint = matches!(kind, StatementKind::RollbackTo | StatementKind::Release);
+    let end = (finished && (turn.ends_transaction() || failed || to_savepoint)).then(|| End {
+        committed: turn.commits() && !failed,
         held: transaction.held.clone(),
     });
     if finished {
-        transaction.has_snapshot |= takes_snapshot && takes_snapshot_for_sure(session, turn);
+        transaction.has_snapshot |= takes_snapshot && takes_snapshot_for_sure(&turn.statement.sql);
         if failed {
             // what it held stays known for the ROLLBACK, which may be a turn of its own
             (transaction.open, transaction.has_snapshot) = (false, false);
         }
-        if ends_transaction {
+        if turn.ends_transaction() {
             *transaction = Transaction::default();
         }
     }
@@ -503,51 +497,29 @@ fn piece(
     }
 }
 
-fn ends_transaction(session: &Session, turn: &Turn) -> bool {
-    match turn.role {
-        TurnRole::Autocommit | TurnRole::Rollback | TurnRole::Disconnect => true,
-        TurnRole::Step => {
-            matches!(
-                session.steps[turn.step_index].statement.kind,
-                StatementKind::Commit { .. } | StatementKind::Rollback { .. } | StatementKind::PrepareTransaction
-            )
-        }
-    }
-}
-
-/// Whether a turn commits, if nothing fails.
-fn commits(session: &Session, turn: &Turn) -> bool {
-    let kind = session.steps[turn.step_index].statement.kind;
-    ends_transaction(session, turn)
-        && !matches!(turn.role, TurnRole::Rollback | TurnRole::Disconnect)
-        && !matches!(kind, StatementKind::Rollback { .. })
-}
-
 /// What a turn's statement touches, whatever it finds.
-fn whatever_it_finds(scenario: &Scenario, footprints: &Footprints, turn: &Turn) -> Footprint {
-    let session = &scenario.sessions[turn.session];
-    let kind = session.steps[turn.step_index].statement.kind;
-    let mut statement = match (turn.role, kind) {
+fn whatever_it_finds(footprints: &Footprints, turn: &Turn) -> Footprint {
+    let kind = turn.statement.kind;
+    let step = turn.origin.step();
+    let mut statement = match (turn.origin, kind) {
         // reads at SERIALIZABLE are tracked by pages and tables
-        (TurnRole::Step, StatementKind::Plain) if !footprints.snapshots(turn.session).serializable => {
+        (Origin::Step(_), StatementKind::Plain) if !footprints.snapshots(turn.session).serializable => {
             footprints.filled(filled_by(turn))
         }
-        (TurnRole::Step, StatementKind::Plain | StatementKind::OutsideBlock) => {
-            footprints.step(turn.session, turn.step_index)
-        }
+        (Origin::Step(_), StatementKind::Plain | StatementKind::OutsideBlock) => footprints.step(turn.session, step),
         // a BEGIN that goes ahead of it takes the time
-        (TurnRole::Step, _) => Footprint {
-            timed: footprints.step(turn.session, turn.step_index).timed,
+        (Origin::Step(_), _) => Footprint {
+            timed: footprints.step(turn.session, step).timed,
             ..Footprint::default()
         },
         _ => Footprint::default(),
     };
-    if turn.role == TurnRole::Disconnect {
+    if matches!(turn.origin, Origin::Disconnect(_)) {
         statement.write(Object::AdvisoryLocks, WriteKind::Change);
     }
     // what a prepared transaction holds is anybody's to end
-    statement.unknown |= kind == StatementKind::PrepareTransaction && turn.role == TurnRole::Step;
-    statement.unknown |= commits(session, turn) && footprints.deferred;
+    statement.unknown |= kind == StatementKind::PrepareTransaction;
+    statement.unknown |= turn.commits() && footprints.deferred;
     statement
 }
 
@@ -580,8 +552,7 @@ pub fn is_one_transaction(session: &Session) -> bool {
 }
 
 /// Queries take a snapshot before they run; of utility statements some do.
-fn takes_snapshot_for_sure(session: &Session, turn: &Turn) -> bool {
-    let sql = &session.steps[turn.step_index].sql.text;
+fn takes_snapshot_for_sure(sql: &str) -> bool {
     tokens(sql).find(|token| !token.is_blank()).is_some_and(|token| {
         token.is_one_of(&[
             "select", "insert", "update", "delete", "merge", "with", "values", "table",
@@ -592,7 +563,7 @@ fn takes_snapshot_for_sure(session: &Session, turn: &Turn) -> bool {
 /// All that the session's steps may touch from this turn on until a statement that surely ends the transaction.
 fn rest_of_transaction(session: &Session, footprints: &Footprints, turn: &Turn) -> Footprint {
     let mut whole = Footprint::default();
-    for (index, step) in session.steps.iter().enumerate().skip(turn.step_index) {
+    for (index, step) in session.steps.iter().enumerate().skip(turn.origin.step()) {
         match step.statement.kind {
             StatementKind::Plain | StatementKind::OutsideBlock => whole.add(&footprints.step(turn.session, index)),
             StatementKind::Commit { .. } | StatementKind::Rollback { .. } if step.when.is_none() => break,

@@ -7,8 +7,8 @@ use petgraph::graphmap::DiGraphMap;
 
 use super::footprint::{Footprint, LockStrength, Object};
 use super::known_row::{KnownRow, KnownRows};
-use crate::scenario::sql::StatementKind;
 use crate::scenario::{Scenario, Session};
+use crate::sql::StatementKind;
 
 /// What may be waited for: an object, or of the table that is asked about a row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,9 +10,9 @@ use super::lock_order::{may_wait_in_cycle, transactions};
 use super::row_condition::{RowCondition, condition};
 use super::statement::{Confined, NamedRow, NamedValue, PinnedAction, Statement};
 use crate::postgres::catalog::Catalog;
-use crate::scenario::sql::StatementKind;
-use crate::scenario::sql::lexer::tokens;
 use crate::scenario::{Scenario, Session, Step};
+use crate::sql::StatementKind;
+use crate::sql::lexer::tokens;
 
 /// Tables by what statements do to their rows. One step about which nothing is known, and there are none.
 #[derive(Debug, Clone, Default)]

@@ -8,7 +8,8 @@ use num_bigint::BigUint;
 use super::source_sets::{Choices, Guide, SourceSets, Trace};
 use super::{Job, Key, Strategy};
 use crate::conflict::{Event, EventLog, Filled, Footprints, OnlyWaits, Piece, Waited};
-use crate::run::{Candidate, Move, MoveKind, Run, Scheduler, SoFar};
+use crate::history::{Move, MoveKind, SoFar};
+use crate::run::{Candidate, Run, Scheduler};
 use crate::scenario::{Scenario, Symmetry};
 
 /// What the reduction knows of a scenario.
@@ -126,11 +127,11 @@ impl<'a> RunTrace<'a> {
                 next.is_some_and(|next| {
                     let filled = Filled {
                         session,
-                        step: next.step_index,
+                        step: next.origin.step(),
                         sql: &next.filled,
                         values: &next.values,
                     };
-                    log.only_waits(filled, next.role, next.begin.is_some())
+                    log.only_waits(filled, next.origin, next.tx.opens)
                         .given(decision.answer_of(session))
                 })
             };
@@ -197,11 +198,11 @@ fn only_waits(log: &EventLog, candidate: &Candidate<'_>) -> OnlyWaits {
     let step = candidate.step;
     let filled = Filled {
         session: candidate.session,
-        step: step.index,
+        step: step.origin.step(),
         sql: &step.filled,
         values: &step.values,
     };
-    log.only_waits(filled, step.role, step.begin.is_some())
+    log.only_waits(filled, step.origin, step.opens)
 }
 
 impl Scheduler for Guided {

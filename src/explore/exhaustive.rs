@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::{Job, Key, Strategy};
-use crate::run::{Candidate, MoveKind, Run, Scheduler, SoFar};
+use crate::history::{MoveKind, SoFar};
+use crate::run::{Candidate, Run, Scheduler};
 
 /// Runs a schedule, and at each move that it chose itself notes the other choices as prefixes of schedules still to be
 /// run. Of two choices the one that stays with the session that moved last comes first, so the first schedules are

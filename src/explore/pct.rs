@@ -14,7 +14,8 @@ use rand::seq::SliceRandom;
 
 use super::samples::Samples;
 use super::{Job, Key, Strategy, turns};
-use crate::run::{Candidate, MoveKind, Run, Scheduler, SoFar};
+use crate::history::{MoveKind, SoFar};
+use crate::run::{Candidate, Run, Scheduler};
 use crate::scenario::Scenario;
 
 /// Draws `samples` schedules.
@@ -155,18 +156,9 @@ mod tests {
 
     /// The order in which two sessions of two turns each go on.
     fn order(schedule: &mut Priorities) -> Vec<usize> {
-        use crate::run::history::TurnRole;
-        use crate::run::{Move, StepInfo};
-        let step = StepInfo {
-            name: "select".to_owned(),
-            index: 0,
-            role: TurnRole::Step,
-            sql: String::new(),
-            filled: String::new(),
-            values: Vec::new(),
-            begin: None,
-            attempt: 0,
-        };
+        use crate::history::Move;
+        use crate::run::StepInfo;
+        let step = StepInfo::sample("select");
         let mut moves: Vec<Move> = Vec::new();
         loop {
             let made = |session: usize| moves.iter().filter(|one| one.session == session).count();

@@ -9,7 +9,8 @@ use rand_chacha::ChaCha8Rng;
 use super::order::{Entry, take_first};
 use super::samples::Samples;
 use super::{Job, Key, Strategy, turns};
-use crate::run::{Candidate, MoveKind, Run, Scheduler, SoFar};
+use crate::history::{MoveKind, SoFar};
+use crate::run::{Candidate, Run, Scheduler};
 use crate::scenario::Scenario;
 
 /// Draws whole orders of all declared steps, each as likely as any other (drawing at each choice would favour schedules

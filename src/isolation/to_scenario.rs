@@ -9,10 +9,10 @@ use super::specification::{Session, Specification, Step};
 use crate::scenario::error::{Mistake, ScenarioError};
 use crate::scenario::file::{concurrency_errors, transactions};
 use crate::scenario::source::{Origin, SqlText};
-use crate::scenario::sql::commands::split;
-use crate::scenario::sql::lexer::Token;
-use crate::scenario::sql::{Statement, Template};
 use crate::scenario::{self, DeadlockPolicy, Isolation, Scenario};
+use crate::sql::commands::split;
+use crate::sql::lexer::Token;
+use crate::sql::{Statement, Template};
 
 impl Specification {
     /// The scenario of the sessions' setups, all steps in the order of the file, and teardowns; or of the steps that one

@@ -3,19 +3,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::RunError;
+use super::binding::from_params;
 use super::condition::PREFIX;
-use super::{RunError, Variables, Volatile};
 use crate::conflict::{self, Facts, Footprint, Footprints, StatementKnown, StepFacts};
+use crate::history::Volatile;
 use crate::postgres::PostgresError;
 use crate::postgres::baseline::Baseline;
 use crate::postgres::catalog::{Analysis, Catalog};
 use crate::postgres::wire::{Column, Connection, Reply, ServerError, Value};
 use crate::scenario::error::token_at;
 use crate::scenario::source::SqlText;
-use crate::scenario::sql::commands::split;
-use crate::scenario::sql::lexer::{TokenKind, tokens};
-use crate::scenario::sql::{StatementKind, Template};
 use crate::scenario::{Condition, Scenario, ScenarioError, Session, Step};
+use crate::sql::commands::split;
+use crate::sql::lexer::{TokenKind, tokens};
+use crate::sql::{StatementKind, Template};
 
 const SYNTAX_ERROR: &str = "42601";
 const UNDEFINED_COLUMN: &str = "42703";
@@ -230,7 +232,7 @@ impl Checker<'_> {
     /// Checks a session's steps, and returns what is known of each.
     async fn session(&mut self, session: &Session) -> Result<Vec<StepFacts>, RunError> {
         let mut facts = Vec::with_capacity(session.steps.len());
-        let mut types: BTreeMap<String, u32> = Variables::from_params(&session.params).types();
+        let mut types: BTreeMap<String, u32> = from_params(&session.params).types();
         // of variables that may have another type, or none, because a step is passed over
         let mut other_types: BTreeMap<String, u32> = BTreeMap::new();
         // whether every column of the steps so far is known

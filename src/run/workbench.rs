@@ -10,24 +10,24 @@ pub use freely::FreeRun;
 use super::committed_states::CommittedStates;
 use super::condition::ConditionCache;
 use super::dependencies;
-use super::executor::{Deadlock, Decision, Execution, Limits, Scheduler, execute};
-use super::history::History;
+use super::executor::{Decision, Execution, Limits, Scheduler, execute};
 use super::large_objects::LargeObjects;
 use super::recorded::Recorded;
 use super::timeouts::{SessionTimeouts, Timeouts};
-use super::{DeadlockCheck, RunError, Script, SerialOracle, Volatile, custom_settings, one_step};
+use super::{DeadlockCheck, RunError, Script, SerialOracle, custom_settings, one_step};
 use crate::conflict::{self, Footprints, Object, Snapshots};
+use crate::history::{Deadlock, History, StepOutcome, Volatile};
 use crate::postgres::baseline::{self, Baseline, Reset, Table};
 use crate::postgres::fingerprint::{self, Probe};
 use crate::postgres::locks::LockMonitor;
 use crate::postgres::wire::{Connection, Reply, Value};
 use crate::postgres::{PostgresError, Server, quote_literal};
-use crate::scenario::sql::StatementKind;
-use crate::scenario::sql::classify::first_word;
 use crate::scenario::{Scenario, Symmetry};
+use crate::sql::StatementKind;
+use crate::sql::classify::first_word;
 use crate::verdict::dependencies::Explanation;
 use crate::verdict::outcome::{Outcome, TableContent, Violation};
-use crate::verdict::serializability::{CommittedPart, StepOutcome};
+use crate::verdict::serializability::CommittedPart;
 use crate::verdict::{self, InvariantAnswer};
 
 /// How long pgbraid's own work between two runs may take.
@@ -335,7 +335,7 @@ impl Workbench {
         let mut violations = verdict::judge(scenario, &execution.turns, &ends, &execution.deadlocks, answers);
         let outcome = Outcome::new(scenario, &results, &ends, tables);
         if let Some(serial) = &template.serial {
-            let part = CommittedPart::new(scenario, serial.symmetry(), &results, &outcome.tables);
+            let part = CommittedPart::new(serial.symmetry(), &results, &outcome.tables);
             violations.extend(serial.judge(&part, self).await?);
         }
         let (decisions, deadlocks) = (execution.decisions.clone(), execution.deadlocks.clone());
@@ -363,7 +363,7 @@ impl Workbench {
         let (tables, _) = self.evaluate().await?;
         let scenario = &self.template.scenario;
         let symmetry = Symmetry::of_steps(scenario);
-        Ok(CommittedPart::new(scenario, &symmetry, &self.results(), &tables))
+        Ok(CommittedPart::new(&symmetry, &self.results(), &tables))
     }
 
     /// Runs a failing schedule once more and finds out how its committed transactions depend on each other. Returns

@@ -5,11 +5,11 @@ use std::ops::Range;
 use thiserror::Error;
 
 use crate::isolation::SpecificationError;
-use crate::scenario::file::suggest::one_of;
 use crate::scenario::located::Located;
 use crate::scenario::source::SqlText;
-use crate::scenario::sql::lexer::tokens;
-use crate::scenario::sql::{Placeholder, Template};
+use crate::sql::lexer::tokens;
+use crate::sql::{Placeholder, Template};
+use crate::suggest::one_of;
 
 /// A mistake in a scenario. As a [`Diagnostic`](miette::Diagnostic) it shows file, line, column, the offending line and a
 /// hint.
@@ -150,7 +150,7 @@ impl ScenarioError {
     }
 
     /// SQL that the server does not take. `position` is the server's, mapped back by
-    /// [`Template::original_position`](crate::scenario::sql::Template::original_position): characters of `sql`, from 1.
+    /// [`Template::original_position`](crate::sql::Template::original_position): characters of `sql`, from 1.
     /// `what` names the SQL in a sentence, as "step `read`" does.
     pub fn rejected_sql(
         sql: &SqlText,

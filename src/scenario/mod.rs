@@ -6,10 +6,10 @@ pub(crate) mod file;
 mod located;
 pub mod model;
 pub mod source;
-pub mod sql;
 mod symmetry;
 mod toml;
 
+pub use crate::sql::Isolation;
 pub use builder::{ScenarioBuilder, SessionBuilder};
 pub use error::{Mistake, ScenarioError};
 pub use file::Reading;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use toml::Value;
 
-use crate::scenario::sql::StatementKind;
-use crate::scenario::sql::classify::first_word;
 use crate::scenario::{DeadlockPolicy, Isolation, Param, Scenario, Session, Step};
+use crate::sql::StatementKind;
+use crate::sql::classify::first_word;
 
 impl Scenario {
     /// The text of a file that holds this scenario. Reading it gives the same sessions, steps and invariants; a setup

@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use super::fit::{Misfit, fit};
 use super::{Expectation, PinnedSchedule, Plan, Schedule};
-use crate::scenario::file::{Document, suggest};
+use crate::scenario::file::Document;
 use crate::scenario::source::Source;
 use crate::scenario::{Located, Reading, Scenario};
+use crate::suggest;
 use raw::{RawPinned, Text};
 
 /// A mistake in a pinned schedule. As a [`Diagnostic`](miette::Diagnostic) it shows file, line, column, the offending

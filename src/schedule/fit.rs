@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{Entry, Extent, Schedule};
-use crate::run::history::DISCONNECT;
-use crate::scenario::file::suggest::one_of;
-use crate::scenario::sql::StatementKind;
+use crate::history::DISCONNECT;
 use crate::scenario::{Scenario, Session};
+use crate::sql::StatementKind;
+use crate::suggest::one_of;
 
 /// A schedule whose names are those of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,11 +4,12 @@ use std::fmt::{self, Display};
 use std::sync::Arc;
 
 use crate::explore::{Exploration, Verdict};
+use crate::history::History;
 use crate::report::failure::failure;
 use crate::report::shrunk::shrunk;
 use crate::report::summary::{Summary, summary};
 use crate::report::text::TextOptions;
-use crate::run::{History, Run};
+use crate::run::Run;
 use crate::scenario::Scenario;
 use crate::schedule::Schedule;
 use crate::shrink::Shrunk;

@@ -5,11 +5,12 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use pgbraid::explore::{Dpor, Exhaustive, Exploration, Strategy};
+use pgbraid::history::StepResult;
+use pgbraid::history::Volatile;
 use pgbraid::postgres::locks::LockMonitor;
 use pgbraid::postgres::wire::Connection;
-use pgbraid::run::history::StepResult;
 use pgbraid::run::timeouts::{SessionTimeouts, Timeouts};
-use pgbraid::run::{Conditions, DeadlockCheck, Progress, Script, Session, Volatile, WaitTimeout, Workbench};
+use pgbraid::run::{Conditions, DeadlockCheck, Progress, Script, Session, WaitTimeout, Workbench};
 use pgbraid::schedule::{Follower, Schedule};
 
 use crate::common::lab::{Lab, exhaustive, scenario};

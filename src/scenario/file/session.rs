@@ -7,9 +7,10 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use super::raw::{RawParamTable, RawParams, RawRetry, RawSession, Text};
-use super::{Document, Names, sqlstate, steps, suggest, transactions, variables};
+use super::{Document, Names, sqlstate, steps, transactions, variables};
 use crate::scenario::error::{Mistake, ScenarioError};
 use crate::scenario::{Isolation, Param, Retry, Session};
+use crate::suggest;
 
 /// Each session is a connection, and a server takes 100 of them by default.
 const MAX_SESSIONS: i64 = 90;

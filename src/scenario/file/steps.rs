@@ -9,11 +9,11 @@ use super::raw::{RawStep, RawStepTable, Text};
 use super::{Document, Names, no_numbered_parameter, one_statement};
 use crate::scenario::error::{Mistake, ScenarioError};
 use crate::scenario::source::SqlText;
-use crate::scenario::sql::classify::{copies_to_client, first_word};
-use crate::scenario::sql::commands::split;
-use crate::scenario::sql::lexer::{Token, TokenKind, tokens};
-use crate::scenario::sql::{Statement, Template};
 use crate::scenario::{Condition, Step};
+use crate::sql::classify::{copies_to_client, first_word};
+use crate::sql::commands::split;
+use crate::sql::lexer::{Token, TokenKind, tokens};
+use crate::sql::{Statement, Template};
 
 pub(super) fn read(document: &Document, session: &str, raw: Vec<Spanned<RawStep>>) -> Result<Vec<Step>, ScenarioError> {
     let mut names = Names::new(document, "step");

@@ -2,8 +2,8 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use proptest::prelude::*;
 
 use super::*;
-use crate::scenario::sql::StatementKind;
 use crate::scenario::{Isolation, Param};
+use crate::sql::StatementKind;
 
 fn load(text: &str) -> Result<Scenario, ScenarioError> {
     Scenario::from_toml("test", "test.toml", text, Path::new("no/such/folder"))
