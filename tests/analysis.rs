@@ -92,7 +92,7 @@ impl Lab {
     /// The row that a statement is confined to, given its parameters.
     fn row(&mut self, sql: &str, parameters: &[&str]) -> Option<Vec<String>> {
         let parameters: Vec<Option<String>> = parameters.iter().map(|text| Some((*text).to_owned())).collect();
-        let confined = self.know(sql).statement.confined?;
+        let confined = self.know(sql).meaning.confined?;
         confined
             .row
             .values
@@ -319,7 +319,7 @@ fn a_row_is_told_by_every_column_of_a_unique_key() {
 #[test]
 fn a_row_is_taken_first_where_nothing_before_that_can_fail_or_draw() {
     let mut lab = Lab::start();
-    let mut first = |sql: &str| lab.know(sql).statement.confined.map(|confined| confined.takes_first);
+    let mut first = |sql: &str| lab.know(sql).meaning.confined.map(|confined| confined.takes_first);
     for sql in [
         "SELECT stock FROM items WHERE id = 1 FOR UPDATE",
         "SELECT stock, name FROM items WHERE id = 1 ORDER BY name FOR NO KEY UPDATE",
@@ -342,7 +342,7 @@ fn a_row_is_taken_first_where_nothing_before_that_can_fail_or_draw() {
 fn times_are_told_apart_unless_they_are_only_passed_on() {
     let mut lab = Lab::start();
     let mut times = |sql: &str| {
-        let times = lab.know(sql).statement.times;
+        let times = lab.know(sql).meaning.times;
         (times.takes, times.keeps, times.tells)
     };
     for (sql, expected) in [

@@ -105,8 +105,8 @@ impl Explore {
         let scenario = template.scenario();
         match self.strategy {
             StrategyName::Dpor => Box::new(Dpor::new(
-                scenario.clone(),
-                template.footprints().clone(),
+                &scenario,
+                template.program().clone(),
                 !self.limits.no_symmetry,
             )),
             StrategyName::Exhaustive => Box::new(Exhaustive::new()),

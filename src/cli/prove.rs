@@ -48,11 +48,7 @@ impl Prove {
     pub fn run(self) -> Result<ExitCode, Failure> {
         let symmetric = !self.limits.no_symmetry;
         let strategy = |template: &Template| -> Box<dyn pgbraid::explore::Strategy> {
-            Box::new(Dpor::new(
-                template.scenario().clone(),
-                template.footprints().clone(),
-                symmetric,
-            ))
+            Box::new(Dpor::new(template.scenario(), template.program().clone(), symmetric))
         };
         let explored = self
             .limits

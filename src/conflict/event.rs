@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::footprint::{Filled, Footprint, Footprints, Object, RowTaken, WriteKind};
+use super::footprint::{Footprint, Object, WriteKind};
+use super::program::{Filled, Program, RowTaken};
 use super::rules::conflict;
+use super::snapshots::Snapshots;
 use crate::history::{Origin, SoFar, StepResult, Turn, TxEnd};
-use crate::scenario::{Isolation, Scenario, Session};
 use crate::sql::StatementKind;
-use crate::sql::lexer::{TokenKind, tokens};
+use crate::sql::lexer::tokens;
 
 const UNIQUE_VIOLATION: &str = "23505";
 
@@ -43,60 +44,6 @@ pub struct End {
     pub committed: bool,
     /// What the transaction read, locked and wrote.
     pub held: Footprint,
-}
-
-/// How a transaction sees others. Where its isolation level is not known, all of these.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Snapshots {
-    /// Each statement takes a snapshot (READ COMMITTED).
-    pub per_statement: bool,
-    /// Its first statement takes one for all (REPEATABLE READ, SERIALIZABLE).
-    pub per_transaction: bool,
-    /// Its reads are tracked (SERIALIZABLE).
-    pub serializable: bool,
-}
-
-impl Snapshots {
-    /// Each statement takes a snapshot, and nothing else is the case.
-    pub fn is_read_committed(self) -> bool {
-        self.per_statement && !self.per_transaction && !self.serializable
-    }
-
-    pub const UNKNOWN: Snapshots = Snapshots {
-        per_statement: true,
-        per_transaction: true,
-        serializable: true,
-    };
-
-    fn of(isolation: Isolation) -> Snapshots {
-        Snapshots {
-            per_statement: isolation == Isolation::ReadCommitted,
-            per_transaction: isolation != Isolation::ReadCommitted,
-            serializable: isolation == Isolation::Serializable,
-        }
-    }
-
-    /// A session that sets an isolation level in SQL has any of them.
-    pub fn of_session(session: &Session) -> Snapshots {
-        const NAMES: [&str; 4] = [
-            "isolation",
-            "default_transaction_isolation",
-            "transaction_isolation",
-            "set_config",
-        ];
-        let sets_level = session.steps.iter().any(|step| {
-            tokens(&step.sql.text).any(|token| {
-                let name = token.text.trim_matches('"');
-                matches!(token.kind, TokenKind::Word | TokenKind::QuotedName)
-                    && NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
-            })
-        });
-        if sets_level {
-            Snapshots::UNKNOWN
-        } else {
-            Snapshots::of(session.isolation)
-        }
-    }
 }
 
 /// A row that a session took.
@@ -154,8 +101,7 @@ struct Transaction {
 /// The events of a run, taken down move by move.
 #[derive(Debug, Clone)]
 pub struct EventLog {
-    scenario: Arc<Scenario>,
-    footprints: Footprints,
+    program: Arc<Program>,
     events: Vec<Event>,
     /// INSERTs whose rows are committed, each with the event that committed them.
     committed: Vec<(String, usize)>,
@@ -167,11 +113,10 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    pub fn new(scenario: Arc<Scenario>, footprints: Footprints) -> EventLog {
-        let transactions = vec![Transaction::default(); scenario.sessions.len()];
+    pub fn new(program: Arc<Program>) -> EventLog {
+        let transactions = vec![Transaction::default(); program.sessions().len()];
         EventLog {
-            scenario,
-            footprints,
+            program,
             events: Vec::new(),
             committed: Vec::new(),
             key_was_taken: Vec::new(),
@@ -192,7 +137,7 @@ impl EventLog {
     }
 
     /// Whether the step that a session has before it would only wait: for a row that another holds, to do then what it
-    /// would do if it were let go on then (see [`Footprints::row_taken`]), and nobody waits for the session meanwhile.
+    /// would do if it were let go on then (see [`Program::row_taken`]), and nobody waits for the session meanwhile.
     pub fn only_waits(&self, filled: Filled<'_>, origin: Origin, begins: bool) -> OnlyWaits {
         let session = filled.session;
         let Some(RowTaken { row, if_true }) = self.row_waited_for(filled, origin, begins) else {
@@ -214,7 +159,7 @@ impl EventLog {
         if !origin.is_step() || self.holds(filled.session, begins) {
             return None;
         }
-        self.footprints.row_taken(filled)
+        self.program.row_taken(filled)
     }
 
     /// Whether others may have to wait for the transaction that a session is in, unless its next step `begins` one.
@@ -228,7 +173,7 @@ impl EventLog {
     /// done the same. `None` where it depends on more whether it would, or who would have waited before whom.
     pub fn could_have_waited_for(&self, next: &Turn) -> Option<Vec<usize>> {
         let Some(taken) = self
-            .footprints
+            .program
             .row_taken(filled_by(next))
             .filter(|_| next.origin.is_step())
         else {
@@ -276,7 +221,7 @@ impl EventLog {
     pub fn piece_at_most(&self, SoFar { turns, moves }: SoFar<'_>, index: usize) -> Option<Piece> {
         let turn = &turns[moves[index].turn];
         let mut piece = self.events[index].pieces.first()?.clone();
-        piece.statement = whatever_it_finds(&self.footprints, turn);
+        piece.statement = whatever_it_finds(&self.program, turn);
         let mut held = piece.held.clone();
         held.add(&piece.statement);
         piece.tracked = piece.tracked.is_some().then(|| held.clone());
@@ -294,7 +239,7 @@ impl EventLog {
             participants: vec![one.session],
             pieces: Vec::new(),
         };
-        let adds = adds_constants(&self.footprints, turn);
+        let adds = adds_constants(&self.program, turn);
         let before = self.transactions[one.session].clone();
         let own = self.piece(turn, index, one.finished.contains(&one.turn));
         let does_more = !adds && own.statement.holds();
@@ -356,13 +301,7 @@ impl EventLog {
     }
 
     fn piece(&mut self, turn: &Turn, index: usize, finished: bool) -> Piece {
-        let piece = piece(
-            &self.scenario,
-            &self.footprints,
-            turn,
-            &mut self.transactions[turn.session],
-            finished,
-        );
+        let piece = piece(&self.program, turn, &mut self.transactions[turn.session], finished);
         let is_release = turn.statement.kind == StatementKind::Release;
         if piece.end.is_some() && !is_release {
             let held = self.rows.iter_mut().filter(|held| held.holder == turn.session);
@@ -371,7 +310,7 @@ impl EventLog {
         } else if finished
             && turn.origin.is_step()
             && found_row(&turn.result)
-            && let Some(RowTaken { row, .. }) = self.footprints.row_taken(filled_by(turn))
+            && let Some(RowTaken { row, .. }) = self.program.row_taken(filled_by(turn))
             && !self
                 .rows
                 .iter()
@@ -399,11 +338,11 @@ fn filled_by(turn: &Turn) -> Filled<'_> {
 
 /// Whether a step is an INSERT of constants into one table whose keys are checked as rows are added, and touches nothing
 /// else but what foreign keys check afterwards.
-fn adds_constants(footprints: &Footprints, turn: &Turn) -> bool {
-    let statement = whatever_it_finds(footprints, turn);
+fn adds_constants(program: &Program, turn: &Turn) -> bool {
+    let statement = whatever_it_finds(program, turn);
     turn.origin.is_step()
-        && footprints.adds_constants(filled_by(turn))
-        && !footprints.deferred
+        && program.adds_constants(filled_by(turn))
+        && !program.deferred
         && !statement.unknown
         && !statement.calls
         && statement.reads.is_empty()
@@ -438,15 +377,8 @@ fn found_nothing(result: &StepResult) -> bool {
     }
 }
 
-fn piece(
-    scenario: &Scenario,
-    footprints: &Footprints,
-    turn: &Turn,
-    transaction: &mut Transaction,
-    finished: bool,
-) -> Piece {
-    let session = &scenario.sessions[turn.session];
-    let snapshots = footprints.snapshots(turn.session);
+fn piece(program: &Program, turn: &Turn, transaction: &mut Transaction, finished: bool) -> Piece {
+    let snapshots = program.snapshots(turn.session);
     let kind = turn.statement.kind;
     if turn.tx.opens {
         *transaction = Transaction {
@@ -454,9 +386,9 @@ fn piece(
             ..Transaction::default()
         };
     }
-    let mut statement = whatever_it_finds(footprints, turn);
+    let mut statement = whatever_it_finds(program, turn);
     if finished && turn.waits.is_empty() && found_nothing(&turn.result) {
-        statement = footprints.found_nothing(statement, filled_by(turn));
+        statement = program.found_nothing(statement, filled_by(turn));
     }
     let takes_snapshot = (!turn.ends_transaction() || kind == StatementKind::OutsideBlock)
         && !transaction.has_snapshot
@@ -464,10 +396,10 @@ fn piece(
             kind,
             StatementKind::Setting | StatementKind::Savepoint | StatementKind::Release | StatementKind::Begin
         );
-    let whole = takes_snapshot.then(|| rest_of_transaction(session, footprints, turn));
+    let whole = takes_snapshot.then(|| program.rest_of_transaction(turn.session, turn.origin.step()));
     let held = transaction.held.clone();
     transaction.held.add(&statement);
-    let tracked = (snapshots.serializable && !statement.is_empty() && serializable_threes(scenario, footprints))
+    let tracked = (snapshots.serializable && !statement.is_empty() && program.serializable_threes())
         .then(|| transaction.held.clone());
     // an error takes back the transaction, or what came after its last savepoint
     let failed = finished && turn.tx.end == Some(TxEnd::Failed);
@@ -498,18 +430,18 @@ fn piece(
 }
 
 /// What a turn's statement touches, whatever it finds.
-fn whatever_it_finds(footprints: &Footprints, turn: &Turn) -> Footprint {
+fn whatever_it_finds(program: &Program, turn: &Turn) -> Footprint {
     let kind = turn.statement.kind;
     let step = turn.origin.step();
     let mut statement = match (turn.origin, kind) {
         // reads at SERIALIZABLE are tracked by pages and tables
-        (Origin::Step(_), StatementKind::Plain) if !footprints.snapshots(turn.session).serializable => {
-            footprints.filled(filled_by(turn))
+        (Origin::Step(_), StatementKind::Plain) if !program.snapshots(turn.session).serializable => {
+            program.filled(filled_by(turn))
         }
-        (Origin::Step(_), StatementKind::Plain | StatementKind::OutsideBlock) => footprints.step(turn.session, step),
+        (Origin::Step(_), StatementKind::Plain | StatementKind::OutsideBlock) => program.step(turn.session, step),
         // a BEGIN that goes ahead of it takes the time
         (Origin::Step(_), _) => Footprint {
-            timed: footprints.step(turn.session, step).timed,
+            timed: program.step(turn.session, step).timed,
             ..Footprint::default()
         },
         _ => Footprint::default(),
@@ -519,36 +451,8 @@ fn whatever_it_finds(footprints: &Footprints, turn: &Turn) -> Footprint {
     }
     // what a prepared transaction holds is anybody's to end
     statement.unknown |= kind == StatementKind::PrepareTransaction;
-    statement.unknown |= turn.commits() && footprints.deferred;
+    statement.unknown |= turn.commits() && program.deferred;
     statement
-}
-
-/// Whether three serializable transactions or more can be under way in a run: one that is doomed, one that dooms it,
-/// and one that has committed before.
-fn serializable_threes(scenario: &Scenario, footprints: &Footprints) -> bool {
-    let sessions = scenario.sessions.iter().enumerate();
-    let serializable = sessions.filter(|(index, _)| footprints.snapshots(*index).serializable);
-    let sessions: Vec<&Session> = serializable.map(|(_, session)| session).collect();
-    sessions.len() > 2 || (sessions.len() == 2 && !sessions.iter().all(|session| is_one_transaction(session)))
-}
-
-/// Whether a session is a single transaction, however it ends.
-pub fn is_one_transaction(session: &Session) -> bool {
-    let ends = |kind| matches!(kind, StatementKind::Commit { .. } | StatementKind::Rollback { .. });
-    let once = match session.steps.as_ref() {
-        [_] => true,
-        [first, between @ .., last] => {
-            first.statement.kind == StatementKind::Begin
-                && last.when.is_none()
-                && matches!(
-                    last.statement.kind,
-                    StatementKind::Commit { chain: false } | StatementKind::Rollback { chain: false }
-                )
-                && !between.iter().any(|step| ends(step.statement.kind))
-        }
-        [] => true,
-    };
-    once && session.retry.is_none()
 }
 
 /// Queries take a snapshot before they run; of utility statements some do.
@@ -558,17 +462,4 @@ fn takes_snapshot_for_sure(sql: &str) -> bool {
             "select", "insert", "update", "delete", "merge", "with", "values", "table",
         ])
     })
-}
-
-/// All that the session's steps may touch from this turn on until a statement that surely ends the transaction.
-fn rest_of_transaction(session: &Session, footprints: &Footprints, turn: &Turn) -> Footprint {
-    let mut whole = Footprint::default();
-    for (index, step) in session.steps.iter().enumerate().skip(turn.origin.step()) {
-        match step.statement.kind {
-            StatementKind::Plain | StatementKind::OutsideBlock => whole.add(&footprints.step(turn.session, index)),
-            StatementKind::Commit { .. } | StatementKind::Rollback { .. } if step.when.is_none() => break,
-            _ => {}
-        }
-    }
-    whole
 }

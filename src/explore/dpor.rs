@@ -7,21 +7,20 @@ use num_bigint::BigUint;
 
 use super::source_sets::{Choices, Guide, SourceSets, Trace};
 use super::{Job, Key, Strategy};
-use crate::conflict::{Event, EventLog, Filled, Footprints, OnlyWaits, Piece, Waited};
+use crate::conflict::{Event, EventLog, Filled, OnlyWaits, Piece, Program, Waited};
 use crate::history::{Move, MoveKind, SoFar};
 use crate::run::{Candidate, Run, Scheduler};
 use crate::scenario::{Scenario, Symmetry};
 
 /// What the reduction knows of a scenario.
 struct Model {
-    scenario: Arc<Scenario>,
-    footprints: Footprints,
+    program: Arc<Program>,
     symmetry: Symmetry,
 }
 
 impl Model {
     fn log(&self) -> EventLog {
-        EventLog::new(self.scenario.clone(), self.footprints.clone())
+        EventLog::new(self.program.clone())
     }
 }
 
@@ -34,19 +33,15 @@ pub struct Dpor {
 
 impl Dpor {
     /// `symmetric` lets interchangeable sessions stand for each other.
-    pub fn new(scenario: Arc<Scenario>, footprints: Footprints, symmetric: bool) -> Dpor {
+    pub fn new(scenario: &Scenario, program: Arc<Program>, symmetric: bool) -> Dpor {
         let symmetry = if symmetric {
-            Symmetry::of(&scenario)
+            Symmetry::of(scenario)
         } else {
-            Symmetry::none(&scenario)
+            Symmetry::none(scenario)
         };
         Dpor {
             search: SourceSets::new(symmetry.clone()),
-            model: Arc::new(Model {
-                scenario,
-                footprints,
-                symmetry,
-            }),
+            model: Arc::new(Model { program, symmetry }),
             next_run: 0,
         }
     }
@@ -207,7 +202,7 @@ fn only_waits(log: &EventLog, candidate: &Candidate<'_>) -> OnlyWaits {
 
 impl Scheduler for Guided {
     fn question(&mut self, so_far: SoFar<'_>, candidate: Candidate<'_>) -> Option<String> {
-        if !self.model.footprints.has_conditional_rows() || candidate.kind != MoveKind::Step {
+        if !self.model.program.has_conditional_rows() || candidate.kind != MoveKind::Step {
             return None;
         }
         self.log.extend(so_far, so_far.moves.len());

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::RunError;
 use super::binding::from_params;
 use super::condition::PREFIX;
-use crate::conflict::{self, Facts, Footprint, Footprints, StatementKnown, StepFacts};
+use crate::conflict::{self, Footprint, Program, StatementKnown, StepFacts};
 use crate::history::Volatile;
 use crate::postgres::PostgresError;
 use crate::postgres::baseline::Baseline;
@@ -106,7 +106,7 @@ pub async fn check_statements(
     scenario: &Scenario,
     schema_changes: bool,
     quiet: bool,
-) -> Result<Footprints, RunError> {
+) -> Result<Program, RunError> {
     let mut catalog = Catalog::read(control).await?;
     catalog.try_constants(control, quiet).await?;
     let nothing_known = schema_changes || catalog.changing_routines;
@@ -162,14 +162,8 @@ pub async fn check_statements(
         }
     }
     Ok(match nothing_known {
-        true => Footprints::unknown(scenario, !checker.catalog.changing_routines),
-        false => {
-            let facts = Facts {
-                steps: facts,
-                watchers: checker.watchers,
-            };
-            Footprints::new(scenario, facts, checker.catalog)
-        }
+        true => Program::unknown(scenario, !checker.catalog.changing_routines),
+        false => Program::new(scenario, facts, checker.watchers, checker.catalog),
     })
 }
 
@@ -222,7 +216,7 @@ struct Checker<'a> {
     catalog: Catalog,
     quiet: bool,
     /// What is known of conditions and invariants.
-    watchers: Vec<StepFacts>,
+    watchers: Vec<StatementKnown>,
 }
 
 /// A statement's columns with their places, by name.
@@ -269,11 +263,11 @@ impl Checker<'_> {
                     known = StatementKnown::nothing();
                 }
             }
-            let StatementKnown { footprint, statement } = known;
+            let StatementKnown { footprint, meaning } = known;
             let columns = self.step(session, step, &types).await?;
             facts.push(StepFacts {
                 footprint,
-                statement,
+                meaning,
                 columns: columns.as_ref().map(origins),
                 needs,
             });
@@ -339,10 +333,7 @@ impl Checker<'_> {
     /// Takes down what is known of a query that runs apart from the sessions.
     async fn watch(&mut self, sql: &str, types: &[u32]) -> Result<(), RunError> {
         let analysis = self.analyse(sql, types).await?;
-        let StatementKnown {
-            footprint,
-            mut statement,
-        } = conflict::know(sql, analysis.as_ref(), &self.catalog);
+        let mut known = conflict::know(sql, analysis.as_ref(), &self.catalog);
         // the variables are texts there
         let sessions = analysis
             .iter()
@@ -352,14 +343,9 @@ impl Checker<'_> {
                 name.is_some_and(|(schema, name)| schema == "pgbraid" && name == "sessions")
             });
         if sessions {
-            statement.compares_variables();
+            known.meaning.compares_variables();
         }
-        self.watchers.push(StepFacts {
-            footprint,
-            statement,
-            columns: None,
-            needs: BTreeSet::new(),
-        });
+        self.watchers.push(known);
         Ok(())
     }
 
@@ -373,7 +359,7 @@ impl Checker<'_> {
             _ => {
                 return Ok(StatementKnown {
                     footprint: Footprint::default(),
-                    statement: conflict::Statement::default(),
+                    meaning: conflict::Meaning::default(),
                 });
             }
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::committed_states::{CommittedStates, Version};
 use super::script::Sent;
-use crate::conflict::{Footprint, Footprints, Object};
+use crate::conflict::{Footprint, Object, Program};
 use crate::history::{Origin, Turn, TxEnd, Volatile};
 use crate::scenario::{Isolation, Scenario, Step};
 use crate::sql::lexer::significant;
@@ -20,7 +20,7 @@ const CHANGES: [&str; 4] = ["insert", "update", "delete", "merge"];
 /// A run, and what it takes to run its statements again.
 pub struct Recorded<'a> {
     pub scenario: &'a Scenario,
-    pub footprints: &'a Footprints,
+    pub program: &'a Program,
     pub volatile: &'a Volatile,
     pub turns: &'a [Turn],
     /// What was sent in each turn of each session.
@@ -79,7 +79,7 @@ impl Recorded<'_> {
 
     pub fn footprint(&self, turn: usize) -> Footprint {
         match self.turns[turn].origin {
-            Origin::Step(step) => self.footprints.step(self.turns[turn].session, step),
+            Origin::Step(step) => self.program.step(self.turns[turn].session, step),
             _ => Footprint::default(),
         }
     }

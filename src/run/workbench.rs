@@ -15,7 +15,7 @@ use super::large_objects::LargeObjects;
 use super::recorded::Recorded;
 use super::timeouts::{SessionTimeouts, Timeouts};
 use super::{DeadlockCheck, RunError, Script, SerialOracle, custom_settings, one_step};
-use crate::conflict::{self, Footprints, Object, Snapshots};
+use crate::conflict::{Object, Program, ProgramStep, Snapshots};
 use crate::history::{Deadlock, History, StepOutcome, Volatile};
 use crate::postgres::baseline::{self, Baseline, Reset, Table};
 use crate::postgres::fingerprint::{self, Probe};
@@ -43,7 +43,7 @@ pub struct Template {
     large_objects: LargeObjects,
     probe: Probe,
     volatile: Arc<Volatile>,
-    footprints: Footprints,
+    program: Arc<Program>,
     notes: Vec<String>,
     timeouts: Option<Timeouts>,
     /// Where outcomes must be serializable.
@@ -69,13 +69,13 @@ impl Template {
         let more_than_rows = changes_schema || large_objects.are_expected() || vacuums(&scenario);
         let baseline = Baseline::take(&mut control, &server, more_than_rows).await?;
         let probe = Probe::new(&mut control, &since).await?;
-        let footprints =
+        let program =
             super::check::check_statements(&mut control, &scenario, changes_schema, server.deadlock_control).await?;
         super::check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
         let timeouts = Timeouts::find(&mut control, &server, &database, &scenario).await?;
-        let footprints = footprints_with(timeouts.as_ref(), footprints, &scenario);
+        let program = program_with(timeouts.as_ref(), program, &scenario);
         let notes = one_step::notes(&mut control, server.version(), &scenario).await?;
-        let scenario = with_begins(scenario, &footprints);
+        let scenario = with_begins(scenario, &program);
         let serial = serial_oracle(&scenario)?;
         Ok(Template {
             server,
@@ -85,7 +85,7 @@ impl Template {
             large_objects,
             probe,
             volatile: Arc::new(volatile),
-            footprints,
+            program: Arc::new(program),
             notes,
             timeouts,
             serial,
@@ -97,8 +97,8 @@ impl Template {
     }
 
     /// What each step may touch.
-    pub fn footprints(&self) -> &Footprints {
-        &self.footprints
+    pub fn program(&self) -> &Arc<Program> {
+        &self.program
     }
 
     pub fn server(&self) -> &Server {
@@ -199,7 +199,7 @@ impl Workbench {
                 .sessions
                 .iter()
                 .any(|session| Snapshots::of_session(session).serializable),
-            releases_at_end: releases_at_end(template.scenario(), template.footprints()),
+            releases_at_end: releases_at_end(template.program()),
         };
         let mut workbench = Workbench {
             reconnects: false,
@@ -237,15 +237,15 @@ impl Workbench {
             .sessions
             .iter()
             .any(|session| session.steps.iter().any(|step| step.statement.changes_schema));
-        let footprints = super::check::check_statements(
+        let program = super::check::check_statements(
             &mut self.control,
             &scenario,
             changes_schema,
             self.template.server.deadlock_control,
         )
         .await?;
-        let footprints = footprints_with(self.template.timeouts.as_ref(), footprints, &scenario);
-        let scenario = with_begins(scenario, &footprints);
+        let program = program_with(self.template.timeouts.as_ref(), program, &scenario);
+        let scenario = with_begins(scenario, &program);
         let serial = serial_oracle(&scenario)?;
         let old = &self.template;
         self.template = Arc::new(Template {
@@ -256,12 +256,12 @@ impl Workbench {
             large_objects: old.large_objects.clone(),
             probe: old.probe.clone(),
             volatile: old.volatile.clone(),
-            footprints,
+            program: Arc::new(program),
             notes: old.notes.clone(),
             timeouts: old.timeouts.clone(),
             serial,
         });
-        self.limits.releases_at_end = releases_at_end(self.template.scenario(), self.template.footprints());
+        self.limits.releases_at_end = releases_at_end(self.template.program());
         self.connect_sessions().await?;
         let template = self.template.clone();
         if let Some(serial) = &template.serial {
@@ -393,7 +393,7 @@ impl Workbench {
         self.reset().await?;
         let recorded = Recorded {
             scenario: &template.scenario,
-            footprints: &template.footprints,
+            program: &template.program,
             volatile: &template.volatile,
             turns: &execution.turns,
             sent: &sent,
@@ -631,21 +631,21 @@ impl Workbench {
 }
 
 /// Where timeouts may end waits, a step that waits may end at any move of others, so no wait is left out.
-fn footprints_with(timeouts: Option<&Timeouts>, known: Footprints, scenario: &Scenario) -> Footprints {
+fn program_with(timeouts: Option<&Timeouts>, known: Program, scenario: &Scenario) -> Program {
     match timeouts {
-        Some(_) => Footprints::unknown(scenario, true),
+        Some(_) => Program::unknown(scenario, true),
         None => known,
     }
 }
 
 /// The scenario with turns for its BEGINs where the time that they take matters.
-fn with_begins(scenario: Arc<Scenario>, footprints: &Footprints) -> Arc<Scenario> {
-    if !(0..scenario.sessions.len()).any(|session| footprints.begins_apart(session)) {
+fn with_begins(scenario: Arc<Scenario>, program: &Program) -> Arc<Scenario> {
+    if !(0..scenario.sessions.len()).any(|session| program.begins_apart(session)) {
         return scenario;
     }
     let mut scenario = Scenario::clone(&scenario);
     for (index, session) in scenario.sessions.iter_mut().enumerate() {
-        session.begins_apart = footprints.begins_apart(index);
+        session.begins_apart = program.begins_apart(index);
     }
     Arc::new(scenario)
 }
@@ -669,20 +669,17 @@ fn may_keep_advisory_locks(scenario: &Scenario) -> bool {
 }
 
 /// Whether a session releases others only as it ends: it is one transaction, and keeps what it locks.
-fn releases_at_end(scenario: &Scenario, footprints: &Footprints) -> bool {
-    let keeps = |session: usize, step: usize| {
-        let kind = scenario.sessions[session].steps[step].statement.kind;
-        let footprint = footprints.step(session, step);
-        let keeps = !matches!(
-            kind,
+fn releases_at_end(program: &Program) -> bool {
+    let keeps = |step: &ProgramStep| {
+        let gives_back = matches!(
+            step.kind,
             StatementKind::RollbackTo | StatementKind::PrepareTransaction | StatementKind::OutsideBlock
         );
-        keeps && !footprint.unknown && !footprint.takes(&Object::AdvisoryLocks)
+        let footprint = &step.facts.footprint;
+        !gives_back && !footprint.unknown && !footprint.takes(&Object::AdvisoryLocks)
     };
-    let mut sessions = scenario.sessions.iter().enumerate();
-    sessions.all(|(index, session)| {
-        conflict::is_one_transaction(session) && (0..session.steps.len()).all(|step| keeps(index, step))
-    })
+    let mut sessions = program.sessions().iter();
+    sessions.all(|session| session.is_one_transaction() && session.steps.iter().all(keeps))
 }
 
 /// The deadlock check that sessions start with. Two sessions may need it only now and then (see `execute`), and

@@ -172,7 +172,7 @@ impl Search {
         let template = host.runtime().block_on(interruptible(&options.interrupt, preparing))?;
         let template = Arc::new(template);
         let mut strategy: Box<dyn Strategy> = match strategy {
-            StrategyChoice::Dpor => Box::new(Dpor::new(scenario.clone(), template.footprints().clone(), true)),
+            StrategyChoice::Dpor => Box::new(Dpor::new(&scenario, template.program().clone(), true)),
             StrategyChoice::Exhaustive => Box::new(Exhaustive::new()),
             StrategyChoice::Random { samples, seed } => Box::new(Random::new(&scenario, seed, samples)),
         };

@@ -78,7 +78,7 @@ pub fn load(name: &str) -> Arc<Scenario> {
 }
 
 pub fn reduction(template: &Template, symmetric: bool) -> Dpor {
-    Dpor::new(template.scenario().clone(), template.footprints().clone(), symmetric)
+    Dpor::new(template.scenario(), template.program().clone(), symmetric)
 }
 
 /// Schedules beyond which a scenario is proved by the tests that take minutes alone.

@@ -120,7 +120,7 @@ fn dpor_finds_what_every_schedule_finds() {
         assert_eq!(outcomes(&all).len(), expected, "{text}");
         let template = lab.prepare(&scenario(&text));
         for symmetric in [false, true] {
-            let mut dpor = Dpor::new(template.scenario().clone(), template.footprints().clone(), symmetric);
+            let mut dpor = Dpor::new(template.scenario(), template.program().clone(), symmetric);
             let reduced = lab.explore_template(&template, &mut dpor, &exhaustive(1));
             assert_eq!(reduced.verdict, Verdict::Holds, "{text}\n{:?}", reduced.reasons);
             assert_eq!(outcomes(&reduced), outcomes(&all), "{text}");

@@ -131,7 +131,7 @@ fn whether_a_timeout_expires_is_a_choice_that_every_search_makes() {
         ));
         let lab = Lab::new();
         let template = lab.prepare(&scenario(&text));
-        let dpor = Dpor::new(template.scenario().clone(), template.footprints().clone(), false);
+        let dpor = Dpor::new(template.scenario(), template.program().clone(), false);
         let strategies: [Box<dyn Strategy>; 2] = [Box::new(Exhaustive::new()), Box::new(dpor)];
         let [full, reduced] = strategies.map(|mut strategy| {
             let found = lab.explore_template(&template, strategy.as_mut(), &exhaustive(1));
