@@ -102,6 +102,7 @@ pub mod conflict;
 pub mod explore;
 pub mod history;
 pub mod isolation;
+pub mod pipeline;
 pub mod postgres;
 pub mod replay;
 pub mod report;

@@ -3,10 +3,8 @@
 
 use std::sync::Arc;
 
-use num_bigint::BigUint;
-
 use super::source_sets::{Choices, Guide, SourceSets, Trace};
-use super::{Job, Key, Strategy};
+use super::{Coverage, Job, Key, Strategy};
 use crate::conflict::{Event, EventLog, Filled, OnlyWaits, Piece, Program, Waited};
 use crate::history::{Move, MoveKind, SoFar};
 use crate::run::{Candidate, Run, Scheduler};
@@ -48,24 +46,13 @@ impl Dpor {
 }
 
 impl Strategy for Dpor {
-    fn name(&self) -> &'static str {
-        "dpor"
-    }
-
-    fn is_exhaustive(&self) -> bool {
-        true
-    }
-
-    fn covered(&self) -> Option<BigUint> {
-        self.search.covered()
-    }
-
-    fn redundant(&self) -> u64 {
-        self.search.redundant()
-    }
-
-    fn leaves_out_waits(&self) -> bool {
-        self.search.leaves_out_waits()
+    fn coverage(&self) -> Coverage {
+        Coverage {
+            schedules: self.search.covered(),
+            leaves_out_waits: self.search.leaves_out_waits(),
+            redundant: self.search.redundant(),
+            ..Coverage::exhaustive("dpor")
+        }
     }
 
     fn next(&mut self) -> Option<Job> {

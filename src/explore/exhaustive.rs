@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::{Job, Key, Strategy};
+use super::{Coverage, Job, Key, Strategy};
 use crate::history::{MoveKind, SoFar};
 use crate::run::{Candidate, Run, Scheduler};
 
@@ -32,12 +32,8 @@ impl Exhaustive {
 }
 
 impl Strategy for Exhaustive {
-    fn name(&self) -> &'static str {
-        "exhaustive"
-    }
-
-    fn is_exhaustive(&self) -> bool {
-        true
+    fn coverage(&self) -> Coverage {
+        Coverage::exhaustive("exhaustive")
     }
 
     fn next(&mut self) -> Option<Job> {

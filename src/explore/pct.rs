@@ -13,7 +13,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 
 use super::samples::Samples;
-use super::{Job, Key, Strategy, turns};
+use super::{Coverage, Job, Key, Strategy, turns};
 use crate::history::{MoveKind, SoFar};
 use crate::run::{Candidate, Run, Scheduler};
 use crate::scenario::Scenario;
@@ -62,26 +62,10 @@ impl Pct {
 }
 
 impl Strategy for Pct {
-    fn name(&self) -> &'static str {
-        "pct"
-    }
-
-    fn seed(&self) -> Option<u64> {
-        Some(self.samples.seed)
-    }
-
-    fn is_exhaustive(&self) -> bool {
-        false
-    }
-
-    fn planned(&self) -> Option<u64> {
-        Some(self.samples.total)
-    }
-
-    fn notes(&self) -> Vec<String> {
+    fn coverage(&self) -> Coverage {
         let one = self.bound();
         let all = 100.0 * (1.0 - (1.0 - one).powf(self.samples.total as f64));
-        vec![format!(
+        let note = format!(
             "a failure of depth {} (one that takes {} to come in a certain order) shows in one schedule in {:.0} at the \
              least: with {} sampled, in {all:.1} % of all attempts or more",
             self.depth,
@@ -91,7 +75,15 @@ impl Strategy for Pct {
             },
             1.0 / one,
             self.samples.total,
-        )]
+        );
+        Coverage {
+            notes: vec![note],
+            ..Coverage::sampled("pct", self.samples.seed)
+        }
+    }
+
+    fn planned(&self) -> Option<u64> {
+        Some(self.samples.total)
     }
 
     fn next(&mut self) -> Option<Job> {

@@ -151,7 +151,7 @@ fn check_reduction(lab: &Lab, template: &Arc<Template>, full: &Exploration) {
             .collect()
     };
     assert_eq!(outcomes(&reduced), outcomes(full));
-    if let Some(covered) = &reduced.covered {
+    if let Some(covered) = &reduced.coverage.schedules {
         assert_eq!(*covered, BigUint::from(full.schedules_run));
     }
 }

@@ -152,7 +152,7 @@ fn whether_a_timeout_expires_is_a_choice_that_every_search_makes() {
             outcomes(&full).iter().any(|(_, violations)| violations.is_empty()),
             "{set}"
         );
-        if let Some(covered) = &reduced.covered {
+        if let Some(covered) = &reduced.coverage.schedules {
             assert_eq!(covered.to_string(), full.schedules_run.to_string(), "{set}");
         }
         // and its schedule does the same again
