@@ -7,6 +7,7 @@ pub mod fingerprint;
 pub mod host;
 pub mod locks;
 pub mod node_tree;
+pub mod prepared;
 pub mod scratch;
 pub mod server;
 pub mod suspend;
@@ -32,6 +33,8 @@ pub enum PostgresError {
     ConnectionString(tokio_postgres::Error),
     #[error("PostgreSQL {version} is too old: pgbraid needs {} or later", server::OLDEST_MAJOR)]
     TooOld { version: String },
+    #[error("dropping the scratch databases took longer than {0:?}")]
+    TidyingTooLong(std::time::Duration),
     #[error("stopping or continuing a backend failed: {0}")]
     Signal(nix::errno::Errno),
 }

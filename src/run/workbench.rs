@@ -21,7 +21,7 @@ use crate::postgres::baseline::{self, Baseline, Reset, Table};
 use crate::postgres::fingerprint::{self, Probe};
 use crate::postgres::locks::LockMonitor;
 use crate::postgres::wire::{Connection, Reply, Value};
-use crate::postgres::{PostgresError, Server, quote_literal};
+use crate::postgres::{PostgresError, Server, prepared};
 use crate::scenario::sql::StatementKind;
 use crate::scenario::sql::classify::first_word;
 use crate::scenario::{Scenario, Symmetry};
@@ -456,19 +456,7 @@ impl Workbench {
         if !self.template.scenario.prepares_transactions() {
             return Ok(());
         }
-        let doing = "rolling back prepared transactions";
-        let sql = "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = current_database()";
-        let reply = self.control.simple(sql).await.map_err(PostgresError::from)?;
-        let found = reply
-            .into_result()
-            .map_err(|error| PostgresError::Query { doing, error })?;
-        for gid in found.rows.iter().filter_map(|row| row.first()?.as_deref()) {
-            let sql = format!("ROLLBACK PREPARED {}", quote_literal(gid));
-            let reply = self.control.simple(&sql).await.map_err(PostgresError::from)?;
-            reply
-                .into_result()
-                .map_err(|error| PostgresError::Query { doing, error })?;
-        }
+        prepared::roll_back_all(&mut self.control).await?;
         Ok(())
     }
 
