@@ -33,6 +33,8 @@ pub enum PostgresError {
     ConnectionString(tokio_postgres::Error),
     #[error("PostgreSQL {version} is too old: pgbraid needs {} or later", server::OLDEST_MAJOR)]
     TooOld { version: String },
+    #[error("a connection pooler, such as pgbouncer, stands between pgbraid and the server")]
+    Pooler,
     #[error("dropping the scratch databases took longer than {0:?}")]
     TidyingTooLong(std::time::Duration),
     #[error("stopping or continuing a backend failed: {0}")]

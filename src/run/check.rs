@@ -2,11 +2,15 @@
 //! and not as a schedule that fails.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::condition::PREFIX;
 use super::{RunError, Variables, Volatile};
 use crate::conflict::{self, Facts, Footprint, Footprints, StatementKnown, StepFacts};
-use crate::postgres::PostgresError;
+use crate::postgres::{PostgresError, Server, expect, prepared};
 use crate::postgres::baseline::Baseline;
 use crate::postgres::catalog::{Analysis, Catalog};
 use crate::postgres::wire::{Column, Connection, Reply, ServerError, Value};
@@ -20,30 +24,80 @@ use crate::scenario::{Condition, Scenario, ScenarioError, Session, Step};
 const SYNTAX_ERROR: &str = "42601";
 const UNDEFINED_COLUMN: &str = "42703";
 const INDETERMINATE_TYPE: &str = "42P18";
+const NOT_SUPPORTED: &str = "0A000";
 const BOOLEAN: u32 = 16;
 
+/// How often a command of the setup that takes its time is looked at.
+const LOOK_AT_SETUP: Duration = Duration::from_secs(1);
+
 /// Runs the scenario's setup, one command after the other, so that VACUUM and the like can be among them.
-pub async fn run_setup(control: &mut Connection, scenario: &Scenario) -> Result<(), RunError> {
+///
+/// # Errors
+/// When the server rejects it, and when it leaves a prepared transaction behind: that would keep its locks in every run.
+pub async fn run_setup(control: &mut Connection, server: &Server, scenario: &Scenario) -> Result<(), RunError> {
     let Some(setup) = &scenario.setup else { return Ok(()) };
     refuse_shared_objects(setup, "the setup")?;
     let text = without_psql_lines(&setup.text);
+    let mut prepared = None;
     for command in split(&text) {
         let (Some(first), Some(last)) = (command.first(), command.last()) else {
             continue;
         };
-        let command = &text[first.offset..last.offset + last.text.len()];
-        let reply = control.simple(command).await.map_err(PostgresError::from)?;
+        let sql = &text[first.offset..last.offset + last.text.len()];
+        let ahead = u32::try_from(text[..first.offset].chars().count()).unwrap_or(u32::MAX);
+        let Some(reply) = run_command(control, server, sql).await? else {
+            let waits = "it waits for a prepared transaction, which nobody ends";
+            return Err(refuse_prepared(setup, Some(ahead.saturating_add(1)), waits).into());
+        };
         if let Some(error) = &reply.error {
-            let ahead = u32::try_from(text[..first.offset].chars().count()).unwrap_or(u32::MAX);
             let position = error.position.unwrap_or(1);
             return Err(rejected(setup, Some(ahead.saturating_add(position)), error, "the setup").into());
+        }
+        if let [prepare, transaction, ..] = command.as_slice()
+            && prepare.is("PREPARE")
+            && transaction.is("TRANSACTION")
+        {
+            prepared = Some(ahead.saturating_add(1));
         }
     }
     // a setup that ends inside a transaction would leave nothing behind
     control.simple("COMMIT").await.map_err(PostgresError::from)?;
+    if let Some(name) = prepared::find(control).await?.first() {
+        let leaves = format!("it leaves the prepared transaction {name} behind");
+        return Err(refuse_prepared(setup, prepared, &leaves).into());
+    }
     // what it has set (search_path, say) is not set in the sessions
     control.simple("DISCARD ALL").await.map_err(PostgresError::from)?;
     Ok(())
+}
+
+/// Runs a command of the setup; `None` where it waits for a prepared transaction. No other session is there to wait for.
+async fn run_command(control: &mut Connection, server: &Server, sql: &str) -> Result<Option<Reply>, RunError> {
+    let pid = Value::text(control.backend_pid().to_string());
+    let mut running = pin!(control.simple(sql));
+    let mut looking = None;
+    loop {
+        if let Ok(reply) = timeout(LOOK_AT_SETUP, &mut running).await {
+            return Ok(Some(reply.map_err(PostgresError::from)?));
+        }
+        let connection = match &mut looking {
+            Some(connection) => connection,
+            None => looking.insert(server.maintenance().await?),
+        };
+        // prepared transactions have no process
+        let sql = "SELECT 0 = ANY (pg_blocking_pids($1::integer))";
+        let doing = "looking whom the setup waits for";
+        let reply = connection.query(sql, std::slice::from_ref(&pid)).await;
+        let found = expect(reply.map_err(PostgresError::from)?, doing)?;
+        if found.scalar() == Some("t") {
+            return Ok(None);
+        }
+    }
+}
+
+fn refuse_prepared(setup: &SqlText, position: Option<u32>, message: &str) -> ScenarioError {
+    let hint = "end it in the setup, with COMMIT PREPARED or ROLLBACK PREPARED: its locks would be held in every run";
+    ScenarioError::rejected_sql(setup, position, NOT_SUPPORTED, message, Some(hint), "the setup")
 }
 
 /// Blanks the lines `\restrict` and `\unrestrict`, which pg_dump writes for psql; every other byte keeps its place.

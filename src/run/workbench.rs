@@ -60,7 +60,7 @@ impl Template {
         let mut control = server.control(&database).await?;
         let mut volatile = Volatile::from_now(&mut control).await?;
         let since = fingerprint::next_transaction(&mut control).await?;
-        super::check::run_setup(&mut control, &scenario).await?;
+        super::check::run_setup(&mut control, &server, &scenario).await?;
         let changes_schema = scenario
             .sessions
             .iter()
