@@ -163,7 +163,12 @@ impl Failure {
         match self {
             Failure::Scenario(_) | Failure::Specification(_) | Failure::Schedule(_) => INPUT,
             Failure::Unreadable { .. } | Failure::NoFiles { .. } | Failure::NoFolder(_) => INPUT,
-            Failure::Run(RunError::NothingToIgnore { .. } | RunError::Serial(_) | RunError::NothingFails) => INPUT,
+            Failure::Run(
+                RunError::NothingToIgnore { .. }
+                | RunError::ReachedOut { .. }
+                | RunError::Serial(_)
+                | RunError::NothingFails,
+            ) => INPUT,
             Failure::DatabaseUrl(_) | Failure::TlsRequired(_) | Failure::Output { .. } | Failure::Usage(_) => INPUT,
             Failure::Interrupted => INTERRUPTED,
             _ => ENVIRONMENT,

@@ -560,7 +560,9 @@ impl<'a> Tester<'a> {
             return None;
         }
         let mut sessions = self.sessions.iter().chain([&self.control]);
-        sessions.find(|session| session.is_lost()).map(|session| session.name.clone())
+        sessions
+            .find(|session| session.is_lost())
+            .map(|session| session.name.clone())
     }
 
     fn pace(&self) -> Pace {

@@ -10,6 +10,7 @@ pub mod node_tree;
 pub mod prepared;
 pub mod scratch;
 pub mod server;
+pub mod shared_state;
 pub mod suspend;
 pub mod wire;
 

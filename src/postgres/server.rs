@@ -62,7 +62,7 @@ impl Server {
     /// Takes the server that `config` names and finds out what it permits.
     ///
     /// # Errors
-    /// When it cannot be reached, refuses, or is too old.
+    /// When it cannot be reached, refuses, does not answer, or is too old.
     pub async fn connect(config: Config, signals: bool) -> Result<Server, PostgresError> {
         let maintenance_database = config.get_dbname().unwrap_or("postgres").to_owned();
         let mut connection = Connection::open(&config, &maintenance_database, &COMMON_SETTINGS)
@@ -71,45 +71,15 @@ impl Server {
                 WireError::Refused(error) if error.message.starts_with(POOLER_REFUSES) => PostgresError::Pooler,
                 other => other.into(),
             })?;
-        let doing = "asking the server for its version and privileges";
-        let backend = expect(connection.simple("SELECT pg_catalog.pg_backend_pid()").await?, doing)?;
-        if backend.scalar() != Some(&connection.backend_pid().to_string()) {
-            return Err(PostgresError::Pooler);
-        }
-        let version = expect(connection.simple("SHOW server_version_num").await?, doing)?;
-        let version: u32 = version.scalar().and_then(|text| text.parse().ok()).unwrap_or_default();
-        if version / 10_000 < OLDEST_MAJOR {
-            let text = expect(connection.simple("SHOW server_version").await?, doing)?;
-            return Err(PostgresError::TooOld {
-                version: text.scalar().unwrap_or("?").to_owned(),
-            });
-        }
-        let superuser = "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = current_user AND rolsuper";
-        let superuser = expect(connection.simple(superuser).await?, doing)?;
-        let superuser = superuser.scalar().map(str::to_owned);
-        let may_set = if version >= 150_000 {
-            "SELECT bool_and(has_parameter_privilege(name, 'SET')),
-                    has_parameter_privilege('session_replication_role', 'SET')
-             FROM unnest('{deadlock_timeout,log_lock_waits,lc_messages,log_min_messages}'::text[]) AS name"
-        } else {
-            "SELECT rolsuper, rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
-        };
-        let may_set = expect(connection.simple(may_set).await?, doing)?;
-        let granted = |column: usize| {
-            may_set
-                .rows
-                .first()
-                .and_then(|row| row.get(column))
-                .is_some_and(|value| value.as_deref() == Some("t"))
-        };
+        let facts = connection.first_work(&config, Facts::ask).await?;
         Ok(Server {
             config,
             maintenance_database,
             run_id: run_id(),
-            version,
-            superuser,
-            deadlock_control: granted(0),
-            replication_role: granted(1),
+            version: facts.version,
+            superuser: facts.superuser,
+            deadlock_control: facts.deadlock_control,
+            replication_role: facts.replication_role,
             signals,
         })
     }
@@ -117,6 +87,11 @@ impl Server {
     /// As in `server_version_num`: 150020 for 15.20.
     pub fn version(&self) -> u32 {
         self.version
+    }
+
+    /// Whether it was there before pgbraid, and others may use it.
+    pub fn is_given(&self) -> bool {
+        !self.signals
     }
 
     /// Its user's name, if that is a superuser.
@@ -178,6 +153,56 @@ impl Server {
         all.extend(newer.map(|(_, setting)| *setting));
         all.extend_from_slice(settings);
         Ok(Connection::open(&self.config, database, &all).await?)
+    }
+}
+
+/// What a server says of itself.
+struct Facts {
+    version: u32,
+    superuser: Option<String>,
+    deadlock_control: bool,
+    replication_role: bool,
+}
+
+impl Facts {
+    async fn ask(connection: &mut Connection) -> Result<Facts, PostgresError> {
+        let doing = "asking the server for its version and privileges";
+        let backend = expect(connection.simple("SELECT pg_catalog.pg_backend_pid()").await?, doing)?;
+        if backend.scalar() != Some(&connection.backend_pid().to_string()) {
+            return Err(PostgresError::Pooler);
+        }
+        let version = expect(connection.simple("SHOW server_version_num").await?, doing)?;
+        let version: u32 = version.scalar().and_then(|text| text.parse().ok()).unwrap_or_default();
+        if version / 10_000 < OLDEST_MAJOR {
+            let text = expect(connection.simple("SHOW server_version").await?, doing)?;
+            return Err(PostgresError::TooOld {
+                version: text.scalar().unwrap_or("?").to_owned(),
+            });
+        }
+        let superuser = "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = current_user AND rolsuper";
+        let superuser = expect(connection.simple(superuser).await?, doing)?;
+        let superuser = superuser.scalar().map(str::to_owned);
+        let may_set = if version >= 150_000 {
+            "SELECT bool_and(has_parameter_privilege(name, 'SET')),
+                    has_parameter_privilege('session_replication_role', 'SET')
+             FROM unnest('{deadlock_timeout,log_lock_waits,lc_messages,log_min_messages}'::text[]) AS name"
+        } else {
+            "SELECT rolsuper, rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
+        };
+        let may_set = expect(connection.simple(may_set).await?, doing)?;
+        let granted = |column: usize| {
+            may_set
+                .rows
+                .first()
+                .and_then(|row| row.get(column))
+                .is_some_and(|value| value.as_deref() == Some("t"))
+        };
+        Ok(Facts {
+            version,
+            superuser,
+            deadlock_control: granted(0),
+            replication_role: granted(1),
+        })
     }
 }
 

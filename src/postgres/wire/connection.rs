@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use postgres_protocol::IsNull;
 use postgres_protocol::message::{backend::Message, frontend};
 use tokio::io::AsyncWriteExt;
+use tokio_postgres::config::Config;
 
 use super::parts::Rows;
 use super::reply::{self, Notice, Notification, Reply, ResultSet, TransactionStatus};
@@ -72,6 +73,19 @@ impl Connection {
     /// Process number of the session's backend.
     pub fn backend_pid(&self) -> i32 {
         self.backend_pid
+    }
+
+    /// Does the first work on a connection, in the time that connecting may take.
+    ///
+    /// # Errors
+    /// Those of the work, and when it takes longer.
+    pub async fn first_work<T, E: From<WireError>>(
+        &mut self,
+        config: &Config,
+        work: impl AsyncFnOnce(&mut Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let target = self.target.clone();
+        target.in_time(config, work(self)).await
     }
 
     /// As of the last reply.

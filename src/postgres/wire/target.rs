@@ -54,18 +54,18 @@ impl Target {
     }
 
     /// Bounds what is done until the server at this place has answered.
-    pub async fn in_time<T>(
+    pub async fn in_time<T, E: From<WireError>>(
         &self,
         config: &Config,
-        work: impl Future<Output = Result<T, WireError>>,
-    ) -> Result<T, WireError> {
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         let limit = config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
         match tokio::time::timeout(limit, work).await {
             Ok(done) => done,
-            Err(_) => Err(WireError::NoAnswer {
+            Err(_) => Err(E::from(WireError::NoAnswer {
                 target: self.to_string(),
                 limit,
-            }),
+            })),
         }
     }
 }
