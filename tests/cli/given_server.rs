@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tokio::runtime::Runtime;
@@ -316,6 +317,31 @@ fn a_database_that_cannot_be_dropped_stops_no_run() {
     assert_eq!(run.code, Some(0), "{run:?}");
     assert_eq!(run.stderr.matches(LEFT).count(), 1, "{}", run.stderr);
     assert!(run.stderr.contains("cannot drop a template database"), "{}", run.stderr);
+}
+
+#[test]
+fn sweeping_is_interrupted_at_once() {
+    let (given, place) = (Given::start(), Place::new());
+    given.execute(&format!("CREATE DATABASE {LEFT}"));
+    let locks = given.runtime.block_on(connect(&given.server.config()));
+    let lock = format!("BEGIN; COMMENT ON DATABASE {LEFT} IS 'locked'");
+    given.runtime.block_on(locks.batch_execute(&lock)).unwrap();
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let run = Started::new(given.explore(&place, "counter", "postgres"));
+        eventually("a database that waits to be dropped", || {
+            let waits =
+                "SELECT query FROM pg_stat_activity WHERE query LIKE 'DROP DATABASE%' AND wait_event_type = 'Lock'";
+            (!given.column(waits).is_empty()).then_some(())
+        });
+        let signalled = Instant::now();
+        run.signal(signal);
+        run.finish().assert_error(130, &["interrupted"]);
+        assert!(
+            signalled.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            signalled.elapsed()
+        );
+    }
 }
 
 #[test]

@@ -104,7 +104,8 @@ fn messages_without_end_are_not_read_without_end() {
     for (of_type, body) in [(b'N', notice()), (b'S', setting())] {
         endless(of_type, body, false).assert_error(3, &["a message is too long, or there are too many"]);
     }
-    for (of_type, body) in [(b'N', notice()), (b'S', setting()), (b'C', notice())] {
+    let tag = || [&b"x".repeat(60_000)[..], b"\0"].concat();
+    for (of_type, body) in [(b'N', notice()), (b'S', setting()), (b'C', tag())] {
         endless(of_type, body, true).assert_error(3, &["more than 256 MB in one reply"]);
     }
 }
@@ -186,4 +187,15 @@ fn connecting_is_interrupted_at_once() {
             signalled.elapsed()
         );
     }
+}
+
+#[test]
+fn a_result_that_is_too_large_ends_the_run() {
+    let place = Place::new();
+    let file = place.write(
+        "large.toml",
+        "setup = \"CREATE TABLE t ()\"\n[[session]]\nname = \"a\"\n\
+         steps = [\"SELECT repeat('x', 1000000) FROM generate_series(1, 300)\"]\n",
+    );
+    finish(place.explore(&file)).assert_error(3, &["session a, step select", "more than 256 MB in one reply"]);
 }

@@ -26,7 +26,7 @@ fn steps_that_reach_out_of_a_given_server_are_refused() {
         true => (alias, "SELECT harmless(0, 0)"),
         false => (alias_before_14, "SELECT harmless(0)"),
     };
-    let view = "CREATE VIEW v AS SELECT pg_backend_pid()";
+    let view = "CREATE VIEW v AS SELECT lower('X')";
     for (setup, step, said) in [
         ("", "CREATE ROLE reached", "roles, databases"),
         (
@@ -66,12 +66,12 @@ fn a_change_of_what_databases_share_is_no_verdict() {
             "REVOKE pg_monitor FROM other",
         ),
         (
-            "COMMENT ' || 'ON DATABASE postgres IS ''reached''",
+            "COMMENT ' || 'ON DATABASE postgres IS ''reached'' ",
             "comment on postgres",
             "COMMENT ON DATABASE postgres IS NULL",
         ),
         (
-            "ALTER ' || 'ROLE other SET work_mem = ''1MB''",
+            "ALTER ' || 'ROLE other SET work_mem = ''1MB'' ",
             "settings of other in all databases (new)",
             "ALTER ROLE other RESET ALL",
         ),
