@@ -99,6 +99,7 @@
 //! ```
 
 pub mod conflict;
+pub mod descriptors;
 pub mod explore;
 pub mod isolation;
 pub mod postgres;
@@ -108,6 +109,7 @@ pub mod run;
 pub mod scenario;
 pub mod schedule;
 pub mod shrink;
+pub mod terminal;
 pub mod testing;
 pub mod verdict;
 

@@ -52,7 +52,7 @@ impl Shrink {
         let file = PinnedFile::read(&self.schedule)?;
         let scenario_file = file.scenario_path()?;
         let reading = file.pinned.reading;
-        self.shrinking.check()?;
+        self.shrinking.check(&scenario_file)?;
         output::check(self.common.output.as_deref())?;
         let line = ProgressLine::new(None);
         line.say("starting the server");
@@ -74,7 +74,7 @@ impl Shrink {
         drop(host);
         shrinkage.write(&self.shrinking, &scenario_file, reading, None)?;
         if let Some(note) = self.shrinking.nothing_smaller(&shrinkage) {
-            eprintln!("note: {note}");
+            output::say(format_args!("note: {note}"));
         }
         report_shrunk(&scenario, &shrinkage, &self.common)
     }

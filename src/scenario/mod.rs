@@ -2,7 +2,9 @@
 
 mod builder;
 pub mod error;
+mod excerpt;
 pub(crate) mod file;
+pub(crate) mod input;
 mod located;
 pub mod model;
 pub mod source;

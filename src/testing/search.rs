@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{Found, TestError};
+use crate::report::diagnostic::shown;
 use crate::explore::worker::{interruptible, runtime};
 use crate::explore::{DeterminismCheck, Dpor, Exhaustive, Options, Random, Strategy, Verdict, explore};
 use crate::postgres::host::Host;
@@ -133,7 +134,7 @@ impl Search {
     pub fn assert_holds(self) {
         match self.run() {
             Ok(found) => found.assert_holds(),
-            Err(error) => panic!("{:?}", miette::Report::new(error)),
+            Err(error) => panic!("{:?}", shown(error)),
         }
     }
 
@@ -149,7 +150,7 @@ impl Search {
                 found.assert_fails(violation);
                 found
             }
-            Err(error) => panic!("{:?}", miette::Report::new(error)),
+            Err(error) => panic!("{:?}", shown(error)),
         }
     }
 

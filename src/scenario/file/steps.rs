@@ -1,6 +1,6 @@
 //! Steps of one session.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use toml::Spanned;
@@ -25,7 +25,10 @@ pub(super) fn read(document: &Document, session: &str, raw: Vec<Spanned<RawStep>
         }
         written.push(step);
     }
-    let mut taken: BTreeSet<String> = names.taken.into_iter().map(|(name, _)| name).collect();
+    let mut generated = GeneratedNames {
+        taken: names.taken.into_keys().collect(),
+        next: BTreeMap::new(),
+    };
 
     let mut steps = Vec::new();
     for step in written {
@@ -33,7 +36,7 @@ pub(super) fn read(document: &Document, session: &str, raw: Vec<Spanned<RawStep>
         let named = step.name.is_some();
         let name = step
             .name
-            .map_or_else(|| generated_name(&sql.text, &mut taken), Spanned::into_inner);
+            .map_or_else(|| generated.name(&sql.text), Spanned::into_inner);
         let what = format!("step `{name}` of session `{session}`");
         check(&sql, &what)?;
         let when = step.when.map(|when| condition(document, &when, &what)).transpose()?;
@@ -78,16 +81,29 @@ impl WrittenStep {
     }
 }
 
-/// The statement's first word, numbered where that name is taken.
-fn generated_name(sql: &str, taken: &mut BTreeSet<String>) -> String {
-    let word = first_word(sql).unwrap_or_else(|| "step".to_owned());
-    let mut name = word.clone();
-    let mut number = 1;
-    while !taken.insert(name.clone()) {
-        number += 1;
-        name = format!("{word}-{number}");
+/// Names of steps that the file does not name.
+struct GeneratedNames {
+    taken: BTreeSet<String>,
+    /// By word, the number that is tried next.
+    next: BTreeMap<String, u64>,
+}
+
+impl GeneratedNames {
+    /// The statement's first word, numbered where that name is taken.
+    fn name(&mut self, sql: &str) -> String {
+        let word = first_word(sql).unwrap_or_else(|| "step".to_owned());
+        let next = self.next.entry(word.clone()).or_insert(1);
+        loop {
+            let name = match *next {
+                1 => word.clone(),
+                number => format!("{word}-{number}"),
+            };
+            *next += 1;
+            if self.taken.insert(name.clone()) {
+                return name;
+            }
+        }
     }
-    name
 }
 
 fn check(sql: &SqlText, what: &str) -> Result<(), ScenarioError> {
