@@ -1,7 +1,7 @@
 //! Reads a scenario file: TOML, checked as far as that is possible without a server.
 
 mod raw;
-mod session;
+pub(crate) mod session;
 pub(crate) mod sqlstate;
 mod steps;
 pub(crate) mod suggest;

@@ -10,7 +10,8 @@ pub mod model;
 pub mod source;
 pub mod sql;
 mod symmetry;
-mod toml;
+pub(crate) mod toml;
+pub(crate) mod unique;
 
 pub use builder::{ScenarioBuilder, SessionBuilder};
 pub use error::{Mistake, ScenarioError};

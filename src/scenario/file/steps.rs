@@ -1,6 +1,5 @@
 //! Steps of one session.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use toml::Spanned;
@@ -13,6 +12,7 @@ use crate::scenario::sql::classify::{copies_to_client, first_word};
 use crate::scenario::sql::commands::split;
 use crate::scenario::sql::lexer::{Token, TokenKind, tokens};
 use crate::scenario::sql::{Statement, Template};
+use crate::scenario::unique::UniqueNames;
 use crate::scenario::{Condition, Step};
 
 pub(super) fn read(document: &Document, session: &str, raw: Vec<Spanned<RawStep>>) -> Result<Vec<Step>, ScenarioError> {
@@ -25,10 +25,7 @@ pub(super) fn read(document: &Document, session: &str, raw: Vec<Spanned<RawStep>
         }
         written.push(step);
     }
-    let mut generated = GeneratedNames {
-        taken: names.taken.into_keys().collect(),
-        next: BTreeMap::new(),
-    };
+    let mut generated = UniqueNames::besides(names.taken.into_keys());
 
     let mut steps = Vec::new();
     for step in written {
@@ -36,7 +33,7 @@ pub(super) fn read(document: &Document, session: &str, raw: Vec<Spanned<RawStep>
         let named = step.name.is_some();
         let name = step
             .name
-            .map_or_else(|| generated.name(&sql.text), Spanned::into_inner);
+            .map_or_else(|| generated.take(&generic_name(&sql.text)), Spanned::into_inner);
         let what = format!("step `{name}` of session `{session}`");
         check(&sql, &what)?;
         let when = step.when.map(|when| condition(document, &when, &what)).transpose()?;
@@ -81,29 +78,9 @@ impl WrittenStep {
     }
 }
 
-/// Names of steps that the file does not name.
-struct GeneratedNames {
-    taken: BTreeSet<String>,
-    /// By word, the number that is tried next.
-    next: BTreeMap<String, u64>,
-}
-
-impl GeneratedNames {
-    /// The statement's first word, numbered where that name is taken.
-    fn name(&mut self, sql: &str) -> String {
-        let word = first_word(sql).unwrap_or_else(|| "step".to_owned());
-        let next = self.next.entry(word.clone()).or_insert(1);
-        loop {
-            let name = match *next {
-                1 => word.clone(),
-                number => format!("{word}-{number}"),
-            };
-            *next += 1;
-            if self.taken.insert(name.clone()) {
-                return name;
-            }
-        }
-    }
+/// The statement's first word.
+fn generic_name(sql: &str) -> String {
+    first_word(sql).unwrap_or_else(|| "step".to_owned())
 }
 
 fn check(sql: &SqlText, what: &str) -> Result<(), ScenarioError> {
