@@ -93,7 +93,9 @@ pub enum Failure {
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
     #[error("cannot start: {0}")]
-    #[diagnostic(help("pgbraid and its server open files for every session: `ulimit -n` shows how many may be open, and sets it"))]
+    #[diagnostic(help(
+        "pgbraid and its server open files for every session: `ulimit -n` shows how many may be open, and sets it"
+    ))]
     TooFewDescriptors(std::io::Error),
     #[error("interrupted: no verdict")]
     Interrupted,

@@ -92,7 +92,10 @@ fn shrunk_as_text(scenario: &Scenario, shrinkage: &Shrinkage, options: &TextOpti
         ));
     }
     if let Some(path) = &shrinkage.files.scenario {
-        parts.push(format!("the smallest scenario is {}", visible(&path.display().to_string())));
+        parts.push(format!(
+            "the smallest scenario is {}",
+            visible(&path.display().to_string())
+        ));
     }
     parts
 }

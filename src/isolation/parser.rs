@@ -42,11 +42,7 @@ impl Specification {
     /// # Errors
     ///
     /// The first mistake in the text, or that it cannot be read.
-    pub fn from_reader(
-        name: &str,
-        source_name: &str,
-        reader: impl Read,
-    ) -> Result<Specification, SpecificationError> {
+    pub fn from_reader(name: &str, source_name: &str, reader: impl Read) -> Result<Specification, SpecificationError> {
         let bytes = input::read_all(reader).map_err(|cause| unreadable(source_name, &cause))?;
         Specification::from_bytes(name, source_name, bytes)
     }

@@ -20,9 +20,12 @@ pub fn shown<D: Diagnostic + Send + Sync + 'static>(error: D) -> Report {
         chain.push(fit(&cause.to_string()));
         source = cause.source();
     }
-    let cause = chain.into_iter().rev().fold(None, |inner: Option<Box<Cause>>, message| {
-        Some(Box::new(Cause { message, inner }))
-    });
+    let cause = chain
+        .into_iter()
+        .rev()
+        .fold(None, |inner: Option<Box<Cause>>, message| {
+            Some(Box::new(Cause { message, inner }))
+        });
     Report::new(Shown { error, cause })
 }
 

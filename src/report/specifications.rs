@@ -41,7 +41,11 @@ pub fn entry(compared: &Compared, options: &TextOptions) -> String {
         Outcome::NothingExpected(_) | Outcome::Error(_) => ("ERROR", Tone::Bad),
     };
     let word = paint(&format!("{word:>7}"), tone, options.colour);
-    let mut text = format!("{word} [{:>8.3}s] {}", compared.elapsed.as_secs_f64(), visible(&compared.name));
+    let mut text = format!(
+        "{word} [{:>8.3}s] {}",
+        compared.elapsed.as_secs_f64(),
+        visible(&compared.name)
+    );
     match &compared.outcome {
         Outcome::Passed => {}
         Outcome::Differs(mismatch) => {
@@ -212,5 +216,28 @@ mod tests {
         assert_eq!(outcomes[0], CaseOutcome::Pass);
         assert!(matches!(&outcomes[1], CaseOutcome::Failure { message, .. } if message.contains("expected/b.out")));
         assert!(matches!(&outcomes[2], CaseOutcome::Error { message, .. } if message == "setup failed:"));
+    }
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        let mismatch = Mismatch {
+            closest: PathBuf::from("a.out"),
+            difference: "-\u{1b}[2J\told\n+\u{9b}\rnew\n".to_owned(),
+            lines_added: 1,
+            lines_removed: 1,
+        };
+        for outcome in [
+            Outcome::Differs(mismatch),
+            Outcome::NothingExpected(PathBuf::from("\u{1b}.out")),
+            Outcome::Error("a\nb\u{202e}".to_owned()),
+        ] {
+            let name = "n\u{1b}".to_owned();
+            let elapsed = Duration::ZERO;
+            let one = Compared { name, elapsed, outcome };
+            let options = TextOptions::default();
+            let text = entry(&one, &options) + &summary(&[one], elapsed, &options);
+            let steers = |c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || c == '\u{202e}';
+            assert!(!text.contains(steers), "{text:?}");
+        }
     }
 }

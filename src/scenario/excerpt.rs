@@ -221,7 +221,7 @@ mod tests {
         let found = excerpt(text, &[at..at + 4]);
         assert_eq!(found.text, "2\n3\n\\u{1b}[2J\\r\\u{9b} é = here\n5\n6\n");
         assert_eq!(&found.text[found.labels[0].clone()], "here");
-        assert_eq!((found.lines_ahead, found.places[0]), (2, (4, 10)));
+        assert_eq!((found.lines_ahead, found.places[0]), (2, (4, 11)));
         assert_eq!(found.name, r"a\u{1b}.toml");
     }
 

@@ -47,7 +47,10 @@ pub(crate) fn read_all(reader: impl Read) -> io::Result<Vec<u8>> {
 
 fn open(path: &Path) -> io::Result<(File, FileType)> {
     // opening a pipe would wait for a writer otherwise
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
     let kind = file.metadata()?.file_type();
     if kind.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));

@@ -117,16 +117,14 @@ impl<M: Error> Diagnostic for Located<M> {
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let place = self.place.as_ref()?;
         let shown = place.labels.iter().zip(&place.excerpt().labels);
-        Some(Box::new(shown.enumerate().map(
-            |(index, ((_, label), range))| {
-                let (label, span) = (Some(label.clone()), range.clone());
-                if index == 0 {
-                    LabeledSpan::new_primary_with_span(label, span)
-                } else {
-                    LabeledSpan::new_with_span(label, span)
-                }
-            },
-        )))
+        Some(Box::new(shown.enumerate().map(|(index, ((_, label), range))| {
+            let (label, span) = (Some(label.clone()), range.clone());
+            if index == 0 {
+                LabeledSpan::new_primary_with_span(label, span)
+            } else {
+                LabeledSpan::new_with_span(label, span)
+            }
+        })))
     }
 }
 

@@ -6,8 +6,8 @@ use toml::Value;
 
 use crate::scenario::sql::StatementKind;
 use crate::scenario::sql::classify::first_word;
-use crate::terminal::is_hidden;
 use crate::scenario::{DeadlockPolicy, Isolation, Param, Scenario, Session, Step};
+use crate::terminal::is_hidden;
 
 impl Scenario {
     /// The text of a file that holds this scenario. Reading it gives the same sessions, steps and invariants; a setup

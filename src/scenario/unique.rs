@@ -38,6 +38,14 @@ impl UniqueNames {
 mod tests {
     use super::*;
 
+    /// It would not end in hours if each name tried all numbers.
+    #[test]
+    fn many_names_take_no_time() {
+        let mut names = UniqueNames::default();
+        let last = (0..300_000).map(|_| names.take("select")).last();
+        assert_eq!(last.as_deref(), Some("select-300000"));
+    }
+
     #[test]
     fn a_number_that_is_taken_is_passed_over() {
         let mut names = UniqueNames::besides(["select-2".to_owned()]);

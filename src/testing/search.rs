@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{Found, TestError};
-use crate::report::diagnostic::shown;
 use crate::explore::worker::{interruptible, runtime};
 use crate::explore::{DeterminismCheck, Dpor, Exhaustive, Options, Random, Strategy, Verdict, explore};
 use crate::postgres::host::Host;
+use crate::report::diagnostic::shown;
 use crate::report::summary::Summary;
 use crate::run::{RunError, Template};
 use crate::scenario::Scenario;

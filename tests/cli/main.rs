@@ -8,3 +8,4 @@ mod interruption;
 mod pinned;
 mod program;
 mod reports;
+mod streams;
