@@ -120,12 +120,12 @@ impl Cut<'_> {
     /// The parts of a line that are shown, apart from each other.
     fn shown(&self, body: &str, start: usize) -> Vec<Range<usize>> {
         if body.len() <= LONGEST_LINE {
-            return vec![0..body.len()];
+            return std::iter::once(0..body.len()).collect();
         }
         let ends = self.ends.iter().filter_map(|end| end.checked_sub(start));
         let ends: Vec<usize> = ends.filter(|end| *end <= body.len()).collect();
         if ends.is_empty() {
-            return vec![0..floor(body, LONGEST_LINE)];
+            return std::iter::once(0..floor(body, LONGEST_LINE)).collect();
         }
         let mut parts: Vec<Range<usize>> = Vec::new();
         for end in ends {
@@ -218,7 +218,8 @@ mod tests {
     fn labels_move_with_what_is_written_out() {
         let text = "0\n1\n2\n3\n\u{1b}[2J\r\u{9b} é = here\r\n5\n6\n7\n";
         let at = text.find("here").unwrap();
-        let found = excerpt(text, &[at..at + 4]);
+        let label = at..at + 4;
+        let found = excerpt(text, std::slice::from_ref(&label));
         assert_eq!(found.text, "2\n3\n\\u{1b}[2J\\r\\u{9b} é = here\n5\n6\n");
         assert_eq!(&found.text[found.labels[0].clone()], "here");
         assert_eq!((found.lines_ahead, found.places[0]), (2, (4, 11)));
