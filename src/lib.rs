@@ -99,6 +99,7 @@
 //! ```
 
 pub mod conflict;
+pub mod descriptors;
 pub mod explore;
 pub mod history;
 pub mod isolation;
@@ -112,6 +113,7 @@ pub mod schedule;
 pub mod shrink;
 pub mod sql;
 mod suggest;
+pub mod terminal;
 pub mod testing;
 pub mod verdict;
 

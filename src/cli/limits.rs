@@ -93,7 +93,7 @@ impl Limits {
             permutation: self.permutation,
         };
         let scenario = Arc::new(Scenario::read(path, reading)?);
-        self.shrinking.check()?;
+        self.shrinking.check(path)?;
         output::check(common.output.as_deref())?;
         let line = ProgressLine::new(strategy.most_schedules(&scenario));
         line.say("starting the server");

@@ -12,6 +12,7 @@ use pgbraid::report::summary::{Summary, summary};
 use pgbraid::report::text::TextOptions;
 use pgbraid::scenario::Scenario;
 use pgbraid::shrink::Shrunk;
+use pgbraid::terminal::visible;
 
 use super::Common;
 use super::exit::{self, Failure};
@@ -84,14 +85,17 @@ fn shrunk_as_text(
     let mut parts = vec![failure(run, result.explanation.as_ref(), options)];
     parts.push(shrunk(result, scenario, found_turns, options));
     if let Some(path) = &files.pinned {
-        let path = path.display().to_string();
         parts.push(format!(
-            "pinned as {path}; run it with: pgbraid replay {}",
-            output::shell_word(&path)
+            "pinned as {}; run it with: pgbraid replay {}",
+            visible(&path.display().to_string()),
+            output::shell_word(path.as_os_str())
         ));
     }
     if let Some(path) = &files.scenario {
-        parts.push(format!("the smallest scenario is {}", path.display()));
+        parts.push(format!(
+            "the smallest scenario is {}",
+            visible(&path.display().to_string())
+        ));
     }
     parts
 }

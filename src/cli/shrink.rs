@@ -53,7 +53,7 @@ impl Shrink {
         let file = PinnedFile::read(&self.schedule)?;
         let scenario_file = file.scenario_path()?;
         let reading = file.pinned.reading;
-        self.shrinking.check()?;
+        self.shrinking.check(&scenario_file)?;
         output::check(self.common.output.as_deref())?;
         let line = ProgressLine::new(None);
         line.say("starting the server");
@@ -83,7 +83,7 @@ impl Shrink {
         self.shrinking
             .write(&shrunk, &scenario_file, reading, None, &mut files)?;
         if let Some(note) = self.shrinking.nothing_smaller(&shrunk) {
-            eprintln!("note: {note}");
+            output::say(format_args!("note: {note}"));
         }
         let found_turns = replayed.run.history.turns.len();
         report_shrunk(&scenario, &shrunk, found_turns, &files, &self.common)

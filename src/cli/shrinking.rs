@@ -8,6 +8,7 @@ use pgbraid::schedule::{Expectation, PinnedFile, PinnedSchedule, relative_path};
 use pgbraid::shrink::{ShrinkOptions, Shrunk};
 
 use super::exit::Failure;
+use super::files::replace;
 use super::output::{self, shell_word, unwritable};
 
 #[derive(Debug, Args)]
@@ -43,8 +44,12 @@ impl Shrinking {
     ///
     /// # Errors
     /// When it cannot.
-    pub fn check(&self) -> Result<(), Failure> {
+    pub fn check(&self, scenario_file: &Path) -> Result<(), Failure> {
         if let Some(folder) = &self.pin {
+            let scenario = scenario_file.canonicalize().unwrap_or_default();
+            if scenario.to_str().is_none() {
+                return Err(Failure::Unpinnable(scenario));
+            }
             if folder.extension().is_some_and(|extension| extension == "toml") || folder.is_file() {
                 return Err(Failure::Usage(
                     "--pin takes a folder: the file in it is named after the scenario",
@@ -79,7 +84,7 @@ impl Shrinking {
         }
         if let (Some(path), Some(smallest)) = (&self.smallest_scenario, &shrunk.scenario) {
             let text = smallest.scenario.to_toml();
-            std::fs::write(path, text).map_err(|cause| unwritable(path, cause))?;
+            replace(path, text.as_bytes()).map_err(|cause| unwritable(path, cause))?;
             files.scenario = Some(path.clone());
         }
         Ok(())
@@ -113,7 +118,7 @@ fn pin(
         match PinnedFile::read(&path) {
             Ok(file) if file.pinned == pinned => return Ok(path),
             Err(_) if !path.exists() => {
-                std::fs::write(&path, text).map_err(|cause| unwritable(&path, cause))?;
+                replace(&path, text.as_bytes()).map_err(|cause| unwritable(&path, cause))?;
                 return Ok(path);
             }
             _ => number += 1,
@@ -124,9 +129,10 @@ fn pin(
 /// The command as it was given, without what only says where its result goes, and with the seed.
 fn command_line(seed: Option<u64>) -> String {
     let mut words = vec!["pgbraid".to_owned()];
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args_os().skip(1);
     while let Some(argument) = arguments.next() {
-        let option = argument.split('=').next().unwrap_or_default();
+        let text = argument.to_string_lossy();
+        let option = text.split('=').next().unwrap_or_default();
         // a connection string may hold a password
         if [
             "--pin",
@@ -139,7 +145,7 @@ fn command_line(seed: Option<u64>) -> String {
         ]
         .contains(&option)
         {
-            if !argument.contains('=') {
+            if !text.contains('=') {
                 arguments.next();
             }
             continue;

@@ -53,6 +53,8 @@ pub enum Mistake {
     BadCopies(i64),
     #[error("the scenario has {0} sessions")]
     TooManySessions(i64),
+    #[error("the scenario has {0} steps")]
+    TooManySteps(usize),
     #[error("`copies` is {copies}, but `params` has {params} entries")]
     ParamsMismatch { copies: i64, params: usize },
     #[error("parameter `{0}` cannot be used as a variable")]

@@ -1,13 +1,14 @@
 //! Reads a scenario file: TOML, checked as far as that is possible without a server.
 
 mod raw;
-mod session;
+pub(crate) mod session;
 pub(crate) mod sqlstate;
 mod steps;
 mod toml_string;
 pub(crate) mod transactions;
 mod variables;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use serde::de::DeserializeOwned;
 
 use crate::isolation::Specification;
 use crate::scenario::error::{Mistake, ScenarioError};
+use crate::scenario::input;
+use crate::scenario::located::first_line;
 use crate::scenario::source::{Origin, Source, SqlText};
 use crate::scenario::{DeadlockPolicy, IgnoredColumn, Invariant, Scenario};
 use crate::sql::classify::copies_to_client;
@@ -74,7 +77,7 @@ impl Scenario {
 
     fn from_toml_file(path: &Path) -> Result<Scenario, ScenarioError> {
         let source_name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|cause| {
+        let text = input::read_text(path).map_err(|cause| {
             ScenarioError::new(Mistake::Unreadable {
                 path: source_name.clone(),
                 cause,
@@ -246,16 +249,7 @@ impl Document {
 
     /// The part of a range of the file that is on its first line.
     pub(crate) fn first_line(&self, span: Range<usize>) -> Range<usize> {
-        let text = &self.source.text;
-        let boundary = |offset: usize| {
-            (0..=offset.min(text.len()))
-                .rfind(|&at| text.is_char_boundary(at))
-                .unwrap_or(0)
-        };
-        let start = boundary(span.start);
-        let end = boundary(span.end).max(start);
-        let line = text[start..end].lines().next().unwrap_or_default();
-        start..start + line.len()
+        first_line(&self.source.text, span)
     }
 
     /// A string of the file as SQL that knows its place.
@@ -295,7 +289,7 @@ impl Document {
             (None, Some(file)) => {
                 let path = base_dir.join(file.get_ref());
                 let name = path.display().to_string();
-                let text = std::fs::read_to_string(&path).map_err(|cause| {
+                let text = input::read_text(&path).map_err(|cause| {
                     self.error(
                         Mistake::Unreadable {
                             path: name.clone(),
@@ -371,7 +365,7 @@ impl Document {
 struct Names<'a> {
     document: &'a Document,
     what: &'static str,
-    taken: Vec<(String, Range<usize>)>,
+    taken: BTreeMap<String, Range<usize>>,
 }
 
 impl<'a> Names<'a> {
@@ -379,7 +373,7 @@ impl<'a> Names<'a> {
         Names {
             document,
             what,
-            taken: Vec::new(),
+            taken: BTreeMap::new(),
         }
     }
 
@@ -388,7 +382,7 @@ impl<'a> Names<'a> {
             let error = self.document.error(Mistake::BadName(a_what), span, "here");
             return Err(error.hint("a name is one line of text: reports show it"));
         }
-        if let Some((_, first)) = self.taken.iter().find(|(taken, _)| taken == name) {
+        if let Some(first) = self.taken.get(name) {
             let mistake = Mistake::DuplicateName {
                 what: self.what,
                 name: name.to_owned(),
@@ -403,7 +397,7 @@ impl<'a> Names<'a> {
                 "first given here",
             ));
         }
-        self.taken.push((name.to_owned(), span));
+        self.taken.insert(name.to_owned(), span);
         Ok(())
     }
 }

@@ -2,12 +2,15 @@
 
 mod builder;
 pub mod error;
+mod excerpt;
 pub(crate) mod file;
+pub(crate) mod input;
 mod located;
 pub mod model;
 pub mod source;
 mod symmetry;
-mod toml;
+pub(crate) mod toml;
+pub(crate) mod unique;
 
 pub use crate::sql::Isolation;
 pub use builder::{ScenarioBuilder, SessionBuilder};

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::fit::{Misfit, fit};
 use super::{Expectation, PinnedSchedule, Plan, Schedule};
 use crate::scenario::file::Document;
+use crate::scenario::input;
 use crate::scenario::source::Source;
 use crate::scenario::{Located, Reading, Scenario};
 use crate::suggest;
@@ -71,7 +72,7 @@ impl PinnedFile {
     /// The first mistake in the file, or that it cannot be read.
     pub fn read(path: impl AsRef<Path>) -> Result<PinnedFile, ScheduleError> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|cause| {
+        let text = input::read_text(path).map_err(|cause| {
             Located::new(Mistake::Unreadable {
                 path: path.display().to_string(),
                 cause,

@@ -13,6 +13,7 @@ use crate::explore::worker::{interruptible, runtime};
 use crate::explore::{DeterminismCheck, Options, StrategyKind};
 use crate::pipeline::{Plan, search};
 use crate::postgres::host::Host;
+use crate::report::diagnostic::shown;
 use crate::run::{RunError, Template};
 use crate::scenario::Scenario;
 use crate::shrink::ShrinkOptions;
@@ -137,7 +138,7 @@ impl Search {
     pub fn assert_holds(self) {
         match self.run() {
             Ok(found) => found.assert_holds(),
-            Err(error) => panic!("{:?}", miette::Report::new(error)),
+            Err(error) => panic!("{:?}", shown(error)),
         }
     }
 
@@ -153,7 +154,7 @@ impl Search {
                 found.assert_fails(violation);
                 found
             }
-            Err(error) => panic!("{:?}", miette::Report::new(error)),
+            Err(error) => panic!("{:?}", shown(error)),
         }
     }
 
