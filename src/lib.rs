@@ -102,6 +102,7 @@ pub mod conflict;
 pub mod descriptors;
 pub mod explore;
 pub mod history;
+pub mod input;
 pub mod isolation;
 pub mod pipeline;
 pub mod postgres;

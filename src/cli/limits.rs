@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use clap::Args;
 use pgbraid::explore::{DeterminismCheck, Options, StrategyKind};
+use pgbraid::input::Reading;
 use pgbraid::pipeline::{Findings, Plan, search};
 use pgbraid::report::summary::duration;
-use pgbraid::scenario::{Reading, Scenario};
+use pgbraid::scenario::Scenario;
 
 use super::Common;
 use super::exit::Failure;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pgbraid::scenario::Reading;
+use pgbraid::input::Reading;
 use pgbraid::schedule::{Expectation, PinnedFile, PinnedSchedule, relative_path};
 use pgbraid::shrink::{ShrinkOptions, Shrunk};
 

@@ -20,7 +20,7 @@ use super::error::{Mistake, SpecificationError};
 use super::lexer::{Keyword, Misplaced, Token, TokenKind, tokens};
 use super::link::link;
 use super::specification::Specification;
-use crate::scenario::input;
+use crate::scenario::bounded;
 use crate::scenario::source::{Origin, Source, SqlText};
 
 impl Specification {
@@ -32,7 +32,7 @@ impl Specification {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Specification, SpecificationError> {
         let path = path.as_ref();
         let shown = path.display().to_string();
-        let bytes = input::read(path).map_err(|cause| unreadable(&shown, &cause))?;
+        let bytes = bounded::read(path).map_err(|cause| unreadable(&shown, &cause))?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         Specification::from_bytes(&name, &shown, bytes)
     }
@@ -43,7 +43,7 @@ impl Specification {
     ///
     /// The first mistake in the text, or that it cannot be read.
     pub fn from_reader(name: &str, source_name: &str, reader: impl Read) -> Result<Specification, SpecificationError> {
-        let bytes = input::read_all(reader).map_err(|cause| unreadable(source_name, &cause))?;
+        let bytes = bounded::read_all(reader).map_err(|cause| unreadable(source_name, &cause))?;
         Specification::from_bytes(name, source_name, bytes)
     }
 

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use thiserror::Error;
 
-use crate::isolation::SpecificationError;
 use crate::scenario::located::Located;
 use crate::scenario::source::SqlText;
 use crate::sql::lexer::tokens;
@@ -20,8 +19,9 @@ pub type ScenarioError = Located<Mistake>;
 pub enum Mistake {
     #[error("cannot read {path}: {cause}")]
     Unreadable { path: String, cause: std::io::Error },
+    /// A mistake that a file of another format than TOML has.
     #[error("{0}")]
-    Specification(crate::isolation::Mistake),
+    Format(String),
     #[error("there is no permutation {number}: the file names {named}")]
     UnknownPermutation { number: usize, named: usize },
     #[error("{0} names no permutations")]
@@ -177,12 +177,6 @@ impl ScenarioError {
             Some(hint) => error.hint(hint),
             None => error,
         }
-    }
-}
-
-impl From<SpecificationError> for ScenarioError {
-    fn from(error: SpecificationError) -> ScenarioError {
-        error.map(Mistake::Specification)
     }
 }
 

@@ -15,9 +15,8 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use crate::isolation::Specification;
+use crate::scenario::bounded;
 use crate::scenario::error::{Mistake, ScenarioError};
-use crate::scenario::input;
 use crate::scenario::located::first_line;
 use crate::scenario::source::{Origin, Source, SqlText};
 use crate::scenario::{DeadlockPolicy, IgnoredColumn, Invariant, Scenario};
@@ -29,55 +28,15 @@ use crate::suggest;
 use raw::{RawInvariant, RawScenario, Text};
 pub(crate) use sqlstate::concurrency_errors;
 
-/// How a scenario is read from its file, where the file does not say all.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Reading {
-    /// The outcome must be that of some serial order, whatever the scenario says.
-    pub serializable: bool,
-    /// Of each session of a specification, the steps that this one of its named permutations uses, counted from 1; all
-    /// where it is `None`.
-    pub permutation: Option<usize>,
-}
-
 impl Scenario {
-    /// Reads a scenario file; the scenario has the name of the file without its extension. A file that ends in `.spec` is
-    /// an isolation specification, whose permutations are passed over.
+    /// Reads a file in TOML.
     ///
     /// # Errors
     ///
     /// The first mistake in the file, or that it or its `setup_file` cannot be read.
-    pub fn from_file(path: impl AsRef<Path>) -> Result<Scenario, ScenarioError> {
-        Scenario::read(path.as_ref(), Reading::default())
-    }
-
-    /// As [`Scenario::from_file`], with what is to be the case whatever the file says.
-    ///
-    /// # Errors
-    ///
-    /// As there, and that there is no such permutation.
-    pub fn read(path: &Path, reading: Reading) -> Result<Scenario, ScenarioError> {
-        let mut scenario = match (path.extension(), reading.permutation) {
-            (Some(extension), permutation) if extension == "spec" => {
-                Specification::from_file(path)?.scenario(permutation)?
-            }
-            (_, Some(_)) => {
-                let mistake = Mistake::NoPermutations(path.display().to_string());
-                return Err(
-                    ScenarioError::new(mistake).hint("the files of isolationtester do: their names end in .spec")
-                );
-            }
-            (_, None) => Scenario::from_toml_file(path)?,
-        };
-        scenario.path = Some(path.to_owned());
-        if reading.serializable {
-            scenario.require_serializable();
-        }
-        Ok(scenario)
-    }
-
-    fn from_toml_file(path: &Path) -> Result<Scenario, ScenarioError> {
+    pub(crate) fn from_toml_file(path: &Path) -> Result<Scenario, ScenarioError> {
         let source_name = path.display().to_string();
-        let text = input::read_text(path).map_err(|cause| {
+        let text = bounded::read_text(path).map_err(|cause| {
             ScenarioError::new(Mistake::Unreadable {
                 path: source_name.clone(),
                 cause,
@@ -289,7 +248,7 @@ impl Document {
             (None, Some(file)) => {
                 let path = base_dir.join(file.get_ref());
                 let name = path.display().to_string();
-                let text = input::read_text(&path).map_err(|cause| {
+                let text = bounded::read_text(&path).map_err(|cause| {
                     self.error(
                         Mistake::Unreadable {
                             path: name.clone(),

@@ -1,10 +1,10 @@
 //! The model of a scenario and its file format. Knows nothing of connections.
 
+pub(crate) mod bounded;
 mod builder;
 pub mod error;
 mod excerpt;
 pub(crate) mod file;
-pub(crate) mod input;
 mod located;
 pub mod model;
 pub mod source;
@@ -15,7 +15,6 @@ pub(crate) mod unique;
 pub use crate::sql::Isolation;
 pub use builder::{ScenarioBuilder, SessionBuilder};
 pub use error::{Mistake, ScenarioError};
-pub use file::Reading;
 pub use located::Located;
 pub use model::*;
 pub use symmetry::Symmetry;

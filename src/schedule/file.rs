@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use super::fit::{Misfit, fit};
 use super::{Expectation, PinnedSchedule, Plan, Schedule};
+use crate::input::Reading;
+use crate::scenario::bounded;
 use crate::scenario::file::Document;
-use crate::scenario::input;
 use crate::scenario::source::Source;
-use crate::scenario::{Located, Reading, Scenario};
+use crate::scenario::{Located, Scenario};
 use crate::suggest;
 use raw::{RawPinned, Text};
 
@@ -72,7 +73,7 @@ impl PinnedFile {
     /// The first mistake in the file, or that it cannot be read.
     pub fn read(path: impl AsRef<Path>) -> Result<PinnedFile, ScheduleError> {
         let path = path.as_ref();
-        let text = input::read_text(path).map_err(|cause| {
+        let text = bounded::read_text(path).map_err(|cause| {
             Located::new(Mistake::Unreadable {
                 path: path.display().to_string(),
                 cause,

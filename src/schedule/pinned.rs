@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Schedule;
-use crate::scenario::Reading;
+use crate::input::Reading;
 use crate::scenario::toml::text;
 use crate::terminal::visible;
 
