@@ -94,6 +94,7 @@ const STEP_TIMEOUT_HELP: &str = "a step that takes long by itself needs a larger
 impl From<HostError> for Failure {
     fn from(error: HostError) -> Failure {
         match error {
+            HostError::Embedded(EmbeddedError::Interrupted) => Failure::Interrupted,
             HostError::Embedded(error) => Failure::Embedded(error),
             HostError::Server(error) => match error {
                 PostgresError::ConnectionString(_) | PostgresError::Wire(WireError::NoHost) => {

@@ -29,7 +29,7 @@ impl Host {
             .build()
             .map_err(Failure::Runtime)?;
         let interrupt = listen_for_signals(&runtime).map_err(Failure::Runtime)?;
-        let host = host::Host::obtain(runtime, url)?;
+        let host = host::Host::obtain(runtime, url, &interrupt)?;
         if interrupt.is_cancelled() {
             return Err(Failure::Interrupted);
         }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Runtime;
 use tokio_postgres::config::Config;
+use tokio_util::sync::CancellationToken;
 
 use super::embedded::{Binaries, EmbeddedError, EmbeddedServer};
 use super::wire::Connection;
@@ -33,15 +34,16 @@ pub struct Host {
 }
 
 impl Host {
-    /// Connects to the server that `url` names, or starts one. `runtime` is for the connections that are its own.
+    /// Connects to the server that `url` names, or starts one, until `interrupt` is cancelled. `runtime` is for the
+    /// connections that are its own.
     ///
     /// # Errors
     /// When no server can be started, or the given one cannot be reached or is too old.
-    pub fn obtain(runtime: Runtime, url: Option<&str>) -> Result<Host, HostError> {
+    pub fn obtain(runtime: Runtime, url: Option<&str>, interrupt: &CancellationToken) -> Result<Host, HostError> {
         match url {
             Some(url) => Host::given(runtime, url),
             None => {
-                let embedded = EmbeddedServer::start(&Binaries::find()?)?;
+                let embedded = EmbeddedServer::start_unless(&Binaries::find()?, interrupt)?;
                 let config = config(&embedded);
                 Host::connect(runtime, config, Some(embedded), true)
             }
