@@ -130,6 +130,8 @@ impl Account {
 mod tests {
     use super::*;
 
+    use std::os::unix::fs::PermissionsExt;
+
     const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n\
                           # a comment\n\
                           daemon:x:1:2:daemon:/usr/sbin:/usr/sbin/nologin\n\
@@ -168,6 +170,7 @@ mod tests {
         let folder = tempfile::tempdir_in("/tmp").unwrap();
         let file = folder.path().join("root's own");
         fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         let init = Pid::from_raw(1);
         let (uid, read, signalled, groups) = act_as(Some(&account), || {
             let status = fs::read_to_string("/proc/thread-self/status").unwrap();
