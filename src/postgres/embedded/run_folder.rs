@@ -47,7 +47,7 @@ const MEMORY: &str = "/dev/shm";
 /// Free bytes that it must have (containers often give it 64 MiB; a server needs about 60).
 const ROOM: u64 = 1 << 30;
 
-/// A run folder with its owner's lock, held until the folder is removed. Removed when dropped.
+/// A run folder with its owner's lock. What its owner does not remove is left for the next run's sweep.
 #[derive(Debug)]
 pub(super) struct RunFolder {
     path: PathBuf,
@@ -190,13 +190,6 @@ impl RunFolder {
             path: self.path.clone(),
             source,
         })
-    }
-}
-
-impl Drop for RunFolder {
-    fn drop(&mut self) {
-        // What cannot be removed now is left for the next run's sweep.
-        let _ = self.remove();
     }
 }
 

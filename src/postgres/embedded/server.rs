@@ -131,8 +131,14 @@ impl Keeper {
         let kept = folder.clone();
         let thread = thread::Builder::new()
             .name("embedded-server".to_owned())
-            .spawn(move || keep(&binaries, &kept, &interrupt, ready, owner))
-            .map_err(EmbeddedError::Keeper)?;
+            .spawn(move || keep(&binaries, &kept, &interrupt, ready, owner));
+        let thread = match thread {
+            Ok(thread) => thread,
+            Err(error) => {
+                folder.remove()?;
+                return Err(EmbeddedError::Keeper(error));
+            }
+        };
         let keeper = Keeper { thread, folder, alive };
         match pid.recv() {
             Ok(pid) => Ok((keeper, pid)),
@@ -145,14 +151,18 @@ impl Keeper {
         }
     }
 
-    /// Has the thread stop the server, waits for it, and removes the folder.
+    /// Has the thread stop the server, waits for it, and removes the folder. While processes are in it, it is left to the
+    /// next run's sweep, which finds them by it.
     fn stop(self) -> Result<(), EmbeddedError> {
         drop(self.alive);
         let stopped = self
             .thread
             .join()
             .unwrap_or_else(|_| Err(EmbeddedError::Keeper(io::Error::other("it panicked"))));
-        stopped.and(self.folder.remove())
+        if !matches!(stopped, Err(EmbeddedError::Stop { .. })) {
+            self.folder.remove()?;
+        }
+        stopped
     }
 }
 
