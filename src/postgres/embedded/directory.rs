@@ -1,9 +1,10 @@
 //! Folders that are worked in by open handles. A name is resolved within the folder alone and never through a link, so
 //! swapping one for another meanwhile leads nowhere else.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -117,20 +118,22 @@ impl Directory {
 
     /// Removes all that is in the folder but `kept`.
     pub fn clear(&self, kept: &str) -> io::Result<()> {
-        Ok(unless_gone(clear(&self.0, kept.as_bytes(), DEEPEST))?)
+        let entries = Dir::read_from(&self.0).and_then(|entries| clear(entries, kept.as_bytes(), DEEPEST));
+        Ok(unless_gone(entries)?)
     }
 }
 
-fn clear(folder: &File, kept: &[u8], depth: usize) -> Result<(), Errno> {
+fn clear(mut entries: Dir, kept: &[u8], depth: usize) -> Result<(), Errno> {
     if depth == 0 {
         return Err(Errno::NAMETOOLONG);
     }
-    for entry in Dir::read_from(folder)? {
+    while let Some(entry) = entries.read() {
         let entry = entry?;
         let name = entry.file_name();
         if [b".".as_slice(), b"..", kept].contains(&name.to_bytes()) {
             continue;
         }
+        let folder = entries.fd()?;
         unless_gone(match unlinkat(folder, name, AtFlags::empty()) {
             // it is a folder, as Linux and as POSIX says it
             Err(Errno::ISDIR | Errno::PERM) => remove_tree(folder, name, depth - 1),
@@ -140,9 +143,10 @@ fn clear(folder: &File, kept: &[u8], depth: usize) -> Result<(), Errno> {
     Ok(())
 }
 
-fn remove_tree(parent: &File, name: &std::ffi::CStr, depth: usize) -> Result<(), Errno> {
-    let folder = File::from(openat(parent, name, FOLDER | OFlags::NOFOLLOW, Mode::empty())?);
-    clear(&folder, b".", depth)?;
+fn remove_tree(parent: BorrowedFd<'_>, name: &CStr, depth: usize) -> Result<(), Errno> {
+    let folder = openat(parent, name, FOLDER | OFlags::NOFOLLOW, Mode::empty())?;
+    // One descriptor a level.
+    clear(Dir::new(folder)?, b".", depth)?;
     unlinkat(parent, name, AtFlags::REMOVEDIR)
 }
 

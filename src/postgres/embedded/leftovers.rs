@@ -63,11 +63,11 @@ fn run_folder_names(dir: &Path) -> impl Iterator<Item = OsString> {
 /// Stops the server of a leftover. Its processes are looked for; what `postmaster.pid` says may have passed to another
 /// process, or be forged. False when it is interrupted.
 fn stop_server(folder: &RunFolder, interrupt: &CancellationToken) -> io::Result<bool> {
-    let processes = server_processes(folder);
+    let processes = server_processes(folder)?;
     signal_all(&processes, Signal::SIGQUIT);
     signal_all(&processes, Signal::SIGCONT);
     let mut backoff = Backoff::new(SHUTDOWN_LIMIT);
-    while !server_processes(folder).is_empty() && !interrupt.is_cancelled() && backoff.wait() {}
+    while !server_processes(folder)?.is_empty() && !interrupt.is_cancelled() && backoff.wait() {}
     if interrupt.is_cancelled() {
         return Ok(false);
     }

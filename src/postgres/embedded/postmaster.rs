@@ -165,6 +165,7 @@ impl Postmaster {
         if self.child.try_wait()?.is_none() {
             // The child has not been waited for, so its id cannot have passed to another process.
             kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGQUIT)?;
+            self.folder.begin_tidying();
             self.continue_until_ended()?;
         }
         clear_remains(&self.folder)?;
@@ -178,7 +179,7 @@ impl Postmaster {
         let mut continued: Option<Instant> = None;
         loop {
             if continued.is_none_or(|at| at.elapsed() >= CONTINUE_INTERVAL) {
-                signal_all(&server_processes(&self.folder), Signal::SIGCONT);
+                signal_all(&server_processes(&self.folder).unwrap_or_default(), Signal::SIGCONT);
                 continued = Some(Instant::now());
             }
             if self.child.try_wait()?.is_some() {
@@ -206,9 +207,10 @@ impl Drop for Postmaster {
 ///
 /// Processes are still there after [`KILL_LIMIT`], or a segment cannot be removed.
 pub(super) fn clear_remains(folder: &RunFolder) -> io::Result<()> {
+    folder.begin_tidying();
     let mut backoff = Backoff::new(KILL_LIMIT);
     loop {
-        let processes = server_processes(folder);
+        let processes = server_processes(folder)?;
         if processes.is_empty() {
             break;
         }

@@ -33,10 +33,12 @@ pub(super) use system::{Process, server_processes};
 #[cfg(target_os = "linux")]
 mod system {
     use std::fs;
+    use std::io;
     use std::os::fd::OwnedFd;
     use std::os::unix::fs::MetadataExt;
     use std::path::Path;
 
+    use nix::errno::Errno;
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::Pid;
     use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
@@ -54,11 +56,10 @@ mod system {
 
     impl Process {
         fn open(pid: Pid) -> Option<Process> {
-            use rustix::io::Errno;
             let handle = match pidfd_open(rustix::process::Pid::from_raw(pid.as_raw())?, PidfdFlags::empty()) {
                 Ok(handle) => Some(handle),
-                Err(Errno::NOSYS | Errno::PERM) => None,
-                Err(_ended) => return None,
+                Err(rustix::io::Errno::SRCH) => return None,
+                Err(_unavailable) => None,
             };
             Some(Process { pid, handle })
         }
@@ -75,22 +76,31 @@ mod system {
     }
 
     /// The living processes of the server in `folder`: the postmaster, its children, `initdb`, and what that runs.
-    pub(in crate::postgres::embedded) fn server_processes(folder: &RunFolder) -> Vec<Process> {
-        let (Ok(folders), Ok(entries)) = (folder.identities(), fs::read_dir("/proc")) else {
-            return Vec::new();
-        };
+    ///
+    /// # Errors
+    /// When they cannot be listed, for want of descriptors, say.
+    pub(in crate::postgres::embedded) fn server_processes(folder: &RunFolder) -> io::Result<Vec<Process>> {
+        let folders = folder.identities()?;
         let account = rustix::process::geteuid().as_raw();
-        let owned = entries.filter_map(Result::ok).filter_map(|entry| {
-            let pid = entry.file_name().to_str()?.parse().ok()?;
-            (entry.metadata().ok()?.uid() == account).then_some((Pid::from_raw(pid), entry.path()))
-        });
-        owned
-            .filter_map(|(pid, shown)| {
-                // Opened first: if the id passes to another process after that, the signal reaches none.
-                let process = Process::open(pid)?;
-                (works_in(&shown, account, &folders) && runs_a_server(&shown)).then_some(process)
-            })
-            .collect()
+        let mut processes = Vec::new();
+        for entry in fs::read_dir("/proc")? {
+            let entry = entry?;
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            let shown = entry.path();
+            if !works_in(&shown, account, &folders) {
+                continue;
+            }
+            // Looked at again once it is open: if its id passes to another process after that, a signal reaches none.
+            if let Some(process) = Process::open(Pid::from_raw(pid))
+                && works_in(&shown, account, &folders)
+                && runs_a_server(&shown)?
+            {
+                processes.push(process);
+            }
+        }
+        Ok(processes)
     }
 
     fn works_in(shown: &Path, account: u32, folders: &[Identity]) -> bool {
@@ -99,9 +109,13 @@ mod system {
     }
 
     /// A shell that a user has opened in the folder is none, nor an editor.
-    fn runs_a_server(shown: &Path) -> bool {
-        let command_line = fs::read(shown.join("cmdline")).unwrap_or_default();
-        is_server(&String::from_utf8_lossy(&command_line))
+    fn runs_a_server(shown: &Path) -> io::Result<bool> {
+        match fs::read(shown.join("cmdline")) {
+            Ok(command_line) => Ok(is_server(&String::from_utf8_lossy(&command_line))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// `command_line` as the kernel has it: each word ends in a NUL.
@@ -172,20 +186,20 @@ mod system {
     }
 
     /// The living processes of the server in `folder`: the postmaster, its children, and `initdb`.
-    pub(in crate::postgres::embedded) fn server_processes(folder: &RunFolder) -> Vec<Process> {
+    pub(in crate::postgres::embedded) fn server_processes(folder: &RunFolder) -> std::io::Result<Vec<Process>> {
         let (name, data) = (cluster_name(folder.path()), folder.data_path());
         let data = data.to_string_lossy();
         let listed = Command::new("ps")
             .args(["-A", "-ww", "-o", "pid=", "-o", "uid=", "-o", "command="])
-            .output();
-        let listed = listed.map(|output| output.stdout).unwrap_or_default();
+            .output()?
+            .stdout;
         let process = |line: &str| {
             let (pid, rest) = line.trim().split_once(' ')?;
             let (uid, command) = rest.trim().split_once(' ')?;
             (uid.parse() == Ok(geteuid().as_raw()) && is_of_server(command.trim(), &name, &data))
                 .then_some(Process(Pid::from_raw(pid.parse().ok()?)))
         };
-        String::from_utf8_lossy(&listed).lines().filter_map(process).collect()
+        Ok(String::from_utf8_lossy(&listed).lines().filter_map(process).collect())
     }
 
     fn is_of_server(command_line: &str, cluster_name: &str, data: &str) -> bool {

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{self, Path, PathBuf};
 use std::process;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::statvfs::statvfs;
@@ -35,6 +36,9 @@ const RANDOM_BYTES: usize = 6;
 
 const LOCK: &str = "owner.lock";
 const NEW_LOCK: &str = "owner.lock.new";
+/// More descriptors than stopping a server and removing its folder takes at a time.
+const RESERVE: usize = 8;
+
 const DATA: &str = "data";
 const LOG: &str = "server.log";
 
@@ -57,6 +61,8 @@ pub(super) struct RunFolder {
     /// What a killed run leaves may lack it.
     data: Option<Directory>,
     _lock: File,
+    /// Descriptors that tidying up needs, however many the run has used up.
+    reserve: Mutex<Vec<File>>,
 }
 
 impl RunFolder {
@@ -98,16 +104,18 @@ impl RunFolder {
             // By its path: that is how the server's programs find it.
             Directory::open(&path)?;
             let lock = lock_new(&folder)?;
-            folder.make(DATA.as_ref()).map(|data| (lock, data))
+            let reserve = (0..RESERVE).map(|_| lock.try_clone()).collect::<Result<_, _>>()?;
+            Ok((lock, folder.make(DATA.as_ref())?, reserve))
         })?;
         Ok(match furnished {
-            Ok((lock, data)) => Ok(RunFolder {
+            Ok((lock, data, reserve)) => Ok(RunFolder {
                 path,
                 account: account.cloned(),
                 parent,
                 folder,
                 data: Some(data),
                 _lock: lock,
+                reserve: Mutex::new(reserve),
             }),
             Err(error) => remove(account, &path, &parent, &folder)?.and(Err(match account {
                 Some(account) if denied(&error) => {
@@ -147,6 +155,7 @@ impl RunFolder {
                 data: folder.folder(DATA.as_ref()).ok(),
                 folder,
                 _lock: lock,
+                reserve: Mutex::default(),
             })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
@@ -184,8 +193,14 @@ impl RunFolder {
         })
     }
 
+    /// Gives back the descriptors that were kept for tidying up.
+    pub fn begin_tidying(&self) {
+        self.reserve.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Removes the folder and all that is in it; nothing happens when it is gone.
     pub fn remove(&self) -> Result<(), EmbeddedError> {
+        self.begin_tidying();
         remove(self.account(), &self.path, &self.parent, &self.folder)?.map_err(|source| EmbeddedError::File {
             path: self.path.clone(),
             source,

@@ -159,10 +159,13 @@ impl Keeper {
             .thread
             .join()
             .unwrap_or_else(|_| Err(EmbeddedError::Keeper(io::Error::other("it panicked"))));
-        if !matches!(stopped, Err(EmbeddedError::Stop { .. })) {
-            self.folder.remove()?;
+        match stopped {
+            Err(EmbeddedError::Stop { .. }) => stopped,
+            _ => {
+                let removed = self.folder.remove();
+                stopped.and(removed)
+            }
         }
-        stopped
     }
 }
 
