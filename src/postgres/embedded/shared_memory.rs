@@ -43,11 +43,8 @@ fn ids(_data: Identity) -> Vec<libc::c_int> {
 #[cfg(not(target_os = "linux"))]
 fn ids(data: Identity) -> Vec<libc::c_int> {
     const KEYS: u64 = 8;
-    // The key is the lower half of the inode.
-    let key = |inode: u64| (inode & u64::from(u32::MAX)) as u32 as libc::key_t;
     (data.inode..data.inode + KEYS)
-        // SAFETY: a plain system call on numbers; without IPC_CREAT it makes nothing.
-        .map(|inode| unsafe { libc::shmget(key(inode), 0, 0) })
+        .map(id_of)
         .filter(|id| *id != -1)
         .collect()
 }
@@ -84,7 +81,19 @@ fn guards(id: libc::c_int, data: Identity) -> bool {
         }
         libc::shmdt(address);
     }
+    if words[0] == 0 {
+        // Its process was killed before it wrote anything. Then the key tells, from PostgreSQL 13 on.
+        return id_of(data.inode) == id;
+    }
     names(&words, data)
+}
+
+/// The id of the segment whose key is `inode`, or what of it fits a key; -1 when there is none.
+fn id_of(inode: u64) -> libc::c_int {
+    let [first, second, third, fourth, ..] = inode.to_le_bytes();
+    let key = libc::key_t::from_le_bytes([first, second, third, fourth]);
+    // SAFETY: a plain system call on numbers; without IPC_CREAT it makes nothing.
+    unsafe { libc::shmget(key, 0, 0) }
 }
 
 fn names(words: &[u64; WORDS], data: Identity) -> bool {
@@ -128,9 +137,13 @@ mod tests {
 
     impl Segment {
         fn new(words: &[u64; WORDS]) -> Segment {
+            Segment::with_key(libc::IPC_PRIVATE, words)
+        }
+
+        fn with_key(key: libc::key_t, words: &[u64; WORDS]) -> Segment {
             // SAFETY: a new segment, attached where the kernel chooses, as long as what is written to it.
             unsafe {
-                let id = libc::shmget(libc::IPC_PRIVATE, size_of_val(words), libc::IPC_CREAT | 0o600);
+                let id = libc::shmget(key, size_of_val(words), libc::IPC_CREAT | 0o600);
                 assert_ne!(id, -1);
                 let address = libc::shmat(id, null(), 0);
                 assert_ne!(address.addr(), usize::MAX);
@@ -164,6 +177,19 @@ mod tests {
         }
         // SAFETY: the address that was attached above.
         unsafe { libc::shmdt(attached) };
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_empty_segment_is_told_by_its_key() {
+        let data = Identity {
+            device: 1,
+            inode: 0x1_7abc_def0,
+        };
+        let (ours, anothers) = (Segment::with_key(0x7abc_def0, &[0; WORDS]), Segment::new(&[0; WORDS]));
+        release(data).unwrap();
+        assert!(stat(ours.0).is_err());
+        stat(anothers.0).unwrap();
     }
 
     #[test]
