@@ -18,6 +18,9 @@ const DEVICE_WORDS: [usize; 2] = [4, 5];
 /// How much of a segment is read. That is within its first page, however short it is.
 const WORDS: usize = 7;
 
+/// How many keys are looked at: where one is in use, PostgreSQL takes the next.
+const KEYS: u64 = 8;
+
 /// Removes the segments of the server, or of `initdb`, on the data folder `data`. Each names the folder that it guards. One
 /// that is in use, or that another account than this thread's made, is left alone.
 pub(super) fn release(data: Identity) -> io::Result<()> {
@@ -38,15 +41,10 @@ fn ids(_data: Identity) -> Vec<libc::c_int> {
     listed.lines().filter_map(id).collect()
 }
 
-/// The ids of the segments that may be meant: their keys start at the inode of the data folder, and the next that is free is
-/// taken.
+/// The ids of the segments that may be meant.
 #[cfg(not(target_os = "linux"))]
 fn ids(data: Identity) -> Vec<libc::c_int> {
-    const KEYS: u64 = 8;
-    (data.inode..data.inode + KEYS)
-        .map(id_of)
-        .filter(|id| *id != -1)
-        .collect()
+    keyed(data).collect()
 }
 
 fn stat(id: libc::c_int) -> io::Result<libc::shmid_ds> {
@@ -83,9 +81,15 @@ fn guards(id: libc::c_int, data: Identity) -> bool {
     }
     if words[0] == 0 {
         // Its process was killed before it wrote anything. Then the key tells, from PostgreSQL 13 on.
-        return id_of(data.inode) == id;
+        return keyed(data).any(|keyed| keyed == id);
     }
     names(&words, data)
+}
+
+/// The ids of the segments with the keys that PostgreSQL tries for a data folder: its inode, then the next ones.
+fn keyed(data: Identity) -> impl Iterator<Item = libc::c_int> {
+    let inodes = (0..KEYS).map(move |further| data.inode.wrapping_add(further));
+    inodes.map(id_of).filter(|id| *id != -1)
 }
 
 /// The id of the segment whose key is `inode`, or what of it fits a key; -1 when there is none.
