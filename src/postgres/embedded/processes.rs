@@ -128,8 +128,10 @@ mod system {
                 .iter()
                 .any(|name| path.rsplit('/').next() == Some(name))
         };
-        // a script is named by the second word, after its interpreter
-        is_program(first)
+        // A process that is ending has no command line any more. It still works there, until it has let go of its memory.
+        command_line.is_empty()
+            || is_program(first)
+            // a script is named by the second word, after its interpreter
             || is_program(second)
             || first.starts_with("postgres: ")
             // how `initdb` and the server run other programs
@@ -148,13 +150,13 @@ mod system {
                 "/usr/lib/postgresql/15/bin/postgres\0--single\0",
                 "sh\0-c\0\"/usr/lib/postgresql/15/bin/postgres\" --boot\0",
                 "/bin/sh\0/opt/wrapped/initdb\0-D\0",
+                "",
                 "postgres: pgbraid-7-abcdef: checkpointer ",
                 "postgres: pgbraid-7-abcdef: postgres postgres [local] idle in transaction",
             ] {
                 assert!(is_server(line), "{line}");
             }
             for line in [
-                "",
                 "bash\0",
                 "sh\0",
                 "-sh\0",
