@@ -378,3 +378,78 @@ fn a_server_that_outlived_its_owner_is_swept() {
     assert_gone(&run.folder);
     assert!(begun.elapsed() < WELL_BELOW_FORCED_END, "{:?}", begun.elapsed());
 }
+
+/// What `initdb` runs while it makes the data folder of a server in `temporary`, once that has a shared memory segment:
+/// its process id and that of `initdb`.
+#[cfg(target_os = "linux")]
+fn process_of_initdb(temporary: &Path) -> (Pid, Pid) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        for creator in creators_of_shared_memory() {
+            let shown = PathBuf::from(format!("/proc/{creator}"));
+            let works_there = fs::read_link(shown.join("cwd")).is_ok_and(|folder| folder.starts_with(temporary));
+            if works_there && kill(creator, Signal::SIGSTOP).is_ok() {
+                return (creator, ancestor(creator, "initdb"));
+            }
+        }
+        assert!(Instant::now() < deadline, "initdb has run nothing");
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn ancestor(process: Pid, name: &str) -> Pid {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let told = |what: &str| status.lines().find_map(|line| line.strip_prefix(what)).unwrap().trim();
+    match told("Name:") == name {
+        true => process,
+        false => ancestor(Pid::from_raw(told("PPid:").parse().unwrap()), name),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn creators_of_shared_memory() -> Vec<Pid> {
+    let listed = fs::read_to_string("/proc/sysvipc/shm").unwrap();
+    let creator = |line: &str| line.split_whitespace().nth(4)?.parse().ok();
+    listed.lines().filter_map(creator).map(Pid::from_raw).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn shared_memory_of_an_initdb_that_is_killed_is_removed() {
+    // Where its child alone is killed, initdb itself empties the data folder, or makes do without.
+    for initdb_is_killed in [false, true] {
+        let temporary = readable_temp_dir();
+        let run = helper("helper_runs_a_server", temporary.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (child, initdb) = process_of_initdb(temporary.path());
+        if initdb_is_killed {
+            kill(initdb, Signal::SIGKILL).unwrap();
+        }
+        kill(child, Signal::SIGKILL).unwrap();
+        let ended = run.wait_with_output().unwrap();
+        if initdb_is_killed {
+            let said = String::from_utf8_lossy(&ended.stderr);
+            assert!(said.contains("Initdb") && said.contains("wait_status(9)"), "{ended:?}");
+        }
+        assert!(!creators_of_shared_memory().contains(&child));
+        assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn shared_memory_of_an_initdb_that_was_killed_with_its_owner_is_swept() {
+    let temporary = readable_temp_dir();
+    let mut run = helper("helper_runs_a_server", temporary.path()).spawn().unwrap();
+    let (child, initdb) = process_of_initdb(temporary.path());
+    run.kill().unwrap();
+    run.wait().unwrap();
+    kill(initdb, Signal::SIGKILL).unwrap();
+    kill(child, Signal::SIGKILL).unwrap();
+    sweep(temporary.path());
+    assert!(!creators_of_shared_memory().contains(&child));
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
+}

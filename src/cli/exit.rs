@@ -113,6 +113,7 @@ const STEP_TIMEOUT_HELP: &str = "a step that takes long by itself needs a larger
 impl From<HostError> for Failure {
     fn from(error: HostError) -> Failure {
         match error {
+            HostError::Embedded(EmbeddedError::Interrupted) => Failure::Interrupted,
             HostError::Embedded(error) => Failure::Embedded(error),
             HostError::Interrupted => Failure::Interrupted,
             HostError::Server(error) => match error {

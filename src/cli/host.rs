@@ -33,7 +33,7 @@ impl Host {
         let interrupt = listen_for_signals(&runtime).map_err(Failure::Runtime)?;
         let host = host::Host::obtain(runtime, url, &interrupt)?;
         for warning in host.warnings() {
-            eprintln!("warning: {warning}");
+            output::say(visible_lines(&format!("warning: {warning}")));
         }
         if interrupt.is_cancelled() {
             return Err(Failure::Interrupted);

@@ -42,8 +42,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// Connects to the server that `url` names, or starts one. `runtime` is for the connections that are its own;
-    /// `interrupt` ends the connecting.
+    /// Connects to the server that `url` names, or starts one, until `interrupt` is cancelled. `runtime` is for the
+    /// connections that are its own.
     ///
     /// # Errors
     /// When no server can be started, or the given one cannot be reached or is too old.
@@ -51,7 +51,7 @@ impl Host {
         match url {
             Some(url) => Host::given(runtime, url, interrupt),
             None => {
-                let embedded = EmbeddedServer::start(&Binaries::find()?)?;
+                let embedded = EmbeddedServer::start_unless(&Binaries::find()?, interrupt)?;
                 let config = config(&embedded);
                 let connected = connect(&runtime, Server::connect(config, true), interrupt)?;
                 Ok(Host::new(runtime, connected, Some(embedded), Vec::new()))

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
+
+use super::embedded::signal_server_process;
 
 /// Backends that are stopped; all are continued when this is dropped.
 #[derive(Debug, Default)]
@@ -13,12 +14,12 @@ pub struct Suspended(BTreeSet<i32>);
 impl Suspended {
     pub fn stop(&mut self, pid: i32) -> Result<(), Errno> {
         self.0.insert(pid);
-        kill(Pid::from_raw(pid), Signal::SIGSTOP)
+        signal_server_process(pid, Signal::SIGSTOP)
     }
 
     pub fn resume(&mut self, pid: i32) -> Result<(), Errno> {
         self.0.remove(&pid);
-        kill(Pid::from_raw(pid), Signal::SIGCONT)
+        signal_server_process(pid, Signal::SIGCONT)
     }
 }
 
@@ -26,7 +27,7 @@ impl Drop for Suspended {
     fn drop(&mut self) {
         for &pid in &self.0 {
             // one that has gone needs no signal
-            let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
+            let _ = signal_server_process(pid, Signal::SIGCONT);
         }
     }
 }

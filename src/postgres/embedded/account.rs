@@ -1,11 +1,15 @@
 //! The account that the server runs as. PostgreSQL refuses to run as root.
+//!
+//! Root does nothing by itself where that account may write: the folders, files and processes of a server are handled by
+//! threads that have become the account, so that whatever it puts in their way, it can only harm itself.
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::thread;
 
-use nix::unistd::{User, geteuid};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, User, geteuid};
 
 use super::error::EmbeddedError;
 
@@ -20,6 +24,27 @@ pub(super) struct Account {
     pub gid: u32,
 }
 
+/// Calls `act` as `account`, on a thread of its own; on this one when there is no other account to be.
+pub(super) fn act_as<T: Send>(account: Option<&Account>, act: impl FnOnce() -> T + Send) -> Result<T, EmbeddedError> {
+    let Some(account) = account else {
+        return Ok(act());
+    };
+    thread::scope(|scope| {
+        let acting = thread::Builder::new()
+            .spawn_scoped(scope, || account.assume().map(|()| act()))
+            .map_err(EmbeddedError::Keeper)?;
+        acting
+            .join()
+            .unwrap_or_else(|_| Err(EmbeddedError::Keeper(io::Error::other("it panicked"))))
+    })
+}
+
+/// Sends `signal` to a process that the server named. It may name any; only its own are reached.
+pub(in crate::postgres) fn signal_server_process(pid: i32, signal: Signal) -> Result<(), Errno> {
+    let account = Account::for_server().map_err(|_| Errno::EPERM)?;
+    act_as(account.as_ref(), || kill(Pid::from_raw(pid), signal)).unwrap_or(Err(Errno::EPERM))
+}
+
 impl Account {
     /// The account to change to for the server; none when pgbraid does not run as root and the server runs as the same
     /// user.
@@ -27,10 +52,51 @@ impl Account {
         if !geteuid().is_root() {
             return Ok(None);
         }
+        if !cfg!(target_os = "linux") {
+            return Err(EmbeddedError::RootWithoutThreads);
+        }
         let passwd = fs::read("/etc/passwd").unwrap_or_default();
         Account::choose(Account::named, &String::from_utf8_lossy(&passwd))
             .map(Some)
             .ok_or(EmbeddedError::NoAccount)
+    }
+
+    /// Makes the calling thread, and what it spawns, act as this account. The other threads stay what they are: on
+    /// Linux each has ids of its own.
+    #[cfg(target_os = "linux")]
+    pub fn assume(&self) -> Result<(), EmbeddedError> {
+        use rustix::thread::{CapabilitySet, CapabilitySets};
+        use rustix::thread::{set_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+        let (uid, gid) = (rustix::fs::Uid::from_raw(self.uid), rustix::fs::Gid::from_raw(self.gid));
+        if rustix::process::geteuid() == uid {
+            return Ok(());
+        }
+        let assume = || {
+            set_thread_groups(&[])?;
+            set_thread_res_gid(gid, gid, gid)?;
+            // The saved id stays root's: with it the account may not trace this process.
+            set_thread_res_uid(uid, uid, None)?;
+            // They are gone already, unless this process was told to keep them.
+            let none = CapabilitySet::empty();
+            set_capabilities(
+                None,
+                CapabilitySets {
+                    effective: none,
+                    permitted: none,
+                    inheritable: none,
+                },
+            )
+        };
+        assume().map_err(|errno: rustix::io::Errno| EmbeddedError::SwitchAccount {
+            account: self.name.clone(),
+            source: errno.into(),
+        })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub fn assume(&self) -> Result<(), EmbeddedError> {
+        Err(EmbeddedError::RootWithoutThreads)
     }
 
     fn named(name: &str) -> Option<Account> {
@@ -58,27 +124,13 @@ impl Account {
         let (uid, gid) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
         Some(Account { name, uid, gid })
     }
-
-    /// Whether the modes of `dir` and of the folders above it let the account pass through all of them.
-    pub fn can_enter(&self, dir: &Path) -> io::Result<bool> {
-        for folder in dir.ancestors() {
-            let found = fs::metadata(folder)?;
-            let execute = match (found.uid() == self.uid, found.gid() == self.gid) {
-                (true, _) => 0o100,
-                (false, true) => 0o010,
-                (false, false) => 0o001,
-            };
-            if found.permissions().mode() & execute == 0 {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use std::os::unix::fs::PermissionsExt;
 
     const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n\
                           # a comment\n\
@@ -110,25 +162,44 @@ mod tests {
     }
 
     #[test]
-    fn entering_takes_the_execute_bit_of_every_folder() {
-        let root = tempfile::tempdir_in("/tmp").unwrap();
-        let inner = root.path().join("inner");
-        fs::create_dir(&inner).unwrap();
-        let found = fs::metadata(&inner).unwrap();
-        let (owner, other) = (
-            account("owner", found.uid(), found.gid()),
-            account("other", found.uid() + 1, u32::MAX),
-        );
-        let member = account("member", found.uid() + 1, found.gid());
-        let modes = |outer_mode, inner_mode| {
-            fs::set_permissions(root.path(), fs::Permissions::from_mode(outer_mode)).unwrap();
-            fs::set_permissions(&inner, fs::Permissions::from_mode(inner_mode)).unwrap();
-            [&owner, &member, &other].map(|account| account.can_enter(&inner).unwrap())
+    fn a_thread_that_acts_as_an_account_has_its_powers_alone() {
+        let Ok(Some(account)) = Account::for_server() else {
+            eprintln!("skipped: not root");
+            return;
         };
-        assert_eq!(modes(0o755, 0o755), [true, true, true]);
-        assert_eq!(modes(0o755, 0o700), [true, false, false]);
-        assert_eq!(modes(0o700, 0o755), [true, false, false]);
-        assert_eq!(modes(0o750, 0o710), [true, true, false]);
-        assert!(owner.can_enter(&root.path().join("absent")).is_err());
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        let file = folder.path().join("root's own");
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let init = Pid::from_raw(1);
+        let (uid, read, signalled, groups) = act_as(Some(&account), || {
+            let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+            let groups = status
+                .lines()
+                .find_map(|line| line.strip_prefix("Groups:"))
+                .map(str::to_owned);
+            (geteuid().as_raw(), fs::read(&file), kill(init, None), groups)
+        })
+        .unwrap();
+        assert_eq!(uid, account.uid);
+        assert!(read.is_err());
+        assert_eq!(signalled, Err(Errno::EPERM));
+        assert_eq!(groups.unwrap().trim(), "");
+        assert!(geteuid().is_root(), "this thread is still root's");
+        fs::read(&file).unwrap();
+    }
+
+    #[test]
+    fn a_process_of_another_account_is_not_signalled_because_the_server_names_it() {
+        if !geteuid().is_root() {
+            eprintln!("skipped: not root");
+            return;
+        }
+        let mut bystander = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let signalled = signal_server_process(bystander.id().cast_signed(), Signal::SIGKILL);
+        assert_eq!(signalled, Err(Errno::EPERM));
+        assert!(bystander.try_wait().unwrap().is_none());
+        bystander.kill().unwrap();
+        bystander.wait().unwrap();
     }
 }

@@ -5,8 +5,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{self, Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Output;
 
+use super::account::{Account, act_as};
+use super::command::{server_command, spawn_error};
 use super::error::EmbeddedError;
 
 /// The environment variable that names the folder of the server's programs.
@@ -120,21 +122,21 @@ impl Binaries {
     }
 }
 
+/// What a program of the server prints, run as the account that the server runs as: the program may belong to it.
+fn output_of(program: &Path, argument: &str) -> Result<Output, EmbeddedError> {
+    let account = Account::for_server()?;
+    let mut command = server_command(program, Path::new("/"));
+    command.arg(argument);
+    act_as(account.as_ref(), || command.output())?.map_err(|source| spawn_error(&command, account.as_ref(), source))
+}
+
 fn version_of(postgres: &Path) -> Result<ServerVersion, EmbeddedError> {
-    let command = || format!("{} --version", postgres.display());
-    let output = Command::new(postgres)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|source| EmbeddedError::Run {
-            command: command(),
-            source,
-        })?;
+    let output = output_of(postgres, "--version")?;
     ServerVersion::parse(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| {
         let said = [output.stdout, output.stderr].concat();
         let answer = format!("{} {}", String::from_utf8_lossy(&said).trim(), output.status);
         EmbeddedError::UnknownVersion {
-            command: command(),
+            command: format!("{} --version", postgres.display()),
             answer: answer.trim_start().to_owned(),
         }
     })
@@ -177,6 +179,8 @@ impl Rejected {
 
 impl Search {
     fn find(&self) -> Result<Binaries, EmbeddedError> {
+        // Without an account to run it, there is no point in looking.
+        Account::for_server()?;
         if let Some(dir) = self.bindir.as_ref().filter(|dir| !dir.is_empty()) {
             return Binaries::in_dir(Path::new(dir));
         }
@@ -208,14 +212,14 @@ impl Search {
                 .push(format!("{place}: there is no pg_config on the PATH"));
             return None;
         };
-        let printed = match Command::new(&pg_config).arg("--bindir").stdin(Stdio::null()).output() {
+        let printed = match output_of(&pg_config, "--bindir") {
             Ok(output) if output.status.success() => output.stdout,
             Ok(output) => {
                 rejected.looked.push(format!("{place}: failed ({})", output.status));
                 return None;
             }
-            Err(source) => {
-                rejected.looked.push(format!("{place}: {source}"));
+            Err(error) => {
+                rejected.looked.push(format!("{place}: {error}"));
                 return None;
             }
         };
@@ -289,6 +293,8 @@ fn children_named(dir: &Path, prefix: &str, suffix: &str) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
+    use std::process::Command;
+
     /// A folder to put fake installations in, and the search that sees only them.
     struct Machine {
         root: tempfile::TempDir,
@@ -297,7 +303,9 @@ mod tests {
 
     impl Machine {
         fn new() -> Machine {
-            let root = tempfile::tempdir().unwrap();
+            let root = tempfile::tempdir_in("/tmp").unwrap();
+            // The server's account can enter it.
+            fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
             let search = Search {
                 bindir: None,
                 path: None,

@@ -1,4 +1,4 @@
-//! The commands that run the server's programs: as the right account, in the right folder, with a known environment.
+//! The commands that run the server's programs: in the right folder, with a known environment.
 
 use std::env;
 use std::io;
@@ -22,11 +22,12 @@ const INHERITED: [&str; 5] = [
     "LOCALE_ARCHIVE",
 ];
 
-/// A command for one of the server's programs, run as `account` with `folder` as its working and home folder.
+/// A command for one of the server's programs, with `folder` as its working and home folder. It runs as the account that
+/// the thread that spawns it acts as.
 ///
 /// The program gets a session of its own, so that the terminal's Ctrl-C does not reach it, and on Linux it is sent
 /// SIGQUIT when the *thread* that spawned it ends.
-pub(super) fn server_command(program: &Path, account: Option<&Account>, folder: &Path) -> Command {
+pub(super) fn server_command(program: &Path, folder: &Path) -> Command {
     let mut command = Command::new(program);
     command
         .current_dir(folder)
@@ -41,14 +42,9 @@ pub(super) fn server_command(program: &Path, account: Option<&Account>, folder: 
         .env("LC_ALL", "C")
         .env("TZ", "UTC")
         .stdin(Stdio::null());
-    if let Some(account) = account {
-        // Root's supplementary groups are dropped along with its id.
-        command.uid(account.uid).gid(account.gid);
-    }
     let parent = process::id();
     // SAFETY: between fork and exec only async-signal-safe calls are allowed. `end_with_parent` makes three plain
-    // system calls (setsid, prctl, getppid) and allocates nothing. It runs after the change of account, which would
-    // reset the signal that prctl asks for.
+    // system calls (setsid, prctl, getppid) and allocates nothing.
     unsafe {
         command.pre_exec(move || end_with_parent(parent));
     }
@@ -78,10 +74,6 @@ pub(super) fn spawn_error(command: &Command, account: Option<&Account>, source: 
         (Some(account), Some(Errno::EACCES)) => EmbeddedError::UnreachableBinaries {
             program: command.get_program().into(),
             account: account.name.clone(),
-        },
-        (Some(account), Some(Errno::EPERM | Errno::EINVAL)) => EmbeddedError::SwitchAccount {
-            account: account.name.clone(),
-            source,
         },
         _ => EmbeddedError::Run {
             command: command_line(command),

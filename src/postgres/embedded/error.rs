@@ -37,6 +37,13 @@ pub enum EmbeddedError {
     #[diagnostic(help("add an account named postgres, or run pgbraid as an ordinary user"))]
     NoAccount,
 
+    #[error("on this system pgbraid does not start a server as root")]
+    #[diagnostic(help(
+        "PostgreSQL does not run as root, and only Linux lets a part of a program act as another account; run pgbraid as \
+         an ordinary user"
+    ))]
+    RootWithoutThreads,
+
     #[error("the account {account}, which the server is to run as, cannot execute {}", .program.display())]
     #[diagnostic(help(
         "PostgreSQL does not run as root; copy its installation to a folder that {account} can read and set \
@@ -56,7 +63,7 @@ pub enum EmbeddedError {
     },
 
     #[error("no temporary folder can hold the server; tried\n{}", bulleted(.tried))]
-    #[diagnostic(help("set TMPDIR to a folder with a short path that the server's account can enter"))]
+    #[diagnostic(help("set TMPDIR to a folder with a short path that the server's account can write to"))]
     NoRunFolder {
         /// The folders that were tried, in order, each with what was wrong there.
         tried: Vec<String>,
@@ -95,6 +102,9 @@ pub enum EmbeddedError {
     #[error("the server was not ready after {seconds} seconds:\n{log}")]
     #[diagnostic(help("the command was: {command}"))]
     NotReady { command: String, seconds: u64, log: String },
+
+    #[error("interrupted while the server started")]
+    Interrupted,
 
     #[error("the thread that keeps the server failed")]
     Keeper(#[source] io::Error),

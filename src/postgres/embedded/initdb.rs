@@ -1,9 +1,17 @@
 //! Makes the data folder of a new server.
 
-use super::account::Account;
+use std::io;
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::Backoff;
 use super::binaries::Binaries;
 use super::command::{command_line, server_command, spawn_error};
 use super::error::EmbeddedError;
+use super::log::Log;
+use super::postmaster::clear_remains;
 use super::run_folder::RunFolder;
 
 /// The server's superuser, which connects without a password.
@@ -12,10 +20,18 @@ pub(super) const USER: &str = "postgres";
 /// The first major version that computes data checksums unless told not to.
 const CHECKSUMS_BY_DEFAULT: u32 = 18;
 
-/// Runs `initdb` for the data folder of `folder`.
-pub(super) fn initdb(binaries: &Binaries, account: Option<&Account>, folder: &RunFolder) -> Result<(), EmbeddedError> {
-    let mut command = server_command(&binaries.initdb(), account, folder.path());
-    command.arg("-D").arg(folder.data()).args([
+/// How long `initdb` may take.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Runs `initdb` for the data folder of `folder`. When it fails, or is interrupted, no process of it is left.
+pub(super) fn initdb(
+    binaries: &Binaries,
+    folder: &RunFolder,
+    log: &Log,
+    interrupt: &CancellationToken,
+) -> Result<(), EmbeddedError> {
+    let mut command = server_command(&binaries.initdb(), folder.path());
+    command.arg("-D").arg(folder.data_path()).args([
         "--username",
         USER,
         "--auth=trust",
@@ -29,20 +45,54 @@ pub(super) fn initdb(binaries: &Binaries, account: Option<&Account>, folder: &Ru
     if binaries.version().major >= CHECKSUMS_BY_DEFAULT {
         command.arg("--no-data-checksums");
     }
-    let output = command
-        .output()
-        .map_err(|source| spawn_error(&command, account, source))?;
-    if output.status.success() {
+    let run_error = |source| EmbeddedError::Run {
+        command: command_line(&command),
+        source,
+    };
+    let errors = log.writer().map_err(run_error)?;
+    command.stdout(Stdio::null()).stderr(errors);
+    let mut child = command
+        .spawn()
+        .map_err(|source| spawn_error(&command, folder.account(), source))?;
+    let ended = wait(&mut child, interrupt);
+    if let Ok(Some(status)) = &ended
+        && status.success()
+    {
         return Ok(());
     }
-    let said = if output.stderr.is_empty() {
-        output.stdout
-    } else {
-        output.stderr
-    };
-    Err(EmbeddedError::Initdb {
+    let pid = child.id();
+    let _ = child.kill();
+    clear_remains(folder)
+        .and_then(|()| child.wait())
+        .map_err(|source| EmbeddedError::Stop { pid, source })?;
+    let run_error = |source| EmbeddedError::Run {
         command: command_line(&command),
-        status: output.status,
-        output: String::from_utf8_lossy(&said).trim_end().to_owned(),
-    })
+        source,
+    };
+    match ended.map_err(run_error)? {
+        Some(status) => Err(EmbeddedError::Initdb {
+            command: command_line(&command),
+            status,
+            output: log.last_lines(),
+        }),
+        None if interrupt.is_cancelled() => Err(EmbeddedError::Interrupted),
+        None => Err(EmbeddedError::NotReady {
+            command: command_line(&command),
+            seconds: LIMIT.as_secs(),
+            log: log.last_lines(),
+        }),
+    }
+}
+
+/// How it ended; none when it has not when it is interrupted, or in time.
+fn wait(child: &mut Child, interrupt: &CancellationToken) -> io::Result<Option<ExitStatus>> {
+    let mut backoff = Backoff::new(LIMIT);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if interrupt.is_cancelled() || !backoff.wait() {
+            return Ok(None);
+        }
+    }
 }

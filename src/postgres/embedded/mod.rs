@@ -22,15 +22,18 @@ mod account;
 mod backoff;
 mod binaries;
 mod command;
+mod directory;
 mod error;
 mod initdb;
 mod leftovers;
+mod log;
 mod postmaster;
 mod processes;
 mod run_folder;
 mod server;
 mod shared_memory;
 
+pub(in crate::postgres) use account::signal_server_process;
 pub use binaries::{Binaries, ServerVersion};
 pub use error::EmbeddedError;
 pub use leftovers::sweep_leftovers;

@@ -1,23 +1,25 @@
 //! The server's first process: started, waited for until it accepts connections, and stopped.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ExitStatus};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio_util::sync::CancellationToken;
 
-use super::account::Account;
 use super::backoff::Backoff;
 use super::binaries::{Binaries, ServerVersion};
 use super::command::{command_line, server_command, spawn_error};
+use super::directory::Directory;
 use super::error::EmbeddedError;
+use super::log::Log;
 use super::processes::{cluster_name, server_processes, signal_all};
-use super::run_folder::{self, PORT, RunFolder};
+use super::run_folder::{PORT, RunFolder};
 use super::shared_memory;
 
 /// How long the server may take to start.
@@ -32,8 +34,8 @@ const KILL_LIMIT: Duration = Duration::from_secs(3);
 /// How often the processes of a server that is shutting down are told to go on, in case they were stopped.
 const CONTINUE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How many lines of the log an error shows.
-const LOG_LINES: usize = 20;
+/// More bytes than `postmaster.pid` has.
+const PID_FILE_LIMIT: u64 = 16 << 10;
 
 /// The line of `postmaster.pid`, from 0, that tells the server's state.
 const STATUS_LINE: usize = 7;
@@ -76,7 +78,7 @@ const SETTINGS: [(&str, &str); 26] = [
 #[derive(Debug)]
 pub(super) struct Postmaster {
     child: Child,
-    run_folder: PathBuf,
+    folder: Arc<RunFolder>,
     stopped: bool,
 }
 
@@ -86,43 +88,43 @@ impl Postmaster {
     /// On Linux the server is stopped when the calling thread ends.
     pub fn start(
         binaries: &Binaries,
-        account: Option<&Account>,
-        folder: &RunFolder,
+        folder: &Arc<RunFolder>,
+        log: &Log,
+        interrupt: &CancellationToken,
     ) -> Result<Postmaster, EmbeddedError> {
-        let log_error = |source| EmbeddedError::File {
-            path: folder.log(),
-            source,
-        };
-        let log = File::create(folder.log()).map_err(log_error)?;
-        let mut command = server_command(&binaries.postgres(), account, folder.path());
-        command.arg("-D").arg(folder.data());
+        let mut command = server_command(&binaries.postgres(), folder.path());
+        command.arg("-D").arg(folder.data_path());
         for setting in settings(binaries.version(), folder.path()) {
             command.arg("-c").arg(setting);
         }
-        command.stdout(log.try_clone().map_err(log_error)?).stderr(log);
+        let line = command_line(&command);
+        let run_error = |source| EmbeddedError::Run {
+            command: line.clone(),
+            source,
+        };
+        command
+            .stdout(log.writer().map_err(run_error)?)
+            .stderr(log.writer().map_err(run_error)?);
         let child = command
             .spawn()
-            .map_err(|source| spawn_error(&command, account, source))?;
+            .map_err(|source| spawn_error(&command, folder.account(), source))?;
         let mut postmaster = Postmaster {
             child,
-            run_folder: folder.path().to_owned(),
+            folder: folder.clone(),
             stopped: false,
         };
-        match postmaster.wait_until_ready(&folder.data().join("postmaster.pid")) {
-            Ok(Readiness::Ready) => Ok(postmaster),
-            Ok(Readiness::Ended(status)) => Err(EmbeddedError::EndedAtStart {
-                command: command_line(&command),
+        match postmaster.wait_until_ready(interrupt).map_err(run_error)? {
+            Readiness::Ready => Ok(postmaster),
+            Readiness::Interrupted => Err(EmbeddedError::Interrupted),
+            Readiness::Ended(status) => Err(EmbeddedError::EndedAtStart {
+                command: line,
                 status,
-                log: last_lines(&folder.log()),
+                log: log.last_lines(),
             }),
-            Ok(Readiness::TimedOut) => Err(EmbeddedError::NotReady {
-                command: command_line(&command),
+            Readiness::TimedOut => Err(EmbeddedError::NotReady {
+                command: line,
                 seconds: START_LIMIT.as_secs(),
-                log: last_lines(&folder.log()),
-            }),
-            Err(source) => Err(EmbeddedError::Run {
-                command: command_line(&command),
-                source,
+                log: log.last_lines(),
             }),
         }
     }
@@ -131,14 +133,17 @@ impl Postmaster {
         self.child.id()
     }
 
-    fn wait_until_ready(&mut self, pid_file: &Path) -> io::Result<Readiness> {
+    fn wait_until_ready(&mut self, interrupt: &CancellationToken) -> io::Result<Readiness> {
         let mut backoff = Backoff::new(START_LIMIT);
         loop {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(Readiness::Ended(status));
             }
-            if fs::read_to_string(pid_file).is_ok_and(|content| is_ready(&content)) {
+            if self.folder.data().is_some_and(says_ready) {
                 return Ok(Readiness::Ready);
+            }
+            if interrupt.is_cancelled() {
+                return Ok(Readiness::Interrupted);
             }
             if !backoff.wait() {
                 return Ok(Readiness::TimedOut);
@@ -160,9 +165,10 @@ impl Postmaster {
         if self.child.try_wait()?.is_none() {
             // The child has not been waited for, so its id cannot have passed to another process.
             kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGQUIT)?;
+            self.folder.begin_tidying();
             self.continue_until_ended()?;
         }
-        clear_remains(&self.run_folder)?;
+        clear_remains(&self.folder)?;
         self.stopped = true;
         Ok(())
     }
@@ -173,7 +179,7 @@ impl Postmaster {
         let mut continued: Option<Instant> = None;
         loop {
             if continued.is_none_or(|at| at.elapsed() >= CONTINUE_INTERVAL) {
-                signal_all(&server_processes(&self.run_folder), Signal::SIGCONT);
+                signal_all(&server_processes(&self.folder).unwrap_or_default(), Signal::SIGCONT);
                 continued = Some(Instant::now());
             }
             if self.child.try_wait()?.is_some() {
@@ -194,18 +200,19 @@ impl Drop for Postmaster {
     }
 }
 
-/// Clears what a postmaster that was killed leaves: processes, and a shared memory segment. An orderly shutdown leaves
-/// neither.
+/// Clears what a postmaster, or `initdb`, that was killed leaves: processes, and shared memory segments. An orderly
+/// shutdown leaves neither.
 ///
 /// # Errors
 ///
-/// Processes are still there after [`KILL_LIMIT`], or the segment cannot be removed.
-pub(super) fn clear_remains(run_folder: &Path) -> io::Result<()> {
+/// Processes are still there after [`KILL_LIMIT`], or a segment cannot be removed.
+pub(super) fn clear_remains(folder: &RunFolder) -> io::Result<()> {
+    folder.begin_tidying();
     let mut backoff = Backoff::new(KILL_LIMIT);
     loop {
-        let processes = server_processes(run_folder);
+        let processes = server_processes(folder)?;
         if processes.is_empty() {
-            return shared_memory::release(&run_folder::data(run_folder));
+            break;
         }
         signal_all(&processes, Signal::SIGKILL);
         if !backoff.wait() {
@@ -215,12 +222,23 @@ pub(super) fn clear_remains(run_folder: &Path) -> io::Result<()> {
             ));
         }
     }
+    match folder.data() {
+        Some(data) => shared_memory::release(data.identity()?),
+        None => Ok(()),
+    }
 }
 
 enum Readiness {
     Ready,
     Ended(ExitStatus),
+    Interrupted,
     TimedOut,
+}
+
+/// Whether the `postmaster.pid` in `data` says that the server accepts connections.
+fn says_ready(data: &Directory) -> bool {
+    data.start_of_file("postmaster.pid", PID_FILE_LIMIT)
+        .is_ok_and(|content| is_ready(&content))
 }
 
 fn settings(version: &ServerVersion, run_folder: &Path) -> Vec<OsString> {
@@ -256,16 +274,6 @@ fn is_ready(pid_file: &str) -> bool {
         .lines()
         .nth(STATUS_LINE)
         .is_some_and(|status| status.trim_end() == "ready")
-}
-
-fn last_lines(log: &Path) -> String {
-    let content = fs::read(log).unwrap_or_default();
-    let content = String::from_utf8_lossy(&content);
-    let lines: Vec<_> = content.trim_end().lines().collect();
-    match lines.len() {
-        0 => "(the log is empty)".to_owned(),
-        count => lines[count.saturating_sub(LOG_LINES)..].join("\n"),
-    }
 }
 
 #[cfg(test)]

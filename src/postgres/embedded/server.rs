@@ -3,15 +3,17 @@
 use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
+use tokio_util::sync::CancellationToken;
+
 use super::account::Account;
 use super::binaries::{Binaries, ServerVersion};
-use super::command::{command_line, server_command, spawn_error};
 use super::error::EmbeddedError;
 use super::initdb::{USER, initdb};
-use super::leftovers::sweep_leftovers;
+use super::leftovers::sweep;
 use super::postmaster::Postmaster;
 use super::run_folder::{PORT, RunFolder};
 
@@ -39,14 +41,23 @@ impl EmbeddedServer {
     /// No account may run the programs, no temporary folder can hold the server, or `initdb` or the server fails; the
     /// error then shows what it said.
     pub fn start(binaries: &Binaries) -> Result<EmbeddedServer, EmbeddedError> {
+        EmbeddedServer::start_unless(binaries, &CancellationToken::new())
+    }
+
+    /// As [`start`](Self::start), until `interrupt` is cancelled: then nothing is left behind.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start), and [`EmbeddedError::Interrupted`].
+    pub fn start_unless(binaries: &Binaries, interrupt: &CancellationToken) -> Result<EmbeddedServer, EmbeddedError> {
         let account = Account::for_server()?;
-        if let Some(account) = &account {
-            check_access(binaries, account)?;
+        sweep(account.as_ref(), interrupt);
+        if interrupt.is_cancelled() {
+            return Err(EmbeddedError::Interrupted);
         }
-        sweep_leftovers();
-        let folder = RunFolder::create(account.as_ref())?;
+        let folder = Arc::new(RunFolder::create(account.as_ref())?);
         let socket_dir = folder.path().to_owned();
-        let (keeper, pid) = Keeper::start(binaries.clone(), account, folder)?;
+        let (keeper, pid) = Keeper::start(binaries.clone(), folder, interrupt.clone())?;
         Ok(EmbeddedServer {
             socket_dir,
             version: binaries.version().clone(),
@@ -99,24 +110,36 @@ impl Drop for EmbeddedServer {
 }
 
 /// The thread that starts the server and stops it. Linux ends the server along with the thread that spawned it, so that
-/// thread lives as long as the server does.
+/// thread lives as long as the server does. Where the server runs as another account, so does the thread.
 #[derive(Debug)]
 struct Keeper {
     thread: JoinHandle<Result<(), EmbeddedError>>,
+    folder: Arc<RunFolder>,
     /// Nothing is ever sent: the thread stops the server when this is dropped.
     alive: Sender<Infallible>,
 }
 
 impl Keeper {
     /// Starts the server, and gives its process id.
-    fn start(binaries: Binaries, account: Option<Account>, folder: RunFolder) -> Result<(Keeper, u32), EmbeddedError> {
+    fn start(
+        binaries: Binaries,
+        folder: Arc<RunFolder>,
+        interrupt: CancellationToken,
+    ) -> Result<(Keeper, u32), EmbeddedError> {
         let (alive, owner) = channel();
         let (ready, pid) = sync_channel(1);
+        let kept = folder.clone();
         let thread = thread::Builder::new()
             .name("embedded-server".to_owned())
-            .spawn(move || keep(&binaries, account.as_ref(), folder, ready, owner))
-            .map_err(EmbeddedError::Keeper)?;
-        let keeper = Keeper { thread, alive };
+            .spawn(move || keep(&binaries, &kept, &interrupt, ready, owner));
+        let thread = match thread {
+            Ok(thread) => thread,
+            Err(error) => {
+                folder.remove()?;
+                return Err(EmbeddedError::Keeper(error));
+            }
+        };
+        let keeper = Keeper { thread, folder, alive };
         match pid.recv() {
             Ok(pid) => Ok((keeper, pid)),
             Err(_ended) => {
@@ -128,43 +151,39 @@ impl Keeper {
         }
     }
 
-    /// Has the thread stop the server, and waits for it.
+    /// Has the thread stop the server, waits for it, and removes the folder. While processes are in it, it is left to the
+    /// next run's sweep, which finds them by it.
     fn stop(self) -> Result<(), EmbeddedError> {
         drop(self.alive);
-        self.thread
+        let stopped = self
+            .thread
             .join()
-            .unwrap_or_else(|_| Err(EmbeddedError::Keeper(io::Error::other("it panicked"))))
+            .unwrap_or_else(|_| Err(EmbeddedError::Keeper(io::Error::other("it panicked"))));
+        match stopped {
+            Err(EmbeddedError::Stop { .. }) => stopped,
+            _ => {
+                let removed = self.folder.remove();
+                stopped.and(removed)
+            }
+        }
     }
 }
 
 /// Starts a server in `folder`, tells its process id, and stops it when `owner` is gone.
 fn keep(
     binaries: &Binaries,
-    account: Option<&Account>,
-    folder: RunFolder,
+    folder: &Arc<RunFolder>,
+    interrupt: &CancellationToken,
     ready: SyncSender<u32>,
     owner: Receiver<Infallible>,
 ) -> Result<(), EmbeddedError> {
-    initdb(binaries, account, &folder)?;
-    let mut postmaster = Postmaster::start(binaries, account, &folder)?;
+    if let Some(account) = folder.account() {
+        account.assume()?;
+    }
+    let log = folder.create_log()?;
+    initdb(binaries, folder, &log, interrupt)?;
+    let mut postmaster = Postmaster::start(binaries, folder, &log, interrupt)?;
     let _ = ready.send(postmaster.pid());
     let Err(_gone) = owner.recv();
-    postmaster.stop()?;
-    folder.remove()
-}
-
-/// Checks that `account` can execute the server's programs, which may lie in a folder that only root can enter.
-fn check_access(binaries: &Binaries, account: &Account) -> Result<(), EmbeddedError> {
-    let mut command = server_command(&binaries.postgres(), Some(account), Path::new("/"));
-    command.arg("--version");
-    let output = command
-        .output()
-        .map_err(|source| spawn_error(&command, Some(account), source))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(EmbeddedError::UnknownVersion {
-        command: command_line(&command),
-        answer: format!("{} ({})", String::from_utf8_lossy(&output.stderr).trim(), output.status),
-    })
+    postmaster.stop()
 }
