@@ -77,11 +77,11 @@ pub(crate) fn first_without_timeout<'a, 'b>(ready: &'b [Candidate<'a>]) -> &'b C
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::StepInfo;
+    use crate::run::Pending;
 
     /// Which session an order chooses, given enabled sessions and what each can do.
     fn choose(order: &mut Ordered, moves: &[Move], ready: &[(usize, MoveKind)]) -> usize {
-        let step = StepInfo::sample("update");
+        let step = Pending::sample("update");
         let ready: Vec<_> = ready
             .iter()
             .map(|&(session, kind)| Candidate {

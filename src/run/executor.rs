@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::committed_states::CommittedStates;
-use super::session::{DeadlockCheck, Finished, Progress, Session, StepInfo};
+use super::session::{DeadlockCheck, Finished, Pending, Progress, Session};
 use super::wait_for::WaitForGraph;
 use super::{Conditions, RunError, condition::ConditionCache};
 use crate::history::{Deadlock, History, Move, MoveKind, Origin, SoFar, StepResult, Turn, Wait};
@@ -30,7 +30,7 @@ pub struct Candidate<'a> {
     /// What it does if it is chosen.
     pub kind: MoveKind,
     /// The step that it sends, or resumes.
-    pub step: &'a StepInfo,
+    pub step: &'a Pending,
     /// The answer to what [`Scheduler::question`] asked of it; `None` where it asked nothing, or got an error.
     pub answer: Option<bool>,
 }
@@ -176,7 +176,7 @@ pub async fn execute<S: Session>(
                     session,
                     kind,
                     step: match &executor.states[session] {
-                        State::Idle => executor.sessions[session].next_step()?,
+                        State::Idle => executor.sessions[session].next().held()?,
                         State::InFlight(in_flight) => &in_flight.step,
                     },
                     answer: None,
@@ -222,7 +222,7 @@ enum State {
 
 #[derive(Debug, Clone)]
 struct InFlight {
-    step: StepInfo,
+    step: Pending,
     /// The turn in which it was sent.
     turn: usize,
     /// The wait that it is in, once that is known.
@@ -279,7 +279,7 @@ impl<S: Session> Executor<'_, S> {
     fn enabled(&self) -> Result<Option<Vec<(usize, MoveKind)>>, RunError> {
         let kind = |index: usize| match &self.states[index] {
             State::Idle => {
-                let next = self.sessions[index].next_step()?;
+                let next = self.sessions[index].next().held()?;
                 let is_held_up = self.retries_after(index, next).next().is_some();
                 (!is_held_up).then_some(MoveKind::Step)
             }
@@ -306,13 +306,13 @@ impl<S: Session> Executor<'_, S> {
 
     /// Whether nothing is left of a session but the end of its connection.
     fn only_disconnects(&self, session: usize) -> bool {
-        let next = self.sessions[session].next_step();
+        let next = self.sessions[session].next().held();
         next.is_some_and(|step| matches!(step.origin, Origin::Disconnect(_)))
     }
 
     /// Of the sessions that the error of one released, those that it runs its transaction again after, its next step being
     /// `next`: otherwise it could come ahead of them and into the same error for as often as it tries.
-    fn retries_after(&self, session: usize, next: &StepInfo) -> impl Iterator<Item = usize> {
+    fn retries_after(&self, session: usize, next: &Pending) -> impl Iterator<Item = usize> {
         let moves = &self.execution.moves;
         let last = moves.iter().rposition(|one| one.session == session);
         let last = last.filter(|&last| next.attempt > self.execution.turns[moves[last].turn].attempt);
@@ -367,14 +367,14 @@ impl<S: Session> Executor<'_, S> {
     }
 
     async fn send_step(&mut self, chosen: usize) -> Result<(), RunError> {
-        let Some(step) = self.sessions[chosen].next_step().cloned() else {
+        let Some(step) = self.sessions[chosen].next().held().cloned() else {
             return Ok(());
         };
         let turn = self.execution.turns.len();
         let check = self.deadlock_check();
         self.execution.turns.push(step.turn(chosen));
         self.execution.moves.push(Move::new(chosen, MoveKind::Step, turn));
-        self.sessions[chosen].go_on(check).await?;
+        self.sessions[chosen].send(check).await?;
         self.states[chosen] = State::InFlight(Box::new(InFlight {
             step,
             turn,
@@ -391,7 +391,7 @@ impl<S: Session> Executor<'_, S> {
         if let State::InFlight(in_flight) = &self.states[chosen] {
             let mut resumption = Move::new(chosen, MoveKind::Resume, in_flight.turn);
             let retries_after = |session: &usize| {
-                let next = self.sessions[*session].next_step();
+                let next = self.sessions[*session].next().held();
                 next.is_some_and(|next| self.retries_after(*session, next).any(|released| released == chosen))
             };
             resumption.lets_retry = (0..self.sessions.len()).filter(retries_after).collect();
@@ -827,7 +827,7 @@ impl<S: Session> Executor<'_, S> {
         let overtakes = |index: usize| {
             let is_released = released.iter().any(|other| other.session == index);
             !is_released
-                && (self.sessions[index].next_step().is_some() || matches!(self.states[index], State::InFlight(_)))
+                && (self.sessions[index].next().held().is_some() || matches!(self.states[index], State::InFlight(_)))
         };
         let may_be_overtaken = !released.is_empty() && (0..self.sessions.len()).any(overtakes);
         if self.limits.serializable && went_on {

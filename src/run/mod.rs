@@ -3,12 +3,14 @@
 //! [`execute`] drives [`Session`]s and asks a [`Scheduler`] which of those that can go on does. It knows neither where
 //! the sessions' steps come from nor how the scheduler decides.
 
+mod any_session;
 mod binding;
 mod check;
 mod committed_states;
 mod condition;
 mod custom_settings;
 mod dependencies;
+mod driver;
 mod executor;
 mod large_objects;
 mod level;
@@ -23,11 +25,13 @@ mod trial;
 mod wait_for;
 mod workbench;
 
+pub use any_session::AnySession;
 pub use condition::Conditions;
+pub use driver::Driver;
 pub use executor::{Candidate, Decision, Execution, Limits, Scheduler, execute};
 pub use script::Script;
 pub use serial::{SerialError, SerialOracle};
-pub use session::{DeadlockCheck, Finished, Progress, Session, StepInfo, WaitTimeout};
+pub use session::{DeadlockCheck, Finished, Next, Pending, Progress, Session, WaitTimeout};
 #[doc(hidden)]
 pub use workbench::FreeRun;
 pub use workbench::{Run, Template, Workbench};
