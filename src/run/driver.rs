@@ -258,10 +258,8 @@ impl Driver {
 
     /// Sends a statement. The reply comes by [`Driver::poll`].
     pub async fn send(&mut self, request: Request, check: DeadlockCheck) -> Result<(), RunError> {
-        let sent = self
-            .queue(&request, check)
-            .and_then(|()| Ok(self.connection.queue_sync()));
-        let flushed = match sent {
+        let queued = self.queue(&request, check);
+        let flushed = match queued {
             Ok(()) => self.connection.flush().await,
             Err(error) => Err(error),
         };
@@ -309,6 +307,7 @@ impl Driver {
                 self.connection.queue_statement(&format!("SHOW {name}"), &[])?;
             }
         }
+        self.connection.queue_sync();
         Ok(())
     }
 
