@@ -100,6 +100,9 @@
 
 pub mod conflict;
 pub mod explore;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod isolation;
 pub mod postgres;
 pub mod replay;

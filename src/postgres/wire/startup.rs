@@ -36,7 +36,7 @@ impl Connection {
         Ok(connection)
     }
 
-    async fn authenticate(&mut self, config: &Config, user: &str) -> Result<(), WireError> {
+    pub(super) async fn authenticate(&mut self, config: &Config, user: &str) -> Result<(), WireError> {
         let password = || config.get_password().ok_or(WireError::PasswordMissing);
         match self.startup_message().await? {
             Message::AuthenticationOk => return Ok(()),
@@ -96,7 +96,7 @@ impl Connection {
     }
 
     /// After authentication: process number and settings, until the server is ready for a query.
-    async fn wait_until_ready(&mut self) -> Result<(), WireError> {
+    pub(super) async fn wait_until_ready(&mut self) -> Result<(), WireError> {
         loop {
             match self.startup_message().await? {
                 Message::BackendKeyData(body) => {
@@ -149,7 +149,7 @@ pub(super) async fn open_stream(config: &Config) -> Result<Stream, WireError> {
 }
 
 impl Connection {
-    fn new(stream: Stream) -> Connection {
+    pub(super) fn new(stream: Stream) -> Connection {
         Connection {
             stream,
             incoming: BytesMut::with_capacity(8 * 1024),
