@@ -54,11 +54,7 @@ pub const TASKS: &[Task] = &[
     task(&["prove", "fixtures/counter-atomic.toml"], 0, Nothing),
     task(&["prove", "fixtures/stock-check.toml"], 0, Nothing),
     task(&["prove", "fixtures/write-skew-serializable.toml"], 0, Nothing),
-    task(
-        &["prove", "fixtures/stock-for-update.toml", "--strategy", "exhaustive"],
-        0,
-        Nothing,
-    ),
+    task(&["prove", "fixtures/stock-for-update.toml"], 0, Nothing),
     task(&["prove", "fixtures/insert-not-exists-unique.toml"], 0, Nothing),
     task(&["prove", "fixtures/list-refresh.toml"], 1, PinAndReport),
     task(
