@@ -56,6 +56,12 @@ pub enum Failure {
     ))]
     TlsRequired(PostgresError),
     #[error("{0}")]
+    #[diagnostic(help(
+        "pgbraid has to see which backend waits for which, and gives its sessions settings of their own: name the \
+         server itself, past the pooler, in --database-url"
+    ))]
+    Pooler(PostgresError),
+    #[error("{0}")]
     #[diagnostic(help("pgbraid runs in databases of its own; allow its role to make them: ALTER ROLE … CREATEDB"))]
     MayNotCreateDatabases(PostgresError),
     #[error("{0}")]
@@ -95,11 +101,13 @@ impl From<HostError> for Failure {
     fn from(error: HostError) -> Failure {
         match error {
             HostError::Embedded(error) => Failure::Embedded(error),
+            HostError::Interrupted => Failure::Interrupted,
             HostError::Server(error) => match error {
                 PostgresError::ConnectionString(_) | PostgresError::Wire(WireError::NoHost) => {
                     Failure::DatabaseUrl(error)
                 }
                 PostgresError::Wire(WireError::TlsRequired) => Failure::TlsRequired(error),
+                PostgresError::Pooler => Failure::Pooler(error),
                 other => Failure::Server(other),
             },
         }
@@ -155,7 +163,12 @@ impl Failure {
         match self {
             Failure::Scenario(_) | Failure::Specification(_) | Failure::Schedule(_) => INPUT,
             Failure::Unreadable { .. } | Failure::NoFiles { .. } | Failure::NoFolder(_) => INPUT,
-            Failure::Run(RunError::NothingToIgnore { .. } | RunError::Serial(_) | RunError::NothingFails) => INPUT,
+            Failure::Run(
+                RunError::NothingToIgnore { .. }
+                | RunError::ReachedOut { .. }
+                | RunError::Serial(_)
+                | RunError::NothingFails,
+            ) => INPUT,
             Failure::DatabaseUrl(_) | Failure::TlsRequired(_) | Failure::Output { .. } | Failure::Usage(_) => INPUT,
             Failure::Interrupted => INTERRUPTED,
             _ => ENVIRONMENT,

@@ -29,7 +29,10 @@ impl Host {
             .build()
             .map_err(Failure::Runtime)?;
         let interrupt = listen_for_signals(&runtime).map_err(Failure::Runtime)?;
-        let host = host::Host::obtain(runtime, url)?;
+        let host = host::Host::obtain(runtime, url, &interrupt)?;
+        for warning in host.warnings() {
+            eprintln!("warning: {warning}");
+        }
         if interrupt.is_cancelled() {
             return Err(Failure::Interrupted);
         }
@@ -38,6 +41,18 @@ impl Host {
             interrupt,
             host,
         })
+    }
+
+    /// A server to run scenarios on, whose steps should keep to pgbraid's databases.
+    pub fn for_scenarios(url: Option<&str>) -> Result<Host, Failure> {
+        let host = Host::obtain(url)?;
+        if let (Some(_), Some(superuser)) = (url, host.server.superuser()) {
+            eprintln!(
+                "warning: sessions run as {superuser}, a superuser: what their steps do beyond pgbraid's databases is \
+                 seen at best, and not taken back. A role of its own is safer: CREATE ROLE pgbraid LOGIN CREATEDB"
+            );
+        }
+        Ok(host)
     }
 
     /// Runs the setup of a scenario.

@@ -96,7 +96,7 @@ impl Limits {
         output::check(common.output.as_deref())?;
         let line = ProgressLine::new(total(&scenario));
         line.say("starting the server");
-        let host = Host::obtain(common.server.database_url.as_deref())?;
+        let host = Host::for_scenarios(common.server.database_url.as_deref())?;
         line.say("running the setup");
         let template = host.prepare(&scenario)?;
         let mut strategy = strategy(&template);

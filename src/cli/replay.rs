@@ -93,7 +93,7 @@ impl Replays {
         }
         let line = ProgressLine::new(Some(files.len() as u64));
         line.say("starting the server");
-        let host = Host::obtain(self.server.database_url.as_deref())?;
+        let host = Host::for_scenarios(self.server.database_url.as_deref())?;
         let options = ReplayOptions {
             jobs: self.server.jobs(),
             times: self.times,

@@ -56,7 +56,7 @@ impl Shrink {
         output::check(self.common.output.as_deref())?;
         let line = ProgressLine::new(None);
         line.say("starting the server");
-        let host = Host::obtain(self.common.server.database_url.as_deref())?;
+        let host = Host::for_scenarios(self.common.server.database_url.as_deref())?;
         let options = ReplayOptions {
             jobs: 1,
             times: 1,

@@ -168,17 +168,23 @@ impl Spec {
         let mut environment = None;
         let mut done = |tested: Tested| {
             let name = &specifications[tested.index].name;
+            let outcome = self.outcome(name, &tested, expected);
+            let passed = outcome == Outcome::Passed;
             let one = Compared {
                 name: name.clone(),
                 elapsed: tested.elapsed,
-                outcome: self.outcome(name, &tested, expected),
+                outcome,
             };
             if live {
                 println!("{}", entry(&one, &text_options));
             }
             compared.push(one);
-            if let Err(error @ (TestError::Postgres(PostgresError::Wire(_)) | TestError::Output(_))) = tested.result {
-                environment = Some(error);
+            match tested.result {
+                Err(error @ (TestError::Postgres(PostgresError::Wire(_)) | TestError::Output(_))) => {
+                    environment = Some(error);
+                }
+                Err(error @ TestError::Lost(_)) if !passed => environment = Some(error),
+                _ => {}
             }
         };
         isolation::run_suite(specifications, &options, &mut done)?;
@@ -223,7 +229,7 @@ impl Spec {
         }
         match &tested.result {
             // an expected output may end that way, too
-            Ok(()) | Err(TestError::GivenUp(_)) => {}
+            Ok(()) | Err(TestError::GivenUp(_) | TestError::Lost(_)) => {}
             Err(error) => return Outcome::Error(error.to_string()),
         }
         match Expected::read(folder, name) {

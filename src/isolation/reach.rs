@@ -37,6 +37,14 @@ const SHARED: [&str; 26] = [
     REGRESSION_DATABASE,
 ];
 
+/// Words without which nothing in a specification ends a session: the functions and timeouts that do.
+const ENDING: [&str; 4] = [
+    "pg_terminate_backend",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "transaction_timeout",
+];
+
 impl Specification {
     /// Whether another specification that runs on the same server, in another database, could change what this one does,
     /// or the other way round. Errs on the side of caution.
@@ -48,6 +56,12 @@ impl Specification {
                 prepares_transaction || SHARED.contains(&word.as_str())
             })
         })
+    }
+
+    /// Whether a session that is lost may be the specification's own doing.
+    pub fn may_end_sessions(&self) -> bool {
+        self.texts()
+            .any(|sql| words(&sql.text).any(|word| ENDING.contains(&word.as_str())))
     }
 
     /// Whether the specification expects to run in a database of the name that PostgreSQL's test run gives it.
@@ -106,6 +120,13 @@ mod tests {
         ] {
             assert!(specification(sql).runs_alone(), "{sql}");
         }
+    }
+
+    #[test]
+    fn what_can_end_a_session_is_named() {
+        assert!(specification("SELECT pg_terminate_backend(pid) FROM pg_stat_activity").may_end_sessions());
+        assert!(specification("SET idle_session_timeout = '10ms'").may_end_sessions());
+        assert!(!specification("SET statement_timeout = '10ms'").may_end_sessions());
     }
 
     #[test]

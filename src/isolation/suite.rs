@@ -15,7 +15,7 @@ use super::settings::Setting;
 use super::specification::Specification;
 use super::tester::{self, Options, TestError};
 use super::transcript::Transcript;
-use crate::postgres::{PostgresError, Server, expect, quote_identifier, quote_literal};
+use crate::postgres::{PostgresError, Server, expect, quote_identifier};
 
 /// How specifications are run.
 #[derive(Debug)]
@@ -189,7 +189,7 @@ impl Worker<'_> {
             }
         });
         let server = server.clone();
-        let dropping = async move { discard(&server, &database).await };
+        let dropping = async move { server.drop_scratch(&database).await };
         drops.push(options.background.spawn(dropping));
         result
     }
@@ -221,23 +221,6 @@ fn create(options: &SuiteOptions) -> JoinHandle<Result<String, PostgresError>> {
     options
         .background
         .spawn(async move { server.create_scratch_of_server().await })
-}
-
-/// Drops a database, with the prepared transactions that a run that went wrong left in it.
-async fn discard(server: &Server, database: &str) -> Result<(), PostgresError> {
-    match server.drop_scratch(database).await {
-        Err(PostgresError::Query { .. }) => {}
-        dropped => return dropped,
-    }
-    let mut connection = server.control(database).await?;
-    let sql = "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = current_database()";
-    let prepared = expect(connection.simple(sql).await?, "looking for prepared transactions")?;
-    for gid in prepared.rows.into_iter().flatten().flatten() {
-        let sql = format!("ROLLBACK PREPARED {}", quote_literal(&gid));
-        expect(connection.simple(&sql).await?, "rolling back a prepared transaction")?;
-    }
-    drop(connection);
-    server.drop_scratch(database).await
 }
 
 async fn rename(server: &Server, from: &str, to: &str) -> Result<(), TestError> {

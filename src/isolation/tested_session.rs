@@ -73,6 +73,10 @@ impl TestedSession {
         !self.replied && !self.lost
     }
 
+    pub fn is_lost(&self) -> bool {
+        self.lost
+    }
+
     /// Receives one part of the reply. Ready at once, with nothing received, when there is none to come.
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WireError>> {
         if !self.is_running() {

@@ -45,6 +45,9 @@ pub enum TestError {
     GivenUp(String),
     #[error(transparent)]
     Postgres(#[from] PostgresError),
+    /// By nothing that the specification does; what was printed is in the transcript.
+    #[error("the connection of session {0} was lost, and not by what the specification does")]
+    Lost(String),
     #[error("interrupted")]
     Interrupted,
     #[error("cannot write the output: {0}")]
@@ -95,7 +98,10 @@ pub async fn run(
         tester.transcript.err(message.as_bytes())?;
     }
     tester.transcript.flush()?;
-    result
+    match tester.lost() {
+        Some(name) if matches!(result, Ok(()) | Err(TestError::GivenUp(_))) => Err(TestError::Lost(name)),
+        _ => result,
+    }
 }
 
 struct Tester<'a> {
@@ -546,6 +552,17 @@ impl<'a> Tester<'a> {
             self.print(&text)?;
         }
         Ok(())
+    }
+
+    /// A session that something outside the specification has ended.
+    fn lost(&self) -> Option<String> {
+        if self.specification.may_end_sessions() {
+            return None;
+        }
+        let mut sessions = self.sessions.iter().chain([&self.control]);
+        sessions
+            .find(|session| session.is_lost())
+            .map(|session| session.name.clone())
     }
 
     fn pace(&self) -> Pace {

@@ -447,6 +447,26 @@ pub struct Analysis {
     pub queries: Vec<Struct>,
 }
 
+impl Analysis {
+    /// The functions that it calls, operators' and aggregates included.
+    pub fn functions(&self) -> BTreeSet<u32> {
+        functions(&self.queries)
+    }
+}
+
+fn functions(queries: &[Struct]) -> BTreeSet<u32> {
+    let mut called = BTreeSet::new();
+    for query in queries {
+        query.walk(&mut |node| {
+            for field in ["funcid", "opfuncid", "aggfnoid", "winfnoid"] {
+                called.insert(node.number::<u32>(field));
+            }
+        });
+    }
+    called.remove(&0);
+    called
+}
+
 impl Catalog {
     /// Has the server analyse a statement with parameters of these types, in a transaction of its own, without running it.
     /// `None` where the server does not take it.
@@ -534,15 +554,8 @@ impl Catalog {
     }
 
     async fn look_up_functions(&mut self, control: &mut Connection, queries: &[Struct]) -> Result<(), PostgresError> {
-        let mut called = BTreeSet::new();
-        for query in queries {
-            query.walk(&mut |node| {
-                for field in ["funcid", "opfuncid", "aggfnoid", "winfnoid"] {
-                    called.insert(node.number::<u32>(field));
-                }
-            });
-        }
-        called.retain(|function| *function != 0 && !self.functions.contains_key(function));
+        let mut called = functions(queries);
+        called.retain(|function| !self.functions.contains_key(function));
         if called.is_empty() {
             return Ok(());
         }

@@ -1,9 +1,12 @@
 //! The server for one piece of work: given or embedded, and tidied up afterwards.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use tokio::time::timeout;
 use tokio_postgres::config::Config;
+use tokio_util::sync::CancellationToken;
 
 use super::embedded::{Binaries, EmbeddedError, EmbeddedServer};
 use super::wire::Connection;
@@ -20,7 +23,12 @@ pub enum HostError {
     Embedded(#[from] EmbeddedError),
     #[error(transparent)]
     Server(#[from] PostgresError),
+    #[error("interrupted")]
+    Interrupted,
 }
+
+/// How long dropping the databases of a run may take.
+const LONGEST_TIDYING: Duration = Duration::from_secs(60);
 
 /// A server for as long as this lives. Dropping it stops the server that it started, or drops the scratch databases that
 /// were made on another.
@@ -30,20 +38,23 @@ pub struct Host {
     embedded: Option<EmbeddedServer>,
     /// Shows other runs on the same server that this one's databases are in use.
     lease: Option<Connection>,
+    warnings: Vec<String>,
 }
 
 impl Host {
-    /// Connects to the server that `url` names, or starts one. `runtime` is for the connections that are its own.
+    /// Connects to the server that `url` names, or starts one. `runtime` is for the connections that are its own;
+    /// `interrupt` ends the connecting.
     ///
     /// # Errors
     /// When no server can be started, or the given one cannot be reached or is too old.
-    pub fn obtain(runtime: Runtime, url: Option<&str>) -> Result<Host, HostError> {
+    pub fn obtain(runtime: Runtime, url: Option<&str>, interrupt: &CancellationToken) -> Result<Host, HostError> {
         match url {
-            Some(url) => Host::given(runtime, url),
+            Some(url) => Host::given(runtime, url, interrupt),
             None => {
                 let embedded = EmbeddedServer::start(&Binaries::find()?)?;
                 let config = config(&embedded);
-                Host::connect(runtime, config, Some(embedded), true)
+                let connected = connect(&runtime, Server::connect(config, true), interrupt)?;
+                Ok(Host::new(runtime, connected, Some(embedded), Vec::new()))
             }
         }
     }
@@ -54,37 +65,55 @@ impl Host {
     /// # Errors
     /// As [`Host::obtain`].
     pub fn shared(runtime: Runtime) -> Result<Host, HostError> {
+        let interrupt = CancellationToken::new();
         match std::env::var(URL_VARIABLE) {
-            Ok(url) => Host::given(runtime, &url),
-            Err(_) => Host::connect(runtime, shared_server()?, None, true),
+            Ok(url) => Host::given(runtime, &url, &interrupt),
+            Err(_) => {
+                let connected = connect(&runtime, Server::connect(shared_server()?, true), &interrupt)?;
+                Ok(Host::new(runtime, connected, None, Vec::new()))
+            }
         }
     }
 
-    fn given(runtime: Runtime, url: &str) -> Result<Host, HostError> {
+    fn given(runtime: Runtime, url: &str, interrupt: &CancellationToken) -> Result<Host, HostError> {
         let config = url.parse::<Config>().map_err(PostgresError::ConnectionString)?;
-        let host = Host::connect(runtime, config, None, false)?;
-        host.runtime.block_on(host.server.sweep_scratch())?;
-        Ok(host)
+        let mut left = Vec::new();
+        let connecting = async {
+            let server = Server::connect(config, false).await?;
+            left = server.sweep_scratch().await?;
+            Ok(server)
+        };
+        match connect(&runtime, connecting, interrupt) {
+            Ok(connected) => {
+                let warnings = warnings(&left);
+                Ok(Host::new(runtime, connected, None, warnings))
+            }
+            Err(error) => {
+                // looking up a host's name cannot be ended, and is not waited for
+                runtime.shutdown_background();
+                Err(error)
+            }
+        }
     }
 
-    fn connect(
+    fn new(
         runtime: Runtime,
-        config: Config,
+        (server, lease): (Server, Connection),
         embedded: Option<EmbeddedServer>,
-        signals: bool,
-    ) -> Result<Host, HostError> {
-        let connecting = async {
-            let server = Server::connect(config, signals).await?;
-            let lease = server.maintenance().await?;
-            Ok::<_, PostgresError>((server, lease))
-        };
-        let (server, lease) = runtime.block_on(connecting)?;
-        Ok(Host {
+        warnings: Vec<String>,
+    ) -> Host {
+        Host {
             server: Arc::new(server),
             runtime,
             embedded,
             lease: Some(lease),
-        })
+            warnings,
+        }
+    }
+
+    /// What is to be known of the server, in words.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     pub fn server(&self) -> &Arc<Server> {
@@ -106,16 +135,53 @@ impl Host {
         }
         match &mut self.embedded {
             Some(embedded) => Ok(embedded.stop()?),
-            None => Ok(self.runtime.block_on(self.server.drop_all_scratch())?),
+            None => {
+                let dropping = async { timeout(LONGEST_TIDYING, self.server.drop_all_scratch()).await };
+                match self.runtime.block_on(dropping) {
+                    Ok(dropped) => Ok(dropped?),
+                    Err(_) => Err(PostgresError::TidyingTooLong(LONGEST_TIDYING).into()),
+                }
+            }
         }
     }
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // whoever wants to know has called `close`
+        // `close` says what goes wrong
         let _ = self.close();
     }
+}
+
+/// Takes the server, and the connection that shows that its run is alive.
+fn connect(
+    runtime: &Runtime,
+    server: impl Future<Output = Result<Server, PostgresError>>,
+    interrupt: &CancellationToken,
+) -> Result<(Server, Connection), HostError> {
+    let connecting = async {
+        let server = server.await?;
+        let lease = server.maintenance().await?;
+        Ok((server, lease))
+    };
+    runtime.block_on(async {
+        tokio::select! {
+            biased;
+            () = interrupt.cancelled() => Err(HostError::Interrupted),
+            connected = connecting => connected,
+        }
+    })
+}
+
+fn warnings(left: &[(String, PostgresError)]) -> Vec<String> {
+    if left.is_empty() {
+        return Vec::new();
+    }
+    let each = left.iter().map(|(name, error)| format!("{name}: {error}"));
+    vec![format!(
+        "databases that earlier runs left cannot be dropped; {}",
+        each.collect::<Vec<_>>().join("; ")
+    )]
 }
 
 static SHARED: Mutex<Option<EmbeddedServer>> = Mutex::new(None);

@@ -7,8 +7,10 @@ pub mod fingerprint;
 pub mod host;
 pub mod locks;
 pub mod node_tree;
+pub mod prepared;
 pub mod scratch;
 pub mod server;
+pub mod shared_state;
 pub mod suspend;
 pub mod wire;
 
@@ -32,6 +34,10 @@ pub enum PostgresError {
     ConnectionString(tokio_postgres::Error),
     #[error("PostgreSQL {version} is too old: pgbraid needs {} or later", server::OLDEST_MAJOR)]
     TooOld { version: String },
+    #[error("a connection pooler, such as pgbouncer, stands between pgbraid and the server")]
+    Pooler,
+    #[error("dropping the scratch databases took longer than {0:?}")]
+    TidyingTooLong(std::time::Duration),
     #[error("stopping or continuing a backend failed: {0}")]
     Signal(nix::errno::Errno),
 }

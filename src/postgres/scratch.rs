@@ -6,12 +6,19 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::wire::Value;
-use super::{PostgresError, Server, expect, quote_identifier};
+use super::{PostgresError, Server, expect, prepared, quote_identifier};
 
 /// Every scratch database's name begins with this, followed by the run's id and a number.
 const PREFIX: &str = "pgbraid_scratch_";
 
 pub(super) const CREATING: &str = "creating a scratch database";
+
+const DROPPING: &str = "dropping a scratch database";
+
+const OBJECT_IN_USE: &str = "55006";
+
+/// Nobody has a reason to lock a scratch database for longer.
+const LOCK_LIMIT: &str = "SET lock_timeout = '20s'";
 
 /// How long connections that are ended are waited for.
 const LONGEST_END: Duration = Duration::from_secs(10);
@@ -48,9 +55,23 @@ impl Server {
         Ok(name)
     }
 
-    /// Drops a scratch database, whoever is connected to it.
+    /// Drops a scratch database, whoever is connected to it, and whatever transaction was prepared in it.
     pub async fn drop_scratch(&self, name: &str) -> Result<(), PostgresError> {
+        let in_use = match self.try_to_drop(name).await {
+            Err(PostgresError::Query { doing, error }) if error.sqlstate == OBJECT_IN_USE => {
+                PostgresError::Query { doing, error }
+            }
+            dropped => return dropped,
+        };
+        match prepared::roll_back_all(&mut self.control(name).await?).await? {
+            0 => Err(in_use),
+            _ => self.try_to_drop(name).await,
+        }
+    }
+
+    async fn try_to_drop(&self, name: &str) -> Result<(), PostgresError> {
         let mut connection = self.maintenance().await?;
+        expect(connection.simple(LOCK_LIMIT).await?, DROPPING)?;
         let sql = if self.version() >= 130_000 {
             format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote_identifier(name))
         } else {
@@ -62,20 +83,24 @@ impl Server {
             )?;
             format!("DROP DATABASE IF EXISTS {}", quote_identifier(name))
         };
-        expect(connection.simple(&sql).await?, "dropping a scratch database")?;
+        expect(connection.simple(&sql).await?, DROPPING)?;
         Ok(())
     }
 
     /// Drops all scratch databases of this run that are left, and ends all of its connections.
+    ///
+    /// # Errors
+    /// The first one that cannot be dropped; the others are.
     pub async fn drop_all_scratch(&self) -> Result<(), PostgresError> {
         self.end_connections().await?;
         let own = format!("{PREFIX}{}_", self.run_id());
+        let mut result = Ok(());
         for name in self.scratch_databases().await? {
             if name.starts_with(&own) {
-                self.drop_scratch(&name).await?;
+                result = result.and(self.drop_scratch(&name).await);
             }
         }
-        Ok(())
+        result
     }
 
     /// Ends the connections of this run and waits until they have gone. One that was given up in the middle of CREATE
@@ -96,11 +121,12 @@ impl Server {
     }
 
     /// Drops the scratch databases of runs that no longer have a connection here. A run keeps one, bearing its id, from
-    /// before its first database to after its last.
-    pub async fn sweep_scratch(&self) -> Result<(), PostgresError> {
+    /// before its first database to after its last. Returns the names of those that cannot be dropped, and why.
+    pub async fn sweep_scratch(&self) -> Result<Vec<(String, PostgresError)>, PostgresError> {
+        let mut left = Vec::new();
         let names = self.scratch_databases().await?;
         if names.is_empty() {
-            return Ok(());
+            return Ok(left);
         }
         let mut connection = self.maintenance().await?;
         let living = "SELECT DISTINCT application_name FROM pg_catalog.pg_stat_activity
@@ -112,11 +138,17 @@ impl Server {
                 continue;
             };
             let its_name = format!("pgbraid_{run}");
-            if !living.iter().any(|application| application.starts_with(&its_name)) {
-                self.drop_scratch(&name).await?;
+            if living.iter().any(|application| application.starts_with(&its_name)) {
+                continue;
+            }
+            if let Err(error) = self.drop_scratch(&name).await {
+                // another run may have come first
+                if self.scratch_databases().await?.contains(&name) {
+                    left.push((name, error));
+                }
             }
         }
-        Ok(())
+        Ok(left)
     }
 
     /// Names of the scratch databases on the server that this user may drop.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio_postgres::config::Config;
 
-use super::wire::{Canceller, Connection};
+use super::wire::{Canceller, Connection, WireError};
 use super::{PostgresError, expect};
 
 /// The oldest major version that is supported.
@@ -25,9 +25,21 @@ const COMMON_SETTINGS: [(&str, &str); 15] = [
     ("search_path", "\"$user\", public"),
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),
-    ("idle_in_transaction_session_timeout", "0"),
+    NEVER_IDLE,
     ("default_transaction_read_only", "off"),
     ("default_transaction_deferrable", "off"),
+];
+
+/// How pgbouncer begins its refusal of settings that it does not hand on.
+const POOLER_REFUSES: &str = "unsupported startup parameter";
+
+/// A session waits for its turn for as long as it takes.
+const NEVER_IDLE: (&str, &str) = ("idle_in_transaction_session_timeout", "0");
+
+/// The same of settings that not all versions have, and the first that does.
+const NEWER_SETTINGS: [(u32, (&str, &str)); 2] = [
+    (140_000, ("idle_session_timeout", "0")),
+    (170_000, ("transaction_timeout", "0")),
 ];
 
 /// A server and what may be done on it.
@@ -37,6 +49,7 @@ pub struct Server {
     maintenance_database: String,
     run_id: String,
     version: u32,
+    superuser: Option<String>,
     /// `deadlock_timeout`, `log_lock_waits` and where messages go may be set, so the victim of a deadlock can be chosen.
     pub deadlock_control: bool,
     /// `session_replication_role` may be set, so rows can be put back without firing triggers.
@@ -49,41 +62,24 @@ impl Server {
     /// Takes the server that `config` names and finds out what it permits.
     ///
     /// # Errors
-    /// When it cannot be reached, refuses, or is too old.
+    /// When it cannot be reached, refuses, does not answer, or is too old.
     pub async fn connect(config: Config, signals: bool) -> Result<Server, PostgresError> {
         let maintenance_database = config.get_dbname().unwrap_or("postgres").to_owned();
-        let mut connection = Connection::open(&config, &maintenance_database, &COMMON_SETTINGS).await?;
-        let doing = "asking the server for its version and privileges";
-        let version = expect(connection.simple("SHOW server_version_num").await?, doing)?;
-        let version: u32 = version.scalar().and_then(|text| text.parse().ok()).unwrap_or_default();
-        if version / 10_000 < OLDEST_MAJOR {
-            let text = expect(connection.simple("SHOW server_version").await?, doing)?;
-            return Err(PostgresError::TooOld {
-                version: text.scalar().unwrap_or("?").to_owned(),
-            });
-        }
-        let may_set = if version >= 150_000 {
-            "SELECT bool_and(has_parameter_privilege(name, 'SET')),
-                    has_parameter_privilege('session_replication_role', 'SET')
-             FROM unnest('{deadlock_timeout,log_lock_waits,lc_messages,log_min_messages}'::text[]) AS name"
-        } else {
-            "SELECT rolsuper, rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
-        };
-        let may_set = expect(connection.simple(may_set).await?, doing)?;
-        let granted = |column: usize| {
-            may_set
-                .rows
-                .first()
-                .and_then(|row| row.get(column))
-                .is_some_and(|value| value.as_deref() == Some("t"))
-        };
+        let mut connection = Connection::open(&config, &maintenance_database, &COMMON_SETTINGS)
+            .await
+            .map_err(|error| match error {
+                WireError::Refused(error) if error.message.starts_with(POOLER_REFUSES) => PostgresError::Pooler,
+                other => other.into(),
+            })?;
+        let facts = connection.first_work(&config, Facts::ask).await?;
         Ok(Server {
             config,
             maintenance_database,
             run_id: run_id(),
-            version,
-            deadlock_control: granted(0),
-            replication_role: granted(1),
+            version: facts.version,
+            superuser: facts.superuser,
+            deadlock_control: facts.deadlock_control,
+            replication_role: facts.replication_role,
             signals,
         })
     }
@@ -91,6 +87,16 @@ impl Server {
     /// As in `server_version_num`: 150020 for 15.20.
     pub fn version(&self) -> u32 {
         self.version
+    }
+
+    /// Whether it was there before pgbraid, and others may use it.
+    pub fn is_given(&self) -> bool {
+        !self.signals
+    }
+
+    /// Its user's name, if that is a superuser.
+    pub fn superuser(&self) -> Option<&str> {
+        self.superuser.as_deref()
     }
 
     /// What marks this run's databases and connections on the server.
@@ -116,9 +122,10 @@ impl Server {
         self.open(database, settings).await
     }
 
-    /// Connects to a scratch database with no settings but these and the server's own.
+    /// Connects to a scratch database with no settings but these and the server's own; it does not end the connection
+    /// for being idle.
     pub async fn plain(&self, database: &str, settings: &[(&str, &str)]) -> Result<Connection, PostgresError> {
-        Ok(Connection::open(&self.config, database, settings).await?)
+        self.open_with(&[NEVER_IDLE], database, settings).await
     }
 
     /// What cancels the query of a session of this server.
@@ -132,9 +139,70 @@ impl Server {
     }
 
     async fn open(&self, database: &str, settings: &[(&str, &str)]) -> Result<Connection, PostgresError> {
-        let mut all = COMMON_SETTINGS.to_vec();
+        self.open_with(&COMMON_SETTINGS, database, settings).await
+    }
+
+    async fn open_with(
+        &self,
+        common: &[(&str, &str)],
+        database: &str,
+        settings: &[(&str, &str)],
+    ) -> Result<Connection, PostgresError> {
+        let mut all = common.to_vec();
+        let newer = NEWER_SETTINGS.iter().filter(|(first, _)| *first <= self.version);
+        all.extend(newer.map(|(_, setting)| *setting));
         all.extend_from_slice(settings);
         Ok(Connection::open(&self.config, database, &all).await?)
+    }
+}
+
+/// What a server says of itself.
+struct Facts {
+    version: u32,
+    superuser: Option<String>,
+    deadlock_control: bool,
+    replication_role: bool,
+}
+
+impl Facts {
+    async fn ask(connection: &mut Connection) -> Result<Facts, PostgresError> {
+        let doing = "asking the server for its version and privileges";
+        let backend = expect(connection.simple("SELECT pg_catalog.pg_backend_pid()").await?, doing)?;
+        if backend.scalar() != Some(&connection.backend_pid().to_string()) {
+            return Err(PostgresError::Pooler);
+        }
+        let version = expect(connection.simple("SHOW server_version_num").await?, doing)?;
+        let version: u32 = version.scalar().and_then(|text| text.parse().ok()).unwrap_or_default();
+        if version / 10_000 < OLDEST_MAJOR {
+            let text = expect(connection.simple("SHOW server_version").await?, doing)?;
+            return Err(PostgresError::TooOld {
+                version: text.scalar().unwrap_or("?").to_owned(),
+            });
+        }
+        let superuser = "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = current_user AND rolsuper";
+        let superuser = expect(connection.simple(superuser).await?, doing)?;
+        let superuser = superuser.scalar().map(str::to_owned);
+        let may_set = if version >= 150_000 {
+            "SELECT bool_and(has_parameter_privilege(name, 'SET')),
+                    has_parameter_privilege('session_replication_role', 'SET')
+             FROM unnest('{deadlock_timeout,log_lock_waits,lc_messages,log_min_messages}'::text[]) AS name"
+        } else {
+            "SELECT rolsuper, rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
+        };
+        let may_set = expect(connection.simple(may_set).await?, doing)?;
+        let granted = |column: usize| {
+            may_set
+                .rows
+                .first()
+                .and_then(|row| row.get(column))
+                .is_some_and(|value| value.as_deref() == Some("t"))
+        };
+        Ok(Facts {
+            version,
+            superuser,
+            deadlock_control: granted(0),
+            replication_role: granted(1),
+        })
     }
 }
 

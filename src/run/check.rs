@@ -2,14 +2,19 @@
 //! and not as a schedule that fails.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::condition::PREFIX;
+use super::reach::{self, Reaching};
 use super::{RunError, Variables, Volatile};
 use crate::conflict::{self, Facts, Footprint, Footprints, StatementKnown, StepFacts};
-use crate::postgres::PostgresError;
 use crate::postgres::baseline::Baseline;
 use crate::postgres::catalog::{Analysis, Catalog};
 use crate::postgres::wire::{Column, Connection, Reply, ServerError, Value};
+use crate::postgres::{PostgresError, Server, expect, prepared};
 use crate::scenario::error::token_at;
 use crate::scenario::source::SqlText;
 use crate::scenario::sql::commands::split;
@@ -20,30 +25,80 @@ use crate::scenario::{Condition, Scenario, ScenarioError, Session, Step};
 const SYNTAX_ERROR: &str = "42601";
 const UNDEFINED_COLUMN: &str = "42703";
 const INDETERMINATE_TYPE: &str = "42P18";
+const NOT_SUPPORTED: &str = "0A000";
 const BOOLEAN: u32 = 16;
 
+/// How often a command of the setup that takes its time is looked at.
+const LOOK_AT_SETUP: Duration = Duration::from_secs(1);
+
 /// Runs the scenario's setup, one command after the other, so that VACUUM and the like can be among them.
-pub async fn run_setup(control: &mut Connection, scenario: &Scenario) -> Result<(), RunError> {
+///
+/// # Errors
+/// When the server rejects it, and when it leaves a prepared transaction behind: that would keep its locks in every run.
+pub async fn run_setup(control: &mut Connection, server: &Server, scenario: &Scenario) -> Result<(), RunError> {
     let Some(setup) = &scenario.setup else { return Ok(()) };
-    refuse_shared_objects(setup, "the setup")?;
+    reach::refuse_commands(setup, "the setup", server.is_given())?;
     let text = without_psql_lines(&setup.text);
+    let mut prepared = None;
     for command in split(&text) {
         let (Some(first), Some(last)) = (command.first(), command.last()) else {
             continue;
         };
-        let command = &text[first.offset..last.offset + last.text.len()];
-        let reply = control.simple(command).await.map_err(PostgresError::from)?;
+        let sql = &text[first.offset..last.offset + last.text.len()];
+        let ahead = u32::try_from(text[..first.offset].chars().count()).unwrap_or(u32::MAX);
+        let Some(reply) = run_command(control, server, sql).await? else {
+            let waits = "it waits for a prepared transaction, which nobody ends";
+            return Err(refuse_prepared(setup, Some(ahead.saturating_add(1)), waits).into());
+        };
         if let Some(error) = &reply.error {
-            let ahead = u32::try_from(text[..first.offset].chars().count()).unwrap_or(u32::MAX);
             let position = error.position.unwrap_or(1);
             return Err(rejected(setup, Some(ahead.saturating_add(position)), error, "the setup").into());
+        }
+        if let [prepare, transaction, ..] = command.as_slice()
+            && prepare.is("PREPARE")
+            && transaction.is("TRANSACTION")
+        {
+            prepared = Some(ahead.saturating_add(1));
         }
     }
     // a setup that ends inside a transaction would leave nothing behind
     control.simple("COMMIT").await.map_err(PostgresError::from)?;
+    if let Some(name) = prepared::find(control).await?.first() {
+        let leaves = format!("it leaves the prepared transaction {name} behind");
+        return Err(refuse_prepared(setup, prepared, &leaves).into());
+    }
     // what it has set (search_path, say) is not set in the sessions
     control.simple("DISCARD ALL").await.map_err(PostgresError::from)?;
     Ok(())
+}
+
+/// Runs a command of the setup; `None` where it waits for a prepared transaction. No other session is there to wait for.
+async fn run_command(control: &mut Connection, server: &Server, sql: &str) -> Result<Option<Reply>, RunError> {
+    let pid = Value::text(control.backend_pid().to_string());
+    let mut running = pin!(control.simple(sql));
+    let mut looking = None;
+    loop {
+        if let Ok(reply) = timeout(LOOK_AT_SETUP, &mut running).await {
+            return Ok(Some(reply.map_err(PostgresError::from)?));
+        }
+        let connection = match &mut looking {
+            Some(connection) => connection,
+            None => looking.insert(server.maintenance().await?),
+        };
+        // prepared transactions have no process
+        let sql = "SELECT 0 = ANY (pg_blocking_pids($1::integer))";
+        let doing = "looking whom the setup waits for";
+        let reply = connection.query(sql, std::slice::from_ref(&pid)).await;
+        let found = expect(reply.map_err(PostgresError::from)?, doing)?;
+        if found.scalar() == Some("t") {
+            return Ok(None);
+        }
+    }
+}
+
+fn refuse_prepared(setup: &SqlText, position: Option<u32>, message: &str) -> ScenarioError {
+    let hint = "end it in the setup, with COMMIT PREPARED or ROLLBACK PREPARED: its locks would be held in every run";
+    ScenarioError::rejected_sql(setup, position, NOT_SUPPORTED, message, Some(hint), "the setup")
 }
 
 /// Blanks the lines `\restrict` and `\unrestrict`, which pg_dump writes for psql; every other byte keeps its place.
@@ -66,45 +121,21 @@ fn without_psql_lines(setup: &str) -> String {
         .collect()
 }
 
-/// Refuses to make, change or drop what belongs to the whole server: a run could not take it back, and on a server that
-/// was given it would stay behind.
-fn refuse_shared_objects(sql: &SqlText, what: &str) -> Result<(), ScenarioError> {
-    for command in split(&sql.text) {
-        let word = |place: usize, words: &[&str]| command.get(place).is_some_and(|token| token.is_one_of(words));
-        let shared = word(0, &["create", "alter", "drop"])
-            && (word(
-                1,
-                &["role", "group", "database", "tablespace", "subscription", "system"],
-            ) || (word(1, &["user"]) && !word(2, &["mapping"])));
-        if shared {
-            let message = "roles, databases and other objects of the whole server are not to be made or changed";
-            let hint = "pgbraid runs in databases of its own, and puts back what is in them between runs; make such an \
-                        object on the server beforehand";
-            let position = command
-                .first()
-                .map(|token| sql.text[..token.offset].chars().count() as u32 + 1);
-            return Err(ScenarioError::rejected_sql(
-                sql,
-                position,
-                "0A000",
-                message,
-                Some(hint),
-                what,
-            ));
-        }
-    }
-    Ok(())
-}
-
 /// Has the server parse every statement, condition and invariant, and returns what each step may touch. Where steps
 /// change the schema, only errors of syntax count (names may come and go), and nothing is known of what steps touch; nor
-/// is it where functions may change what statements mean. `quiet` keeps parse trees out of the server's log.
+/// is it where functions may change what statements mean. On a server that was given, statements that reach beyond their
+/// database are refused.
 pub async fn check_statements(
     control: &mut Connection,
+    server: &Server,
     scenario: &Scenario,
     schema_changes: bool,
-    quiet: bool,
 ) -> Result<Footprints, RunError> {
+    let quiet = server.deadlock_control;
+    let reaching = match server.is_given() {
+        true => Reaching::find(control).await?,
+        false => Reaching::default(),
+    };
     let mut catalog = Catalog::read(control).await?;
     catalog.try_constants(control, quiet).await?;
     let nothing_known = schema_changes || catalog.changing_routines;
@@ -113,6 +144,8 @@ pub async fn check_statements(
         schema_changes,
         catalog,
         quiet,
+        given: server.is_given(),
+        reaching,
         watchers: Vec::new(),
     };
     let mut checked: Vec<(&Session, Vec<StepFacts>)> = Vec::new();
@@ -133,8 +166,9 @@ pub async fn check_statements(
         facts.push(steps);
     }
     for invariant in &scenario.invariants {
-        checker.watch(&invariant.sql.text, &[]).await?;
         let what = format!("invariant `{}`", invariant.name);
+        reach::refuse_commands(&invariant.sql, &what, server.is_given())?;
+        checker.watch(&invariant.sql, &invariant.sql.text, &[], &what).await?;
         let described = checker
             .control
             .describe(&invariant.sql.text, &[])
@@ -218,7 +252,10 @@ struct Checker<'a> {
     control: &'a mut Connection,
     schema_changes: bool,
     catalog: Catalog,
+    /// Parse trees are kept out of the server's log.
     quiet: bool,
+    given: bool,
+    reaching: Reaching,
     /// What is known of conditions and invariants.
     watchers: Vec<StepFacts>,
 }
@@ -251,7 +288,7 @@ impl Checker<'_> {
                 self.variables_only(condition, &types, &what).await?;
             }
             self.known(&step.sql, &step.template, &types, complete)?;
-            refuse_shared_objects(&step.sql, &format!("step `{}`", step.name))?;
+            reach::refuse_commands(&step.sql, &format!("step `{}`", step.name), self.given)?;
             let mut known = self.know(step, &types).await?;
             if step
                 .template
@@ -307,7 +344,7 @@ impl Checker<'_> {
         let sql = format!("SELECT ({})", condition.template.text);
         let analysis = self.analyse(&sql, &types).await?;
         if analysis.is_none_or(|analysis| analysis.relations.is_empty()) {
-            self.watch(&sql, &types).await?;
+            self.watch(&condition.sql, &sql, &types, what).await?;
             return Ok(());
         }
         let error = ServerError {
@@ -324,8 +361,10 @@ impl Checker<'_> {
     }
 
     /// Takes down what is known of a query that runs apart from the sessions.
-    async fn watch(&mut self, sql: &str, types: &[u32]) -> Result<(), RunError> {
+    async fn watch(&mut self, written: &SqlText, sql: &str, types: &[u32], what: &str) -> Result<(), RunError> {
         let analysis = self.analyse(sql, types).await?;
+        self.reaching
+            .refuse_calls(written, analysis.as_ref(), &self.catalog, what)?;
         let StatementKnown {
             footprint,
             mut statement,
@@ -363,6 +402,9 @@ impl Checker<'_> {
                 });
             }
         };
+        let what = format!("step `{}`", step.name);
+        self.reaching
+            .refuse_calls(&step.sql, analysis.as_ref(), &self.catalog, &what)?;
         Ok(conflict::know(&step.template.text, analysis.as_ref(), &self.catalog))
     }
 

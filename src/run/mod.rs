@@ -12,6 +12,7 @@ mod executor;
 pub mod history;
 mod large_objects;
 mod one_step;
+mod reach;
 mod recorded;
 mod script;
 mod serial;
@@ -89,6 +90,17 @@ pub enum RunError {
         table: String,
         column: String,
         tables: Vec<String>,
+    },
+    /// What belongs to the whole server is not as it was.
+    #[error(
+        "while {what} ran, what all databases of the server share was changed: {}; pgbraid does not take that back{}",
+        changes.join(", "),
+        if *given { " (where another client of the server did that, run again)" } else { "" }
+    )]
+    ReachedOut {
+        what: &'static str,
+        changes: Vec<String>,
+        given: bool,
     },
     /// The server rejects a statement of the scenario.
     #[error(transparent)]

@@ -17,6 +17,13 @@ use crate::scenario::{Scenario, Session, Step};
 /// The settings, in the order in which they are asked for.
 pub const NAMES: [&str; 2] = ["lock_timeout", "statement_timeout"];
 
+/// Timeouts that end a session, wherever it is. Sessions begin without them.
+const ENDING: [&str; 3] = [
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "transaction_timeout",
+];
+
 const QUERY_CANCELED: &str = "57014";
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
@@ -167,6 +174,17 @@ impl Timeouts {
             found.push(next);
         }
     }
+}
+
+/// Timeouts of which it is not explored what they do to other schedules: a sentence each.
+pub fn not_explored(scenario: &Scenario) -> Vec<String> {
+    let steps = scenario.sessions.iter().flat_map(|session| session.steps.iter());
+    let texts = steps.map(|step| &step.sql).chain(&scenario.setup);
+    let words: BTreeSet<String> = texts.flat_map(|sql| lower_words(&sql.text)).collect();
+    let named = ENDING.iter().filter(|name| words.contains(**name));
+    named
+        .map(|name| format!("that the server ends a session for its {name} is not explored"))
+        .collect()
 }
 
 fn handling(sql: &str) -> Handling {
@@ -563,6 +581,18 @@ mod tests {
         ] {
             assert!(names_timeouts(sql), "{sql}");
         }
+    }
+
+    #[test]
+    fn timeouts_that_end_sessions_are_named() {
+        let setup = "setup = \"CREATE TABLE t ()\"\n";
+        let session = "[[session]]\nname = \"a\"\nsteps = [\"SET idle_session_timeout = '1s'\", \"SELECT 1\"]\n";
+        let scenario =
+            Scenario::from_toml("x", "x.toml", &format!("{setup}{session}"), std::path::Path::new(".")).unwrap();
+        assert_eq!(
+            not_explored(&scenario),
+            ["that the server ends a session for its idle_session_timeout is not explored"]
+        );
     }
 
     #[test]

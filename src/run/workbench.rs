@@ -14,14 +14,15 @@ use super::executor::{Deadlock, Decision, Execution, Limits, Scheduler, execute}
 use super::history::History;
 use super::large_objects::LargeObjects;
 use super::recorded::Recorded;
-use super::timeouts::{SessionTimeouts, Timeouts};
+use super::timeouts::{self, SessionTimeouts, Timeouts};
 use super::{DeadlockCheck, RunError, Script, SerialOracle, Volatile, custom_settings, one_step};
 use crate::conflict::{self, Footprints, Object, Snapshots};
 use crate::postgres::baseline::{self, Baseline, Reset, Table};
 use crate::postgres::fingerprint::{self, Probe};
 use crate::postgres::locks::LockMonitor;
+use crate::postgres::shared_state::SharedState;
 use crate::postgres::wire::{Connection, Reply, Value};
-use crate::postgres::{PostgresError, Server, quote_literal};
+use crate::postgres::{PostgresError, Server, prepared};
 use crate::scenario::sql::StatementKind;
 use crate::scenario::sql::classify::first_word;
 use crate::scenario::{Scenario, Symmetry};
@@ -41,6 +42,7 @@ pub struct Template {
     database: String,
     baseline: Baseline,
     large_objects: LargeObjects,
+    shared: SharedState,
     probe: Probe,
     volatile: Arc<Volatile>,
     footprints: Footprints,
@@ -59,8 +61,10 @@ impl Template {
         let database = server.create_scratch(None).await?;
         let mut control = server.control(&database).await?;
         let mut volatile = Volatile::from_now(&mut control).await?;
+        let shared = SharedState::take(&mut control, server.version()).await?;
         let since = fingerprint::next_transaction(&mut control).await?;
-        super::check::run_setup(&mut control, &scenario).await?;
+        super::check::run_setup(&mut control, &server, &scenario).await?;
+        refuse_changes(&shared, &mut control, &server, "the setup").await?;
         let changes_schema = scenario
             .sessions
             .iter()
@@ -69,12 +73,12 @@ impl Template {
         let more_than_rows = changes_schema || large_objects.are_expected() || vacuums(&scenario);
         let baseline = Baseline::take(&mut control, &server, more_than_rows).await?;
         let probe = Probe::new(&mut control, &since).await?;
-        let footprints =
-            super::check::check_statements(&mut control, &scenario, changes_schema, server.deadlock_control).await?;
+        let footprints = super::check::check_statements(&mut control, &server, &scenario, changes_schema).await?;
         super::check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
         let timeouts = Timeouts::find(&mut control, &server, &database, &scenario).await?;
         let footprints = footprints_with(timeouts.as_ref(), footprints, &scenario);
-        let notes = one_step::notes(&mut control, server.version(), &scenario).await?;
+        let mut notes = one_step::notes(&mut control, server.version(), &scenario).await?;
+        notes.extend(timeouts::not_explored(&scenario));
         let scenario = with_begins(scenario, &footprints);
         let serial = serial_oracle(&scenario)?;
         Ok(Template {
@@ -83,6 +87,7 @@ impl Template {
             database,
             baseline,
             large_objects,
+            shared,
             probe,
             volatile: Arc::new(volatile),
             footprints,
@@ -237,13 +242,8 @@ impl Workbench {
             .sessions
             .iter()
             .any(|session| session.steps.iter().any(|step| step.statement.changes_schema));
-        let footprints = super::check::check_statements(
-            &mut self.control,
-            &scenario,
-            changes_schema,
-            self.template.server.deadlock_control,
-        )
-        .await?;
+        let footprints =
+            super::check::check_statements(&mut self.control, &self.template.server, &scenario, changes_schema).await?;
         let footprints = footprints_with(self.template.timeouts.as_ref(), footprints, &scenario);
         let scenario = with_begins(scenario, &footprints);
         let serial = serial_oracle(&scenario)?;
@@ -254,6 +254,7 @@ impl Workbench {
             database: old.database.clone(),
             baseline: old.baseline.clone(),
             large_objects: old.large_objects.clone(),
+            shared: old.shared.clone(),
             probe: old.probe.clone(),
             volatile: old.volatile.clone(),
             footprints,
@@ -327,6 +328,9 @@ impl Workbench {
             .within_limit("reading the state after a run", Self::evaluate)
             .await?;
         self.roll_back_prepared().await?;
+        if self.is_looked_at() {
+            self.refuse_changes().await?;
+        }
         let template = self.template.clone();
         let scenario = &template.scenario;
         let names = scenario.sessions.iter().map(|session| session.name.clone()).collect();
@@ -361,6 +365,9 @@ impl Workbench {
         self.begin().await?;
         self.execute(order, None).await?;
         let (tables, _) = self.evaluate().await?;
+        if self.is_looked_at() {
+            self.refuse_changes().await?;
+        }
         let scenario = &self.template.scenario;
         let symmetry = Symmetry::of_steps(scenario);
         Ok(CommittedPart::new(scenario, &symmetry, &self.results(), &tables))
@@ -456,19 +463,7 @@ impl Workbench {
         if !self.template.scenario.prepares_transactions() {
             return Ok(());
         }
-        let doing = "rolling back prepared transactions";
-        let sql = "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = current_database()";
-        let reply = self.control.simple(sql).await.map_err(PostgresError::from)?;
-        let found = reply
-            .into_result()
-            .map_err(|error| PostgresError::Query { doing, error })?;
-        for gid in found.rows.iter().filter_map(|row| row.first()?.as_deref()) {
-            let sql = format!("ROLLBACK PREPARED {}", quote_literal(gid));
-            let reply = self.control.simple(&sql).await.map_err(PostgresError::from)?;
-            reply
-                .into_result()
-                .map_err(|error| PostgresError::Query { doing, error })?;
-        }
+        prepared::roll_back_all(&mut self.control).await?;
         Ok(())
     }
 
@@ -476,11 +471,22 @@ impl Workbench {
     /// at after the first run, the fourth, the sixteenth, …
     async fn begin(&mut self) -> Result<(), RunError> {
         self.reset().await?;
-        if self.runs.is_power_of_two() && self.runs.trailing_zeros().is_multiple_of(2) {
+        if self.is_looked_at() {
             self.compare().await?;
         }
         self.runs += 1;
         Ok(())
+    }
+
+    fn is_looked_at(&self) -> bool {
+        self.runs.is_power_of_two() && self.runs.trailing_zeros().is_multiple_of(2)
+    }
+
+    /// What belongs to the whole server is not put back, and a change of it would be there in every other run, and in a
+    /// new database.
+    async fn refuse_changes(&mut self) -> Result<(), RunError> {
+        let template = self.template.clone();
+        refuse_changes(&template.shared, &mut self.control, &template.server, "the sessions").await
     }
 
     /// Whether the state after setup can still be come back to after the last run: in words, where it cannot.
@@ -491,6 +497,7 @@ impl Workbench {
         if self.runs > 0 && self.left_behind.is_none() {
             self.reset().await?;
             self.compare().await?;
+            self.refuse_changes().await?;
         }
         Ok(self.left_behind.clone())
     }
@@ -627,6 +634,23 @@ impl Workbench {
                 })
             });
         serde_json::Value::from_iter(sessions).to_string()
+    }
+}
+
+async fn refuse_changes(
+    shared: &SharedState,
+    control: &mut Connection,
+    server: &Server,
+    what: &'static str,
+) -> Result<(), RunError> {
+    let changes = shared.changes(control).await?;
+    match changes.is_empty() {
+        true => Ok(()),
+        false => Err(RunError::ReachedOut {
+            what,
+            changes,
+            given: server.is_given(),
+        }),
     }
 }
 

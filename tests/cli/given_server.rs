@@ -3,30 +3,31 @@
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tokio::runtime::Runtime;
 use tokio_postgres::Client;
 
 use crate::common::server::{OwnServer, connect, eventually};
-use crate::program::{LONG, Place, Started, finish, fixture};
+use crate::program::{Finished, LONG, Place, Started, finish, fixture};
 
 /// A server, and a client on it that looks at what runs leave there.
-struct Given {
+pub struct Given {
     runtime: Runtime,
     client: Client,
-    server: OwnServer,
+    pub server: OwnServer,
 }
 
 #[derive(Debug, PartialEq)]
-struct Inventory {
+pub struct Inventory {
     databases: Vec<String>,
     roles: Vec<String>,
     backends: Vec<String>,
 }
 
 impl Given {
-    fn start() -> Given {
+    pub fn start() -> Given {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -41,19 +42,27 @@ impl Given {
         }
     }
 
-    fn explore(&self, place: &Place, scenario: &str, user: &str) -> Command {
+    pub fn explore(&self, place: &Place, scenario: &str, user: &str) -> Command {
         let mut command = place.explore(&fixture(scenario));
         command.arg("--database-url").arg(self.server.url(user));
         command
     }
 
-    fn column(&self, sql: &str) -> Vec<String> {
+    pub fn column(&self, sql: &str) -> Vec<String> {
         let rows = self.runtime.block_on(self.client.query(sql, &[])).unwrap();
         rows.iter().map(|row| row.get(0)).collect()
     }
 
-    fn execute(&self, sql: &str) {
+    pub fn execute(&self, sql: &str) {
         self.runtime.block_on(self.client.batch_execute(sql)).unwrap();
+    }
+
+    /// Explores a scenario of a test's own.
+    pub fn explore_text(&self, place: &Place, user: &str, toml: &str) -> Finished {
+        let file = place.write("scenario.toml", toml);
+        let mut command = place.explore(&file);
+        command.arg("--database-url").arg(self.server.url(user));
+        finish(command)
     }
 
     fn scratch_databases(&self) -> Vec<String> {
@@ -64,7 +73,7 @@ impl Given {
         self.column("SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'pgbraid%'")
     }
 
-    fn inventory(&self) -> Inventory {
+    pub fn inventory(&self) -> Inventory {
         // a backend ends a moment after its client has gone
         eventually("the end of pgbraid's backends", || {
             self.backends().is_empty().then_some(())
@@ -85,7 +94,12 @@ fn a_run_leaves_nothing_on_the_server() {
     for (scenario, code) in [("counter", 1), ("counter-atomic", 0)] {
         let run = finish(given.explore(&place, scenario, "postgres"));
         assert_eq!(run.code, Some(code), "{run:?}");
-        assert_eq!(run.stderr, "");
+        assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+        assert!(
+            run.stderr.contains("sessions run as postgres, a superuser"),
+            "{}",
+            run.stderr
+        );
         assert_eq!(given.inventory(), before);
     }
     assert_eq!(place.run_folders().len(), 0, "no server of its own");
@@ -272,4 +286,181 @@ fn a_server_that_cannot_be_reached_gives_3() {
     explore("postgres://me@localhost:port/postgres").assert_error(2, &["connection string", "HOST:PORT"]);
     explore("").assert_error(2, &["names no host", "host=HOST"]);
     explore("postgres://me@localhost/postgres?sslmode=require").assert_error(2, &["TLS", "sslmode=disable"]);
+}
+
+/// A database that an earlier run left.
+const LEFT: &str = "pgbraid_scratch_1_1_0_1";
+
+#[test]
+fn a_prepared_transaction_keeps_no_database() {
+    let (given, place) = (Given::start(), Place::new());
+    let before = given.inventory();
+    given.execute(&format!("CREATE DATABASE {LEFT}"));
+    let mut config = given.server.config();
+    config.dbname(LEFT);
+    given.runtime.block_on(async {
+        let client = connect(&config).await;
+        let sql = "CREATE TABLE t (); BEGIN; INSERT INTO t DEFAULT VALUES; PREPARE TRANSACTION 'it''s mine'";
+        client.batch_execute(sql).await.unwrap();
+    });
+    let run = finish(given.explore(&place, "counter-atomic", "postgres"));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(!run.stderr.contains(LEFT), "{}", run.stderr);
+    assert_eq!(given.inventory(), before);
+}
+
+#[test]
+fn a_database_that_cannot_be_dropped_stops_no_run() {
+    let (given, place) = (Given::start(), Place::new());
+    given.execute(&format!("CREATE DATABASE {LEFT} IS_TEMPLATE true"));
+    let run = finish(given.explore(&place, "counter-atomic", "postgres"));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(run.stderr.matches(LEFT).count(), 1, "{}", run.stderr);
+    assert!(run.stderr.contains("cannot drop a template database"), "{}", run.stderr);
+}
+
+#[test]
+fn sweeping_is_interrupted_at_once() {
+    let (given, place) = (Given::start(), Place::new());
+    given.execute(&format!("CREATE DATABASE {LEFT}"));
+    let locks = given.runtime.block_on(connect(&given.server.config()));
+    let lock = format!("BEGIN; COMMENT ON DATABASE {LEFT} IS 'locked'");
+    given.runtime.block_on(locks.batch_execute(&lock)).unwrap();
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let run = Started::new(given.explore(&place, "counter", "postgres"));
+        eventually("a database that waits to be dropped", || {
+            let waits =
+                "SELECT query FROM pg_stat_activity WHERE query LIKE 'DROP DATABASE%' AND wait_event_type = 'Lock'";
+            (!given.column(waits).is_empty()).then_some(())
+        });
+        let signalled = Instant::now();
+        run.signal(signal);
+        run.finish().assert_error(130, &["interrupted"]);
+        assert!(
+            signalled.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            signalled.elapsed()
+        );
+    }
+}
+
+#[test]
+fn transactions_that_steps_leave_prepared_are_rolled_back() {
+    let (given, place) = (Given::start(), Place::new());
+    let before = given.inventory();
+    let toml = r#"
+        setup = "CREATE TABLE t (id integer PRIMARY KEY, v integer); INSERT INTO t VALUES (1, 0)"
+        [[session]]
+        name = "a"
+        steps = ["BEGIN", "UPDATE t SET v = 1", "PREPARE TRANSACTION 'mine'"]
+        [[session]]
+        name = "b"
+        steps = ["SELECT v FROM t"]
+        [[invariant]]
+        name = "no write is seen"
+        sql = "SELECT v = 0 FROM t"
+    "#;
+    let run = given.explore_text(&place, "postgres", toml);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(given.inventory(), before);
+    // it keeps the row locked, and nobody ends it
+    let waits = toml.replace("SELECT v FROM t\"]", "UPDATE t SET v = 2\"]");
+    given
+        .explore_text(&place, "postgres", &waits)
+        .assert_error(3, &["no session can go on"]);
+    assert_eq!(given.inventory(), before);
+}
+
+#[test]
+fn a_setup_leaves_no_transaction_prepared() {
+    let (given, place) = (Given::start(), Place::new());
+    let before = given.inventory();
+    let toml = |setup: &str| {
+        format!(
+            "setup = \"CREATE TABLE t (v integer); {setup}\"\n[[session]]\nname = \"a\"\nsteps = [\"SELECT v FROM t\"]\n"
+        )
+    };
+    let prepares = "BEGIN; INSERT INTO t VALUES (1); PREPARE TRANSACTION 'left'";
+    given.explore_text(&place, "postgres", &toml(prepares)).assert_error(
+        2,
+        &["scenario.toml:1:", "it leaves the prepared transaction left behind"],
+    );
+    given
+        .explore_text(&place, "postgres", &toml(&format!("{prepares}; DROP TABLE t")))
+        .assert_error(2, &["scenario.toml:1:", "it waits for a prepared transaction"]);
+    let ends = given.explore_text(
+        &place,
+        "postgres",
+        &toml(&format!("{prepares}; COMMIT PREPARED 'left'")),
+    );
+    assert_eq!(ends.code, Some(0), "{ends:?}");
+    assert_eq!(given.inventory(), before);
+}
+
+#[test]
+fn timeouts_of_a_role_end_no_session_that_waits_for_its_turn() {
+    let (given, place) = (Given::start(), Place::new());
+    given.execute("CREATE ROLE app LOGIN CREATEDB");
+    let version: u32 = given.column("SELECT current_setting('server_version_num')")[0]
+        .parse()
+        .unwrap();
+    let timeouts = [
+        (0, "idle_in_transaction_session_timeout"),
+        (140_000, "idle_session_timeout"),
+        (170_000, "transaction_timeout"),
+    ];
+    for (_, timeout) in timeouts.iter().filter(|(first, _)| *first <= version) {
+        given.execute(&format!("ALTER ROLE app SET {timeout} = '100ms'"));
+    }
+    let toml = r#"
+        setup = "CREATE TABLE t (v integer)"
+        [[session]]
+        name = "a"
+        steps = ["BEGIN", "INSERT INTO t VALUES (1)", "SELECT v FROM t", "COMMIT"]
+        [[session]]
+        name = "b"
+        steps = ["SELECT pg_sleep(0.3)"]
+    "#;
+    let run = given.explore_text(&place, "app", toml);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let spec = place.write(
+        "slow.spec",
+        "session s1 step a { BEGIN; } step b { COMMIT; } session s2 step c { SELECT pg_sleep(0.3); } permutation a c b",
+    );
+    let mut command = place.pgbraid();
+    command
+        .arg("spec")
+        .arg(spec)
+        .arg("--database-url")
+        .arg(given.server.url("app"));
+    let run = finish(command);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(!run.stdout.contains("FATAL"), "{}", run.stdout);
+}
+
+#[test]
+fn a_session_of_a_specification_that_the_server_ends_is_the_environments_fault() {
+    let (given, place) = (Given::start(), Place::new());
+    let spec = place.write(
+        "long.spec",
+        "session s1 step a { SELECT pg_sleep(60); } step b { SELECT 1; } session s2 step c { SELECT 2; }
+         permutation a b c",
+    );
+    let expected = place.path().join("expected");
+    std::fs::create_dir(&expected).unwrap();
+    std::fs::write(expected.join("long.out"), "something else\n").unwrap();
+    for arguments in [&[][..], &["--expected", expected.to_str().unwrap()]] {
+        let mut command = place.pgbraid();
+        command.arg("spec").arg(&spec).args(arguments);
+        command.arg("--database-url").arg(given.server.url("postgres"));
+        let run = Started::new(command);
+        eventually("the long step", || {
+            let ended =
+                "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity WHERE query ~ '^ *SELECT pg_sleep.60'";
+            (!given.column(ended).is_empty()).then_some(())
+        });
+        let run = run.finish();
+        assert_eq!(run.code, Some(3), "{run:?}");
+        assert!(run.stderr.contains("session s1 was lost"), "{}", run.stderr);
+    }
 }

@@ -4,7 +4,10 @@
 mod common;
 mod exit_codes;
 mod given_server;
+mod hostile_server;
 mod interruption;
 mod pinned;
+mod pooler;
 mod program;
+mod reach;
 mod reports;

@@ -5,13 +5,14 @@ use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::config::Config;
 
-use super::startup::open_stream;
+use super::target::Target;
 use super::{Connection, WireError};
 
 /// What it takes to cancel a session's query, apart from its connection.
 #[derive(Debug, Clone)]
 pub struct Canceller {
     config: Config,
+    target: Target,
     backend_pid: i32,
     secret_key: i32,
 }
@@ -21,6 +22,7 @@ impl Connection {
     pub fn canceller(&self, config: &Config) -> Canceller {
         Canceller {
             config: config.clone(),
+            target: self.target.clone(),
             backend_pid: self.backend_pid,
             secret_key: self.secret_key,
         }
@@ -34,13 +36,16 @@ impl Canceller {
     /// # Errors
     /// When the server cannot be reached.
     pub async fn cancel(&self) -> Result<(), WireError> {
-        let mut stream = open_stream(&self.config).await?;
         let mut request = BytesMut::new();
         frontend::cancel_request(self.backend_pid, self.secret_key, &mut request);
-        stream.write_all_buf(&mut request).await.map_err(WireError::Lost)?;
-        // the server says nothing and hangs up
-        let mut nothing = [0; 1];
-        let _ = stream.read(&mut nothing).await;
-        Ok(())
+        let cancelling = async {
+            let mut stream = self.target.connect().await?;
+            stream.write_all_buf(&mut request).await.map_err(WireError::Lost)?;
+            // the server says nothing and hangs up
+            let mut nothing = [0; 1];
+            let _ = stream.read(&mut nothing).await;
+            Ok(())
+        };
+        self.target.in_time(&self.config, cancelling).await
     }
 }

@@ -2,18 +2,18 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use postgres_protocol::IsNull;
 use postgres_protocol::message::{backend::Message, frontend};
 use tokio::io::AsyncWriteExt;
-use tokio_util::io::poll_read_buf;
+use tokio_postgres::config::Config;
 
 use super::parts::Rows;
 use super::reply::{self, Notice, Notification, Reply, ResultSet, TransactionStatus};
 use super::stream::Stream;
+use super::target::Target;
 use super::{ServerError, WireError};
 
 /// The start of the server's message, logged with `log_lock_waits`, that a session has waited for `deadlock_timeout`
@@ -27,8 +27,11 @@ const PARSE_TREE: &str = "rewritten parse tree:";
 /// A connection to one database.
 #[derive(Debug)]
 pub struct Connection {
+    pub(super) target: Target,
     pub(super) stream: Stream,
     pub(super) incoming: BytesMut,
+    /// How much more the server may send until the reply is complete.
+    pub(super) budget: usize,
     pub(super) outgoing: BytesMut,
     pub(super) backend_pid: i32,
     pub(super) secret_key: i32,
@@ -70,6 +73,19 @@ impl Connection {
     /// Process number of the session's backend.
     pub fn backend_pid(&self) -> i32 {
         self.backend_pid
+    }
+
+    /// Does the first work on a connection, in the time that connecting may take.
+    ///
+    /// # Errors
+    /// Those of the work, and when it takes longer.
+    pub async fn first_work<T, E: From<WireError>>(
+        &mut self,
+        config: &Config,
+        work: impl AsyncFnOnce(&mut Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let target = self.target.clone();
+        target.in_time(config, work(self)).await
     }
 
     /// As of the last reply.
@@ -182,7 +198,7 @@ impl Connection {
     /// What comes next from the server.
     pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, WireError>> {
         loop {
-            while let Some(message) = Message::parse(&mut self.incoming).map_err(invalid)? {
+            while let Some(message) = self.next_message()? {
                 if let Some(event) = self.take_in(message)? {
                     return Poll::Ready(Ok(event));
                 }
@@ -191,32 +207,14 @@ impl Connection {
         }
     }
 
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WireError>> {
-        let read = match ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.incoming)) {
-            Ok(0) => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
-            Ok(_) => Ok(()),
-            Err(error) => Err(error),
-        };
-        // the server says why before it hangs up
-        Poll::Ready(read.map_err(|error| match self.building.error.take() {
-            Some(reason) => WireError::Terminated(reason),
-            None => WireError::Lost(error),
-        }))
-    }
-
-    pub(super) async fn read_message(&mut self) -> Result<Message, WireError> {
-        loop {
-            if let Some(message) = Message::parse(&mut self.incoming).map_err(invalid)? {
-                return Ok(message);
-            }
-            poll_fn(|cx| self.poll_read(cx)).await?;
-        }
-    }
-
     fn take_in(&mut self, message: Message) -> Result<Option<Event>, WireError> {
         match message {
             Message::RowDescription(body) => self.result.columns = Some(reply::columns(&body)?),
-            Message::DataRow(body) => self.result.rows.push(reply::row(&body)?),
+            Message::DataRow(body) => {
+                let row = reply::row(&body)?;
+                self.keep_row(row.len(), self.result.columns.as_ref().map(Vec::len))?;
+                self.result.rows.push(row);
+            }
             Message::CommandComplete(body) => {
                 self.result.tag = body.tag().map_err(invalid)?.to_owned();
                 self.end_result();
@@ -224,7 +222,7 @@ impl Connection {
             Message::EmptyQueryResponse => self.end_result(),
             Message::ErrorResponse(body) => {
                 self.result = ResultSet::default();
-                let error = reply::server_error(body.fields())?;
+                let error = reply::error(&body)?;
                 // of several, the last says why the connection goes
                 if self.building.error.is_none() || error.severity == "FATAL" {
                     self.building.error = Some(error);

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use tokio_postgres::config::Config;
 
 use super::stream::Stream;
+use super::target::Target;
 use super::{Connection, Part, WireError};
 
 /// What the client is doing when it hears the bytes.
@@ -37,7 +38,7 @@ pub fn hear(talk: Talk, bytes: &[u8]) -> WireError {
 
 async fn read(talk: Talk, client: UnixStream) -> WireError {
     let stream = tokio::net::UnixStream::from_std(client).expect("a socket");
-    let mut connection = Connection::new(Stream::Unix(stream));
+    let mut connection = Connection::new(Target::Tcp("server".to_owned(), 5432), Stream::Unix(stream));
     let result = match talk {
         Talk::Startup => startup(&mut connection).await,
         Talk::Replies => loop {

@@ -8,27 +8,35 @@ mod cancel;
 mod connection;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+mod incoming;
 mod parts;
 mod reply;
 mod startup;
 mod stream;
+mod target;
 
 pub use cancel::Canceller;
 pub use connection::{Connection, Event, Value};
 pub use parts::{CopyDirection, Part, Report, Rows};
 pub use reply::{Column, Notice, Notification, Reply, ResultSet, ServerError, TransactionStatus};
 
+use std::time::Duration;
+
 /// What can go wrong with a connection; an error of a statement is part of its [`Reply`] instead.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
     #[error("cannot connect to {target}: {source}")]
     Connect { target: String, source: std::io::Error },
+    #[error("no answer from {target} within {limit:?} (`connect_timeout` in the connection string changes that)")]
+    NoAnswer { target: String, limit: Duration },
+    #[error("what listens at {target} does not answer as a PostgreSQL server does: {why}")]
+    NotPostgres { target: String, why: String },
     #[error("the connection string names no host")]
     NoHost,
     #[error("the server refused the connection: {0}")]
     Refused(Box<ServerError>),
     #[error("the server asks for {0}, which is not supported")]
-    UnsupportedAuthentication(&'static str),
+    UnsupportedAuthentication(String),
     #[error("the server asks for a password and none is given")]
     PasswordMissing,
     #[error("the connection string asks for TLS (sslmode=require), which is not supported")]
@@ -39,6 +47,8 @@ pub enum WireError {
     Terminated(Box<ServerError>),
     #[error("the connection was lost: {0}")]
     Lost(std::io::Error),
+    #[error("the server sent more than {} MB in one reply", incoming::MOST_IN_REPLY >> 20)]
+    TooLarge,
     #[error("the server sent a message that does not belong here: {0}")]
     Protocol(String),
 }

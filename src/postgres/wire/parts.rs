@@ -89,7 +89,7 @@ impl Connection {
 
     /// The next part of a reply, if it came together with the one before.
     pub fn buffered_part(&mut self) -> Result<Option<Part>, WireError> {
-        while let Some(message) = Message::parse(&mut self.incoming).map_err(invalid)? {
+        while let Some(message) = self.next_message()? {
             if let Some(part) = self.take_in_part(message)? {
                 return Ok(Some(part));
             }
@@ -109,9 +109,9 @@ impl Connection {
             }
             Message::DataRow(body) => {
                 let row = row(&body)?;
-                match &mut self.rows {
-                    Some(rows) => rows.rows.push(row),
-                    None => return Err(WireError::Protocol("a row without a description".into())),
+                self.keep_row(row.len(), self.rows.as_ref().map(|rows| rows.columns.len()))?;
+                if let Some(rows) = &mut self.rows {
+                    rows.rows.push(row);
                 }
                 return Ok(None);
             }

@@ -1,7 +1,7 @@
 //! What the server answers.
 
 use fallible_iterator::FallibleIterator;
-use postgres_protocol::message::backend::{DataRowBody, ErrorFields, RowDescriptionBody};
+use postgres_protocol::message::backend::{DataRowBody, ErrorFields, ErrorResponseBody, RowDescriptionBody};
 
 use super::WireError;
 
@@ -124,6 +124,15 @@ pub struct Notification {
     pub process_id: i32,
     pub channel: String,
     pub payload: String,
+}
+
+/// An error has an SQLSTATE, always.
+pub(super) fn error(body: &ErrorResponseBody) -> Result<Box<ServerError>, WireError> {
+    let error = server_error(body.fields())?;
+    match error.sqlstate.is_empty() {
+        true => Err(WireError::Protocol("an error without an SQLSTATE".into())),
+        false => Ok(error),
+    }
 }
 
 pub(super) fn server_error(mut fields: ErrorFields<'_>) -> Result<Box<ServerError>, WireError> {

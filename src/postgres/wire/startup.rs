@@ -4,13 +4,12 @@ use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::authentication::{md5_hash, sasl};
 use postgres_protocol::message::{backend::Message, frontend};
-use tokio::net::{TcpStream, UnixStream};
-use tokio_postgres::config::{Config, Host, SslMode};
+use tokio_postgres::config::{Config, SslMode};
 
+use super::incoming::MOST_AT_START;
 use super::stream::Stream;
+use super::target::Target;
 use super::{Connection, WireError, reply};
-
-const DEFAULT_PORT: u16 = 5432;
 
 impl Connection {
     /// Connects to `database` with the host, user and password of `config`, with `settings` as the session's defaults
@@ -22,7 +21,24 @@ impl Connection {
         if config.get_ssl_mode() == SslMode::Require {
             return Err(WireError::TlsRequired);
         }
-        let mut connection = Connection::new(open_stream(config).await?);
+        let mut failure = WireError::NoHost;
+        for target in Target::all(config) {
+            let opening = Connection::open_at(&target, config, database, settings);
+            match target.in_time(config, opening).await {
+                Err(error @ (WireError::Connect { .. } | WireError::NoAnswer { .. })) => failure = error,
+                opened => return opened,
+            }
+        }
+        Err(failure)
+    }
+
+    async fn open_at(
+        target: &Target,
+        config: &Config,
+        database: &str,
+        settings: &[(&str, &str)],
+    ) -> Result<Connection, WireError> {
+        let mut connection = Connection::new(target.clone(), target.connect().await?);
         let user = config.get_user().unwrap_or("postgres");
         let mut parameters = vec![("client_encoding", "UTF8"), ("user", user), ("database", database)];
         if let Some(options) = config.get_options() {
@@ -51,16 +67,13 @@ impl Connection {
                     .any(|mechanism| Ok(mechanism == sasl::SCRAM_SHA_256))
                     .map_err(WireError::Authentication)?;
                 if !offers_scram {
-                    return Err(WireError::UnsupportedAuthentication(
-                        "a SASL mechanism other than SCRAM-SHA-256",
-                    ));
+                    return Err(unsupported("a SASL mechanism other than SCRAM-SHA-256"));
                 }
                 self.scram(password()?).await?;
             }
-            Message::AuthenticationKerberosV5 | Message::AuthenticationGss => {
-                return Err(WireError::UnsupportedAuthentication("Kerberos"));
-            }
-            Message::AuthenticationSspi => return Err(WireError::UnsupportedAuthentication("SSPI")),
+            Message::AuthenticationKerberosV5 | Message::AuthenticationGss => return Err(unsupported("Kerberos")),
+            Message::AuthenticationSspi => return Err(unsupported("SSPI")),
+            Message::AuthenticationScmCredential => return Err(unsupported("credentials of the socket")),
             _ => return Err(WireError::Protocol("in place of a request for authentication".into())),
         }
         match self.startup_message().await? {
@@ -104,6 +117,9 @@ impl Connection {
                     self.secret_key = body.secret_key();
                 }
                 Message::ParameterStatus(_) | Message::NoticeResponse(_) => {}
+                Message::ReadyForQuery(_) if self.backend_pid == 0 => {
+                    return Err(WireError::Protocol("the session's process has no number".into()));
+                }
                 Message::ReadyForQuery(_) => return Ok(()),
                 _ => return Err(WireError::Protocol("while the session starts".into())),
             }
@@ -111,48 +127,35 @@ impl Connection {
     }
 
     async fn startup_message(&mut self) -> Result<Message, WireError> {
-        match self.read_message().await? {
-            Message::ErrorResponse(body) => Err(WireError::Refused(reply::server_error(body.fields())?)),
-            message => Ok(message),
+        match self.read_message().await {
+            Ok(Message::ErrorResponse(body)) => Err(WireError::Refused(reply::error(&body)?)),
+            Ok(message) => Ok(message),
+            // another kind of server, most likely
+            Err(WireError::Protocol(why)) => Err(self.not_postgres(why)),
+            Err(WireError::TooLarge) => Err(self.not_postgres("a message is too long, or there are too many".into())),
+            Err(other) => Err(other),
+        }
+    }
+
+    fn not_postgres(&self, why: String) -> WireError {
+        WireError::NotPostgres {
+            target: self.target.to_string(),
+            why,
         }
     }
 }
 
-pub(super) async fn open_stream(config: &Config) -> Result<Stream, WireError> {
-    let mut failure = None;
-    for (index, host) in config.get_hosts().iter().enumerate() {
-        let port = match config.get_ports() {
-            [] => DEFAULT_PORT,
-            [port] => *port,
-            ports => ports.get(index).copied().unwrap_or(DEFAULT_PORT),
-        };
-        let (target, attempt) = match host {
-            Host::Unix(folder) => {
-                let path = folder.join(format!(".s.PGSQL.{port}"));
-                let attempt = UnixStream::connect(&path).await.map(Stream::Unix);
-                (path.display().to_string(), attempt)
-            }
-            Host::Tcp(name) => {
-                let attempt = TcpStream::connect((name.as_str(), port)).await.and_then(|stream| {
-                    stream.set_nodelay(true)?;
-                    Ok(Stream::Tcp(stream))
-                });
-                (format!("{name}:{port}"), attempt)
-            }
-        };
-        match attempt {
-            Ok(stream) => return Ok(stream),
-            Err(source) => failure = Some(WireError::Connect { target, source }),
-        }
-    }
-    Err(failure.unwrap_or(WireError::NoHost))
+fn unsupported(method: &str) -> WireError {
+    WireError::UnsupportedAuthentication(method.to_owned())
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream) -> Connection {
+    pub(super) fn new(target: Target, stream: Stream) -> Connection {
         Connection {
+            target,
             stream,
             incoming: BytesMut::with_capacity(8 * 1024),
+            budget: MOST_AT_START,
             outgoing: BytesMut::with_capacity(4 * 1024),
             backend_pid: 0,
             secret_key: 0,
