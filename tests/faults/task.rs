@@ -41,7 +41,7 @@ pub const TASKS: &[Task] = &[
     ),
     task(&["explore", "fixtures/account-import.toml"], 1, PinAndReport),
     task(
-        &["explore", "fixtures/transfer-sum.toml", "--strategy", "pct"],
+        &["explore", "fixtures/transfer-sum.toml", "--strategy", "random"],
         1,
         PinAndReport,
     ),
