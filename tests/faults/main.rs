@@ -1,13 +1,16 @@
 //! Fault trials: pgbraid is run while something goes wrong, and must neither say anything wrong nor leave anything.
 //!
 //! ```sh
-//! cargo test --test faults -- --nocapture                                          # a short run
+//! cargo test --test faults -- --nocapture                                          # one of each kind
 //! PGBRAID_FAULTS=1000 PGBRAID_SEED=7 cargo test --release --test faults -- --nocapture
 //! ```
 //!
 //! Each trial draws a task (a command and its scenario), a fault and a moment; see docs/robustness.md. `PGBRAID_FAULT`
 //! names the only fault to try. A trial is drawn from the seed and its own number, but when exactly a fault comes is up
 //! to the machine.
+
+// what is looked at lies in /proc
+#![cfg(target_os = "linux")]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -26,9 +29,8 @@ mod trial;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use fault::FAULTS;
 use table::Table;
-
-const SHORT: usize = 40;
 
 fn number<T: std::str::FromStr>(variable: &str, default: T) -> T {
     match std::env::var(variable) {
@@ -41,7 +43,7 @@ fn number<T: std::str::FromStr>(variable: &str, default: T) -> T {
 
 #[test]
 fn faults() {
-    let trials = number("PGBRAID_FAULTS", SHORT);
+    let trials = number("PGBRAID_FAULTS", FAULTS.len());
     let seed = number("PGBRAID_SEED", 1);
     let only = std::env::var("PGBRAID_FAULT").ok();
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(4);

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::fault::FAULTS;
+
 /// What came of one.
 #[derive(Debug, Default)]
 pub struct Report {
