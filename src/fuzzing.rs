@@ -4,7 +4,7 @@ use crate::isolation::message::{Severity, in_full};
 use crate::postgres::wire::Report;
 use crate::report::sql_text::one_line;
 use crate::scenario::error::token_at;
-use crate::scenario::sql::lexer::tokens;
+use crate::sql::lexer::tokens;
 
 pub use crate::postgres::wire::fuzzing::{Talk, hear};
 

@@ -99,11 +99,15 @@
 //! ```
 
 pub mod conflict;
+pub mod descriptors;
 pub mod explore;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod history;
+pub mod input;
 pub mod isolation;
+pub mod pipeline;
 pub mod postgres;
 pub mod replay;
 pub mod report;
@@ -111,10 +115,13 @@ pub mod run;
 pub mod scenario;
 pub mod schedule;
 pub mod shrink;
+pub mod sql;
+mod suggest;
+pub mod terminal;
 pub mod testing;
 pub mod verdict;
 
 pub use explore::Verdict;
-pub use run::History;
+pub use history::History;
 pub use scenario::Scenario;
 pub use schedule::Schedule;

@@ -1,5 +1,8 @@
 //! The command line.
 
+// these panic where the stream cannot be written; output::print and output::say do not
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod cli;
 
 use std::process::ExitCode;

@@ -1,15 +1,17 @@
 //! What is known of statements from the server's own parse trees: each entry of the lists of what is known not to matter,
 //! with its neighbours that do.
 
+#[path = "common/mod.rs"]
+mod common;
+
 use std::collections::BTreeSet;
 
+use common::server::OwnServer;
 use pgbraid::conflict::{StatementKnown, know};
 use pgbraid::postgres::Server;
 use pgbraid::postgres::catalog::Catalog;
-use pgbraid::postgres::embedded::{Binaries, EmbeddedServer};
 use pgbraid::postgres::wire::Connection;
 use tokio::runtime::Runtime;
-use tokio_postgres::config::Config;
 
 const SCHEMA: &str = "
 CREATE TABLE items (id int PRIMARY KEY, stock int NOT NULL, name text, price numeric, weight float8, made timestamptz,
@@ -28,24 +30,18 @@ struct Lab {
     runtime: Runtime,
     control: Connection,
     catalog: Catalog,
-    _embedded: EmbeddedServer,
+    _embedded: OwnServer,
 }
 
 impl Lab {
     fn start() -> Lab {
-        let embedded = EmbeddedServer::start(&Binaries::find().unwrap()).unwrap();
+        let embedded = OwnServer::start();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        let mut config = Config::new();
-        config
-            .host_path(embedded.socket_dir())
-            .port(embedded.port())
-            .user(embedded.user())
-            .dbname("postgres");
         let (control, catalog) = runtime.block_on(async {
-            let server = Server::connect(config, true).await.unwrap();
+            let server = Server::connect(embedded.config(), true).await.unwrap();
             let database = server.create_scratch(None).await.unwrap();
             let mut control = server.control(&database).await.unwrap();
             control.simple(SCHEMA).await.unwrap().into_result().unwrap();
@@ -96,7 +92,7 @@ impl Lab {
     /// The row that a statement is confined to, given its parameters.
     fn row(&mut self, sql: &str, parameters: &[&str]) -> Option<Vec<String>> {
         let parameters: Vec<Option<String>> = parameters.iter().map(|text| Some((*text).to_owned())).collect();
-        let confined = self.know(sql).statement.confined?;
+        let confined = self.know(sql).meaning.confined?;
         confined
             .row
             .values
@@ -323,7 +319,7 @@ fn a_row_is_told_by_every_column_of_a_unique_key() {
 #[test]
 fn a_row_is_taken_first_where_nothing_before_that_can_fail_or_draw() {
     let mut lab = Lab::start();
-    let mut first = |sql: &str| lab.know(sql).statement.confined.map(|confined| confined.takes_first);
+    let mut first = |sql: &str| lab.know(sql).meaning.confined.map(|confined| confined.takes_first);
     for sql in [
         "SELECT stock FROM items WHERE id = 1 FOR UPDATE",
         "SELECT stock, name FROM items WHERE id = 1 ORDER BY name FOR NO KEY UPDATE",
@@ -346,7 +342,7 @@ fn a_row_is_taken_first_where_nothing_before_that_can_fail_or_draw() {
 fn times_are_told_apart_unless_they_are_only_passed_on() {
     let mut lab = Lab::start();
     let mut times = |sql: &str| {
-        let times = lab.know(sql).statement.times;
+        let times = lab.know(sql).meaning.times;
         (times.takes, times.keeps, times.tells)
     };
     for (sql, expected) in [

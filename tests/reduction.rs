@@ -7,6 +7,8 @@
 //! --nocapture`; `PGBRAID_THEME` names one theme. A scenario that differs is printed as a file, made as small as it can
 //! be; it goes to `tests/reduction/counterexamples/`, where it stays.
 
+#[path = "common/mod.rs"]
+mod common;
 #[path = "reduction/compare.rs"]
 mod compare;
 #[path = "reduction/counterexamples.rs"]

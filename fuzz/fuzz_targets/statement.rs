@@ -7,7 +7,7 @@ use pgbraid::conflict::{changes_meaning, know};
 use pgbraid::fuzzing::{lex, point_at};
 use pgbraid::postgres::catalog::Catalog;
 use pgbraid::run::timeouts::millis;
-use pgbraid::scenario::sql::{Statement, Template, commands};
+use pgbraid::sql::{Statement, Template, commands};
 
 fuzz_target!(|input: (u16, &str)| {
     let (position, sql) = input;

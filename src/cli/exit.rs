@@ -1,9 +1,10 @@
 //! How a command ends, and what it says when it fails: errors are rendered here and nowhere else.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use miette::{Diagnostic, Report};
+use miette::Diagnostic;
 use pgbraid::explore::Verdict;
 use pgbraid::isolation::{SpecificationError, TestError};
 use pgbraid::postgres::PostgresError;
@@ -11,9 +12,12 @@ use pgbraid::postgres::embedded::EmbeddedError;
 use pgbraid::postgres::host::HostError;
 use pgbraid::postgres::wire::WireError;
 use pgbraid::replay::ReplayError;
+use pgbraid::report::diagnostic::shown;
 use pgbraid::run::RunError;
 use pgbraid::scenario::ScenarioError;
 use pgbraid::schedule::ScheduleError;
+
+use super::output;
 
 pub const INPUT: u8 = 2;
 pub const ENVIRONMENT: u8 = 3;
@@ -70,6 +74,10 @@ pub enum Failure {
     StepTimeout(RunError, #[help] &'static str),
     #[error("cannot write {path}: {cause}")]
     Output { path: String, cause: std::io::Error },
+    #[error("cannot write standard output: {0}")]
+    StandardOutput(std::io::Error),
+    #[error("the path of the scenario, {}, is not UTF-8: no pinned schedule can name it", .0.display())]
+    Unpinnable(PathBuf),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Schedule(#[from] ScheduleError),
@@ -90,6 +98,11 @@ pub enum Failure {
     NoFolder(PathBuf),
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
+    #[error("cannot start: {0}")]
+    #[diagnostic(help(
+        "pgbraid and its server open files for every session: `ulimit -n` shows how many may be open, and sets it"
+    ))]
+    TooFewDescriptors(std::io::Error),
     #[error("interrupted: no verdict")]
     Interrupted,
 }
@@ -141,6 +154,14 @@ impl From<ReplayError> for Failure {
     }
 }
 
+/// Whether the path is right, and only the space is missing.
+fn is_no_space(cause: &std::io::Error) -> bool {
+    matches!(
+        cause.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+    )
+}
+
 fn in_words(paths: &[PathBuf]) -> String {
     let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     paths.join(", ")
@@ -149,7 +170,7 @@ fn in_words(paths: &[PathBuf]) -> String {
 /// Says on standard error what went wrong, and returns the exit code.
 pub fn say(failure: Failure) -> u8 {
     let code = failure.code();
-    eprintln!("{:?}", Report::new(failure));
+    output::say(format_args!("{:?}", shown(failure)));
     code
 }
 
@@ -169,7 +190,8 @@ impl Failure {
                 | RunError::Serial(_)
                 | RunError::NothingFails,
             ) => INPUT,
-            Failure::DatabaseUrl(_) | Failure::TlsRequired(_) | Failure::Output { .. } | Failure::Usage(_) => INPUT,
+            Failure::DatabaseUrl(_) | Failure::TlsRequired(_) | Failure::Usage(_) | Failure::Unpinnable(_) => INPUT,
+            Failure::Output { cause, .. } if !is_no_space(cause) => INPUT,
             Failure::Interrupted => INTERRUPTED,
             _ => ENVIRONMENT,
         }

@@ -4,9 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use pgbraid::explore::{Dpor, Exhaustive, Pct, Random, Strategy, interleavings};
-use pgbraid::run::Template;
-use pgbraid::scenario::Scenario;
+use pgbraid::explore::StrategyKind;
 
 use super::exit::Failure;
 use super::limits::Limits;
@@ -84,43 +82,25 @@ impl Explore {
         if self.strategy != StrategyName::Pct && self.depth.is_some() {
             return Err(Failure::Usage("--depth goes with --strategy pct"));
         }
-        let total = |scenario: &Scenario| match self.strategy {
-            StrategyName::Exhaustive => u64::try_from(interleavings(scenario)).ok(),
-            StrategyName::Random | StrategyName::Pct => Some(self.samples()),
-            StrategyName::Dpor => None,
-        };
-        let strategy = |template: &Template| self.strategy(template);
         let explored = self
             .limits
-            .explore(&self.scenario, &self.common, false, total, strategy)?;
-        let notes = explored.strategy.notes();
+            .explore(&self.scenario, &self.common, false, self.strategy())?;
+        let notes = explored.findings.exploration.coverage.notes.clone();
         report(explored, &notes, &self.common)
     }
 
-    fn samples(&self) -> u64 {
-        self.samples.unwrap_or(1000)
-    }
-
-    fn strategy(&self, template: &Template) -> Box<dyn Strategy> {
-        let scenario = template.scenario();
+    fn strategy(&self) -> StrategyKind {
+        let samples = self.samples.unwrap_or(1000);
+        let seed = self.seed.unwrap_or_else(rand::random);
         match self.strategy {
-            StrategyName::Dpor => Box::new(Dpor::new(
-                scenario.clone(),
-                template.footprints().clone(),
-                !self.limits.no_symmetry,
-            )),
-            StrategyName::Exhaustive => Box::new(Exhaustive::new()),
-            StrategyName::Random => Box::new(Random::new(
-                scenario,
-                self.seed.unwrap_or_else(rand::random),
-                self.samples(),
-            )),
-            StrategyName::Pct => Box::new(Pct::new(
-                scenario,
-                self.seed.unwrap_or_else(rand::random),
-                self.samples(),
-                self.depth.unwrap_or(3),
-            )),
+            StrategyName::Dpor => self.limits.dpor(),
+            StrategyName::Exhaustive => StrategyKind::Exhaustive,
+            StrategyName::Random => StrategyKind::Random { samples, seed },
+            StrategyName::Pct => StrategyKind::Pct {
+                samples,
+                seed,
+                depth: self.depth.unwrap_or(3),
+            },
         }
     }
 }

@@ -6,11 +6,13 @@ use pgbraid::postgres::Server;
 use pgbraid::postgres::host;
 use pgbraid::run::{RunError, Template};
 use pgbraid::scenario::Scenario;
+use pgbraid::terminal::visible_lines;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Failure;
+use super::output;
 
 /// A server for as long as this lives, and the signals that end the command.
 pub struct Host {
@@ -75,7 +77,7 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         if let Err(error) = self.host.close() {
-            eprintln!("warning: tidying up failed: {error}");
+            output::say(visible_lines(&format!("warning: tidying up failed: {error}")));
         }
     }
 }

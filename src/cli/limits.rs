@@ -2,20 +2,21 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
-use pgbraid::explore::{DeterminismCheck, Exploration, Options, Strategy, Verdict, explore};
+use pgbraid::explore::{DeterminismCheck, Options, StrategyKind};
+use pgbraid::input::Reading;
+use pgbraid::pipeline::{Findings, Plan, search};
 use pgbraid::report::summary::duration;
-use pgbraid::run::{RunError, Template};
-use pgbraid::scenario::{Reading, Scenario};
+use pgbraid::scenario::Scenario;
 
 use super::Common;
 use super::exit::Failure;
 use super::host::Host;
 use super::output;
 use super::progress::ProgressLine;
-use super::shrinking::{Shrinkage, Shrinking};
+use super::shrinking::{Files, Shrinking};
 
 /// A time after the search that is told apart from it.
 const WORTH_MENTIONING: Duration = Duration::from_secs(1);
@@ -36,7 +37,7 @@ pub struct Limits {
 
     /// Tell interchangeable sessions (copies without parameters of their own) apart
     #[arg(long)]
-    pub no_symmetry: bool,
+    no_symmetry: bool,
 
     /// Run every schedule twice, and compare what happened
     #[arg(long)]
@@ -63,102 +64,83 @@ pub struct Limits {
     shrinking: Shrinking,
 }
 
-/// An exploration and what was explored.
+/// What was found, and the files that it was written to.
 pub struct Explored {
-    pub scenario: Arc<Scenario>,
-    pub strategy: Box<dyn Strategy>,
-    pub exploration: Exploration,
-    /// The failure made small.
-    pub shrinkage: Option<Shrinkage>,
+    pub findings: Findings,
+    pub files: Files,
     /// A file that was asked for could not be written.
     pub unwritten: Option<Failure>,
-    /// What happened after the search.
-    pub notes: Vec<String>,
 }
 
 impl Limits {
-    /// Explores a scenario with the strategy that `strategy` makes, on a server that is gone when this returns.
-    /// `sample_determinism` runs some schedules twice even when not all are to be.
+    /// The strategy that covers every interleaving by running few.
+    pub fn dpor(&self) -> StrategyKind {
+        StrategyKind::Dpor {
+            symmetric: !self.no_symmetry,
+        }
+    }
+
+    /// Explores a scenario on a server that is gone when this returns. `sample_determinism` runs some schedules twice even
+    /// when not all are to be.
     pub fn explore(
         &self,
         path: &Path,
         common: &Common,
         sample_determinism: bool,
-        total: impl FnOnce(&Scenario) -> Option<u64>,
-        strategy: impl FnOnce(&Template) -> Box<dyn Strategy>,
+        strategy: StrategyKind,
     ) -> Result<Explored, Failure> {
         let reading = Reading {
             serializable: self.serializable,
             permutation: self.permutation,
         };
         let scenario = Arc::new(Scenario::read(path, reading)?);
-        self.shrinking.check()?;
+        self.shrinking.check(path)?;
         output::check(common.output.as_deref())?;
-        let line = ProgressLine::new(total(&scenario));
+        let line = ProgressLine::new(strategy.most_schedules(&scenario));
         line.say("starting the server");
         let host = Host::for_scenarios(common.server.database_url.as_deref())?;
         line.say("running the setup");
         let template = host.prepare(&scenario)?;
-        let mut strategy = strategy(&template);
-        let options = Options {
-            jobs: common.server.jobs(),
-            max_schedules: self.max_schedules,
-            timeout: self.timeout,
-            keep_going: self.keep_going,
-            step_timeout: self.step_timeout,
-            check_determinism: match (self.check_determinism, sample_determinism) {
-                (true, _) => DeterminismCheck::All,
-                (false, true) => DeterminismCheck::Sample,
-                (false, false) => DeterminismCheck::None,
+        let plan = Plan {
+            strategy,
+            options: Options {
+                jobs: common.server.jobs(),
+                max_schedules: self.max_schedules,
+                timeout: self.timeout,
+                keep_going: self.keep_going,
+                step_timeout: self.step_timeout,
+                check_determinism: match (self.check_determinism, sample_determinism) {
+                    (true, _) => DeterminismCheck::All,
+                    (false, true) => DeterminismCheck::Sample,
+                    (false, false) => DeterminismCheck::None,
+                },
+                interrupt: host.interrupt.clone(),
             },
-            interrupt: host.interrupt.clone(),
+            confirmations: (!self.no_shrink).then_some(self.shrinking.confirm),
         };
-        let mut exploration = explore(&template, strategy.as_mut(), &options, &mut |progress| {
-            line.show(progress)
-        })?;
-        let failing = exploration
-            .failure
-            .as_ref()
-            .filter(|_| exploration.verdict == Verdict::Fails);
-        let mut notes = template.notes().to_vec();
-        let started = Instant::now();
-        let shrunk = failing
-            .filter(|_| !self.no_shrink)
-            .map(|run| self.shrinking.shrink(&template, run, self.step_timeout, &host, &line))
-            .transpose();
-        let mut shrinkage = match shrunk {
-            // the failure was found and has failed again; it is shown as it is
-            Err(RunError::Interrupted) => {
-                notes.push("interrupted: this is the schedule as it was found, not made small".to_owned());
-                None
-            }
-            shrunk => shrunk?,
-        };
-        if started.elapsed() > WORTH_MENTIONING {
-            notes.push(format!(
-                "making the failure small and confirming it took {} more",
-                duration(started.elapsed())
-            ));
-        }
+        let mut findings = search(&template, &plan, &mut |progress| line.show(progress))?;
         drop(line);
         drop(host);
-        let mut unwritten = None;
-        if let Some(shrinkage) = &mut shrinkage {
-            match shrinkage.shrunk.smallest.confirmed.doubt() {
-                Some(doubt) => exploration.put_in_doubt(doubt),
-                None => {
-                    unwritten = shrinkage.write(&self.shrinking, path, reading, strategy.seed()).err();
-                }
+        let took = findings.shrinking_took;
+        if took > WORTH_MENTIONING {
+            findings.notes.push(format!(
+                "making the failure small and confirming it took {} more",
+                duration(took)
+            ));
+        }
+        let (mut files, mut unwritten) = (Files::default(), None);
+        if let Some(shrunk) = &findings.shrunk {
+            if shrunk.doubt().is_none() {
+                let seed = findings.exploration.coverage.seed;
+                let written = self.shrinking.write(shrunk, path, reading, seed, &mut files);
+                unwritten = written.err();
             }
-            notes.extend(self.shrinking.nothing_smaller(shrinkage));
+            findings.notes.extend(self.shrinking.nothing_smaller(shrunk));
         }
         Ok(Explored {
-            scenario,
-            strategy,
-            exploration,
-            shrinkage,
+            findings,
+            files,
             unwritten,
-            notes,
         })
     }
 }

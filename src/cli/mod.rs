@@ -2,6 +2,7 @@
 
 mod exit;
 mod explore;
+mod files;
 mod host;
 mod limits;
 mod output;
@@ -16,6 +17,8 @@ mod spec;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use exit::Failure;
+use pgbraid::descriptors;
 
 /// Explores the interleavings of database transactions on a real PostgreSQL
 #[derive(Debug, Parser)]
@@ -82,6 +85,10 @@ impl Server {
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    files::survive_size_limit();
+    if let Err(cause) = descriptors::check() {
+        return Failure::TooFewDescriptors(cause).report();
+    }
     let result = match cli.command {
         Command::Explore(command) => command.run(),
         Command::Prove(command) => command.run(),

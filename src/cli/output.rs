@@ -1,13 +1,19 @@
 //! Where a report goes and how it looks.
 
-use std::fs;
-use std::io::{IsTerminal, Write, stdout};
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fmt::Display;
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use clap::ValueEnum;
 use pgbraid::report::text::TextOptions;
+use pgbraid::terminal::visible;
 
 use super::exit::Failure;
+use super::files::{behind_links, folder_of, replace};
 
 /// Columns of a report that does not go to a terminal.
 const DEFAULT_WIDTH: usize = 100;
@@ -44,15 +50,18 @@ pub fn text_options(output: Option<&Path>) -> TextOptions {
 /// When it cannot.
 pub fn check(file: Option<&Path>) -> Result<(), Failure> {
     let Some(file) = file else { return Ok(()) };
-    if file.exists() {
-        return fs::OpenOptions::new()
-            .append(true)
-            .open(file)
-            .map(drop)
-            .map_err(|cause| unwritable(file, cause));
+    let Some(path) = behind_links(file).map_err(|cause| unwritable(file, cause))? else {
+        return Ok(());
+    };
+    match fs::metadata(&path) {
+        Ok(found) if found.is_file() || found.is_dir() => {
+            let opened = OpenOptions::new().append(true).open(&path);
+            opened.map(drop).map_err(|cause| unwritable(file, cause))
+        }
+        // the reader of a pipe would see it end
+        Ok(_) => Ok(()),
+        Err(_) => check_folder(folder_of(&path), file),
     }
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    check_folder(folder.unwrap_or(Path::new(".")), file)
 }
 
 /// Whether files can be made in a folder; `wanted` is what is to be made there.
@@ -63,7 +72,7 @@ pub fn check_folder(folder: &Path, wanted: &Path) -> Result<(), Failure> {
     }
 }
 
-pub fn unwritable(path: &Path, cause: std::io::Error) -> Failure {
+pub fn unwritable(path: &Path, cause: io::Error) -> Failure {
     Failure::Output {
         path: path.display().to_string(),
         cause,
@@ -72,21 +81,71 @@ pub fn unwritable(path: &Path, cause: std::io::Error) -> Failure {
 
 /// Writes a report to a file or to standard output.
 pub fn write(report: &str, output: Option<&Path>) -> Result<(), Failure> {
-    let result = match output {
-        Some(path) => fs::write(path, format!("{report}\n")),
-        None => writeln!(stdout(), "{report}"),
-    };
-    result.map_err(|cause| Failure::Output {
-        path: output.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string()),
-        cause,
-    })
+    let report = format!("{report}\n");
+    match output {
+        Some(path) => while_read(replace(path, report.as_bytes())).map_err(|cause| unwritable(path, cause)),
+        None => print(&report),
+    }
 }
 
-/// `text` as a word of a shell command.
-pub fn shell_word(text: &str) -> String {
+/// Writes to standard output.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    while_read(written).map_err(Failure::StandardOutput)
+}
+
+/// That the reader of a pipe is gone is no failure: it has read what it wanted.
+pub fn while_read(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(cause) if cause.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// Writes a line to standard error. What cannot be said there can be said nowhere.
+pub fn say(text: impl Display) {
+    let _ = stderr().write_all(format!("{text}\n").as_bytes());
+}
+
+/// `text` as a word of a shell command, with nothing in it that would steer a terminal.
+pub fn shell_word(text: &OsStr) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
-    match !text.is_empty() && text.chars().all(plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', "'\\''")),
+    match text.to_str() {
+        Some(text) if !text.is_empty() && text.chars().all(plain) => text.to_owned(),
+        Some(text) if visible(text) == text => format!("'{}'", text.replace('\'', "'\\''")),
+        _ => format!("$'{}'", escaped(text.as_bytes())),
+    }
+}
+
+/// Bytes as bash reads them in `$'…'`.
+fn escaped(bytes: &[u8]) -> String {
+    let byte = |byte: u8| format!("\\x{byte:02x}");
+    let character = |c: char| -> Cow<'static, str> {
+        match c {
+            '\'' | '\\' => format!("\\{c}").into(),
+            _ if visible(c.encode_utf8(&mut [0; 4])).chars().eq([c]) => c.to_string().into(),
+            _ => c.encode_utf8(&mut [0; 4]).bytes().map(byte).collect::<String>().into(),
+        }
+    };
+    let chunk = |chunk: std::str::Utf8Chunk<'_>| {
+        let valid = chunk.valid().chars().map(character);
+        let invalid = chunk.invalid().iter().map(|&one| byte(one).into());
+        valid.chain(invalid).collect::<String>()
+    };
+    bytes.utf8_chunks().map(chunk).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_shell_command() {
+        let word = |bytes: &[u8]| shell_word(OsStr::from_bytes(bytes));
+        assert_eq!(word(b"schedules/a-1.toml"), "schedules/a-1.toml");
+        assert_eq!(word(b"it's"), r"'it'\''s'");
+        assert_eq!(word("é\\".as_bytes()), "'é\\'");
+        assert_eq!(word(b"a\n'\x1b\\\xff\xc2\x9b"), r"$'a\x0a\'\x1b\\\xff\xc2\x9b'");
     }
 }

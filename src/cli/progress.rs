@@ -3,7 +3,8 @@
 use std::io::{IsTerminal, stderr};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use pgbraid::explore::Progress;
+use pgbraid::pipeline::Progress;
+use pgbraid::{explore, shrink};
 
 /// Schedules a second, with a digit behind the point where they are few.
 fn rate(state: &ProgressState, to: &mut dyn std::fmt::Write) {
@@ -54,12 +55,19 @@ impl ProgressLine {
         self.0.set_message("");
     }
 
-    /// So many smaller schedules were run.
-    pub fn shrinking(&self, runs: u64) {
-        self.0.set_message(format!(", shrinking the failure: {runs} run"));
+    pub fn show(&self, progress: Progress) {
+        match progress {
+            Progress::Searching(progress) => self.searching(progress),
+            Progress::Shrinking(progress) => self.shrinking(progress),
+        }
     }
 
-    pub fn show(&self, progress: Progress) {
+    pub fn shrinking(&self, progress: shrink::Progress) {
+        self.0
+            .set_message(format!(", shrinking the failure: {} run", progress.runs));
+    }
+
+    fn searching(&self, progress: explore::Progress) {
         self.0.set_position(progress.schedules_run);
         self.0.set_message(match progress.failures {
             0 => String::new(),

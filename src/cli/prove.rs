@@ -5,9 +5,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use num_bigint::BigUint;
-use pgbraid::explore::{Dpor, Exploration, Tally, Verdict};
+use pgbraid::explore::{Coverage, Exploration, Tally, Verdict};
 use pgbraid::report::text::grouped;
-use pgbraid::run::Template;
 
 use super::exit::Failure;
 use super::limits::Limits;
@@ -46,18 +45,10 @@ const GRANULARITY: &str = "an interleaving is an order of the sessions' statemen
 
 impl Prove {
     pub fn run(self) -> Result<ExitCode, Failure> {
-        let symmetric = !self.limits.no_symmetry;
-        let strategy = |template: &Template| -> Box<dyn pgbraid::explore::Strategy> {
-            Box::new(Dpor::new(
-                template.scenario().clone(),
-                template.footprints().clone(),
-                symmetric,
-            ))
-        };
         let explored = self
             .limits
-            .explore(&self.scenario, &self.common, true, |_| None, strategy)?;
-        let notes = notes(&explored.exploration);
+            .explore(&self.scenario, &self.common, true, self.limits.dpor())?;
+        let notes = notes(&explored.findings.exploration);
         report(explored, &notes, &self.common)
     }
 }
@@ -71,6 +62,12 @@ fn notes(exploration: &Exploration) -> Vec<String> {
         retries,
         checked_twice,
     } = exploration.tally;
+    let Coverage {
+        schedules,
+        leaves_out_waits,
+        redundant,
+        ..
+    } = &exploration.coverage;
     let mut notes = Vec::new();
     let run = exploration.schedules_run;
     let them = match run {
@@ -78,7 +75,7 @@ fn notes(exploration: &Exploration) -> Vec<String> {
         run => format!("the {} run stand", grouped(&run.to_string())),
     };
     const FEWER: &str = "a blocked session cannot go on, so several interleavings are one schedule";
-    notes.extend(match &exploration.covered {
+    notes.extend(match schedules {
         Some(covered) => {
             let fewer = exploration.verdict == Verdict::Holds && *covered < exploration.interleavings;
             if *covered == BigUint::from(run) {
@@ -92,17 +89,17 @@ fn notes(exploration: &Exploration) -> Vec<String> {
                 ))
             }
         }
-        None if exploration.leaves_out_waits => Some(
+        None if *leaves_out_waits => Some(
             "a session that waits for a row does the same as one that comes when the row is free: schedules with such \
              waits were not run, and not counted"
                 .to_owned(),
         ),
         None => Some(format!("{them} for more than can be counted")),
     });
-    if exploration.redundant > 0 {
+    if *redundant > 0 {
         notes.push(format!(
             "{} of the {} run turned out to be like an earlier one",
-            grouped(&exploration.redundant.to_string()),
+            grouped(&redundant.to_string()),
             grouped(&run.to_string())
         ));
     }

@@ -9,9 +9,11 @@ use pgbraid::replay::{self, Replay, ReplayError, ReplayOptions, find_files, repl
 use pgbraid::report::junit::junit;
 use pgbraid::report::replay::{Replayed, Status, annotation, details, json, lines, summary};
 use pgbraid::run::RunError;
+use pgbraid::terminal::visible_lines;
 use similar::TextDiff;
 
 use super::exit::{self, Failure};
+use super::files::replace;
 use super::host::Host;
 use super::limits::seconds;
 use super::output;
@@ -134,7 +136,7 @@ impl Replays {
                 let options = output::text_options(output);
                 let again = |path: &Path| self.command(path);
                 let parts = [
-                    differences.trim_end().to_owned(),
+                    visible_lines(differences.trim_end()),
                     lines(replayed, &options),
                     details(replayed, &again, &options),
                     summary(replayed, elapsed, &options),
@@ -151,13 +153,13 @@ impl Replays {
                 junit("pgbraid replay", &cases).map_err(Failure::Junit)?
             }
         };
-        if self.format != Format::Table {
-            eprint!("{differences}");
+        if self.format != Format::Table && !differences.is_empty() {
+            output::say(visible_lines(differences.trim_end()));
         }
         output::write(text.trim_end(), output)?;
         if std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
             for annotation in replayed.iter().filter_map(annotation) {
-                eprintln!("{annotation}");
+                output::say(annotation);
             }
         }
         Ok(())
@@ -165,7 +167,7 @@ impl Replays {
 
     /// The command that replays one file as this one does.
     fn command(&self, path: &Path) -> String {
-        let mut command = format!("pgbraid replay {}", output::shell_word(&path.display().to_string()));
+        let mut command = format!("pgbraid replay {}", output::shell_word(path.as_os_str()));
         if self.times > 1 {
             command += &format!(" --times {}", self.times);
         }
@@ -185,7 +187,7 @@ fn update(replayed: &mut Replayed) -> Result<String, Failure> {
         return Ok(String::new());
     };
     let difference = difference(replay, &text);
-    std::fs::write(&replayed.path, text).map_err(|cause| ReplayError::Unwritable {
+    replace(&replayed.path, text.as_bytes()).map_err(|cause| ReplayError::Unwritable {
         path: replayed.path.clone(),
         cause,
     })?;

@@ -1,9 +1,9 @@
 //! An exploration as text or JSON.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use pgbraid::explore::{Exploration, Strategy, Verdict};
+use pgbraid::explore::Verdict;
+use pgbraid::pipeline::Findings;
 use pgbraid::report::failure::failure;
 use pgbraid::report::json;
 use pgbraid::report::outcomes::{OutcomeRow, outcomes};
@@ -12,40 +12,28 @@ use pgbraid::report::summary::{Summary, summary};
 use pgbraid::report::text::TextOptions;
 use pgbraid::scenario::Scenario;
 use pgbraid::shrink::Shrunk;
+use pgbraid::terminal::visible;
 
 use super::Common;
 use super::exit::{self, Failure};
 use super::limits::Explored;
 use super::output::{self, Format};
-use super::shrinking::Shrinkage;
+use super::shrinking::Files;
 
 /// Writes the report, and returns the exit code of its verdict. `notes` go with the summary.
 pub fn report(mut explored: Explored, notes: &[String], common: &Common) -> Result<ExitCode, Failure> {
-    let code = write_report(&explored, notes, common)?;
-    match explored.unwritten.take() {
-        Some(failure) => Err(failure),
-        None => Ok(code),
-    }
-}
-
-fn write_report(explored: &Explored, notes: &[String], common: &Common) -> Result<ExitCode, Failure> {
-    let Explored {
-        scenario,
-        strategy,
-        exploration,
-        shrinkage,
-        notes: own,
-        ..
-    } = explored;
-    let notes = &[own, notes].concat();
-    let shrinkage = shrinkage.as_ref();
+    explored.findings.notes.extend(notes.iter().cloned());
+    let Explored { findings, files, .. } = &explored;
     let output = common.output.as_deref();
     let text = match common.format {
-        Format::Table => as_text(explored, notes, &output::text_options(output)),
-        Format::Json => as_json(scenario, strategy.as_ref(), exploration, shrinkage, notes),
+        Format::Table => as_text(findings, files, &output::text_options(output)),
+        Format::Json => as_json(findings, files),
     };
     output::write(&text, output)?;
-    Ok(exit::code(exploration.verdict))
+    match explored.unwritten.take() {
+        Some(failure) => Err(failure),
+        None => Ok(exit::code(explored.findings.verdict())),
+    }
 }
 
 fn names(scenario: &Scenario, order: &[usize]) -> Vec<String> {
@@ -56,50 +44,66 @@ fn names(scenario: &Scenario, order: &[usize]) -> Vec<String> {
 }
 
 /// Writes the report on a schedule that was made small, and returns the exit code of a failure.
-pub fn report_shrunk(scenario: &Scenario, shrinkage: &Shrinkage, common: &Common) -> Result<ExitCode, Failure> {
+pub fn report_shrunk(
+    scenario: &Scenario,
+    shrunk: &Shrunk,
+    found_turns: usize,
+    files: &Files,
+    common: &Common,
+) -> Result<ExitCode, Failure> {
     let output = common.output.as_deref();
     let text = match common.format {
-        Format::Table => shrunk_as_text(scenario, shrinkage, &output::text_options(output)).join("\n\n"),
+        Format::Table => {
+            shrunk_as_text(scenario, shrunk, found_turns, files, &output::text_options(output)).join("\n\n")
+        }
         Format::Json => {
-            let failure = shrunk_failure(scenario, shrinkage);
+            let failure = shrunk_failure(scenario, shrunk);
             let report = json::ShrinkReport {
                 scenario: scenario.name.clone(),
                 failure,
-                shrink: shrink_as_json(scenario, shrinkage),
+                shrink: shrink_as_json(scenario, shrunk, found_turns, files),
             };
             // its keys are strings and its values have no way to fail
             serde_json::to_string_pretty(&report).unwrap_or_default()
         }
     };
     output::write(&text, output)?;
-    Ok(exit::code(match shrinkage.is_confirmed() {
+    Ok(exit::code(match shrunk.doubt().is_none() {
         true => Verdict::Fails,
         false => Verdict::Inconclusive,
     }))
 }
 
-fn shrunk_as_text(scenario: &Scenario, shrinkage: &Shrinkage, options: &TextOptions) -> Vec<String> {
-    let result = &shrinkage.shrunk;
+fn shrunk_as_text(
+    scenario: &Scenario,
+    result: &Shrunk,
+    found_turns: usize,
+    files: &Files,
+    options: &TextOptions,
+) -> Vec<String> {
     let run = &result.smallest.run;
     let mut parts = vec![failure(run, result.explanation.as_ref(), options)];
-    parts.push(shrunk(result, scenario, shrinkage.found_turns, options));
-    if let Some(path) = &shrinkage.files.pinned {
-        let path = path.display().to_string();
+    parts.push(shrunk(result, scenario, found_turns, options));
+    if let Some(path) = &files.pinned {
         parts.push(format!(
-            "pinned as {path}; run it with: pgbraid replay {}",
-            output::shell_word(&path)
+            "pinned as {}; run it with: pgbraid replay {}",
+            visible(&path.display().to_string()),
+            output::shell_word(path.as_os_str())
         ));
     }
-    if let Some(path) = &shrinkage.files.scenario {
-        parts.push(format!("the smallest scenario is {}", path.display()));
+    if let Some(path) = &files.scenario {
+        parts.push(format!(
+            "the smallest scenario is {}",
+            visible(&path.display().to_string())
+        ));
     }
     parts
 }
 
-fn shrunk_failure(scenario: &Scenario, shrinkage: &Shrinkage) -> json::Failure {
+fn shrunk_failure(scenario: &Scenario, shrunk: &Shrunk) -> json::Failure {
     let Shrunk {
         smallest, explanation, ..
-    } = &shrinkage.shrunk;
+    } = shrunk;
     json::Failure::new(
         &smallest.run.history,
         &smallest.run.violations,
@@ -108,27 +112,22 @@ fn shrunk_failure(scenario: &Scenario, shrinkage: &Shrinkage) -> json::Failure {
     .explained(explanation.as_ref(), &smallest.run.history)
 }
 
-fn shrink_as_json(scenario: &Scenario, shrinkage: &Shrinkage) -> json::Shrink {
-    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-    json::Shrink::new(
-        &shrinkage.shrunk,
-        scenario,
-        shrinkage.found_turns,
-        path(&shrinkage.files.pinned),
-    )
+fn shrink_as_json(scenario: &Scenario, shrunk: &Shrunk, found_turns: usize, files: &Files) -> json::Shrink {
+    let pinned = files.pinned.as_ref().map(|path| path.display().to_string());
+    json::Shrink::new(shrunk, scenario, found_turns, pinned)
 }
 
-fn as_text(explored: &Explored, notes: &[String], options: &TextOptions) -> String {
-    let Explored {
+fn as_text(findings: &Findings, files: &Files, options: &TextOptions) -> String {
+    let Findings {
         scenario,
-        strategy,
         exploration,
-        shrinkage,
+        shrunk,
+        notes,
         ..
-    } = explored;
+    } = findings;
     let mut parts = Vec::new();
-    match (&exploration.failure, shrinkage) {
-        (_, Some(shrinkage)) => parts.extend(shrunk_as_text(scenario, shrinkage, options)),
+    match (&exploration.failure, shrunk) {
+        (_, Some(shrunk)) => parts.extend(shrunk_as_text(scenario, shrunk, findings.found_turns(), files, options)),
         (Some(run), None) => parts.push(failure(run, exploration.explanation.as_ref(), options)),
         (None, None) => {}
     }
@@ -145,18 +144,19 @@ fn as_text(explored: &Explored, notes: &[String], options: &TextOptions) -> Stri
         })
         .collect();
     parts.push(outcomes(&rows, options));
-    let told = Summary::new(scenario, strategy.as_ref(), exploration, notes);
+    let told = Summary::new(scenario, exploration, notes);
     parts.push(summary(&told, options));
     parts.join("\n\n")
 }
 
-fn as_json(
-    scenario: &Scenario,
-    strategy: &dyn Strategy,
-    exploration: &Exploration,
-    shrinkage: Option<&Shrinkage>,
-    notes: &[String],
-) -> String {
+fn as_json(findings: &Findings, files: &Files) -> String {
+    let Findings {
+        scenario,
+        exploration,
+        shrunk,
+        notes,
+        ..
+    } = findings;
     let found = exploration.failure.as_ref().map(|failure| {
         json::Failure::new(
             &failure.history,
@@ -165,11 +165,11 @@ fn as_json(
         )
         .explained(exploration.explanation.as_ref(), &failure.history)
     });
-    let failure = shrinkage.map(|shrinkage| shrunk_failure(scenario, shrinkage)).or(found);
+    let failure = shrunk.as_ref().map(|shrunk| shrunk_failure(scenario, shrunk)).or(found);
     let report = json::Report {
         scenario: scenario.name.clone(),
-        strategy: strategy.name().to_owned(),
-        seed: strategy.seed(),
+        strategy: exploration.coverage.strategy.to_owned(),
+        seed: exploration.coverage.seed,
         verdict: match exploration.verdict {
             Verdict::Holds => json::Verdict::Holds,
             Verdict::Fails => json::Verdict::Fails,
@@ -192,9 +192,11 @@ fn as_json(
             })
             .collect(),
         failure,
-        shrink: shrinkage.map(|shrinkage| shrink_as_json(scenario, shrinkage)),
+        shrink: shrunk
+            .as_ref()
+            .map(|shrunk| shrink_as_json(scenario, shrunk, findings.found_turns(), files)),
         warnings: scenario.warnings.clone(),
-        notes: notes.to_vec(),
+        notes: notes.clone(),
     };
     // its keys are strings and its values have no way to fail
     serde_json::to_string_pretty(&report).unwrap_or_default()

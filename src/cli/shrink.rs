@@ -9,6 +9,7 @@ use clap::Args;
 use pgbraid::replay::{ReplayOptions, replay};
 use pgbraid::scenario::Scenario;
 use pgbraid::schedule::PinnedFile;
+use pgbraid::shrink::{ShrinkOptions, shrink};
 
 use super::Common;
 use super::exit::Failure;
@@ -17,7 +18,7 @@ use super::limits::seconds;
 use super::output;
 use super::progress::ProgressLine;
 use super::report::report_shrunk;
-use super::shrinking::Shrinking;
+use super::shrinking::{Files, Shrinking};
 
 /// Make a failing schedule minimal
 ///
@@ -52,7 +53,7 @@ impl Shrink {
         let file = PinnedFile::read(&self.schedule)?;
         let scenario_file = file.scenario_path()?;
         let reading = file.pinned.reading;
-        self.shrinking.check()?;
+        self.shrinking.check(&scenario_file)?;
         output::check(self.common.output.as_deref())?;
         let line = ProgressLine::new(None);
         line.say("starting the server");
@@ -67,15 +68,24 @@ impl Shrink {
         let replayed = replay(&host.server, file, &options)?;
         let scenario = Arc::new(Scenario::read(&scenario_file, reading)?);
         let template = host.prepare(&scenario)?;
-        let mut shrinkage = self
-            .shrinking
-            .shrink(&template, &replayed.run, self.step_timeout, &host, &line)?;
+        let options = ShrinkOptions {
+            most_runs: ShrinkOptions::MOST_RUNS,
+            confirmations: self.shrinking.confirm,
+            step_timeout: self.step_timeout,
+            interrupt: host.interrupt.clone(),
+        };
+        let shrunk = shrink(&template, &replayed.run, &options, &mut |progress| {
+            line.shrinking(progress)
+        })?;
         drop(line);
         drop(host);
-        shrinkage.write(&self.shrinking, &scenario_file, reading, None)?;
-        if let Some(note) = self.shrinking.nothing_smaller(&shrinkage) {
-            eprintln!("note: {note}");
+        let mut files = Files::default();
+        self.shrinking
+            .write(&shrunk, &scenario_file, reading, None, &mut files)?;
+        if let Some(note) = self.shrinking.nothing_smaller(&shrunk) {
+            output::say(format_args!("note: {note}"));
         }
-        report_shrunk(&scenario, &shrinkage, &self.common)
+        let found_turns = replayed.run.history.turns.len();
+        report_shrunk(&scenario, &shrunk, found_turns, &files, &self.common)
     }
 }

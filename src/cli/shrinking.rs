@@ -1,19 +1,15 @@
 //! Making a failing schedule small and keeping it: the options that commands share, and what comes of them.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
-use pgbraid::run::{Run, RunError, Template};
-use pgbraid::scenario::Reading;
+use pgbraid::input::Reading;
 use pgbraid::schedule::{Expectation, PinnedFile, PinnedSchedule, relative_path};
-use pgbraid::shrink::{ShrinkOptions, Shrunk, shrink};
+use pgbraid::shrink::{ShrinkOptions, Shrunk};
 
 use super::exit::Failure;
-use super::host::Host;
+use super::files::replace;
 use super::output::{self, shell_word, unwritable};
-use super::progress::ProgressLine;
 
 #[derive(Debug, Args)]
 pub struct Shrinking {
@@ -30,15 +26,7 @@ pub struct Shrinking {
     pub confirm: u32,
 }
 
-/// A failure made small, and the files that it was written to.
-#[derive(Debug)]
-pub struct Shrinkage {
-    pub shrunk: Shrunk,
-    /// Turns of the schedule that was found.
-    pub found_turns: usize,
-    pub files: Files,
-}
-
+/// The files that a failure made small was written to.
 #[derive(Debug, Default)]
 pub struct Files {
     pub pinned: Option<PathBuf>,
@@ -47,8 +35,8 @@ pub struct Files {
 
 impl Shrinking {
     /// What is to be said where a smallest scenario was asked for and there is none.
-    pub fn nothing_smaller(&self, shrinkage: &Shrinkage) -> Option<String> {
-        (self.smallest_scenario.is_some() && shrinkage.shrunk.scenario.is_none())
+    pub fn nothing_smaller(&self, shrunk: &Shrunk) -> Option<String> {
+        (self.smallest_scenario.is_some() && shrunk.scenario.is_none())
             .then(|| "no session and no step can be left out: there is no smaller scenario to be written".to_owned())
     }
 
@@ -56,8 +44,12 @@ impl Shrinking {
     ///
     /// # Errors
     /// When it cannot.
-    pub fn check(&self) -> Result<(), Failure> {
+    pub fn check(&self, scenario_file: &Path) -> Result<(), Failure> {
         if let Some(folder) = &self.pin {
+            let scenario = scenario_file.canonicalize().unwrap_or_default();
+            if scenario.to_str().is_none() {
+                return Err(Failure::Unpinnable(scenario));
+            }
             if folder.extension().is_some_and(|extension| extension == "toml") || folder.is_file() {
                 return Err(Failure::Usage(
                     "--pin takes a folder: the file in it is named after the scenario",
@@ -69,46 +61,17 @@ impl Shrinking {
         output::check(self.smallest_scenario.as_deref())
     }
 
-    pub fn shrink(
-        &self,
-        template: &Arc<Template>,
-        run: &Run,
-        step_timeout: Duration,
-        host: &Host,
-        line: &ProgressLine,
-    ) -> Result<Shrinkage, RunError> {
-        let options = ShrinkOptions {
-            most_runs: ShrinkOptions::MOST_RUNS,
-            confirmations: self.confirm,
-            step_timeout,
-            interrupt: host.interrupt.clone(),
-        };
-        let shrunk = shrink(template, run, &options, &mut |progress| line.shrinking(progress.runs))?;
-        Ok(Shrinkage {
-            shrunk,
-            found_turns: run.history.turns.len(),
-            files: Files::default(),
-        })
-    }
-}
-
-impl Shrinkage {
-    /// Whether the smallest schedule failed every time.
-    pub fn is_confirmed(&self) -> bool {
-        self.shrunk.smallest.confirmed.every_time()
-    }
-
-    /// Writes what the options ask for.
-    /// `seed` is the one that was drawn with.
+    /// Writes what the options ask for, and notes in `files` what was written. `seed` is the one that was drawn with.
     pub fn write(
-        &mut self,
-        options: &Shrinking,
+        &self,
+        shrunk: &Shrunk,
         scenario_file: &Path,
         reading: Reading,
         seed: Option<u64>,
+        files: &mut Files,
     ) -> Result<(), Failure> {
-        if let Some(folder) = &options.pin {
-            let smallest = &self.shrunk.smallest;
+        if let Some(folder) = &self.pin {
+            let smallest = &shrunk.smallest;
             let pinned = |scenario| PinnedSchedule {
                 scenario,
                 reading,
@@ -117,12 +80,12 @@ impl Shrinkage {
                 strict: false,
                 order: smallest.schedule.clone(),
             };
-            self.files.pinned = Some(pin(folder, scenario_file, pinned, &command_line(seed))?);
+            files.pinned = Some(pin(folder, scenario_file, pinned, &command_line(seed))?);
         }
-        if let (Some(path), Some(smallest)) = (&options.smallest_scenario, &self.shrunk.scenario) {
+        if let (Some(path), Some(smallest)) = (&self.smallest_scenario, &shrunk.scenario) {
             let text = smallest.scenario.to_toml();
-            std::fs::write(path, text).map_err(|cause| unwritable(path, cause))?;
-            self.files.scenario = Some(path.clone());
+            replace(path, text.as_bytes()).map_err(|cause| unwritable(path, cause))?;
+            files.scenario = Some(path.clone());
         }
         Ok(())
     }
@@ -155,7 +118,7 @@ fn pin(
         match PinnedFile::read(&path) {
             Ok(file) if file.pinned == pinned => return Ok(path),
             Err(_) if !path.exists() => {
-                std::fs::write(&path, text).map_err(|cause| unwritable(&path, cause))?;
+                replace(&path, text.as_bytes()).map_err(|cause| unwritable(&path, cause))?;
                 return Ok(path);
             }
             _ => number += 1,
@@ -166,9 +129,10 @@ fn pin(
 /// The command as it was given, without what only says where its result goes, and with the seed.
 fn command_line(seed: Option<u64>) -> String {
     let mut words = vec!["pgbraid".to_owned()];
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args_os().skip(1);
     while let Some(argument) = arguments.next() {
-        let option = argument.split('=').next().unwrap_or_default();
+        let text = argument.to_string_lossy();
+        let option = text.split('=').next().unwrap_or_default();
         // a connection string may hold a password
         if [
             "--pin",
@@ -181,7 +145,7 @@ fn command_line(seed: Option<u64>) -> String {
         ]
         .contains(&option)
         {
-            if !argument.contains('=') {
+            if !text.contains('=') {
                 arguments.next();
             }
             continue;

@@ -13,8 +13,10 @@ use pgbraid::isolation::{
 use pgbraid::postgres::PostgresError;
 use pgbraid::report::junit::junit;
 use pgbraid::report::specifications::{Compared, Outcome, entry, json, summary};
+use pgbraid::terminal::visible;
 
 use super::exit::{Failure, INPUT};
+use super::files::replace;
 use super::host::Host;
 use super::output;
 
@@ -110,7 +112,7 @@ impl Spec {
             };
             let scenario = specification.scenario(self.permutation)?;
             for warning in &scenario.warnings {
-                eprintln!("warning: {warning}");
+                output::say(format_args!("warning: {}", visible(warning)));
             }
             output::write(scenario.to_toml().trim_end(), self.output.as_deref())?;
             return Ok(ExitCode::SUCCESS);
@@ -154,6 +156,10 @@ impl Spec {
             Ok(()) => Ok(ExitCode::SUCCESS),
             // the reason is printed where isolationtester prints it
             Err(TestError::GivenUp(_)) => Ok(ExitCode::FAILURE),
+            Err(TestError::Output(cause)) => {
+                output::while_read(Err(cause)).map_err(Failure::StandardOutput)?;
+                Ok(ExitCode::SUCCESS)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -166,6 +172,7 @@ impl Spec {
         let started = Instant::now();
         let mut compared = Vec::new();
         let mut environment = None;
+        let mut printed = Ok(());
         let mut done = |tested: Tested| {
             let name = &specifications[tested.index].name;
             let outcome = self.outcome(name, &tested, expected);
@@ -175,8 +182,8 @@ impl Spec {
                 elapsed: tested.elapsed,
                 outcome,
             };
-            if live {
-                println!("{}", entry(&one, &text_options));
+            if live && printed.is_ok() {
+                printed = output::print(&format!("{}\n", entry(&one, &text_options)));
             }
             compared.push(one);
             match tested.result {
@@ -194,6 +201,7 @@ impl Spec {
         }
         drop(options);
         drop(host);
+        printed?;
         let entries = compared.iter().map(|one| entry(one, &text_options));
         let report = match self.format {
             Format::Table => {
@@ -223,7 +231,7 @@ impl Spec {
 
     fn outcome(&self, name: &str, tested: &Tested, folder: &Path) -> Outcome {
         if let Some(results) = &self.results
-            && let Err(cause) = std::fs::write(results.join(format!("{name}.out")), &tested.transcript)
+            && let Err(cause) = replace(&results.join(format!("{name}.out")), &tested.transcript)
         {
             return Outcome::Error(format!("cannot write to {}: {cause}", results.display()));
         }
@@ -281,20 +289,22 @@ fn read(path: &Path) -> Result<Specification, Failure> {
 }
 
 fn print_permutations(specifications: &[Specification]) -> Result<ExitCode, Failure> {
-    use std::io::Write;
+    use std::io::{IsTerminal, Write};
+    let on_terminal = std::io::stdout().is_terminal();
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut print = || {
         for specification in specifications {
             for permutation in specification.permutations() {
-                writeln!(out, "{}", specification.written(&permutation))?;
+                let written = specification.written(&permutation);
+                match on_terminal {
+                    true => writeln!(out, "{}", visible(&written.to_string()))?,
+                    false => writeln!(out, "{written}")?,
+                }
             }
         }
         out.flush()
     };
-    print().map_err(|cause| Failure::Output {
-        path: "standard output".to_owned(),
-        cause,
-    })?;
+    output::while_read(print()).map_err(Failure::StandardOutput)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -327,10 +337,7 @@ impl From<TestError> for Failure {
             TestError::Interrupted => Failure::Interrupted,
             TestError::Postgres(error @ PostgresError::Wire(_)) => Failure::Server(error),
             TestError::Postgres(error) if error.may_not_create_databases() => Failure::MayNotCreateDatabases(error),
-            TestError::Output(cause) => Failure::Output {
-                path: "standard output".to_owned(),
-                cause,
-            },
+            TestError::Output(cause) => Failure::StandardOutput(cause),
             other => Failure::Specifications(other),
         }
     }

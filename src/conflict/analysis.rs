@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::footprint::{Footprint, LockStrength, Object, WriteKind};
 use super::statement::{
-    self, Command, OF_SEQUENCES, Statement, Times, Touches, calls, depends_on_order_of, may_take_time, updates_no_key,
+    self, Command, Meaning, OF_SEQUENCES, Times, Touches, calls, depends_on_order_of, may_take_time, updates_no_key,
 };
 use crate::postgres::catalog::{Analysis, Catalog, RelationLock, Routine};
-use crate::scenario::sql::StatementKind;
-use crate::scenario::sql::lexer::{Token, TokenKind, tokens};
+use crate::sql::StatementKind;
+use crate::sql::lexer::{Token, TokenKind, significant, tokens};
 
 /// Functions that run a query given as text, look at a table given by name (as those do that make XML), or at large
 /// objects.
@@ -170,7 +170,7 @@ fn sets_ones_own(sql: &str) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatementKnown {
     pub footprint: Footprint,
-    pub statement: Statement,
+    pub meaning: Meaning,
 }
 
 impl StatementKnown {
@@ -178,7 +178,7 @@ impl StatementKnown {
     pub fn nothing() -> StatementKnown {
         StatementKnown {
             footprint: Footprint::unknown(),
-            statement: Statement::unknown(),
+            meaning: Meaning::unknown(),
         }
     }
 }
@@ -196,7 +196,7 @@ pub fn know(sql: &str, analysis: Option<&Analysis>, catalog: &Catalog) -> Statem
         footprint.write(Object::Notifications, WriteKind::Change);
         return StatementKnown {
             footprint,
-            statement: Statement::default(),
+            meaning: Meaning::default(),
         };
     }
     let queries = analysis.iter().flat_map(|analysis| &analysis.queries);
@@ -212,9 +212,9 @@ pub fn know(sql: &str, analysis: Option<&Analysis>, catalog: &Catalog) -> Statem
         Some([query]) if statement::command(query) != Command::Other && !catalog.unnamed_calls => query,
         _ => {
             let mut known = StatementKnown::nothing();
-            known.statement.changes_settings = changes_settings;
+            known.meaning.changes_settings = changes_settings;
             if keeps_no_time(&words, catalog) {
-                known.statement.times = Times::default();
+                known.meaning.times = Times::default();
             }
             return known;
         }
@@ -263,8 +263,8 @@ pub fn know(sql: &str, analysis: Option<&Analysis>, catalog: &Catalog) -> Statem
             RelationLock::Other => walk.footprint.unknown = true,
         }
     }
-    let mut statement = Statement::of(query, sql, catalog);
-    statement.changes_settings = changes_settings;
+    let mut meaning = Meaning::of(query, sql, catalog);
+    meaning.changes_settings = changes_settings;
     let relations = analysis.iter().flat_map(|analysis| &analysis.relations);
     // a table to which rows are added is not read for that
     let is_read = |lock: &RelationLock| *lock != RelationLock::Write || !statement::only_adds(query);
@@ -277,7 +277,7 @@ pub fn know(sql: &str, analysis: Option<&Analysis>, catalog: &Catalog) -> Statem
     walk.order(&depends_on_order_of(query, catalog).unwrap_or_else(all));
     if walk.footprint.calls || walk.takes_time {
         // a function may do anything with the times that it comes by
-        statement.times = statement.times.and(Times {
+        meaning.times = meaning.times.and(Times {
             takes: walk.takes_time,
             keeps: walk.takes_time,
             tells: true,
@@ -285,7 +285,7 @@ pub fn know(sql: &str, analysis: Option<&Analysis>, catalog: &Catalog) -> Statem
     }
     StatementKnown {
         footprint: walk.footprint,
-        statement,
+        meaning,
     }
 }
 
@@ -294,10 +294,6 @@ fn keeps_no_time(words: &[Token<'_>], catalog: &Catalog) -> bool {
     let first = words.first();
     first.is_some_and(|word| word.is("lock"))
         || (first.is_some_and(|word| word.is("truncate")) && catalog.triggers.is_empty())
-}
-
-fn significant(sql: &str) -> Vec<Token<'_>> {
-    tokens(sql).filter(|token| !token.is_blank()).collect()
 }
 
 fn name_of(word: &Token<'_>) -> String {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::footprint::{Filled, Footprint, Footprints, Object, RowTaken, WriteKind};
+use super::footprint::{Footprint, Object, WriteKind};
+use super::program::{Filled, Program, RowTaken};
 use super::rules::conflict;
-use crate::run::history::{SoFar, StepResult, Turn, TurnRole};
-use crate::scenario::sql::StatementKind;
-use crate::scenario::sql::lexer::{TokenKind, tokens};
-use crate::scenario::{Isolation, Scenario, Session};
+use super::snapshots::Snapshots;
+use crate::history::{Origin, SoFar, StepResult, Turn, TxEnd};
+use crate::sql::StatementKind;
+use crate::sql::lexer::tokens;
 
 const UNIQUE_VIOLATION: &str = "23505";
 
@@ -43,60 +44,6 @@ pub struct End {
     pub committed: bool,
     /// What the transaction read, locked and wrote.
     pub held: Footprint,
-}
-
-/// How a transaction sees others. Where its isolation level is not known, all of these.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Snapshots {
-    /// Each statement takes a snapshot (READ COMMITTED).
-    pub per_statement: bool,
-    /// Its first statement takes one for all (REPEATABLE READ, SERIALIZABLE).
-    pub per_transaction: bool,
-    /// Its reads are tracked (SERIALIZABLE).
-    pub serializable: bool,
-}
-
-impl Snapshots {
-    /// Each statement takes a snapshot, and nothing else is the case.
-    pub fn is_read_committed(self) -> bool {
-        self.per_statement && !self.per_transaction && !self.serializable
-    }
-
-    pub const UNKNOWN: Snapshots = Snapshots {
-        per_statement: true,
-        per_transaction: true,
-        serializable: true,
-    };
-
-    fn of(isolation: Isolation) -> Snapshots {
-        Snapshots {
-            per_statement: isolation == Isolation::ReadCommitted,
-            per_transaction: isolation != Isolation::ReadCommitted,
-            serializable: isolation == Isolation::Serializable,
-        }
-    }
-
-    /// A session that sets an isolation level in SQL has any of them.
-    pub fn of_session(session: &Session) -> Snapshots {
-        const NAMES: [&str; 4] = [
-            "isolation",
-            "default_transaction_isolation",
-            "transaction_isolation",
-            "set_config",
-        ];
-        let sets_level = session.steps.iter().any(|step| {
-            tokens(&step.sql.text).any(|token| {
-                let name = token.text.trim_matches('"');
-                matches!(token.kind, TokenKind::Word | TokenKind::QuotedName)
-                    && NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
-            })
-        });
-        if sets_level {
-            Snapshots::UNKNOWN
-        } else {
-            Snapshots::of(session.isolation)
-        }
-    }
 }
 
 /// A row that a session took.
@@ -154,8 +101,7 @@ struct Transaction {
 /// The events of a run, taken down move by move.
 #[derive(Debug, Clone)]
 pub struct EventLog {
-    scenario: Arc<Scenario>,
-    footprints: Footprints,
+    program: Arc<Program>,
     events: Vec<Event>,
     /// INSERTs whose rows are committed, each with the event that committed them.
     committed: Vec<(String, usize)>,
@@ -167,11 +113,10 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    pub fn new(scenario: Arc<Scenario>, footprints: Footprints) -> EventLog {
-        let transactions = vec![Transaction::default(); scenario.sessions.len()];
+    pub fn new(program: Arc<Program>) -> EventLog {
+        let transactions = vec![Transaction::default(); program.sessions().len()];
         EventLog {
-            scenario,
-            footprints,
+            program,
             events: Vec::new(),
             committed: Vec::new(),
             key_was_taken: Vec::new(),
@@ -192,10 +137,10 @@ impl EventLog {
     }
 
     /// Whether the step that a session has before it would only wait: for a row that another holds, to do then what it
-    /// would do if it were let go on then (see [`Footprints::row_taken`]), and nobody waits for the session meanwhile.
-    pub fn only_waits(&self, filled: Filled<'_>, role: TurnRole, begins: bool) -> OnlyWaits {
+    /// would do if it were let go on then (see [`Program::row_taken`]), and nobody waits for the session meanwhile.
+    pub fn only_waits(&self, filled: Filled<'_>, origin: Origin, begins: bool) -> OnlyWaits {
         let session = filled.session;
-        let Some(RowTaken { row, if_true }) = self.row_waited_for(filled, role, begins) else {
+        let Some(RowTaken { row, if_true }) = self.row_waited_for(filled, origin, begins) else {
             return OnlyWaits::No;
         };
         let is_held = self
@@ -210,11 +155,11 @@ impl EventLog {
     }
 
     /// The row that a step takes for which it could do nothing but wait when another holds it.
-    fn row_waited_for(&self, filled: Filled<'_>, role: TurnRole, begins: bool) -> Option<RowTaken> {
-        if role != TurnRole::Step || self.holds(filled.session, begins) {
+    fn row_waited_for(&self, filled: Filled<'_>, origin: Origin, begins: bool) -> Option<RowTaken> {
+        if !origin.is_step() || self.holds(filled.session, begins) {
             return None;
         }
-        self.footprints.row_taken(filled)
+        self.program.row_taken(filled)
     }
 
     /// Whether others may have to wait for the transaction that a session is in, unless its next step `begins` one.
@@ -228,9 +173,9 @@ impl EventLog {
     /// done the same. `None` where it depends on more whether it would, or who would have waited before whom.
     pub fn could_have_waited_for(&self, next: &Turn) -> Option<Vec<usize>> {
         let Some(taken) = self
-            .footprints
+            .program
             .row_taken(filled_by(next))
-            .filter(|_| next.role == TurnRole::Step)
+            .filter(|_| next.origin.is_step())
         else {
             return Some(Vec::new());
         };
@@ -238,7 +183,7 @@ impl EventLog {
             .rows
             .iter()
             .filter(|held| held.holder != next.session && held.row.overlaps(&taken.row));
-        if self.holds(next.session, next.begin.is_some()) {
+        if self.holds(next.session, next.tx.opens) {
             // it may wait itself, behind one that could have waited
             let own = |held: &HeldRow| held.holder == next.session && held.ended.is_none() && held.row == taken.row;
             let may_wait = !self.rows.iter().any(own);
@@ -256,7 +201,7 @@ impl EventLog {
     /// The ends of other transactions that held the row of the step that is next to be taken down: had it come right
     /// before one, it could only have waited.
     pub fn waited_for(&self, next: &Turn) -> Vec<(usize, Waited)> {
-        let waited = self.row_waited_for(filled_by(next), next.role, next.begin.is_some());
+        let waited = self.row_waited_for(filled_by(next), next.origin, next.tx.opens);
         let Some(RowTaken { row, if_true }) = waited else {
             return Vec::new();
         };
@@ -276,12 +221,12 @@ impl EventLog {
     pub fn piece_at_most(&self, SoFar { turns, moves }: SoFar<'_>, index: usize) -> Option<Piece> {
         let turn = &turns[moves[index].turn];
         let mut piece = self.events[index].pieces.first()?.clone();
-        piece.statement = whatever_it_finds(&self.scenario, &self.footprints, turn);
+        piece.statement = whatever_it_finds(&self.program, turn);
         let mut held = piece.held.clone();
         held.add(&piece.statement);
         piece.tracked = piece.tracked.is_some().then(|| held.clone());
         piece.end = Some(End {
-            committed: commits(&self.scenario.sessions[turn.session], turn),
+            committed: turn.commits(),
             held,
         });
         Some(piece)
@@ -294,7 +239,7 @@ impl EventLog {
             participants: vec![one.session],
             pieces: Vec::new(),
         };
-        let adds = adds_constants(&self.scenario, &self.footprints, turn);
+        let adds = adds_constants(&self.program, turn);
         let before = self.transactions[one.session].clone();
         let own = self.piece(turn, index, one.finished.contains(&one.turn));
         let does_more = !adds && own.statement.holds();
@@ -356,25 +301,16 @@ impl EventLog {
     }
 
     fn piece(&mut self, turn: &Turn, index: usize, finished: bool) -> Piece {
-        let piece = piece(
-            &self.scenario,
-            &self.footprints,
-            turn,
-            &mut self.transactions[turn.session],
-            finished,
-        );
-        let kind = self.scenario.sessions[turn.session].steps[turn.step_index]
-            .statement
-            .kind;
-        let is_release = turn.role == TurnRole::Step && kind == StatementKind::Release;
+        let piece = piece(&self.program, turn, &mut self.transactions[turn.session], finished);
+        let is_release = turn.statement.kind == StatementKind::Release;
         if piece.end.is_some() && !is_release {
             let held = self.rows.iter_mut().filter(|held| held.holder == turn.session);
             held.filter(|held| held.ended.is_none())
                 .for_each(|held| held.ended = Some(index));
         } else if finished
-            && turn.role == TurnRole::Step
+            && turn.origin.is_step()
             && found_row(&turn.result)
-            && let Some(RowTaken { row, .. }) = self.footprints.row_taken(filled_by(turn))
+            && let Some(RowTaken { row, .. }) = self.program.row_taken(filled_by(turn))
             && !self
                 .rows
                 .iter()
@@ -394,7 +330,7 @@ impl EventLog {
 fn filled_by(turn: &Turn) -> Filled<'_> {
     Filled {
         session: turn.session,
-        step: turn.step_index,
+        step: turn.origin.step(),
         sql: &turn.filled,
         values: &turn.values,
     }
@@ -402,11 +338,11 @@ fn filled_by(turn: &Turn) -> Filled<'_> {
 
 /// Whether a step is an INSERT of constants into one table whose keys are checked as rows are added, and touches nothing
 /// else but what foreign keys check afterwards.
-fn adds_constants(scenario: &Scenario, footprints: &Footprints, turn: &Turn) -> bool {
-    let statement = whatever_it_finds(scenario, footprints, turn);
-    turn.role == TurnRole::Step
-        && footprints.adds_constants(filled_by(turn))
-        && !footprints.deferred
+fn adds_constants(program: &Program, turn: &Turn) -> bool {
+    let statement = whatever_it_finds(program, turn);
+    turn.origin.is_step()
+        && program.adds_constants(filled_by(turn))
+        && !program.deferred
         && !statement.unknown
         && !statement.calls
         && statement.reads.is_empty()
@@ -441,55 +377,45 @@ fn found_nothing(result: &StepResult) -> bool {
     }
 }
 
-fn piece(
-    scenario: &Scenario,
-    footprints: &Footprints,
-    turn: &Turn,
-    transaction: &mut Transaction,
-    finished: bool,
-) -> Piece {
-    let session = &scenario.sessions[turn.session];
-    let snapshots = footprints.snapshots(turn.session);
-    let kind = session.steps[turn.step_index].statement.kind;
-    let ends_transaction = ends_transaction(session, turn);
-    if turn.begin.is_some() || (!transaction.open && !ends_transaction) {
+fn piece(program: &Program, turn: &Turn, transaction: &mut Transaction, finished: bool) -> Piece {
+    let snapshots = program.snapshots(turn.session);
+    let kind = turn.statement.kind;
+    if turn.tx.opens {
         *transaction = Transaction {
             open: true,
             ..Transaction::default()
         };
     }
-    let commits = commits(session, turn);
-    let mut statement = whatever_it_finds(scenario, footprints, turn);
+    let mut statement = whatever_it_finds(program, turn);
     if finished && turn.waits.is_empty() && found_nothing(&turn.result) {
-        statement = footprints.found_nothing(statement, filled_by(turn));
+        statement = program.found_nothing(statement, filled_by(turn));
     }
-    let takes_snapshot = !ends_transaction
+    let takes_snapshot = (!turn.ends_transaction() || kind == StatementKind::OutsideBlock)
         && !transaction.has_snapshot
         && !matches!(
             kind,
             StatementKind::Setting | StatementKind::Savepoint | StatementKind::Release | StatementKind::Begin
         );
-    let whole = takes_snapshot.then(|| rest_of_transaction(session, footprints, turn));
+    let whole = takes_snapshot.then(|| program.rest_of_transaction(turn.session, turn.origin.step()));
     let held = transaction.held.clone();
     transaction.held.add(&statement);
-    let tracked = (snapshots.serializable && !statement.is_empty() && serializable_threes(scenario, footprints))
+    let tracked = (snapshots.serializable && !statement.is_empty() && program.serializable_threes())
         .then(|| transaction.held.clone());
     // an error takes back the transaction, or what came after its last savepoint
-    let failed = finished && matches!(turn.result, StepResult::Error(_));
+    let failed = finished && turn.tx.end == Some(TxEnd::Failed);
     // RELEASE ends the savepoint's own transaction, and who waits for that waits anew
-    let to_savepoint =
-        turn.role == TurnRole::Step && matches!(kind, StatementKind::RollbackTo | StatementKind::Release);
-    let end = (finished && (ends_transaction || failed || to_savepoint)).then(|| End {
-        committed: commits && !failed,
+    let to_savepoint = matches!(kind, StatementKind::RollbackTo | StatementKind::Release);
+    let end = (finished && (turn.ends_transaction() || failed || to_savepoint)).then(|| End {
+        committed: turn.commits() && !failed,
         held: transaction.held.clone(),
     });
     if finished {
-        transaction.has_snapshot |= takes_snapshot && takes_snapshot_for_sure(session, turn);
+        transaction.has_snapshot |= takes_snapshot && takes_snapshot_for_sure(&turn.statement.sql);
         if failed {
             // what it held stays known for the ROLLBACK, which may be a turn of its own
             (transaction.open, transaction.has_snapshot) = (false, false);
         }
-        if ends_transaction {
+        if turn.ends_transaction() {
             *transaction = Transaction::default();
         }
     }
@@ -503,101 +429,37 @@ fn piece(
     }
 }
 
-fn ends_transaction(session: &Session, turn: &Turn) -> bool {
-    match turn.role {
-        TurnRole::Autocommit | TurnRole::Rollback | TurnRole::Disconnect => true,
-        TurnRole::Step => {
-            matches!(
-                session.steps[turn.step_index].statement.kind,
-                StatementKind::Commit { .. } | StatementKind::Rollback { .. } | StatementKind::PrepareTransaction
-            )
-        }
-    }
-}
-
-/// Whether a turn commits, if nothing fails.
-fn commits(session: &Session, turn: &Turn) -> bool {
-    let kind = session.steps[turn.step_index].statement.kind;
-    ends_transaction(session, turn)
-        && !matches!(turn.role, TurnRole::Rollback | TurnRole::Disconnect)
-        && !matches!(kind, StatementKind::Rollback { .. })
-}
-
 /// What a turn's statement touches, whatever it finds.
-fn whatever_it_finds(scenario: &Scenario, footprints: &Footprints, turn: &Turn) -> Footprint {
-    let session = &scenario.sessions[turn.session];
-    let kind = session.steps[turn.step_index].statement.kind;
-    let mut statement = match (turn.role, kind) {
+fn whatever_it_finds(program: &Program, turn: &Turn) -> Footprint {
+    let kind = turn.statement.kind;
+    let step = turn.origin.step();
+    let mut statement = match (turn.origin, kind) {
         // reads at SERIALIZABLE are tracked by pages and tables
-        (TurnRole::Step, StatementKind::Plain) if !footprints.snapshots(turn.session).serializable => {
-            footprints.filled(filled_by(turn))
+        (Origin::Step(_), StatementKind::Plain) if !program.snapshots(turn.session).serializable => {
+            program.filled(filled_by(turn))
         }
-        (TurnRole::Step, StatementKind::Plain | StatementKind::OutsideBlock) => {
-            footprints.step(turn.session, turn.step_index)
-        }
+        (Origin::Step(_), StatementKind::Plain | StatementKind::OutsideBlock) => program.step(turn.session, step),
         // a BEGIN that goes ahead of it takes the time
-        (TurnRole::Step, _) => Footprint {
-            timed: footprints.step(turn.session, turn.step_index).timed,
+        (Origin::Step(_), _) => Footprint {
+            timed: program.step(turn.session, step).timed,
             ..Footprint::default()
         },
         _ => Footprint::default(),
     };
-    if turn.role == TurnRole::Disconnect {
+    if matches!(turn.origin, Origin::Disconnect(_)) {
         statement.write(Object::AdvisoryLocks, WriteKind::Change);
     }
     // what a prepared transaction holds is anybody's to end
-    statement.unknown |= kind == StatementKind::PrepareTransaction && turn.role == TurnRole::Step;
-    statement.unknown |= commits(session, turn) && footprints.deferred;
+    statement.unknown |= kind == StatementKind::PrepareTransaction;
+    statement.unknown |= turn.commits() && program.deferred;
     statement
 }
 
-/// Whether three serializable transactions or more can be under way in a run: one that is doomed, one that dooms it,
-/// and one that has committed before.
-fn serializable_threes(scenario: &Scenario, footprints: &Footprints) -> bool {
-    let sessions = scenario.sessions.iter().enumerate();
-    let serializable = sessions.filter(|(index, _)| footprints.snapshots(*index).serializable);
-    let sessions: Vec<&Session> = serializable.map(|(_, session)| session).collect();
-    sessions.len() > 2 || (sessions.len() == 2 && !sessions.iter().all(|session| is_one_transaction(session)))
-}
-
-/// Whether a session is a single transaction, however it ends.
-pub fn is_one_transaction(session: &Session) -> bool {
-    let ends = |kind| matches!(kind, StatementKind::Commit { .. } | StatementKind::Rollback { .. });
-    let once = match session.steps.as_ref() {
-        [_] => true,
-        [first, between @ .., last] => {
-            first.statement.kind == StatementKind::Begin
-                && last.when.is_none()
-                && matches!(
-                    last.statement.kind,
-                    StatementKind::Commit { chain: false } | StatementKind::Rollback { chain: false }
-                )
-                && !between.iter().any(|step| ends(step.statement.kind))
-        }
-        [] => true,
-    };
-    once && session.retry.is_none()
-}
-
 /// Queries take a snapshot before they run; of utility statements some do.
-fn takes_snapshot_for_sure(session: &Session, turn: &Turn) -> bool {
-    let sql = &session.steps[turn.step_index].sql.text;
+fn takes_snapshot_for_sure(sql: &str) -> bool {
     tokens(sql).find(|token| !token.is_blank()).is_some_and(|token| {
         token.is_one_of(&[
             "select", "insert", "update", "delete", "merge", "with", "values", "table",
         ])
     })
-}
-
-/// All that the session's steps may touch from this turn on until a statement that surely ends the transaction.
-fn rest_of_transaction(session: &Session, footprints: &Footprints, turn: &Turn) -> Footprint {
-    let mut whole = Footprint::default();
-    for (index, step) in session.steps.iter().enumerate().skip(turn.step_index) {
-        match step.statement.kind {
-            StatementKind::Plain | StatementKind::OutsideBlock => whole.add(&footprints.step(turn.session, index)),
-            StatementKind::Commit { .. } | StatementKind::Rollback { .. } if step.when.is_none() => break,
-            _ => {}
-        }
-    }
-    whole
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::statement::{NamedRow, NamedValue, Statement, canonical};
+use super::program::SessionProgram;
+use super::statement::{NamedRow, NamedValue, canonical};
 use crate::postgres::catalog::Catalog;
-use crate::scenario::{Param, Scenario, Session};
+use crate::scenario::Param;
 
 /// A statement's columns, which set variables: of each name the table that it comes from and its number there, 0 where
 /// it is worked out. `None` where they are not known.
@@ -39,26 +40,15 @@ impl KnownRow {
 
 /// What is known of the rows that steps name by a unique index of a table, in which rows do not change their key.
 pub struct KnownRows<'a> {
-    scenario: &'a Scenario,
-    /// By session and step.
-    statements: &'a [Vec<Statement>],
-    columns: &'a [Vec<Columns>],
+    sessions: &'a [SessionProgram],
     catalog: &'a Catalog,
     index: u32,
 }
 
 impl<'a> KnownRows<'a> {
-    pub fn new(
-        scenario: &'a Scenario,
-        statements: &'a [Vec<Statement>],
-        columns: &'a [Vec<Columns>],
-        catalog: &'a Catalog,
-        index: u32,
-    ) -> KnownRows<'a> {
+    pub fn new(sessions: &'a [SessionProgram], catalog: &'a Catalog, index: u32) -> KnownRows<'a> {
         KnownRows {
-            scenario,
-            statements,
-            columns,
+            sessions,
             catalog,
             index,
         }
@@ -71,13 +61,13 @@ impl<'a> KnownRows<'a> {
 
     fn key_values(&self, session: usize, step: usize) -> Option<Vec<KeyValue>> {
         let row = self.named(session, step)?;
-        let Session { steps, params, .. } = &self.scenario.sessions[session];
+        let SessionProgram { steps, params, .. } = &self.sessions[session];
         let value = |value: &NamedValue| {
             let (number, key_type) = match value {
                 NamedValue::Constant(text) => return Some(KeyValue::Constant(text.clone())),
                 NamedValue::Parameter(number, key_type) => (*number, *key_type),
             };
-            let name = &steps[step].template.variables.get(number)?.name;
+            let name = steps[step].variables.get(number)?;
             match params
                 .get(name)
                 .filter(|_| self.set_before(session, steps.len(), name).is_none())
@@ -93,13 +83,17 @@ impl<'a> KnownRows<'a> {
 
     /// The row that a step names by the index.
     fn named(&self, session: usize, step: usize) -> Option<&'a NamedRow> {
-        let statement = self.statements.get(session)?.get(step)?;
-        let row = &statement.confined.as_ref()?.row;
+        let step = self.sessions.get(session)?.steps.get(step)?;
+        let row = &step.facts.meaning.confined.as_ref()?.row;
         (row.index == self.index).then_some(row)
     }
 
+    fn columns(&self, session: usize, step: usize) -> Option<&BTreeMap<String, (u32, i16)>> {
+        self.sessions.get(session)?.steps.get(step)?.facts.columns.as_ref()
+    }
+
     fn set_before(&self, session: usize, step: usize, name: &str) -> Option<usize> {
-        let columns = |step: usize| self.columns.get(session)?.get(step)?.as_ref();
+        let columns = |step: usize| self.columns(session, step);
         (0..step).rfind(|&step| columns(step).is_none_or(|columns| columns.contains_key(name)))
     }
 
@@ -112,7 +106,7 @@ impl<'a> KnownRows<'a> {
     /// The value of a column that a step returns, where it is the one with which the step names its row, perhaps by what
     /// an earlier step returned. (Where it finds none the column is NULL, which names no row.)
     fn key_column(&self, session: usize, step: usize, name: &str) -> Option<KeyValue> {
-        let (table, number) = *self.columns.get(session)?.get(step)?.as_ref()?.get(name)?;
+        let (table, number) = *self.columns(session, step)?.get(name)?;
         let key = self.catalog.unique_keys.iter().find(|key| key.index == self.index)?;
         let column = self
             .catalog
@@ -121,7 +115,7 @@ impl<'a> KnownRows<'a> {
             .iter()
             .find(|column| column.number == number)?;
         let place = key.columns.iter().position(|(name, _)| *name == column.name)?;
-        let always = self.scenario.sessions[session].steps[step].when.is_none();
+        let always = !self.sessions[session].steps[step].conditional;
         let values = self
             .key_values(session, step)
             .filter(|_| always && key.table == table)?;

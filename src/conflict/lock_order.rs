@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use petgraph::algo::has_path_connecting;
 use petgraph::graphmap::DiGraphMap;
 
-use super::footprint::{Footprint, LockStrength, Object};
+use super::footprint::{LockStrength, Object};
 use super::known_row::{KnownRow, KnownRows};
-use crate::scenario::sql::StatementKind;
-use crate::scenario::{Scenario, Session};
+use super::program::SessionProgram;
 
 /// What may be waited for: an object, or of the table that is asked about a row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,10 +28,10 @@ struct Claim {
 /// waits for. Every step that locks or writes the table takes one row of it by the same key, to hold it alone, or is the
 /// check of a foreign key that nobody waits for. Nothing is unknown of any step: locks on tables as a whole are in no
 /// footprint, and statements that take strong ones are unknown.
-pub fn may_wait_in_cycle(scenario: &Scenario, steps: &[Vec<Footprint>], table: u32, rows: &KnownRows) -> bool {
+pub fn may_wait_in_cycle(sessions: &[SessionProgram], table: u32, rows: &KnownRows) -> bool {
     let relation = Object::Relation(table);
     let taken = |session: usize, step: usize| -> Vec<Claim> {
-        let footprint = &steps[session][step];
+        let footprint = &sessions[session].steps[step].facts.footprint;
         let takes_row = footprint.takes(&relation);
         let row = takes_row.then(|| rows.of_step(session, step));
         let claims = footprint
@@ -47,8 +46,8 @@ pub fn may_wait_in_cycle(scenario: &Scenario, steps: &[Vec<Footprint>], table: u
         claims.collect()
     };
     let mut claims: Vec<Vec<Vec<Claim>>> = Vec::new();
-    for (index, session) in scenario.sessions.iter().enumerate() {
-        for steps in transactions(session) {
+    for (index, session) in sessions.iter().enumerate() {
+        for steps in session.transactions() {
             claims.push(steps.into_iter().map(|step| taken(index, step)).collect());
         }
     }
@@ -88,28 +87,6 @@ pub fn may_wait_in_cycle(scenario: &Scenario, steps: &[Vec<Footprint>], table: u
         })
 }
 
-/// The steps of each of a session's transactions. A transaction may be taken for longer than it is.
-pub fn transactions(session: &Session) -> Vec<Vec<usize>> {
-    let mut transactions = vec![Vec::new()];
-    let mut open = false;
-    for (index, step) in session.steps.iter().enumerate() {
-        if let Some(transaction) = transactions.last_mut() {
-            transaction.push(index);
-        }
-        let kind = step.statement.kind;
-        open |= kind == StatementKind::Begin;
-        let ends = matches!(
-            kind,
-            StatementKind::Commit { chain: false } | StatementKind::Rollback { chain: false }
-        );
-        open &= !ends || step.when.is_some();
-        if !open {
-            transactions.push(Vec::new());
-        }
-    }
-    transactions
-}
-
 /// Gives the rows of the table nodes of their own, where all of them are known: one that is not may be any.
 fn name_rows(transactions: &mut [Vec<Vec<Claim>>]) {
     let mut claims: Vec<&mut Claim> = transactions.iter_mut().flatten().flatten().collect();
@@ -145,15 +122,16 @@ fn contended(transactions: &[Vec<Vec<Claim>>]) -> BTreeMap<Node, usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
     use std::path::Path;
 
-    use super::super::footprint::WriteKind;
+    use super::super::footprint::{Footprint, WriteKind};
     use super::super::known_row::Columns;
-    use super::super::statement::{Confined, NamedRow, NamedValue, PinnedAction, Statement};
+    use super::super::program::StepFacts;
+    use super::super::statement::{Confined, Meaning, NamedRow, NamedValue, PinnedAction};
     use super::*;
     use crate::postgres::catalog::{Catalog, Column, KeyType, UniqueKey};
-    use crate::scenario::Step;
+    use crate::scenario::{Scenario, Session, Step};
 
     const ITEMS: u32 = 1;
     const ORDERS: u32 = 2;
@@ -177,7 +155,7 @@ mod tests {
     }
 
     /// What is known of a step with `WHERE id = …`.
-    fn statement(step: &Step) -> Statement {
+    fn meaning(step: &Step) -> Meaning {
         let value = step
             .template
             .text
@@ -188,7 +166,7 @@ mod tests {
             Some(number) => NamedValue::Parameter(number.parse::<usize>().unwrap() - 1, KeyType::Integer),
             None => NamedValue::Constant(value.to_owned()),
         });
-        Statement {
+        Meaning {
             confined: value.map(|value| Confined {
                 row: NamedRow {
                     table: ITEMS,
@@ -199,7 +177,7 @@ mod tests {
                 takes_first: true,
                 by_key_alone: true,
             }),
-            ..Statement::default()
+            ..Meaning::default()
         }
     }
 
@@ -229,29 +207,19 @@ mod tests {
             };
             Some(BTreeMap::from([("id".to_owned(), (ITEMS, attribute))]))
         };
-        let of_steps = |session: &Session| {
-            session
-                .steps
-                .iter()
-                .map(|step| step.sql.text.clone())
-                .collect::<Vec<_>>()
+        let of_session = |session: &Session| {
+            let facts = session.steps.iter().map(|step| StepFacts {
+                footprint: footprint(&step.sql.text),
+                meaning: meaning(step),
+                columns: columns(&step.sql.text),
+                needs: BTreeSet::new(),
+            });
+            SessionProgram::new(session, facts.collect())
         };
-        let texts: Vec<Vec<String>> = scenario.sessions.iter().map(of_steps).collect();
-        let steps: Vec<Vec<Footprint>> = texts
-            .iter()
-            .map(|texts| texts.iter().map(|sql| footprint(sql)).collect())
-            .collect();
-        let columns: Vec<Vec<Columns>> = texts
-            .iter()
-            .map(|texts| texts.iter().map(|sql| columns(sql)).collect())
-            .collect();
+        let sessions: Vec<SessionProgram> = scenario.sessions.iter().map(of_session).collect();
         let catalog = catalog();
-        let sessions = scenario.sessions.iter();
-        let statements: Vec<Vec<Statement>> = sessions
-            .map(|session| session.steps.iter().map(statement).collect())
-            .collect();
-        let rows = KnownRows::new(&scenario, &statements, &columns, &catalog, ITEMS * 10);
-        may_wait_in_cycle(&scenario, &steps, ITEMS, &rows)
+        let rows = KnownRows::new(&sessions, &catalog, ITEMS * 10);
+        may_wait_in_cycle(&sessions, ITEMS, &rows)
     }
 
     const ONE: &str = "UPDATE items SET stock = 0 WHERE id = 1";

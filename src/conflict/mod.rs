@@ -4,21 +4,28 @@
 //! Everything here errs on one side: two turns that are said not to conflict lead to the same state in either order;
 //! what is not known conflicts with everything.
 
+mod additions;
 mod analysis;
 mod event;
 mod footprint;
 mod known_row;
 mod lock_order;
+mod numbers;
 mod pin;
+mod program;
 mod row_by_row;
 mod row_condition;
 mod rules;
+mod snapshots;
 mod statement;
+mod times;
 
 pub use analysis::{StatementKnown, changes_meaning, know};
 #[cfg(test)]
 pub use event::End;
-pub use event::{Event, EventLog, OnlyWaits, Piece, Snapshots, Waited, is_one_transaction};
-pub use footprint::{Facts, Filled, Footprint, Footprints, LockStrength, Object, StepFacts, WriteKind};
+pub use event::{Event, EventLog, OnlyWaits, Piece, Waited};
+pub use footprint::{Footprint, LockStrength, Object, WriteKind};
+pub use program::{Filled, Program, ProgramStep, RowTaken, SessionProgram, StepFacts};
 pub use rules::conflict;
-pub use statement::Statement;
+pub use snapshots::Snapshots;
+pub use statement::{Meaning, parameters_needed};

@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::event::Snapshots;
-use super::footprint::{Footprint, Object, numbered_sessions};
-use super::known_row::{Columns, KnownRows};
-use super::lock_order::{may_wait_in_cycle, transactions};
+use super::analysis::StatementKnown;
+use super::footprint::Object;
+use super::known_row::KnownRows;
+use super::lock_order::may_wait_in_cycle;
+use super::numbers::numbered_sessions;
+use super::program::{ProgramStep, SessionProgram};
 use super::row_condition::{RowCondition, condition};
-use super::statement::{Confined, NamedRow, NamedValue, PinnedAction, Statement};
+use super::statement::{Confined, NamedRow, NamedValue, PinnedAction};
 use crate::postgres::catalog::Catalog;
-use crate::scenario::sql::StatementKind;
-use crate::scenario::sql::lexer::tokens;
-use crate::scenario::{Scenario, Session, Step};
+use crate::sql::StatementKind;
+use crate::sql::lexer::tokens;
 
 /// Tables by what statements do to their rows. One step about which nothing is known, and there are none.
 #[derive(Debug, Clone, Default)]
@@ -28,47 +29,35 @@ pub struct TablesByRow {
     pub conditional: bool,
 }
 
-/// What is known of each session's steps, and of what watches them.
-pub struct StepsByRow<'a> {
-    pub footprints: &'a [Vec<Footprint>],
-    pub statements: &'a [Vec<Statement>],
-    pub columns: &'a [Vec<Columns>],
-    /// The invariants.
-    pub watchers: &'a [Footprint],
-}
-
-pub fn tables_by_row(scenario: &Scenario, all: &StepsByRow<'_>, catalog: &Catalog) -> TablesByRow {
+pub fn tables_by_row(sessions: &[SessionProgram], watchers: &[StatementKnown], catalog: &Catalog) -> TablesByRow {
     let mut tables = TablesByRow::default();
-    let steps = all.footprints;
-    let everything = || steps.iter().flatten().chain(all.watchers);
+    let steps = || sessions.iter().flat_map(|session| &session.steps);
+    let everything = || {
+        let watched = watchers.iter().map(|watcher| &watcher.footprint);
+        steps().map(|step| &step.facts.footprint).chain(watched)
+    };
     if catalog.deferrable || everything().any(|footprint| footprint.unknown) {
         return tables;
     }
-    let read_committed = scenario
-        .sessions
-        .iter()
-        .all(|session| Snapshots::of_session(session).is_read_committed());
-    let locks_outlive = scenario.sessions.iter().zip(steps).any(|(session, footprints)| {
-        let mut steps = session.steps.iter().zip(footprints);
-        steps.any(|(step, footprint)| may_outlive(step, footprint))
-    });
+    let read_committed = sessions.iter().all(|session| session.snapshots.is_read_committed());
+    let locks_outlive = steps().any(may_outlive);
     for &table in catalog.tables.keys() {
         let relation = Object::Relation(table);
         if everything().any(|footprint| footprint.ordered.contains(&relation)) {
             continue;
         }
-        let Some(claims) = claims_by_row(scenario, all, table, catalog) else {
+        let Some(claims) = claims_by_row(sessions, table, catalog) else {
             continue;
         };
         tables.confined.insert(table);
         let Some(index) = claims.first().map(|claim| claim.confined.row.index) else {
             continue;
         };
-        let rows = KnownRows::new(scenario, all.statements, all.columns, catalog, index);
+        let rows = KnownRows::new(sessions, catalog, index);
         if read_committed
             && !locks_outlive
-            && is_row_by_row(scenario, all, table, &claims, &rows, catalog)
-            && !may_wait_in_cycle(scenario, steps, table, &rows)
+            && is_row_by_row(sessions, table, &claims, &rows, catalog)
+            && !may_wait_in_cycle(sessions, table, &rows)
         {
             tables.conditional |= claims.iter().any(|claim| claim.condition != RowCondition::None);
             tables.row_by_row.insert(table, index);
@@ -78,8 +67,9 @@ pub fn tables_by_row(scenario: &Scenario, all: &StepsByRow<'_>, catalog: &Catalo
 }
 
 /// Whether a step may take a lock that its session holds from one transaction to the next.
-fn may_outlive(step: &Step, footprint: &Footprint) -> bool {
-    let names: Vec<String> = tokens(&step.sql.text)
+fn may_outlive(step: &ProgramStep) -> bool {
+    let footprint = &step.facts.footprint;
+    let names: Vec<String> = tokens(&step.sql)
         .map(|token| token.text.to_lowercase())
         .filter(|text| text.contains("advisory"))
         .collect();
@@ -97,23 +87,17 @@ struct RowClaim<'a> {
 }
 
 /// The steps that lock or write a table, unless one is not confined to a row.
-fn claims_by_row<'a>(
-    scenario: &Scenario,
-    all: &StepsByRow<'a>,
-    table: u32,
-    catalog: &Catalog,
-) -> Option<Vec<RowClaim<'a>>> {
+fn claims_by_row<'a>(sessions: &'a [SessionProgram], table: u32, catalog: &Catalog) -> Option<Vec<RowClaim<'a>>> {
     let relation = Object::Relation(table);
     let mut claims = Vec::new();
-    for (session, footprints) in all.footprints.iter().enumerate() {
-        for (step, footprint) in footprints.iter().enumerate() {
-            if footprint.takes(&relation) {
-                if footprint.calls {
+    for (session, program) in sessions.iter().enumerate() {
+        for (step, ProgramStep { sql, facts, .. }) in program.steps.iter().enumerate() {
+            if facts.footprint.takes(&relation) {
+                if facts.footprint.calls {
                     return None;
                 }
-                let confined = all.statements[session][step].confined.as_ref();
+                let confined = facts.meaning.confined.as_ref();
                 let confined = confined.filter(|confined| confined.row.table == table)?;
-                let sql = &scenario.sessions[session].steps[step].template.text;
                 claims.push(RowClaim {
                     session,
                     step,
@@ -132,103 +116,107 @@ fn claims_by_row<'a>(
 /// Whether rows of a table are only ever taken one at a time by one unique key. The check of a foreign key may lock
 /// them too, where nobody has to wait for it nor it for anybody.
 fn is_row_by_row(
-    scenario: &Scenario,
-    all: &StepsByRow<'_>,
+    sessions: &[SessionProgram],
     table: u32,
     claims: &[RowClaim],
     rows: &KnownRows,
     catalog: &Catalog,
 ) -> bool {
-    let steps = all.footprints;
     let Some(first) = claims.first() else { return false };
     // nobody waits for two sessions that hold a row of this table together
-    let numbered = numbered_sessions(steps, Some(&Object::Relation(table)));
+    let numbered = numbered_sessions(sessions, Some(&Object::Relation(table)));
     let is_orderly = |claim: &RowClaim| {
-        let rest = || claims_nothing_after(&scenario.sessions[claim.session], &steps[claim.session], claim.step);
-        let footprint = &steps[claim.session][claim.step];
+        let session = &sessions[claim.session];
+        let rest = || claims_nothing_without_row(session, claim.step);
+        let footprint = &session.steps[claim.step].facts.footprint;
         takes_row(&claim.condition, claim.confined.action)
             && footprint.is_about(&Object::Relation(table))
             // its transaction gets its number when it begins to wait
             && !numbered.contains(&claim.session)
             && claim.confined.row.index == first.confined.row.index
-            && (claim.condition == RowCondition::None || holds_already(claim, claims, scenario, rows) || rest())
+            && (claim.condition == RowCondition::None || holds_already(claim, claims, session, rows) || rest())
     };
     let references = catalog.foreign_keys.iter().any(|key| key.referencing == table);
     let updates_only = claims.iter().all(|claim| claim.confined.action == PinnedAction::Update);
-    let is_checked = |footprint: &Footprint| footprint.checks.contains(&Object::Relation(table));
-    let checks = steps.iter().enumerate().flat_map(|(session, footprints)| {
-        let checking = (0..footprints.len()).filter(|&step| is_checked(&footprints[step]));
-        checking.map(move |step| (session, step))
+    let is_checked = |step: &ProgramStep| step.facts.footprint.checks.contains(&Object::Relation(table));
+    let mut checks = sessions.iter().enumerate().flat_map(|(index, session)| {
+        let steps = session.steps.iter().enumerate();
+        let checking = steps.filter(|(_, step)| is_checked(step));
+        checking.map(move |(step, _)| (index, step))
     });
     !references
         && claims.iter().all(is_orderly)
-        && (updates_only
-            || checks
-                .into_iter()
-                .all(|(session, step)| holds_referenced(scenario, all, (session, step), table, claims)))
+        && (updates_only || checks.all(|(session, step)| holds_referenced(sessions, (session, step), table, claims)))
 }
 
 /// Whether the transaction surely holds the row already, so that the step does not wait.
-fn holds_already(claim: &RowClaim, claims: &[RowClaim], scenario: &Scenario, rows: &KnownRows) -> bool {
+fn holds_already(claim: &RowClaim, claims: &[RowClaim], session: &SessionProgram, rows: &KnownRows) -> bool {
     let row = rows.of_step(claim.session, claim.step);
-    taken_before(scenario, (claim.session, claim.step), claims)
+    taken_before(session, (claim.session, claim.step), claims)
         .any(|taken| rows.of_step(taken.session, taken.step).is(&row))
 }
 
 /// The rows that the transaction of a step has surely taken before it.
 fn taken_before<'a>(
-    scenario: &'a Scenario,
+    program: &'a SessionProgram,
     (session, step): (usize, usize),
     claims: &'a [RowClaim<'a>],
 ) -> impl Iterator<Item = &'a RowClaim<'a>> {
-    let steps = &scenario.sessions[session].steps;
-    let since_begin = since_begin(&scenario.sessions[session], step);
+    let since_begin = since_begin(program, step);
     claims
         .iter()
         .filter(move |taken| taken.session == session && since_begin.contains(&taken.step))
-        .filter(move |taken| taken.condition == RowCondition::None && steps[taken.step].when.is_none())
+        .filter(move |taken| taken.condition == RowCondition::None && !program.steps[taken.step].conditional)
 }
 
 /// The steps before this one that are surely in the same transaction, where none of them takes a part of it back.
-fn since_begin(session: &Session, step: usize) -> Range<usize> {
+fn since_begin(session: &SessionProgram, step: usize) -> Range<usize> {
     let begun = session.steps[..step]
         .iter()
-        .rposition(|earlier| earlier.statement.kind != StatementKind::Plain);
+        .rposition(|earlier| earlier.kind != StatementKind::Plain);
     let begins = |&begun: &usize| {
         let step = &session.steps[begun];
-        step.statement.kind == StatementKind::Begin && step.when.is_none()
+        step.kind == StatementKind::Begin && !step.conditional
     };
     begun.filter(begins).map_or(step..step, |begun| begun + 1..step)
 }
 
-/// Whether no step after this one of the same transaction locks or writes anything.
-fn claims_nothing_after(session: &Session, footprints: &[Footprint], step: usize) -> bool {
-    transactions(session)
+/// Whether no step after this one of the same transaction locks or writes anything where this one returns no row.
+fn claims_nothing_without_row(session: &SessionProgram, step: usize) -> bool {
+    let sets = |step: usize, name: &String| {
+        let columns = session.steps[step].facts.columns.as_ref();
+        columns.is_none_or(|columns| columns.contains_key(name))
+    };
+    let is_passed_over = |later: usize| {
+        let mut needed = session.steps[later].facts.needs.iter();
+        needed.any(|name| sets(step, name) && !(step + 1..later).any(|between| sets(between, name)))
+    };
+    let transactions = session.transactions();
+    transactions
         .iter()
         .filter(|transaction| transaction.contains(&step))
         .flatten()
-        .all(|&later| later <= step || !footprints[later].holds())
+        .all(|&later| later <= step || !session.steps[later].facts.footprint.holds() || is_passed_over(later))
 }
 
 /// Whether the transaction of a step that inserts a row surely holds the row of `table` that it references, so that the
 /// check of the foreign key locks nothing that is not locked.
 fn holds_referenced(
-    scenario: &Scenario,
-    all: &StepsByRow<'_>,
+    sessions: &[SessionProgram],
     (session, step): (usize, usize),
     table: u32,
     claims: &[RowClaim],
 ) -> bool {
-    let statement = &all.statements[session][step];
+    let meaning = &sessions[session].steps[step].facts.meaning;
     // a parameter may have another value in another statement
     let is_constant = |row: &&NamedRow| row.values.iter().all(|value| matches!(value, NamedValue::Constant(_)));
-    let mut referenced = statement
+    let mut referenced = meaning
         .references
         .iter()
         .filter(|row| row.table == table)
         .filter(is_constant);
     referenced.next().is_some_and(|row| {
-        taken_before(scenario, (session, step), claims)
+        taken_before(&sessions[session], (session, step), claims)
             .any(|taken| taken.confined.row == *row && taken.confined.action == PinnedAction::LockExclusive)
     })
 }

@@ -12,7 +12,7 @@ use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
 use crate::postgres::catalog::{Catalog, Column};
-use crate::scenario::sql::lexer::{TokenKind, tokens};
+use crate::sql::lexer::{TokenKind, tokens};
 
 /// What decides, beside the key, whether the statement takes the row.
 #[derive(Debug, Clone, PartialEq, Eq)]

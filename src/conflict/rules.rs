@@ -147,8 +147,8 @@ fn ends_conflict(a: &Piece, b: &Piece) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::event::Snapshots;
     use super::super::footprint::WriteKind;
+    use super::super::snapshots::Snapshots;
     use super::*;
 
     const READ: Object = Object::Relation(1);

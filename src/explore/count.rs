@@ -2,9 +2,9 @@
 
 use num_bigint::BigUint;
 
-use crate::scenario::sql::StatementKind;
-use crate::scenario::sql::lexer::{TokenKind, tokens};
 use crate::scenario::{Scenario, Session};
+use crate::sql::StatementKind;
+use crate::sql::lexer::{TokenKind, tokens};
 
 /// Turns that a session takes when each of its steps runs once: a BEGIN goes with the statement after it, and an
 /// autocommitted statement's commit has a turn of its own. So has the end of a connection with advisory locks.

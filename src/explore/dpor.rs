@@ -3,24 +3,22 @@
 
 use std::sync::Arc;
 
-use num_bigint::BigUint;
-
 use super::source_sets::{Choices, Guide, SourceSets, Trace};
-use super::{Job, Key, Strategy};
-use crate::conflict::{Event, EventLog, Filled, Footprints, OnlyWaits, Piece, Waited};
-use crate::run::{Candidate, Move, MoveKind, Run, Scheduler, SoFar};
+use super::{Coverage, Job, Key, Strategy};
+use crate::conflict::{Event, EventLog, Filled, OnlyWaits, Piece, Program, Waited};
+use crate::history::{Move, MoveKind, SoFar};
+use crate::run::{Candidate, Run, Scheduler};
 use crate::scenario::{Scenario, Symmetry};
 
 /// What the reduction knows of a scenario.
 struct Model {
-    scenario: Arc<Scenario>,
-    footprints: Footprints,
+    program: Arc<Program>,
     symmetry: Symmetry,
 }
 
 impl Model {
     fn log(&self) -> EventLog {
-        EventLog::new(self.scenario.clone(), self.footprints.clone())
+        EventLog::new(self.program.clone())
     }
 }
 
@@ -33,43 +31,28 @@ pub struct Dpor {
 
 impl Dpor {
     /// `symmetric` lets interchangeable sessions stand for each other.
-    pub fn new(scenario: Arc<Scenario>, footprints: Footprints, symmetric: bool) -> Dpor {
+    pub fn new(scenario: &Scenario, program: Arc<Program>, symmetric: bool) -> Dpor {
         let symmetry = if symmetric {
-            Symmetry::of(&scenario)
+            Symmetry::of(scenario)
         } else {
-            Symmetry::none(&scenario)
+            Symmetry::none(scenario)
         };
         Dpor {
             search: SourceSets::new(symmetry.clone()),
-            model: Arc::new(Model {
-                scenario,
-                footprints,
-                symmetry,
-            }),
+            model: Arc::new(Model { program, symmetry }),
             next_run: 0,
         }
     }
 }
 
 impl Strategy for Dpor {
-    fn name(&self) -> &'static str {
-        "dpor"
-    }
-
-    fn is_exhaustive(&self) -> bool {
-        true
-    }
-
-    fn covered(&self) -> Option<BigUint> {
-        self.search.covered()
-    }
-
-    fn redundant(&self) -> u64 {
-        self.search.redundant()
-    }
-
-    fn leaves_out_waits(&self) -> bool {
-        self.search.leaves_out_waits()
+    fn coverage(&self) -> Coverage {
+        Coverage {
+            schedules: self.search.covered(),
+            leaves_out_waits: self.search.leaves_out_waits(),
+            redundant: self.search.redundant(),
+            ..Coverage::exhaustive("dpor")
+        }
     }
 
     fn next(&mut self) -> Option<Job> {
@@ -126,11 +109,11 @@ impl<'a> RunTrace<'a> {
                 next.is_some_and(|next| {
                     let filled = Filled {
                         session,
-                        step: next.step_index,
+                        step: next.origin.step(),
                         sql: &next.filled,
                         values: &next.values,
                     };
-                    log.only_waits(filled, next.role, next.begin.is_some())
+                    log.only_waits(filled, next.origin, next.tx.opens)
                         .given(decision.answer_of(session))
                 })
             };
@@ -197,16 +180,16 @@ fn only_waits(log: &EventLog, candidate: &Candidate<'_>) -> OnlyWaits {
     let step = candidate.step;
     let filled = Filled {
         session: candidate.session,
-        step: step.index,
+        step: step.origin.step(),
         sql: &step.filled,
         values: &step.values,
     };
-    log.only_waits(filled, step.role, step.begin.is_some())
+    log.only_waits(filled, step.origin, step.opens)
 }
 
 impl Scheduler for Guided {
     fn question(&mut self, so_far: SoFar<'_>, candidate: Candidate<'_>) -> Option<String> {
-        if !self.model.footprints.has_conditional_rows() || candidate.kind != MoveKind::Step {
+        if !self.model.program.has_conditional_rows() || candidate.kind != MoveKind::Step {
             return None;
         }
         self.log.extend(so_far, so_far.moves.len());

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::{Job, Key, Strategy};
-use crate::run::{Candidate, MoveKind, Run, Scheduler, SoFar};
+use super::{Coverage, Job, Key, Strategy};
+use crate::history::{MoveKind, SoFar};
+use crate::run::{Candidate, Run, Scheduler};
 
 /// Runs a schedule, and at each move that it chose itself notes the other choices as prefixes of schedules still to be
 /// run. Of two choices the one that stays with the session that moved last comes first, so the first schedules are
@@ -31,12 +32,8 @@ impl Exhaustive {
 }
 
 impl Strategy for Exhaustive {
-    fn name(&self) -> &'static str {
-        "exhaustive"
-    }
-
-    fn is_exhaustive(&self) -> bool {
-        true
+    fn coverage(&self) -> Coverage {
+        Coverage::exhaustive("exhaustive")
     }
 
     fn next(&mut self) -> Option<Job> {

@@ -10,7 +10,7 @@ use num_bigint::BigUint;
 use tokio_util::sync::CancellationToken;
 
 use super::worker::{self, Report, Worker};
-use super::{Job, Key, Ordered, Strategy, interleavings};
+use super::{Coverage, Job, Key, Ordered, Strategy, interleavings};
 use crate::run::{Run, RunError, Template};
 use crate::verdict::dependencies::Explanation;
 
@@ -78,12 +78,8 @@ pub struct Exploration {
     pub failures: u64,
     /// How they ended otherwise.
     pub tally: Tally,
-    /// Schedules that those run stand for, themselves included, where it can be counted.
-    pub covered: Option<BigUint>,
-    /// Schedules were left out in which a session only waits for what it could take when it is free.
-    pub leaves_out_waits: bool,
-    /// Schedules that turned out to be like one that had been run.
-    pub redundant: u64,
+    /// What those stand for.
+    pub coverage: Coverage,
     pub elapsed: Duration,
     /// In the order in which they were first reached.
     pub outcomes: Vec<OutcomeTally>,
@@ -203,7 +199,7 @@ pub fn explore(
         _ => options.interrupt.clone(),
     };
     let to_confirm = collector.failure.clone().or_else(|| collector.first.take());
-    let mut exploration = collector.into_exploration(strategy, end, interleavings(template.scenario()));
+    let mut exploration = collector.into_exploration(strategy.coverage(), end, interleavings(template.scenario()));
     if let Some(run) = to_confirm {
         confirm(template, options, interrupt, run, &mut exploration)?;
     }
@@ -367,7 +363,7 @@ impl Collector {
         failed
     }
 
-    fn into_exploration(self, strategy: &dyn Strategy, end: End, interleavings: BigUint) -> Exploration {
+    fn into_exploration(self, coverage: Coverage, end: End, interleavings: BigUint) -> Exploration {
         let mut reasons: Vec<String> = self.uncontrolled.into_iter().collect();
         match end {
             End::MaxSchedules(limit) => reasons.push(match limit {
@@ -376,12 +372,10 @@ impl Collector {
             }),
             End::Timeout(limit) => reasons.push(format!("the time bound of {} s was reached", limit.as_secs_f64())),
             End::Interrupted => reasons.push("it was interrupted".to_owned()),
-            End::Complete if !strategy.is_exhaustive() => {
-                reasons.push("schedules were sampled, not all run".to_owned())
-            }
+            End::Complete if !coverage.is_exhaustive => reasons.push("schedules were sampled, not all run".to_owned()),
             End::Complete | End::Failure => {}
         }
-        let exhaustive = strategy.is_exhaustive() && end == End::Complete && reasons.is_empty();
+        let exhaustive = coverage.is_exhaustive && end == End::Complete && reasons.is_empty();
         let verdict = match self.failure {
             Some(_) => Verdict::Fails,
             None if exhaustive => Verdict::Holds,
@@ -396,9 +390,7 @@ impl Collector {
             schedules_run: self.schedules_run,
             failures: self.failures,
             tally: self.tally,
-            covered: strategy.covered(),
-            redundant: strategy.redundant(),
-            leaves_out_waits: strategy.leaves_out_waits(),
+            coverage,
             elapsed: Duration::ZERO,
             outcomes: self.outcomes,
             failure: self.failure,

@@ -1,10 +1,12 @@
 //! Strategies: which schedules to run, and running them.
 
 mod count;
+mod coverage;
 mod dpor;
 mod exhaustive;
 mod explorer;
 mod happens_before;
+mod kind;
 #[cfg(test)]
 mod model;
 mod order;
@@ -16,15 +18,15 @@ mod source_sets;
 pub(crate) mod worker;
 
 pub use count::{interleavings, turns};
+pub use coverage::Coverage;
 pub use dpor::Dpor;
 pub use exhaustive::Exhaustive;
 pub use explorer::{DeterminismCheck, Exploration, Options, OutcomeTally, Progress, Tally, Verdict, explore};
+pub use kind::StrategyKind;
 pub use order::Ordered;
 pub(crate) use order::first_without_timeout;
 pub use pct::Pct;
 pub use random::Random;
-
-use num_bigint::BigUint;
 
 use crate::run::{Run, Scheduler};
 
@@ -40,40 +42,12 @@ pub struct Job {
 
 /// Decides which schedules are run.
 pub trait Strategy {
-    /// As reports name it.
-    fn name(&self) -> &'static str;
-
-    /// The seed that it draws with.
-    fn seed(&self) -> Option<u64> {
-        None
-    }
-
-    /// Whether having run all its schedules means having covered every interleaving.
-    fn is_exhaustive(&self) -> bool;
+    /// What its schedules so far have covered.
+    fn coverage(&self) -> Coverage;
 
     /// How many schedules are sure to be run, where that is known.
     fn planned(&self) -> Option<u64> {
         None
-    }
-
-    /// How many schedules the runs so far stand for, where it can be counted.
-    fn covered(&self) -> Option<BigUint> {
-        None
-    }
-
-    /// Whether schedules were left out in which a session only waits for what it could take when it is free.
-    fn leaves_out_waits(&self) -> bool {
-        false
-    }
-
-    /// What its report says beside the verdict.
-    fn notes(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    /// Runs that turned out to be like an earlier one.
-    fn redundant(&self) -> u64 {
-        0
     }
 
     /// The next schedule, the one with the smallest key first; `None` when there is none for now (a run under way may

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::run::{Candidate, Move, MoveKind, Run, Scheduler, SoFar};
+use crate::history::{Move, MoveKind, SoFar};
+use crate::run::{Candidate, Run, Scheduler};
 
 /// Schedules sessions in a given order. An entry whose session is blocked is passed over until that session is
 /// released; when the order is used up, or names nobody who is enabled, the first session that is moves.
@@ -77,20 +78,10 @@ pub(crate) fn first_without_timeout<'a, 'b>(ready: &'b [Candidate<'a>]) -> &'b C
 mod tests {
     use super::*;
     use crate::run::StepInfo;
-    use crate::run::history::TurnRole;
 
     /// Which session an order chooses, given enabled sessions and what each can do.
     fn choose(order: &mut Ordered, moves: &[Move], ready: &[(usize, MoveKind)]) -> usize {
-        let step = StepInfo {
-            name: "update".to_owned(),
-            index: 0,
-            role: TurnRole::Step,
-            sql: String::new(),
-            filled: String::new(),
-            values: Vec::new(),
-            begin: None,
-            attempt: 0,
-        };
+        let step = StepInfo::sample("update");
         let ready: Vec<_> = ready
             .iter()
             .map(|&(session, kind)| Candidate {

@@ -13,8 +13,9 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 
 use super::samples::Samples;
-use super::{Job, Key, Strategy, turns};
-use crate::run::{Candidate, MoveKind, Run, Scheduler, SoFar};
+use super::{Coverage, Job, Key, Strategy, turns};
+use crate::history::{MoveKind, SoFar};
+use crate::run::{Candidate, Run, Scheduler};
 use crate::scenario::Scenario;
 
 /// Draws `samples` schedules.
@@ -61,26 +62,10 @@ impl Pct {
 }
 
 impl Strategy for Pct {
-    fn name(&self) -> &'static str {
-        "pct"
-    }
-
-    fn seed(&self) -> Option<u64> {
-        Some(self.samples.seed)
-    }
-
-    fn is_exhaustive(&self) -> bool {
-        false
-    }
-
-    fn planned(&self) -> Option<u64> {
-        Some(self.samples.total)
-    }
-
-    fn notes(&self) -> Vec<String> {
+    fn coverage(&self) -> Coverage {
         let one = self.bound();
         let all = 100.0 * (1.0 - (1.0 - one).powf(self.samples.total as f64));
-        vec![format!(
+        let note = format!(
             "a failure of depth {} (one that takes {} to come in a certain order) shows in one schedule in {:.0} at the \
              least: with {} sampled, in {all:.1} % of all attempts or more",
             self.depth,
@@ -90,7 +75,15 @@ impl Strategy for Pct {
             },
             1.0 / one,
             self.samples.total,
-        )]
+        );
+        Coverage {
+            notes: vec![note],
+            ..Coverage::sampled("pct", self.samples.seed)
+        }
+    }
+
+    fn planned(&self) -> Option<u64> {
+        Some(self.samples.total)
     }
 
     fn next(&mut self) -> Option<Job> {
@@ -155,18 +148,9 @@ mod tests {
 
     /// The order in which two sessions of two turns each go on.
     fn order(schedule: &mut Priorities) -> Vec<usize> {
-        use crate::run::history::TurnRole;
-        use crate::run::{Move, StepInfo};
-        let step = StepInfo {
-            name: "select".to_owned(),
-            index: 0,
-            role: TurnRole::Step,
-            sql: String::new(),
-            filled: String::new(),
-            values: Vec::new(),
-            begin: None,
-            attempt: 0,
-        };
+        use crate::history::Move;
+        use crate::run::StepInfo;
+        let step = StepInfo::sample("select");
         let mut moves: Vec<Move> = Vec::new();
         loop {
             let made = |session: usize| moves.iter().filter(|one| one.session == session).count();

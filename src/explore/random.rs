@@ -8,8 +8,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::order::{Entry, take_first};
 use super::samples::Samples;
-use super::{Job, Key, Strategy, turns};
-use crate::run::{Candidate, MoveKind, Run, Scheduler, SoFar};
+use super::{Coverage, Job, Key, Strategy, turns};
+use crate::history::{MoveKind, SoFar};
+use crate::run::{Candidate, Run, Scheduler};
 use crate::scenario::Scenario;
 
 /// Draws whole orders of all declared steps, each as likely as any other (drawing at each choice would favour schedules
@@ -53,16 +54,8 @@ impl Random {
 }
 
 impl Strategy for Random {
-    fn name(&self) -> &'static str {
-        "random"
-    }
-
-    fn seed(&self) -> Option<u64> {
-        Some(self.samples.seed)
-    }
-
-    fn is_exhaustive(&self) -> bool {
-        false
+    fn coverage(&self) -> Coverage {
+        Coverage::sampled("random", self.samples.seed)
     }
 
     fn planned(&self) -> Option<u64> {

@@ -13,7 +13,7 @@ use num_bigint::BigUint;
 use super::happens_before::HappensBefore;
 use super::reversal::Reversal;
 use crate::conflict::{Event, Piece, Waited, conflict};
-use crate::run::MoveKind;
+use crate::history::MoveKind;
 use crate::scenario::Symmetry;
 
 /// What the search takes in of a run, by the index of a move.

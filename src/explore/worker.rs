@@ -205,6 +205,7 @@ impl Drop for LastWords<'_> {
 
 /// The runtime of one thread's connections.
 pub fn runtime() -> Result<Runtime, RunError> {
+    crate::descriptors::check().map_err(RunError::Runtime)?;
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().build().map_err(RunError::Runtime)
 }

@@ -1,9 +1,15 @@
 //! A mistake in a specification.
 
-use crate::scenario::Located;
+use crate::scenario::{self, Located, ScenarioError};
 
 /// A mistake in a specification. As a [`Diagnostic`](miette::Diagnostic) it shows file, line, column and the line.
 pub type SpecificationError = Located<Mistake>;
+
+impl From<SpecificationError> for ScenarioError {
+    fn from(error: SpecificationError) -> ScenarioError {
+        error.map(|mistake| scenario::Mistake::Format(mistake.to_string()))
+    }
+}
 
 /// What is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

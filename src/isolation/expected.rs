@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use similar::TextDiff;
 
+use crate::scenario::bounded;
+
 /// The most variants that a specification can have besides the file of its own name.
 const VARIANTS: u32 = 9;
 
@@ -48,7 +50,7 @@ impl Expected {
         let names = std::iter::once(format!("{name}.out")).chain(variants);
         let mut files = Vec::new();
         for path in names.map(|name| folder.join(name)) {
-            match std::fs::read(&path) {
+            match bounded::read(&path) {
                 Ok(content) => files.push((path, content)),
                 Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
                 Err(cause) => return Err(ExpectedError::Unreadable { path, cause }),

@@ -1,6 +1,6 @@
 //! Looks up the names of steps in a specification.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::error::Mistake;
@@ -57,11 +57,14 @@ fn permutation(uses: &[NamedUse], ids: &Ids) -> Result<Permutation, Misplaced> {
         id.ok_or_else(|| (Mistake::UnknownStep(name.text.clone()), name.span.clone()))
     };
     let used: Vec<StepId> = uses.iter().map(|each| lookup(&each.step)).collect::<Result<_, _>>()?;
+    let in_use: HashSet<StepId> = used.iter().copied().collect();
     let mut permutation = Permutation::default();
     for (named, &id) in uses.iter().zip(&used) {
         // a step of another session that the permutation uses too
         let other = |name: &Name| match ids.get(&name.text) {
-            Some(other) if !used.contains(other) => Err((Mistake::UnknownMarker(name.text.clone()), name.span.clone())),
+            Some(other) if !in_use.contains(other) => {
+                Err((Mistake::UnknownMarker(name.text.clone()), name.span.clone()))
+            }
             None => Err((Mistake::UnknownMarker(name.text.clone()), name.span.clone())),
             Some(other) if other.session == id.session => {
                 Err((Mistake::OwnSession(named.step.text.clone()), name.span.clone()))

@@ -20,6 +20,7 @@ use super::error::{Mistake, SpecificationError};
 use super::lexer::{Keyword, Misplaced, Token, TokenKind, tokens};
 use super::link::link;
 use super::specification::Specification;
+use crate::scenario::bounded;
 use crate::scenario::source::{Origin, Source, SqlText};
 
 impl Specification {
@@ -31,9 +32,9 @@ impl Specification {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Specification, SpecificationError> {
         let path = path.as_ref();
         let shown = path.display().to_string();
-        let file = std::fs::File::open(path).map_err(|cause| unreadable(&shown, &cause))?;
+        let bytes = bounded::read(path).map_err(|cause| unreadable(&shown, &cause))?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        Specification::from_reader(&name, &shown, file)
+        Specification::from_bytes(&name, &shown, bytes)
     }
 
     /// Reads everything that `reader` gives, which errors call `source_name`.
@@ -41,15 +42,12 @@ impl Specification {
     /// # Errors
     ///
     /// The first mistake in the text, or that it cannot be read.
-    pub fn from_reader(
-        name: &str,
-        source_name: &str,
-        mut reader: impl Read,
-    ) -> Result<Specification, SpecificationError> {
-        let mut bytes = Vec::new();
-        reader
-            .read_to_end(&mut bytes)
-            .map_err(|cause| unreadable(source_name, &cause))?;
+    pub fn from_reader(name: &str, source_name: &str, reader: impl Read) -> Result<Specification, SpecificationError> {
+        let bytes = bounded::read_all(reader).map_err(|cause| unreadable(source_name, &cause))?;
+        Specification::from_bytes(name, source_name, bytes)
+    }
+
+    fn from_bytes(name: &str, source_name: &str, bytes: Vec<u8>) -> Result<Specification, SpecificationError> {
         let text =
             String::from_utf8(bytes).map_err(|_| SpecificationError::new(Mistake::NotUtf8(source_name.to_owned())))?;
         Specification::parse(name, source_name, text)

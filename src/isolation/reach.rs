@@ -2,7 +2,7 @@
 
 use super::specification::Specification;
 use crate::scenario::source::SqlText;
-use crate::scenario::sql::lexer::tokens;
+use crate::sql::lexer::tokens;
 
 /// The database that PostgreSQL's own test run works in, which a specification may name.
 pub const REGRESSION_DATABASE: &str = "isolation_regression";

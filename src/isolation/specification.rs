@@ -1,5 +1,6 @@
 //! What a specification says: setup, sessions with their named steps, and the permutations to run.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -76,14 +77,11 @@ impl Specification {
         let Some(permutations) = &self.permutations else {
             return Vec::new();
         };
-        let used = |id: StepId| {
-            permutations
-                .iter()
-                .any(|each| each.steps.iter().any(|step| step.id == id))
-        };
+        let steps = permutations.iter().flat_map(|each| &each.steps);
+        let used: HashSet<StepId> = steps.map(|step| step.id).collect();
         let mut unused: Vec<&str> = self
             .step_ids()
-            .filter(|&id| !used(id))
+            .filter(|id| !used.contains(id))
             .map(|id| self.step(id).name.as_str())
             .collect();
         unused.sort_unstable();

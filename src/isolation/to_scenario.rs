@@ -1,18 +1,20 @@
 //! A specification as a scenario: its sessions' statements, to be run in every order, with a table of outcomes in place
 //! of invariants.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::specification::{Session, Specification, Step};
 use crate::scenario::error::{Mistake, ScenarioError};
+use crate::scenario::file::session::{MAX_STEPS, TOO_MANY_STEPS};
 use crate::scenario::file::{concurrency_errors, transactions};
 use crate::scenario::source::{Origin, SqlText};
-use crate::scenario::sql::commands::split;
-use crate::scenario::sql::lexer::Token;
-use crate::scenario::sql::{Statement, Template};
+use crate::scenario::unique::UniqueNames;
 use crate::scenario::{self, DeadlockPolicy, Isolation, Scenario};
+use crate::sql::commands::split;
+use crate::sql::lexer::Token;
+use crate::sql::{Statement, Template};
 
 impl Specification {
     /// The scenario of the sessions' setups, all steps in the order of the file, and teardowns; or of the steps that one
@@ -34,6 +36,10 @@ impl Specification {
             if !steps.is_empty() {
                 sessions.push(scenario_session(session, sessions.len(), &steps, &mut warnings)?);
             }
+        }
+        let steps = sessions.iter().map(|session| session.steps.len()).sum();
+        if steps > MAX_STEPS {
+            return Err(ScenarioError::new(Mistake::TooManySteps(steps)).hint(TOO_MANY_STEPS));
         }
         let mut scenario = Scenario {
             name: self.name.clone(),
@@ -70,28 +76,25 @@ impl Specification {
 
 /// The setups one after the other, a line break between them.
 fn join(setups: &[SqlText]) -> Option<SqlText> {
-    let mut joined: Option<SqlText> = None;
-    for setup in setups {
-        let Some(before) = &mut joined else {
-            joined = Some(setup.clone());
-            continue;
-        };
-        let (Some(origin), Some(added)) = (&mut before.origin, &setup.origin) else {
-            continue;
-        };
-        let separator = if before.text.trim_end().ends_with(';') {
-            "\n"
-        } else {
-            ";\n"
-        };
-        let end = origin.offsets.last().copied().unwrap_or_default();
-        let offsets = origin.offsets[..before.text.len()].iter().copied();
-        let between = std::iter::repeat_n(end, separator.len());
-        origin.offsets = offsets.chain(between).chain(added.offsets.iter().copied()).collect();
-        before.text += separator;
-        before.text += &setup.text;
+    let (first, others) = setups.split_first()?;
+    let source = first.origin.as_ref()?.source.clone();
+    let mut text = String::new();
+    let mut offsets: Vec<usize> = Vec::new();
+    for setup in std::iter::once(first).chain(others) {
+        let Some(origin) = &setup.origin else { continue };
+        if let Some(end) = offsets.pop() {
+            let separator = if text.trim_end().ends_with(';') { "\n" } else { ";\n" };
+            text += separator;
+            offsets.extend(std::iter::repeat_n(end, separator.len()));
+        }
+        text += &setup.text;
+        offsets.extend(origin.offsets.iter());
     }
-    joined
+    let offsets = offsets.into();
+    Some(SqlText {
+        text,
+        origin: Some(Origin { source, offsets }),
+    })
 }
 
 fn scenario_session(
@@ -100,7 +103,7 @@ fn scenario_session(
     steps: &[&Step],
     warnings: &mut Vec<String>,
 ) -> Result<scenario::Session, ScenarioError> {
-    let mut names = BTreeSet::new();
+    let mut names = UniqueNames::default();
     let mut converted = Vec::new();
     let setup = session.setup.iter().map(|sql| ("setup", sql));
     let steps = steps.iter().map(|step| (step.name.as_str(), &step.sql));
@@ -116,7 +119,7 @@ fn scenario_session(
                 continue;
             }
             let Some(range) = range(&command) else { continue };
-            converted.push(step(unique(name, &mut names), part(sql, range)));
+            converted.push(step(names.take(name), part(sql, range)));
         }
     }
     if let Err(error) = transactions::check(&session.name, &converted) {
@@ -130,7 +133,7 @@ fn scenario_session(
             "session `{}` leaves its transaction open: it is rolled back at the end",
             session.name
         ));
-        converted.push(step(unique("rollback", &mut names), SqlText::unplaced("ROLLBACK")));
+        converted.push(step(names.take("rollback"), SqlText::unplaced("ROLLBACK")));
     }
     Ok(scenario::Session {
         name: session.name.clone(),
@@ -154,17 +157,6 @@ fn step(name: String, sql: SqlText) -> scenario::Step {
         sql,
         when: None,
     }
-}
-
-/// The name, numbered if it is taken.
-fn unique(name: &str, taken: &mut BTreeSet<String>) -> String {
-    let mut unique = name.to_owned();
-    let mut number = 1;
-    while !taken.insert(unique.clone()) {
-        number += 1;
-        unique = format!("{name}-{number}");
-    }
-    unique
 }
 
 fn sets_deadlock_timeout(command: &[Token<'_>]) -> bool {

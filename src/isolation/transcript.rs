@@ -1,6 +1,9 @@
 //! What a run of a specification says, in order.
 
-use std::io::{self, Write};
+use std::borrow::Cow;
+use std::io::{self, IsTerminal, Write};
+
+use crate::terminal::visible_lines;
 
 /// Takes the lines that `isolationtester` writes. Their order is that of both streams together.
 pub trait Transcript: Send {
@@ -16,7 +19,7 @@ pub trait Transcript: Send {
     }
 }
 
-/// Standard output and standard error.
+/// Standard output and standard error. What would steer a terminal is written out where it would reach one.
 #[derive(Debug, Default)]
 pub struct Standard {
     pending: Vec<u8>,
@@ -36,14 +39,25 @@ impl Transcript for Standard {
 
     fn err(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.flush()?;
-        io::stderr().write_all(bytes)
+        let mut err = io::stderr().lock();
+        // what cannot be said there can be said nowhere
+        let _ = err.write_all(&for_stream(bytes, err.is_terminal()));
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        out.write_all(&self.pending)?;
+        let on_terminal = out.is_terminal();
+        out.write_all(&for_stream(&self.pending, on_terminal))?;
         self.pending.clear();
         out.flush()
+    }
+}
+
+fn for_stream(bytes: &[u8], on_terminal: bool) -> Cow<'_, [u8]> {
+    match on_terminal {
+        true => visible_lines(&String::from_utf8_lossy(bytes)).into_bytes().into(),
+        false => bytes.into(),
     }
 }
 

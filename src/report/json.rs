@@ -7,8 +7,8 @@ use std::time::Duration;
 use num_bigint::BigUint;
 use serde::{Serialize, Serializer};
 
+use crate::history::{History, Origin, StepResult, Turn};
 use crate::report::difference::difference_line;
-use crate::run::history::{History, StepResult, Turn, TurnRole};
 use crate::scenario::Scenario;
 use crate::schedule::Schedule;
 use crate::shrink::Shrunk;
@@ -381,11 +381,11 @@ impl HistoryStep {
         HistoryStep {
             session: name(turn.session),
             step: turn.step.clone(),
-            role: match turn.role {
-                TurnRole::Step => Role::Step,
-                TurnRole::Autocommit => Role::Autocommit,
-                TurnRole::Rollback => Role::Rollback,
-                TurnRole::Disconnect => Role::Disconnect,
+            role: match turn.origin {
+                Origin::Step(_) => Role::Step,
+                Origin::Autocommit(_) => Role::Autocommit,
+                Origin::Rollback(_) => Role::Rollback,
+                Origin::Disconnect(_) => Role::Disconnect,
             },
             attempt: turn.attempt,
             begin: turn.begin.clone(),

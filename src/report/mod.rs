@@ -4,6 +4,7 @@
 //! from 1.
 
 pub mod anomaly;
+pub mod diagnostic;
 mod difference;
 pub mod failure;
 pub mod json;

@@ -1,6 +1,8 @@
 //! Histories written by hand, for tests.
 
-use crate::run::history::{History, Move, MoveKind, SessionEnd, StepError, StepResult, Turn, TurnRole, Wait};
+use std::sync::Arc;
+
+use crate::history::{History, Move, MoveKind, Origin, SessionEnd, Statement, StepError, StepResult, Turn, Tx, Wait};
 
 /// Builds a history turn by turn.
 pub(crate) struct Sample(History);
@@ -23,16 +25,17 @@ impl Sample {
 
     pub(crate) fn turn(mut self, session: usize, sql: &str, result: StepResult) -> Self {
         let index = self.0.turns.len();
+        let number = self.0.turns.iter().filter(|turn| turn.session == session).count();
         let first_word = sql.split(' ').next().unwrap_or(sql);
         self.0.turns.push(Turn {
             session,
             step: first_word.to_lowercase(),
-            step_index: self.0.turns.iter().filter(|turn| turn.session == session).count(),
-            role: TurnRole::Step,
-            sql: sql.to_owned(),
+            statement: Arc::new(Statement::of(sql)),
             filled: sql.to_owned(),
             values: Vec::new(),
             begin: None,
+            origin: Origin::Step(number),
+            tx: Tx::default(),
             attempt: 0,
             result,
             waits: Vec::new(),
@@ -136,7 +139,7 @@ pub(crate) fn deadlock() -> History {
         )
         .waiting(&[(&[0], 3, 3)])
         .turn(1, "ROLLBACK", done("ROLLBACK"))
-        .with(|turn| turn.role = TurnRole::Rollback)
+        .with(|turn| turn.origin = Origin::Rollback(0))
         .turn(0, "COMMIT", done("COMMIT"))
         .history()
 }

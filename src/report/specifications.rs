@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::junit::{Case, CaseOutcome};
 use super::text::{TextOptions, Tone, paint};
 use crate::isolation::Mismatch;
+use crate::terminal::{visible, visible_lines};
 pub use json::json;
 
 /// A specification that was compared with its expected output.
@@ -40,7 +41,11 @@ pub fn entry(compared: &Compared, options: &TextOptions) -> String {
         Outcome::NothingExpected(_) | Outcome::Error(_) => ("ERROR", Tone::Bad),
     };
     let word = paint(&format!("{word:>7}"), tone, options.colour);
-    let mut text = format!("{word} [{:>8.3}s] {}", compared.elapsed.as_secs_f64(), compared.name);
+    let mut text = format!(
+        "{word} [{:>8.3}s] {}",
+        compared.elapsed.as_secs_f64(),
+        visible(&compared.name)
+    );
     match &compared.outcome {
         Outcome::Passed => {}
         Outcome::Differs(mismatch) => {
@@ -52,16 +57,16 @@ pub fn entry(compared: &Compared, options: &TextOptions) -> String {
                     Some(b'@') => Tone::Blocked,
                     _ => Tone::Plain,
                 };
-                let _ = write!(text, "\n{}", paint(line, tone, options.colour));
+                let _ = write!(text, "\n{}", paint(&visible_lines(line), tone, options.colour));
             }
             text.push('\n');
         }
         Outcome::NothingExpected(path) => {
-            let _ = write!(text, ": {}", nothing_expected(path));
+            let _ = write!(text, ": {}", visible(&nothing_expected(path)));
         }
         Outcome::Error(message) => {
             for line in message.trim_end().lines() {
-                let _ = write!(text, "\n{HANG}{line}");
+                let _ = write!(text, "\n{HANG}{}", visible_lines(line));
             }
         }
     }
@@ -74,9 +79,9 @@ fn nothing_expected(path: &Path) -> String {
 
 /// How many passed, and the names of those that did not.
 pub fn summary(compared: &[Compared], elapsed: Duration, options: &TextOptions) -> String {
-    let names = |wanted: fn(&Outcome) -> bool| -> Vec<&str> {
+    let names = |wanted: fn(&Outcome) -> bool| -> Vec<String> {
         let chosen = compared.iter().filter(|one| wanted(&one.outcome));
-        chosen.map(|one| one.name.as_str()).collect()
+        chosen.map(|one| visible(&one.name)).collect()
     };
     let passed = names(|outcome| matches!(outcome, Outcome::Passed)).len();
     let failed = names(|outcome| matches!(outcome, Outcome::Differs(_)));
@@ -211,5 +216,28 @@ mod tests {
         assert_eq!(outcomes[0], CaseOutcome::Pass);
         assert!(matches!(&outcomes[1], CaseOutcome::Failure { message, .. } if message.contains("expected/b.out")));
         assert!(matches!(&outcomes[2], CaseOutcome::Error { message, .. } if message == "setup failed:"));
+    }
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        let mismatch = Mismatch {
+            closest: PathBuf::from("a.out"),
+            difference: "-\u{1b}[2J\told\n+\u{9b}\rnew\n".to_owned(),
+            lines_added: 1,
+            lines_removed: 1,
+        };
+        for outcome in [
+            Outcome::Differs(mismatch),
+            Outcome::NothingExpected(PathBuf::from("\u{1b}.out")),
+            Outcome::Error("a\nb\u{202e}".to_owned()),
+        ] {
+            let name = "n\u{1b}".to_owned();
+            let elapsed = Duration::ZERO;
+            let one = Compared { name, elapsed, outcome };
+            let options = TextOptions::default();
+            let text = entry(&one, &options) + &summary(&[one], elapsed, &options);
+            let steers = |c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || c == '\u{202e}';
+            assert!(!text.contains(steers), "{text:?}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use num_bigint::BigUint;
 
-use crate::explore::{self, Exploration, Strategy};
+use crate::explore::{self, Exploration};
 use crate::report::text::{TextOptions, Tone, counted, grouped, paint, visible, wrap};
 use crate::scenario::Scenario;
 
@@ -29,8 +29,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// That of an exploration of `scenario` by `strategy`, with these notes.
-    pub fn new(scenario: &Scenario, strategy: &dyn Strategy, exploration: &Exploration, notes: &[String]) -> Summary {
+    /// That of an exploration of `scenario`, with these notes.
+    pub fn new(scenario: &Scenario, exploration: &Exploration, notes: &[String]) -> Summary {
         let failed = exploration.failures;
         let verdict = match exploration.verdict {
             explore::Verdict::Holds => Verdict::Holds,
@@ -50,9 +50,9 @@ impl Summary {
         Summary {
             scenario: scenario.name.clone(),
             verdict,
-            strategy: strategy.name().to_owned(),
+            strategy: exploration.coverage.strategy.to_owned(),
             stopped_at_failure: exploration.stopped_at_failure,
-            seed: strategy.seed(),
+            seed: exploration.coverage.seed,
             schedules_run: exploration.schedules_run,
             interleavings: exploration.interleavings.clone(),
             elapsed: exploration.elapsed,

@@ -8,6 +8,8 @@ use tabled::settings::Style;
 use tabled::settings::style::HorizontalLine;
 use unicode_width::UnicodeWidthStr;
 
+pub(crate) use crate::terminal::visible;
+
 /// How a report for people is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TextOptions {
@@ -54,24 +56,6 @@ const VALUE_WIDTH: usize = 60;
 /// Columns that `text` takes on a terminal.
 pub(crate) fn width(text: &str) -> usize {
     UnicodeWidthStr::width(text)
-}
-
-/// `text` with everything escaped that would not be seen as a character of its own, or would steer the terminal.
-pub(crate) fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            _ if c.is_control() || is_invisible(c) => shown.extend(c.escape_default()),
-            _ => shown.push(c),
-        }
-    }
-    shown
-}
-
-/// Zero-width characters, direction marks, and line and paragraph separators.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// `text` cut to at most `max` columns, between two words where that does not cut much more; what is cut shows as `…`.

@@ -1,12 +1,12 @@
 //! A schedule as it ran, for people: time runs downward, one column a session.
 
+use crate::history::{History, Move, MoveKind, Origin, StepResult, Turn};
 use crate::report::reply::reply_lines;
 use crate::report::shrunk::spans;
 use crate::report::sql_text::{one_line, starts_clause};
 use crate::report::text::{
     TextOptions, Tone, joined, paint, share, shorten, table, table_overhead, visible, width, wrap,
 };
-use crate::run::history::{History, Move, MoveKind, StepResult, Turn, TurnRole};
 use crate::schedule::named;
 
 /// Longest statement shown, in columns.
@@ -291,10 +291,10 @@ fn later_cells(history: &History, index: usize) -> Vec<(usize, Vec<Line>)> {
 }
 
 fn statement(turn: &Turn) -> String {
-    let mark = match turn.role {
-        TurnRole::Step | TurnRole::Disconnect => "",
-        TurnRole::Autocommit => " (autocommit)",
-        TurnRole::Rollback => " (after the error)",
+    let mark = match turn.origin {
+        Origin::Step(_) | Origin::Disconnect(_) => "",
+        Origin::Autocommit(_) => " (autocommit)",
+        Origin::Rollback(_) => " (after the error)",
     };
     format!("{}{mark}", shorten(&one_line(&turn.filled), STATEMENT_WIDTH))
 }
@@ -342,7 +342,7 @@ fn is_autocommitted(history: &History, index: usize) -> bool {
     let next = history.turns[index + 1..]
         .iter()
         .find(|other| other.session == turn.session);
-    next.is_some_and(|next| next.role == TurnRole::Autocommit && next.step_index == turn.step_index)
+    next.is_some_and(|next| next.origin == Origin::Autocommit(turn.origin.step()))
 }
 
 fn names(history: &History, sessions: &[usize]) -> String {

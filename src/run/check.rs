@@ -1,26 +1,28 @@
 //! Checks a scenario against the server before any schedule is run, so that a mistake is shown in its place in the file
 //! and not as a schedule that fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::RunError;
+use super::binding::from_params;
 use super::condition::PREFIX;
 use super::reach::{self, Reaching};
-use super::{RunError, Variables, Volatile};
-use crate::conflict::{self, Facts, Footprint, Footprints, StatementKnown, StepFacts};
+use crate::conflict::{self, Footprint, Program, StatementKnown, StepFacts};
+use crate::history::Volatile;
 use crate::postgres::baseline::Baseline;
 use crate::postgres::catalog::{Analysis, Catalog};
 use crate::postgres::wire::{Column, Connection, Reply, ServerError, Value};
 use crate::postgres::{PostgresError, Server, expect, prepared};
 use crate::scenario::error::token_at;
 use crate::scenario::source::SqlText;
-use crate::scenario::sql::commands::split;
-use crate::scenario::sql::lexer::{TokenKind, tokens};
-use crate::scenario::sql::{StatementKind, Template};
 use crate::scenario::{Condition, Scenario, ScenarioError, Session, Step};
+use crate::sql::commands::split;
+use crate::sql::lexer::{TokenKind, tokens};
+use crate::sql::{StatementKind, Template};
 
 const SYNTAX_ERROR: &str = "42601";
 const UNDEFINED_COLUMN: &str = "42703";
@@ -130,7 +132,7 @@ pub async fn check_statements(
     server: &Server,
     scenario: &Scenario,
     schema_changes: bool,
-) -> Result<Footprints, RunError> {
+) -> Result<Program, RunError> {
     let quiet = server.deadlock_control;
     let reaching = match server.is_given() {
         true => Reaching::find(control).await?,
@@ -194,14 +196,8 @@ pub async fn check_statements(
         }
     }
     Ok(match nothing_known {
-        true => Footprints::unknown(scenario, !checker.catalog.changing_routines),
-        false => {
-            let facts = Facts {
-                steps: facts,
-                watchers: checker.watchers,
-            };
-            Footprints::new(scenario, facts, checker.catalog)
-        }
+        true => Program::unknown(scenario, !checker.catalog.changing_routines),
+        false => Program::new(scenario, facts, checker.watchers, checker.catalog),
     })
 }
 
@@ -257,7 +253,7 @@ struct Checker<'a> {
     given: bool,
     reaching: Reaching,
     /// What is known of conditions and invariants.
-    watchers: Vec<StepFacts>,
+    watchers: Vec<StatementKnown>,
 }
 
 /// A statement's columns with their places, by name.
@@ -267,12 +263,13 @@ impl Checker<'_> {
     /// Checks a session's steps, and returns what is known of each.
     async fn session(&mut self, session: &Session) -> Result<Vec<StepFacts>, RunError> {
         let mut facts = Vec::with_capacity(session.steps.len());
-        let mut types: BTreeMap<String, u32> = Variables::from_params(&session.params).types();
+        let mut types: BTreeMap<String, u32> = from_params(&session.params).types();
         // of variables that may have another type, or none, because a step is passed over
         let mut other_types: BTreeMap<String, u32> = BTreeMap::new();
         // whether every column of the steps so far is known
         let mut complete = true;
         for step in session.steps.iter() {
+            let mut needs = BTreeSet::new();
             if let Some(condition) = &step.when {
                 self.refuse_changing_functions(&condition.sql, &step.name).await?;
                 self.known(&condition.sql, &condition.template, &types, complete)?;
@@ -285,7 +282,7 @@ impl Checker<'_> {
                 };
                 let described = self.describe(&sql, &condition.template, &types).await?;
                 self.columns(&condition.sql, described, &session.allow_errors, &types, &what, shift)?;
-                self.variables_only(condition, &types, &what).await?;
+                needs = self.variables_only(condition, &types, &what).await?;
             }
             self.known(&step.sql, &step.template, &types, complete)?;
             reach::refuse_commands(&step.sql, &format!("step `{}`", step.name), self.given)?;
@@ -303,12 +300,13 @@ impl Checker<'_> {
                     known = StatementKnown::nothing();
                 }
             }
-            let StatementKnown { footprint, statement } = known;
+            let StatementKnown { footprint, meaning } = known;
             let columns = self.step(session, step, &types).await?;
             facts.push(StepFacts {
                 footprint,
-                statement,
+                meaning,
                 columns: columns.as_ref().map(origins),
+                needs,
             });
             match columns {
                 Some(columns) => {
@@ -333,19 +331,28 @@ impl Checker<'_> {
         Ok(facts)
     }
 
-    /// A condition that looks at a table would depend on when it is evaluated.
+    /// A condition that looks at a table would depend on when it is evaluated. Returns the variables without which it is
+    /// not true.
     async fn variables_only(
         &mut self,
         condition: &Condition,
         types: &BTreeMap<String, u32>,
         what: &str,
-    ) -> Result<(), RunError> {
+    ) -> Result<BTreeSet<String>, RunError> {
         let types = bound_types(&condition.template, types);
         let sql = format!("SELECT ({})", condition.template.text);
         let analysis = self.analyse(&sql, &types).await?;
-        if analysis.is_none_or(|analysis| analysis.relations.is_empty()) {
+        let queries = match &analysis {
+            Some(analysis) if !analysis.relations.is_empty() => None,
+            Some(analysis) => Some(analysis.queries.as_slice()),
+            None => Some([].as_slice()),
+        };
+        if let Some(queries) = queries {
+            let name = |number: usize| condition.template.variables.get(number.checked_sub(1)?);
+            let needed = conflict::parameters_needed(queries).into_iter().filter_map(name);
+            let needed = needed.map(|variable| variable.name.clone()).collect();
             self.watch(&condition.sql, &sql, &types, what).await?;
-            return Ok(());
+            return Ok(needed);
         }
         let error = ServerError {
             sqlstate: "0A000".into(),
@@ -365,10 +372,7 @@ impl Checker<'_> {
         let analysis = self.analyse(sql, types).await?;
         self.reaching
             .refuse_calls(written, analysis.as_ref(), &self.catalog, what)?;
-        let StatementKnown {
-            footprint,
-            mut statement,
-        } = conflict::know(sql, analysis.as_ref(), &self.catalog);
+        let mut known = conflict::know(sql, analysis.as_ref(), &self.catalog);
         // the variables are texts there
         let sessions = analysis
             .iter()
@@ -378,13 +382,9 @@ impl Checker<'_> {
                 name.is_some_and(|(schema, name)| schema == "pgbraid" && name == "sessions")
             });
         if sessions {
-            statement.compares_variables();
+            known.meaning.compares_variables();
         }
-        self.watchers.push(StepFacts {
-            footprint,
-            statement,
-            columns: None,
-        });
+        self.watchers.push(known);
         Ok(())
     }
 
@@ -398,7 +398,7 @@ impl Checker<'_> {
             _ => {
                 return Ok(StatementKnown {
                     footprint: Footprint::default(),
-                    statement: conflict::Statement::default(),
+                    meaning: conflict::Meaning::default(),
                 });
             }
         };

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::{RunError, Variables};
+use super::RunError;
+use super::binding::bind;
+use crate::history::Variables;
 use crate::postgres::PostgresError;
 use crate::postgres::locks::LockMonitor;
 use crate::postgres::wire::{Connection, Value};
@@ -51,7 +53,7 @@ impl Conditions<'_> {
         condition: &Condition,
         variables: &Variables,
     ) -> Result<bool, RunError> {
-        let values = variables.bind(session, &condition.template, &condition.sql)?;
+        let values = bind(variables, session, &condition.template, &condition.sql)?;
         let text = &condition.template.text;
         let key = (
             text.clone(),

@@ -14,7 +14,7 @@ use super::trial::{Change, Effect, Trials};
 use crate::conflict::{Footprint, Object};
 use crate::postgres::wire::Connection;
 use crate::scenario::Isolation;
-use crate::scenario::sql::StatementKind;
+use crate::sql::StatementKind;
 use crate::verdict::dependencies::{Dependency, DependencyKind, Explanation, Transaction};
 
 /// Explains a run; `control` is on its database, and no session has anything open there. Returns `None` where no cycle
@@ -114,7 +114,7 @@ impl Finder<'_, '_> {
 
     /// wr and rw: what the statement of a turn read of what others wrote.
     async fn reads(&mut self, transaction: usize, turn: usize, found: &mut Vec<Dependency>) -> Result<(), RunError> {
-        let sql = &self.run.turns[turn].sql;
+        let sql = self.run.sql(turn);
         let plain = self.run.is_step(turn) && self.run.step(turn).statement.kind == StatementKind::Plain;
         if !plain || !is_query(sql) {
             return Ok(());
@@ -180,7 +180,7 @@ impl Finder<'_, '_> {
     async fn view(&mut self, transaction: usize, turn: usize) -> Result<View, RunError> {
         let Committed { turns, isolation, .. } = &self.committed[transaction];
         if *isolation != Isolation::ReadCommitted {
-            let first = turns.iter().copied().find(|&own| is_query(&self.run.turns[own].sql));
+            let first = turns.iter().copied().find(|&own| is_query(self.run.sql(own)));
             return Ok(View::of_state(self.run.states.before(first.unwrap_or(turn))));
         }
         let record = &self.run.turns[turn];
@@ -202,7 +202,7 @@ impl Finder<'_, '_> {
                 .collect(),
         };
         // an INSERT waits for a key, and a plain SELECT for a table before it takes its snapshot
-        let views = match takes_command(&record.sql) && !is_insert(&record.sql) {
+        let views = match takes_command(&record.statement.sql) && !is_insert(&record.statement.sql) {
             true => [found, every_row, all_anew],
             false => [all_anew, found, every_row],
         };

@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::committed_states::CommittedStates;
-use super::history::{History, Move, MoveKind, SoFar, StepResult, Turn, TurnRole, Wait};
 use super::session::{DeadlockCheck, Finished, Progress, Session, StepInfo};
 use super::wait_for::WaitForGraph;
 use super::{Conditions, RunError, condition::ConditionCache};
+use crate::history::{Deadlock, History, Move, MoveKind, Origin, SoFar, StepResult, Turn, Wait};
 use crate::postgres::locks::{LockMonitor, Waiting};
 use crate::postgres::wire::Connection;
 use crate::postgres::{PostgresError, locks, suspend};
@@ -96,14 +96,6 @@ pub struct Execution {
     pub uncontrolled: Vec<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deadlock {
-    /// Ascending, the victim included.
-    pub sessions: Vec<usize>,
-    pub victim: usize,
-    pub turn: usize,
-}
-
 /// What the server lets a run control, and how long it may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -172,7 +164,7 @@ pub async fn execute<S: Session>(
     while let Some(enabled) = executor.enabled()? {
         let ready: Vec<usize> = enabled.iter().map(|(session, _)| *session).collect();
         let with_steps: Vec<usize> = (ready.iter().copied())
-            .filter(|&session| executor.next_role(session) != Some(TurnRole::Disconnect))
+            .filter(|&session| !executor.only_disconnects(session))
             .collect();
         if scheduler.is_over(executor.execution.so_far(), &with_steps) {
             break;
@@ -312,8 +304,10 @@ impl<S: Session> Executor<'_, S> {
         }
     }
 
-    fn next_role(&self, session: usize) -> Option<TurnRole> {
-        self.sessions[session].next_step().map(|step| step.role)
+    /// Whether nothing is left of a session but the end of its connection.
+    fn only_disconnects(&self, session: usize) -> bool {
+        let next = self.sessions[session].next_step();
+        next.is_some_and(|step| matches!(step.origin, Origin::Disconnect(_)))
     }
 
     /// Of the sessions that the error of one released, those that it runs its transaction again after, its next step being
@@ -378,20 +372,7 @@ impl<S: Session> Executor<'_, S> {
         };
         let turn = self.execution.turns.len();
         let check = self.deadlock_check();
-        self.execution.turns.push(Turn {
-            session: chosen,
-            step: step.name.clone(),
-            step_index: step.index,
-            role: step.role,
-            sql: step.sql.clone(),
-            filled: step.filled.clone(),
-            values: step.values.clone(),
-            begin: step.begin.clone(),
-            attempt: step.attempt,
-            result: StepResult::Done { tag: String::new() },
-            waits: Vec::new(),
-            finished_in: Turn::IN_FLIGHT,
-        });
+        self.execution.turns.push(step.turn(chosen));
         self.execution.moves.push(Move::new(chosen, MoveKind::Step, turn));
         self.sessions[chosen].go_on(check).await?;
         self.states[chosen] = State::InFlight(Box::new(InFlight {
@@ -762,6 +743,8 @@ impl<S: Session> Executor<'_, S> {
         }
         let record = &mut self.execution.turns[own_turn];
         record.result = finished.result;
+        record.tx.isolation = Some(finished.isolation);
+        record.tx.end = finished.end;
         record.finished_in = turn;
         if let Some(last) = self.execution.moves.last_mut() {
             last.finished.push(own_turn);
@@ -905,7 +888,7 @@ impl Execution {
     }
 
     /// The history of this execution, given how the sessions ended.
-    pub fn into_history(self, sessions: Vec<String>, ends: Vec<super::history::SessionEnd>) -> History {
+    pub fn into_history(self, sessions: Vec<String>, ends: Vec<crate::history::SessionEnd>) -> History {
         History {
             sessions,
             turns: self.turns,

@@ -3,14 +3,15 @@
 //! [`execute`] drives [`Session`]s and asks a [`Scheduler`] which of those that can go on does. It knows neither where
 //! the sessions' steps come from nor how the scheduler decides.
 
+mod binding;
 mod check;
 mod committed_states;
 mod condition;
 mod custom_settings;
 mod dependencies;
 mod executor;
-pub mod history;
 mod large_objects;
+mod level;
 mod one_step;
 mod reach;
 mod recorded;
@@ -19,19 +20,14 @@ mod serial;
 mod session;
 pub mod timeouts;
 mod trial;
-mod variable;
-mod volatile;
 mod wait_for;
 mod workbench;
 
 pub use condition::Conditions;
-pub use executor::{Candidate, Deadlock, Decision, Execution, Limits, Scheduler, execute};
-pub use history::{History, Move, MoveKind, SoFar};
+pub use executor::{Candidate, Decision, Execution, Limits, Scheduler, execute};
 pub use script::Script;
 pub use serial::{SerialError, SerialOracle};
 pub use session::{DeadlockCheck, Finished, Progress, Session, StepInfo, WaitTimeout};
-pub use variable::{Variable, Variables};
-pub use volatile::Volatile;
 #[doc(hidden)]
 pub use workbench::FreeRun;
 pub use workbench::{Run, Template, Workbench};

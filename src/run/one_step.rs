@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::postgres::PostgresError;
 use crate::postgres::wire::Connection;
 use crate::scenario::Scenario;
-use crate::scenario::sql::classify::first_word;
-use crate::scenario::sql::lexer::{TokenKind, tokens};
+use crate::sql::classify::first_word;
+use crate::sql::lexer::{TokenKind, tokens};
 
 /// Functions and procedures of the scenario's own in which the statements of others could make a difference: those that
 /// are declared STABLE or IMMUTABLE take no snapshot of their own and write nothing. The third column says that something

@@ -12,8 +12,8 @@ use crate::postgres::wire::{Connection, Value};
 use crate::postgres::{PostgresError, expect};
 use crate::scenario::ScenarioError;
 use crate::scenario::source::SqlText;
-use crate::scenario::sql::commands::split;
-use crate::scenario::sql::lexer::{Token, TokenKind};
+use crate::sql::commands::split;
+use crate::sql::lexer::{Token, TokenKind};
 
 const NOT_SUPPORTED: &str = "0A000";
 
@@ -180,7 +180,10 @@ fn reason_within(string: &str, given: bool) -> Option<&'static str> {
             before.is_none_or(|before| before.is_one_of(&["BEGIN", "THEN", "ELSE", "LOOP", "AS"]))
         });
         for start in starts {
-            if let Some(reason) = shared(&command[start..]) {
+            // within a text, the name of the scenario's own database can be put in
+            let command = &command[start..];
+            let names_database = command.iter().any(|token| token.is("DATABASE"));
+            if let Some(reason) = shared(command).filter(|_| !names_database) {
                 return Some(reason);
             }
         }
@@ -306,6 +309,7 @@ mod tests {
             "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS
                $$ BEGIN RAISE EXCEPTION 'drop role first'; -- CREATE ROLE r
                END $$",
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET lock_timeout = 1', current_database()); END $$",
             "COPY t FROM '/tmp/rows'",
             "SELECT 'pg_reload_conf()' AS pg_reload_conf",
         ] {

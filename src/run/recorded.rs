@@ -2,15 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::Volatile;
 use super::committed_states::{CommittedStates, Version};
-use super::history::{Turn, TurnRole};
 use super::script::Sent;
-use crate::conflict::{Footprint, Footprints, Object};
-use crate::scenario::sql::StatementKind;
-use crate::scenario::sql::lexer::{Token, tokens};
+use crate::conflict::{Footprint, Object, Program};
+use crate::history::{Origin, Turn, TxEnd, Volatile};
 use crate::scenario::{Isolation, Scenario, Step};
-use crate::verdict::serializability::transaction_end;
+use crate::sql::lexer::significant;
 
 /// Statements that read rows or change some.
 const QUERIES: [&str; 8] = [
@@ -23,7 +20,7 @@ const CHANGES: [&str; 4] = ["insert", "update", "delete", "merge"];
 /// A run, and what it takes to run its statements again.
 pub struct Recorded<'a> {
     pub scenario: &'a Scenario,
-    pub footprints: &'a Footprints,
+    pub program: &'a Program,
     pub volatile: &'a Volatile,
     pub turns: &'a [Turn],
     /// What was sent in each turn of each session.
@@ -66,21 +63,24 @@ impl Write {
 }
 
 impl Recorded<'_> {
+    /// The step of the scenario that a turn belongs to.
     pub fn step(&self, turn: usize) -> &Step {
         let turn = &self.turns[turn];
-        &self.scenario.sessions[turn.session].steps[turn.step_index]
+        &self.scenario.sessions[turn.session].steps[turn.origin.step()]
     }
 
     pub fn is_step(&self, turn: usize) -> bool {
-        self.turns[turn].role == TurnRole::Step
+        self.turns[turn].origin.is_step()
+    }
+
+    pub fn sql(&self, turn: usize) -> &str {
+        &self.turns[turn].statement.sql
     }
 
     pub fn footprint(&self, turn: usize) -> Footprint {
-        match self.is_step(turn) {
-            true => self
-                .footprints
-                .step(self.turns[turn].session, self.turns[turn].step_index),
-            false => Footprint::default(),
+        match self.turns[turn].origin {
+            Origin::Step(step) => self.program.step(self.turns[turn].session, step),
+            _ => Footprint::default(),
         }
     }
 
@@ -98,38 +98,25 @@ impl Recorded<'_> {
     /// The committed transactions, in the order of their commits.
     pub fn committed(&self) -> Vec<Committed> {
         let mut all = Vec::new();
-        for (index, session) in self.scenario.sessions.iter().enumerate() {
-            let mut default = session.isolation;
-            let (mut turns, mut isolation) = (Vec::new(), None);
-            for (number, turn) in self.turns.iter().enumerate().filter(|(_, turn)| turn.session == index) {
+        for session in 0..self.scenario.sessions.len() {
+            let mut turns = Vec::new();
+            for (number, turn) in self
+                .turns
+                .iter()
+                .enumerate()
+                .filter(|(_, turn)| turn.session == session)
+            {
                 turns.push(number);
-                let own = (self.step(number).statement.kind == StatementKind::Begin).then_some(turn.sql.as_str());
-                if let Some(level) = turn.begin.as_deref().or(own).and_then(isolation_named) {
-                    isolation = Some(level);
-                }
-                if self.step(number).statement.kind == StatementKind::Setting
-                    && let Some(level) = isolation_named(&turn.sql)
-                {
-                    match turn.sql.to_lowercase() {
-                        sql if sql.contains("default_transaction") || sql.contains("characteristics") => {
-                            default = level
-                        }
-                        _ => isolation = Some(level),
-                    }
-                }
-                let Some(success) = transaction_end(session, turn.step_index, turn.role, &turn.result) else {
-                    continue;
-                };
+                let Some(end) = turn.tx.end else { continue };
                 let turns = std::mem::take(&mut turns);
-                if success {
+                if end == TxEnd::Committed {
                     all.push(Committed {
-                        session: index,
+                        session,
                         turns,
                         committed_in: turn.finished_in,
-                        isolation: isolation.unwrap_or(default),
+                        isolation: turn.tx.isolation.unwrap_or_default(),
                     });
                 }
-                isolation = None;
             }
         }
         all.sort_by_key(|one| one.committed_in);
@@ -175,7 +162,7 @@ impl Recorded<'_> {
         let Some(turn) = self.turn_of_command(by, version.command) else {
             return false;
         };
-        let words = significant(&self.turns[turn].sql);
+        let words = significant(self.sql(turn));
         words.first().is_some_and(|word| word.is("insert")) && !words.iter().any(|word| word.is("conflict"))
     }
 
@@ -183,7 +170,7 @@ impl Recorded<'_> {
     fn turn_of_command(&self, of: &Committed, command: usize) -> Option<usize> {
         let commands = of.turns.iter().copied();
         commands
-            .filter(|&turn| self.is_step(turn) && takes_command(&self.turns[turn].sql))
+            .filter(|&turn| self.is_step(turn) && takes_command(self.sql(turn)))
             .nth(command)
     }
 
@@ -195,11 +182,11 @@ impl Recorded<'_> {
             footprint.unknown || footprint.writes.contains_key(&self.object(write.table))
         };
         let by_command = write.new.as_ref().and_then(|new| self.turn_of_command(by, new.command));
-        let deletes = |turn: usize| significant(&self.turns[turn].sql).iter().any(|word| word.is("delete"));
+        let deletes = |turn: usize| significant(self.sql(turn)).iter().any(|word| word.is("delete"));
         by_command
             .filter(|&turn| writes_table(turn))
             .or_else(|| steps().rfind(|&turn| writes_table(turn) && write.new.is_none() && deletes(turn)))
-            .or_else(|| steps().rfind(|&turn| writes_table(turn) && takes_command(&self.turns[turn].sql)))
+            .or_else(|| steps().rfind(|&turn| writes_table(turn) && takes_command(self.sql(turn))))
             .or_else(|| steps().rfind(|&turn| writes_table(turn)))
             .unwrap_or(by.committed_in)
     }
@@ -210,10 +197,6 @@ fn apart_from(versions: &[Version], other: &[Version]) -> Vec<Version> {
     let places: BTreeSet<_> = other.iter().map(|version| &version.place).collect();
     let apart = versions.iter().filter(|version| !places.contains(&version.place));
     apart.cloned().collect()
-}
-
-fn significant(sql: &str) -> Vec<Token<'_>> {
-    tokens(sql).filter(|token| !token.is_blank()).collect()
 }
 
 /// Whether the statement reads or changes rows, with a snapshot.
@@ -244,22 +227,6 @@ pub fn selects_rows(sql: &str) -> bool {
     significant(sql).iter().any(|token| token.is_one_of(&words))
 }
 
-fn isolation_named(sql: &str) -> Option<Isolation> {
-    let words: Vec<String> = significant(sql)
-        .iter()
-        .map(|token| token.text.trim_matches('\'').to_lowercase())
-        .collect();
-    let text = words.join(" ");
-    let levels = [
-        ("read uncommitted", Isolation::ReadCommitted),
-        ("read committed", Isolation::ReadCommitted),
-        ("repeatable read", Isolation::RepeatableRead),
-        ("serializable", Isolation::Serializable),
-    ];
-    let named = levels.into_iter().find(|(name, _)| text.contains(name));
-    named.map(|(_, level)| level)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,27 +243,6 @@ mod tests {
             ("LOCK TABLE t", false),
         ] {
             assert_eq!(takes_command(sql), takes, "{sql}");
-        }
-    }
-
-    #[test]
-    fn isolation_is_found_in_begin_and_set() {
-        for (sql, level) in [
-            ("BEGIN", None),
-            (
-                "BEGIN ISOLATION  LEVEL repeatable\nread",
-                Some(Isolation::RepeatableRead),
-            ),
-            (
-                "SET default_transaction_isolation = 'serializable'",
-                Some(Isolation::Serializable),
-            ),
-            (
-                "START TRANSACTION READ ONLY, ISOLATION LEVEL READ UNCOMMITTED",
-                Some(Isolation::ReadCommitted),
-            ),
-        ] {
-            assert_eq!(isolation_named(sql), level, "{sql}");
         }
     }
 }

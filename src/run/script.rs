@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::history::{DISCONNECT, SessionEnd, StepError, StepResult, TurnRole};
+use super::binding::{bind, from_params};
+use super::level::Level;
 use super::session::{DeadlockCheck, Finished, Progress, Session, StepInfo, WaitTimeout};
 use super::timeouts::{self, SessionTimeouts, StepSql};
-use super::{Conditions, RunError, Variables, Volatile};
+use super::{Conditions, RunError};
+use crate::history::{
+    DISCONNECT, Origin, SessionEnd, Statement, StepError, StepOutcome, StepResult, TxEnd, Variables, Volatile,
+};
 use crate::postgres::PostgresError;
 use crate::postgres::wire::{Connection, Event, Reply, ResultSet, ServerError, TransactionStatus, Value, WireError};
-use crate::scenario::sql::StatementKind;
 use crate::scenario::{self, Step};
+use crate::sql::StatementKind;
 
 /// How long a session that may close a cycle waits before its deadlock check; the least that Postgres takes.
 const CHECK_SOON: &str = "SET LOCAL deadlock_timeout = '1ms'";
@@ -41,6 +45,7 @@ const DEADLOCK_DETECTED: &str = "40P01";
 /// Runs a session's steps on a connection.
 pub struct Script {
     session: scenario::Session,
+    statements: Statements,
     volatile: Arc<Volatile>,
     connection: Connection,
     /// The deadlock check that the session starts with; `None` where the server does not let us set it.
@@ -70,10 +75,41 @@ pub struct Script {
     error: Option<StepError>,
     /// The last transaction that ended was rolled back.
     rolled_back: bool,
+    level: Level,
     /// Results of the steps that count: a retried transaction's earlier attempts do not.
-    results: Vec<(usize, TurnRole, StepResult)>,
+    results: Vec<StepOutcome>,
     ended: bool,
     sent: Vec<Sent>,
+}
+
+/// A session's statements, as its turns have them.
+struct Statements {
+    steps: Vec<Arc<Statement>>,
+    commit: Arc<Statement>,
+    rollback: Arc<Statement>,
+    disconnect: Arc<Statement>,
+}
+
+impl Statements {
+    fn new(session: &scenario::Session) -> Statements {
+        let statement = |sql: &str| Arc::new(Statement::of(sql));
+        Statements {
+            steps: session.steps.iter().map(|step| statement(&step.sql.text)).collect(),
+            commit: statement("COMMIT"),
+            rollback: statement("ROLLBACK"),
+            disconnect: statement("(disconnect)"),
+        }
+    }
+
+    fn of(&self, origin: Origin) -> Arc<Statement> {
+        match origin {
+            Origin::Step(step) => &self.steps[step],
+            Origin::Autocommit(_) => &self.commit,
+            Origin::Rollback(_) => &self.rollback,
+            Origin::Disconnect(_) => &self.disconnect,
+        }
+        .clone()
+    }
 }
 
 /// A step as the server received it.
@@ -118,8 +154,10 @@ impl Script {
         may_keep_locks: bool,
         timeouts: Option<SessionTimeouts>,
     ) -> Script {
-        let variables = Variables::from_params(&session.params);
+        let variables = from_params(&session.params);
         Script {
+            statements: Statements::new(&session),
+            level: Level::new(session.isolation),
             session,
             volatile,
             connection,
@@ -165,7 +203,7 @@ impl Script {
             doing: "making a session as if newly connected",
             error,
         })?;
-        self.variables = Variables::from_params(&self.session.params);
+        self.variables = from_params(&self.session.params);
         self.transaction_check = None;
         self.next = None;
         self.in_flight = None;
@@ -178,6 +216,7 @@ impl Script {
         self.savepoint_open = false;
         self.error = None;
         self.rolled_back = false;
+        self.level = Level::new(self.session.isolation);
         self.results.clear();
         self.ended = false;
         self.disconnected = false;
@@ -215,7 +254,7 @@ impl Script {
     }
 
     /// What the session's steps brought back, by index; a retried transaction counts once, as it ended.
-    pub fn results(&self) -> &[(usize, TurnRole, StepResult)] {
+    pub fn results(&self) -> &[StepOutcome] {
         &self.results
     }
 
@@ -238,37 +277,26 @@ impl Script {
         self.connection.transaction() != TransactionStatus::Idle
     }
 
-    fn step_info(&self, index: usize, role: TurnRole) -> StepInfo {
-        let step = &self.session.steps[index];
-        let (name, sql, filled) = match role {
-            TurnRole::Step => (
-                step.name.clone(),
-                step.sql.text.clone(),
-                step.template.fill(|variable| self.variables.literal(variable)),
-            ),
-            TurnRole::Autocommit => (
-                format!("commit of {}", step.name),
-                "COMMIT".to_owned(),
-                "COMMIT".to_owned(),
-            ),
-            TurnRole::Rollback => (
-                format!("rollback of {}", step.name),
-                "ROLLBACK".to_owned(),
-                "ROLLBACK".to_owned(),
-            ),
-            TurnRole::Disconnect => (
-                DISCONNECT.to_owned(),
-                "(disconnect)".to_owned(),
-                "(disconnect)".to_owned(),
-            ),
+    fn step_info(&self, origin: Origin) -> StepInfo {
+        let step = &self.session.steps[origin.step()];
+        let name = match origin {
+            Origin::Step(_) => step.name.clone(),
+            Origin::Autocommit(_) => format!("commit of {}", step.name),
+            Origin::Rollback(_) => format!("rollback of {}", step.name),
+            Origin::Disconnect(_) => DISCONNECT.to_owned(),
         };
-        let variables = step.template.variables.iter().filter(|_| role == TurnRole::Step);
+        let statement = self.statements.of(origin);
+        let filled = match origin {
+            Origin::Step(_) => step.template.fill(|variable| self.variables.literal(variable)),
+            _ => statement.sql.clone(),
+        };
+        let variables = step.template.variables.iter().filter(|_| origin.is_step());
         StepInfo {
             name,
-            index,
-            role,
-            sql,
+            statement,
+            origin,
             filled,
+            opens: !self.open(),
             values: variables
                 .map(|variable| self.variables.plain_value(&variable.name))
                 .collect(),
@@ -311,10 +339,10 @@ impl Script {
 
     async fn send(&mut self, next: &Next, check: DeadlockCheck) -> Result<(), RunError> {
         let wire = |error| PostgresError::Wire(error);
-        let step = &self.session.steps[next.info.index];
+        let step = &self.session.steps[next.info.origin.step()];
         let (sql, values) = match next.action {
             Action::Statement | Action::Autocommitted => {
-                let values = self.variables.bind(&self.session.name, &step.template, &step.sql)?;
+                let values = bind(&self.variables, &self.session.name, &step.template, &step.sql)?;
                 (step.template.text.clone(), values)
             }
             Action::Commit => ("COMMIT".to_owned(), Vec::new()),
@@ -341,7 +369,7 @@ impl Script {
         if let Some(timeouts) = &mut self.timeouts
             && matches!(next.action, Action::Statement | Action::Autocommitted)
         {
-            let StepSql { ahead, instead } = timeouts.begin(next.info.index, in_transaction);
+            let StepSql { ahead, instead } = timeouts.begin(next.info.origin.step(), in_transaction);
             for sql in ahead {
                 self.connection.queue_statement(&sql, &[]).map_err(wire)?;
             }
@@ -367,16 +395,13 @@ impl Script {
 
     /// Whether a step is a BEGIN that is sent by itself, and begins a transaction.
     fn is_begin(&self, info: &StepInfo) -> bool {
-        info.role == TurnRole::Step
-            && self.session.begins_apart
-            && self.transaction_start.is_none()
-            && self.session.steps[info.index].statement.kind == StatementKind::Begin
+        self.session.begins_apart && self.transaction_start.is_none() && info.statement.kind == StatementKind::Begin
     }
 
     /// Whether the values of the timeouts are asked for behind a step: where it may have changed them. That takes no
     /// snapshot. What PostgreSQL refuses in a block goes alone, and they are asked for later.
     fn shows_timeouts(&self, next: &Next) -> bool {
-        let alone = self.session.steps[next.info.index].statement.kind == StatementKind::OutsideBlock;
+        let alone = self.session.steps[next.info.origin.step()].statement.kind == StatementKind::OutsideBlock;
         self.timeouts.is_some()
             && match next.action {
                 Action::Statement | Action::Autocommitted => !alone,
@@ -388,10 +413,7 @@ impl Script {
     /// What the step that was sent brought back.
     fn take_in(&mut self, mut reply: Reply) -> Finished {
         let Some(next) = self.in_flight.take() else {
-            return Finished {
-                result: StepResult::Done { tag: String::new() },
-                deadlock: Vec::new(),
-            };
+            return Finished::nothing();
         };
         let shows_timeouts = self.shows_timeouts(&next);
         if let Some(timeouts) = &mut self.timeouts {
@@ -405,7 +427,7 @@ impl Script {
             self.start_transaction(begin);
             self.savepoint_open = false;
         } else if action == Action::Autocommitted || self.is_begin(&info) {
-            self.start_transaction(info.index);
+            self.start_transaction(info.origin.step());
             self.savepoint_open = false;
         }
         if reply.transaction == TransactionStatus::Idle {
@@ -417,32 +439,47 @@ impl Script {
             Ok(result) => self.step_result(&info, action, result),
             Err(error) => StepResult::Error(step_error(&error)),
         };
-        self.results.push((info.index, info.role, result.clone()));
+        let Statement { kind, sql, .. } = info.statement.as_ref();
+        let isolation = self.level.take_in(info.begin.as_deref(), info.origin, *kind, sql);
+        let end = TxEnd::of(info.origin, *kind, &result);
+        if end.is_some() {
+            self.level.end_transaction();
+        }
+        self.results.push(StepOutcome {
+            origin: info.origin,
+            end,
+            result: result.clone(),
+        });
         match &result {
             StepResult::Error(error) => self.fail(&info, error.clone()),
             _ => self.pass(action, &info),
         }
-        Finished { result, deadlock }
+        Finished {
+            result,
+            isolation,
+            end,
+            deadlock,
+        }
     }
 
     fn pass(&mut self, action: Action, info: &StepInfo) {
         match action {
             Action::Statement => {
-                match self.session.steps[info.index].statement.kind {
+                match info.statement.kind {
                     StatementKind::Savepoint => self.savepoint_open = true,
                     // it takes back a deadlock check that was set after the savepoint
                     StatementKind::RollbackTo => self.transaction_check = None,
                     _ => {}
                 }
-                self.cursor = info.index + 1;
+                self.cursor = info.origin.step() + 1;
                 if !self.open() {
                     self.transaction_start = None;
                     self.retries_of_transaction = 0;
                 }
             }
-            Action::Autocommitted => self.next = Some(self.commit_of(info.index)),
+            Action::Autocommitted => self.next = Some(self.commit_of(info.origin.step())),
             Action::Commit => {
-                self.cursor = info.index + 1;
+                self.cursor = info.origin.step() + 1;
                 self.transaction_start = None;
                 self.retries_of_transaction = 0;
             }
@@ -459,17 +496,21 @@ impl Script {
             },
             Err(error) => StepResult::Error(step_error(&error)),
         };
-        self.results.push((info.index, info.role, result.clone()));
+        self.results.push(StepOutcome {
+            origin: info.origin,
+            end: None,
+            result: result.clone(),
+        });
         Finished {
             result,
-            deadlock: Vec::new(),
+            ..Finished::nothing()
         }
     }
 
     fn commit_of(&self, index: usize) -> Next {
         Next {
             action: Action::Commit,
-            info: self.step_info(index, TurnRole::Autocommit),
+            info: self.step_info(Origin::Autocommit(index)),
         }
     }
 
@@ -489,10 +530,10 @@ impl Script {
                 self.results.truncate(start.results);
             }
             // a statement outside any block has nothing to come back to but itself
-            None if retry && self.session.steps[info.index].statement.kind == StatementKind::OutsideBlock => {
+            None if retry && info.statement.kind == StatementKind::OutsideBlock => {
                 self.retries_of_transaction += 1;
                 self.retries += 1;
-                self.cursor = info.index;
+                self.cursor = info.origin.step();
                 self.results.pop();
             }
             None => {
@@ -503,7 +544,7 @@ impl Script {
         if self.open() {
             let rollback = Next {
                 action: Action::Rollback,
-                info: self.step_info(info.index, TurnRole::Rollback),
+                info: self.step_info(Origin::Rollback(info.origin.step())),
             };
             self.next = Some(rollback);
         }
@@ -514,7 +555,7 @@ impl Script {
         let Some(columns) = columns else {
             return StepResult::Done { tag };
         };
-        let step = &self.session.steps[info.index];
+        let step = &self.session.steps[info.origin.step()];
         let mut shown: Vec<Vec<Option<String>>> = rows
             .iter()
             .map(|row| {
@@ -558,7 +599,7 @@ impl Script {
         };
         Next {
             action,
-            info: self.step_info(index, TurnRole::Step),
+            info: self.step_info(Origin::Step(index)),
         }
     }
 }
@@ -613,12 +654,12 @@ impl Session for Script {
 
     fn timeout(&self) -> Option<WaitTimeout> {
         let next = self.in_flight.as_ref()?;
-        self.timeouts.as_ref()?.that_fires(next.info.index)
+        self.timeouts.as_ref()?.that_fires(next.info.origin.step())
     }
 
     fn timeout_not_explored(&self) -> Option<String> {
         let next = self.in_flight.as_ref()?;
-        self.timeouts.as_ref()?.not_explored(next.info.index)
+        self.timeouts.as_ref()?.not_explored(next.info.origin.step())
     }
 
     fn expire(&mut self) {
@@ -641,7 +682,7 @@ impl Session for Script {
             self.pending_begin = None;
             self.next = Some(Next {
                 action: Action::Disconnect,
-                info: self.step_info(last, TurnRole::Disconnect),
+                info: self.step_info(Origin::Disconnect(last)),
             });
         }
         Ok(())
@@ -711,7 +752,7 @@ impl Script {
         if let Some(last) = self.session.steps.len().checked_sub(1).filter(|_| self.open()) {
             self.next = Some(Next {
                 action: Action::Rollback,
-                info: self.step_info(last, TurnRole::Rollback),
+                info: self.step_info(Origin::Rollback(last)),
             });
             self.savepoint_open = true;
             self.ended = true;

@@ -6,12 +6,12 @@ use num_bigint::BigUint;
 use tokio::sync::Mutex;
 
 use super::executor::{Candidate, Scheduler};
-use super::history::{SoFar, StepResult, Turn, TurnRole};
 use super::{RunError, Workbench};
-use crate::scenario::sql::StatementKind;
+use crate::history::{Origin, SoFar, Turn, TxEnd};
 use crate::scenario::{Scenario, Session, Symmetry};
+use crate::sql::StatementKind;
 use crate::verdict::outcome::Violation;
-use crate::verdict::serializability::{CommittedPart, SerialRun, not_serializable, transaction_end};
+use crate::verdict::serializability::{CommittedPart, SerialRun, not_serializable};
 
 /// Most serial orders that are run for one set of transactions: seven transactions of different sessions in every order.
 const MOST_ORDERS: usize = 5_040;
@@ -121,7 +121,7 @@ impl SerialOracle {
         let mut choices = Vec::new();
         let mut count = 0;
         loop {
-            let mut order = SerialOrder::new(&scenario, &self.symmetry, limits.as_deref(), choices);
+            let mut order = SerialOrder::new(scenario.sessions.len(), &self.symmetry, limits.as_deref(), choices);
             let part = workbench.run_serially(&mut order).await?;
             if !order.blocked {
                 runs.push(SerialRun {
@@ -162,7 +162,6 @@ struct Choice {
 /// Keeps a session going until its transaction ends. Where transactions end, it takes the choices that it is given, and
 /// then the first session each time.
 struct SerialOrder<'a> {
-    scenario: &'a Scenario,
     symmetry: &'a Symmetry,
     limits: Option<&'a [usize]>,
     choices: Vec<Choice>,
@@ -178,18 +177,17 @@ struct SerialOrder<'a> {
 
 impl<'a> SerialOrder<'a> {
     fn new(
-        scenario: &'a Scenario,
+        sessions: usize,
         symmetry: &'a Symmetry,
         limits: Option<&'a [usize]>,
         choices: Vec<Choice>,
     ) -> SerialOrder<'a> {
         SerialOrder {
-            scenario,
             symmetry,
             limits,
             choices,
             transactions: Vec::new(),
-            ended: vec![0; scenario.sessions.len()],
+            ended: vec![0; sessions],
             current: None,
             blocked: false,
         }
@@ -201,14 +199,8 @@ impl<'a> SerialOrder<'a> {
 
     /// Whether the current session's transaction goes on after its last turn.
     fn goes_on(&mut self, session: usize, turn: &Turn, ready: &[usize]) -> bool {
-        let failed = matches!(turn.result, StepResult::Error(_)) || turn.role == TurnRole::Rollback;
-        let end = transaction_end(
-            &self.scenario.sessions[session],
-            turn.step_index,
-            turn.role,
-            &turn.result,
-        );
-        if end.is_some() && !failed {
+        let failed = turn.tx.end == Some(TxEnd::Failed) || matches!(turn.origin, Origin::Rollback(_));
+        if turn.tx.end.is_some() && !failed {
             self.ended[session] += 1;
             return false;
         }
@@ -242,7 +234,7 @@ impl Scheduler for SerialOrder<'_> {
             return false;
         }
         let last = turns.last();
-        if self.current.is_some() && last.is_some_and(|turn| turn.role == TurnRole::Disconnect) {
+        if self.current.is_some() && last.is_some_and(|turn| matches!(turn.origin, Origin::Disconnect(_))) {
             return false;
         }
         if let (Some(session), Some(turn)) = (self.current, last)
@@ -271,7 +263,7 @@ impl Scheduler for SerialOrder<'_> {
 
     fn choose(&mut self, _so_far: SoFar<'_>, ready: &[Candidate<'_>]) -> usize {
         // a connection that only has to end is no transaction, and ends at once
-        let ends = |candidate: &&Candidate<'_>| candidate.step.role == TurnRole::Disconnect;
+        let ends = |candidate: &&Candidate<'_>| matches!(candidate.step.origin, Origin::Disconnect(_));
         if let Some(ending) = ready.iter().find(ends) {
             return ending.session;
         }

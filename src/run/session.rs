@@ -1,9 +1,11 @@
 //! The boundary between a run and whatever has the steps: a script, or an application's own connection.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::history::{StepResult, TurnRole};
 use super::{Conditions, RunError};
+use crate::history::{Origin, Statement, StepResult, Turn, Tx, TxEnd};
+use crate::sql::Isolation;
 
 /// One database connection that is let go on step by step.
 pub trait Session {
@@ -63,17 +65,54 @@ pub enum DeadlockCheck {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepInfo {
     pub name: String,
-    pub index: usize,
-    pub role: TurnRole,
-    /// As written.
-    pub sql: String,
+    pub statement: Arc<Statement>,
+    pub origin: Origin,
     /// With its variables filled in.
     pub filled: String,
-    /// See [`Turn::values`](super::history::Turn::values).
+    /// See [`Turn::values`](crate::history::Turn::values).
     pub values: Vec<Option<String>>,
+    /// The session is in no transaction.
+    pub opens: bool,
     /// BEGIN that is sent right ahead of it.
     pub begin: Option<String>,
     pub attempt: u32,
+}
+
+impl StepInfo {
+    /// The turn in which a session sends it, before anything has come back.
+    pub fn turn(&self, session: usize) -> Turn {
+        Turn {
+            session,
+            step: self.name.clone(),
+            statement: self.statement.clone(),
+            filled: self.filled.clone(),
+            values: self.values.clone(),
+            begin: self.begin.clone(),
+            origin: self.origin,
+            tx: Tx {
+                opens: self.opens,
+                ..Tx::default()
+            },
+            attempt: self.attempt,
+            result: StepResult::Done { tag: String::new() },
+            waits: Vec::new(),
+            finished_in: Turn::IN_FLIGHT,
+        }
+    }
+
+    #[cfg(test)]
+    pub fn sample(name: &str) -> StepInfo {
+        StepInfo {
+            name: name.to_owned(),
+            statement: Arc::new(Statement::of("")),
+            origin: Origin::Step(0),
+            filled: String::new(),
+            values: Vec::new(),
+            opens: false,
+            begin: None,
+            attempt: 0,
+        }
+    }
 }
 
 /// What can happen to a step under way.
@@ -90,6 +129,22 @@ pub enum Progress {
 #[derive(Debug)]
 pub struct Finished {
     pub result: StepResult,
+    /// The level of the transaction that the step was in.
+    pub isolation: Isolation,
+    /// How the step ended it.
+    pub end: Option<TxEnd>,
     /// For a deadlock's victim: the backends that the server named in the cycle, the victim's own blocker first.
     pub deadlock: Vec<i32>,
+}
+
+impl Finished {
+    /// Where nothing was under way, or what ended was the connection.
+    pub fn nothing() -> Finished {
+        Finished {
+            result: StepResult::Done { tag: String::new() },
+            isolation: Isolation::default(),
+            end: None,
+            deadlock: Vec::new(),
+        }
+    }
 }

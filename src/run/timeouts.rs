@@ -10,9 +10,9 @@ use super::one_step::FIRST_WITH_SQL_BODIES;
 use super::session::WaitTimeout;
 use crate::postgres::wire::{Connection, Reply, Value};
 use crate::postgres::{PostgresError, Server};
-use crate::scenario::sql::commands::split;
-use crate::scenario::sql::lexer::{Token, TokenKind};
 use crate::scenario::{Scenario, Session, Step};
+use crate::sql::commands::split;
+use crate::sql::lexer::{Token, TokenKind};
 
 /// The settings, in the order in which they are asked for.
 pub const NAMES: [&str; 2] = ["lock_timeout", "statement_timeout"];

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use super::RunError;
 use super::committed_states::Version;
-use super::history::StepResult;
 use super::recorded::Recorded;
 use super::script::Sent;
+use crate::history::StepResult;
 use crate::postgres::baseline::Table;
 use crate::postgres::wire::{Connection, ResultSet};
 use crate::postgres::{PostgresError, quote_literal};
 use crate::scenario::Step;
-use crate::scenario::sql::StatementKind;
+use crate::sql::StatementKind;
 
 /// Most times that statements are run again.
 const MOST_TRIALS: usize = 2_000;

@@ -10,25 +10,25 @@ pub use freely::FreeRun;
 use super::committed_states::CommittedStates;
 use super::condition::ConditionCache;
 use super::dependencies;
-use super::executor::{Deadlock, Decision, Execution, Limits, Scheduler, execute};
-use super::history::History;
+use super::executor::{Decision, Execution, Limits, Scheduler, execute};
 use super::large_objects::LargeObjects;
 use super::recorded::Recorded;
 use super::timeouts::{self, SessionTimeouts, Timeouts};
-use super::{DeadlockCheck, RunError, Script, SerialOracle, Volatile, custom_settings, one_step};
-use crate::conflict::{self, Footprints, Object, Snapshots};
+use super::{DeadlockCheck, RunError, Script, SerialOracle, custom_settings, one_step};
+use crate::conflict::{Object, Program, ProgramStep, Snapshots};
+use crate::history::{Deadlock, History, StepOutcome, Volatile};
 use crate::postgres::baseline::{self, Baseline, Reset, Table};
 use crate::postgres::fingerprint::{self, Probe};
 use crate::postgres::locks::LockMonitor;
 use crate::postgres::shared_state::SharedState;
 use crate::postgres::wire::{Connection, Reply, Value};
 use crate::postgres::{PostgresError, Server, prepared};
-use crate::scenario::sql::StatementKind;
-use crate::scenario::sql::classify::first_word;
 use crate::scenario::{Scenario, Symmetry};
+use crate::sql::StatementKind;
+use crate::sql::classify::first_word;
 use crate::verdict::dependencies::Explanation;
 use crate::verdict::outcome::{Outcome, TableContent, Violation};
-use crate::verdict::serializability::{CommittedPart, StepOutcome};
+use crate::verdict::serializability::CommittedPart;
 use crate::verdict::{self, InvariantAnswer};
 
 /// How long pgbraid's own work between two runs may take.
@@ -45,7 +45,7 @@ pub struct Template {
     shared: SharedState,
     probe: Probe,
     volatile: Arc<Volatile>,
-    footprints: Footprints,
+    program: Arc<Program>,
     notes: Vec<String>,
     timeouts: Option<Timeouts>,
     /// Where outcomes must be serializable.
@@ -73,13 +73,13 @@ impl Template {
         let more_than_rows = changes_schema || large_objects.are_expected() || vacuums(&scenario);
         let baseline = Baseline::take(&mut control, &server, more_than_rows).await?;
         let probe = Probe::new(&mut control, &since).await?;
-        let footprints = super::check::check_statements(&mut control, &server, &scenario, changes_schema).await?;
+        let program = super::check::check_statements(&mut control, &server, &scenario, changes_schema).await?;
         super::check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
         let timeouts = Timeouts::find(&mut control, &server, &database, &scenario).await?;
-        let footprints = footprints_with(timeouts.as_ref(), footprints, &scenario);
+        let program = program_with(timeouts.as_ref(), program, &scenario);
         let mut notes = one_step::notes(&mut control, server.version(), &scenario).await?;
         notes.extend(timeouts::not_explored(&scenario));
-        let scenario = with_begins(scenario, &footprints);
+        let scenario = with_begins(scenario, &program);
         let serial = serial_oracle(&scenario)?;
         Ok(Template {
             server,
@@ -90,7 +90,7 @@ impl Template {
             shared,
             probe,
             volatile: Arc::new(volatile),
-            footprints,
+            program: Arc::new(program),
             notes,
             timeouts,
             serial,
@@ -102,8 +102,8 @@ impl Template {
     }
 
     /// What each step may touch.
-    pub fn footprints(&self) -> &Footprints {
-        &self.footprints
+    pub fn program(&self) -> &Arc<Program> {
+        &self.program
     }
 
     pub fn server(&self) -> &Server {
@@ -204,7 +204,7 @@ impl Workbench {
                 .sessions
                 .iter()
                 .any(|session| Snapshots::of_session(session).serializable),
-            releases_at_end: releases_at_end(template.scenario(), template.footprints()),
+            releases_at_end: releases_at_end(template.program()),
         };
         let mut workbench = Workbench {
             reconnects: false,
@@ -242,10 +242,10 @@ impl Workbench {
             .sessions
             .iter()
             .any(|session| session.steps.iter().any(|step| step.statement.changes_schema));
-        let footprints =
+        let program =
             super::check::check_statements(&mut self.control, &self.template.server, &scenario, changes_schema).await?;
-        let footprints = footprints_with(self.template.timeouts.as_ref(), footprints, &scenario);
-        let scenario = with_begins(scenario, &footprints);
+        let program = program_with(self.template.timeouts.as_ref(), program, &scenario);
+        let scenario = with_begins(scenario, &program);
         let serial = serial_oracle(&scenario)?;
         let old = &self.template;
         self.template = Arc::new(Template {
@@ -257,12 +257,12 @@ impl Workbench {
             shared: old.shared.clone(),
             probe: old.probe.clone(),
             volatile: old.volatile.clone(),
-            footprints,
+            program: Arc::new(program),
             notes: old.notes.clone(),
             timeouts: old.timeouts.clone(),
             serial,
         });
-        self.limits.releases_at_end = releases_at_end(self.template.scenario(), self.template.footprints());
+        self.limits.releases_at_end = releases_at_end(self.template.program());
         self.connect_sessions().await?;
         let template = self.template.clone();
         if let Some(serial) = &template.serial {
@@ -339,7 +339,7 @@ impl Workbench {
         let mut violations = verdict::judge(scenario, &execution.turns, &ends, &execution.deadlocks, answers);
         let outcome = Outcome::new(scenario, &results, &ends, tables);
         if let Some(serial) = &template.serial {
-            let part = CommittedPart::new(scenario, serial.symmetry(), &results, &outcome.tables);
+            let part = CommittedPart::new(serial.symmetry(), &results, &outcome.tables);
             violations.extend(serial.judge(&part, self).await?);
         }
         let (decisions, deadlocks) = (execution.decisions.clone(), execution.deadlocks.clone());
@@ -370,7 +370,7 @@ impl Workbench {
         }
         let scenario = &self.template.scenario;
         let symmetry = Symmetry::of_steps(scenario);
-        Ok(CommittedPart::new(scenario, &symmetry, &self.results(), &tables))
+        Ok(CommittedPart::new(&symmetry, &self.results(), &tables))
     }
 
     /// Runs a failing schedule once more and finds out how its committed transactions depend on each other. Returns
@@ -400,7 +400,7 @@ impl Workbench {
         self.reset().await?;
         let recorded = Recorded {
             scenario: &template.scenario,
-            footprints: &template.footprints,
+            program: &template.program,
             volatile: &template.volatile,
             turns: &execution.turns,
             sent: &sent,
@@ -655,21 +655,21 @@ async fn refuse_changes(
 }
 
 /// Where timeouts may end waits, a step that waits may end at any move of others, so no wait is left out.
-fn footprints_with(timeouts: Option<&Timeouts>, known: Footprints, scenario: &Scenario) -> Footprints {
+fn program_with(timeouts: Option<&Timeouts>, known: Program, scenario: &Scenario) -> Program {
     match timeouts {
-        Some(_) => Footprints::unknown(scenario, true),
+        Some(_) => Program::unknown(scenario, true),
         None => known,
     }
 }
 
 /// The scenario with turns for its BEGINs where the time that they take matters.
-fn with_begins(scenario: Arc<Scenario>, footprints: &Footprints) -> Arc<Scenario> {
-    if !(0..scenario.sessions.len()).any(|session| footprints.begins_apart(session)) {
+fn with_begins(scenario: Arc<Scenario>, program: &Program) -> Arc<Scenario> {
+    if !(0..scenario.sessions.len()).any(|session| program.begins_apart(session)) {
         return scenario;
     }
     let mut scenario = Scenario::clone(&scenario);
     for (index, session) in scenario.sessions.iter_mut().enumerate() {
-        session.begins_apart = footprints.begins_apart(index);
+        session.begins_apart = program.begins_apart(index);
     }
     Arc::new(scenario)
 }
@@ -693,20 +693,17 @@ fn may_keep_advisory_locks(scenario: &Scenario) -> bool {
 }
 
 /// Whether a session releases others only as it ends: it is one transaction, and keeps what it locks.
-fn releases_at_end(scenario: &Scenario, footprints: &Footprints) -> bool {
-    let keeps = |session: usize, step: usize| {
-        let kind = scenario.sessions[session].steps[step].statement.kind;
-        let footprint = footprints.step(session, step);
-        let keeps = !matches!(
-            kind,
+fn releases_at_end(program: &Program) -> bool {
+    let keeps = |step: &ProgramStep| {
+        let gives_back = matches!(
+            step.kind,
             StatementKind::RollbackTo | StatementKind::PrepareTransaction | StatementKind::OutsideBlock
         );
-        keeps && !footprint.unknown && !footprint.takes(&Object::AdvisoryLocks)
+        let footprint = &step.facts.footprint;
+        !gives_back && !footprint.unknown && !footprint.takes(&Object::AdvisoryLocks)
     };
-    let mut sessions = scenario.sessions.iter().enumerate();
-    sessions.all(|(index, session)| {
-        conflict::is_one_transaction(session) && (0..session.steps.len()).all(|step| keeps(index, step))
-    })
+    let mut sessions = program.sessions().iter();
+    sessions.all(|session| session.is_one_transaction() && session.steps.iter().all(keeps))
 }
 
 /// The deadlock check that sessions start with. Two sessions may need it only now and then (see `execute`), and

@@ -4,12 +4,11 @@ use std::ops::Range;
 
 use thiserror::Error;
 
-use crate::isolation::SpecificationError;
-use crate::scenario::file::suggest::one_of;
 use crate::scenario::located::Located;
 use crate::scenario::source::SqlText;
-use crate::scenario::sql::lexer::tokens;
-use crate::scenario::sql::{Placeholder, Template};
+use crate::sql::lexer::tokens;
+use crate::sql::{Placeholder, Template};
+use crate::suggest::one_of;
 
 /// A mistake in a scenario. As a [`Diagnostic`](miette::Diagnostic) it shows file, line, column, the offending line and a
 /// hint.
@@ -20,8 +19,9 @@ pub type ScenarioError = Located<Mistake>;
 pub enum Mistake {
     #[error("cannot read {path}: {cause}")]
     Unreadable { path: String, cause: std::io::Error },
+    /// A mistake that a file of another format than TOML has.
     #[error("{0}")]
-    Specification(crate::isolation::Mistake),
+    Format(String),
     #[error("there is no permutation {number}: the file names {named}")]
     UnknownPermutation { number: usize, named: usize },
     #[error("{0} names no permutations")]
@@ -53,6 +53,8 @@ pub enum Mistake {
     BadCopies(i64),
     #[error("the scenario has {0} sessions")]
     TooManySessions(i64),
+    #[error("the scenario has {0} steps")]
+    TooManySteps(usize),
     #[error("`copies` is {copies}, but `params` has {params} entries")]
     ParamsMismatch { copies: i64, params: usize },
     #[error("parameter `{0}` cannot be used as a variable")]
@@ -150,7 +152,7 @@ impl ScenarioError {
     }
 
     /// SQL that the server does not take. `position` is the server's, mapped back by
-    /// [`Template::original_position`](crate::scenario::sql::Template::original_position): characters of `sql`, from 1.
+    /// [`Template::original_position`](crate::sql::Template::original_position): characters of `sql`, from 1.
     /// `what` names the SQL in a sentence, as "step `read`" does.
     pub fn rejected_sql(
         sql: &SqlText,
@@ -175,12 +177,6 @@ impl ScenarioError {
             Some(hint) => error.hint(hint),
             None => error,
         }
-    }
-}
-
-impl From<SpecificationError> for ScenarioError {
-    fn from(error: SpecificationError) -> ScenarioError {
-        error.map(Mistake::Specification)
     }
 }
 

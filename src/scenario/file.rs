@@ -1,80 +1,42 @@
 //! Reads a scenario file: TOML, checked as far as that is possible without a server.
 
 mod raw;
-mod session;
+pub(crate) mod session;
 pub(crate) mod sqlstate;
 mod steps;
-pub(crate) mod suggest;
 mod toml_string;
 pub(crate) mod transactions;
 mod variables;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use crate::isolation::Specification;
+use crate::scenario::bounded;
 use crate::scenario::error::{Mistake, ScenarioError};
+use crate::scenario::located::first_line;
 use crate::scenario::source::{Origin, Source, SqlText};
-use crate::scenario::sql::classify::copies_to_client;
-use crate::scenario::sql::commands::split;
-use crate::scenario::sql::lexer::{TokenKind, tokens};
-use crate::scenario::sql::{Template, commands};
 use crate::scenario::{DeadlockPolicy, IgnoredColumn, Invariant, Scenario};
+use crate::sql::classify::copies_to_client;
+use crate::sql::commands::split;
+use crate::sql::lexer::{TokenKind, tokens};
+use crate::sql::{Template, commands};
+use crate::suggest;
 use raw::{RawInvariant, RawScenario, Text};
 pub(crate) use sqlstate::concurrency_errors;
 
-/// How a scenario is read from its file, where the file does not say all.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Reading {
-    /// The outcome must be that of some serial order, whatever the scenario says.
-    pub serializable: bool,
-    /// Of each session of a specification, the steps that this one of its named permutations uses, counted from 1; all
-    /// where it is `None`.
-    pub permutation: Option<usize>,
-}
-
 impl Scenario {
-    /// Reads a scenario file; the scenario has the name of the file without its extension. A file that ends in `.spec` is
-    /// an isolation specification, whose permutations are passed over.
+    /// Reads a file in TOML.
     ///
     /// # Errors
     ///
     /// The first mistake in the file, or that it or its `setup_file` cannot be read.
-    pub fn from_file(path: impl AsRef<Path>) -> Result<Scenario, ScenarioError> {
-        Scenario::read(path.as_ref(), Reading::default())
-    }
-
-    /// As [`Scenario::from_file`], with what is to be the case whatever the file says.
-    ///
-    /// # Errors
-    ///
-    /// As there, and that there is no such permutation.
-    pub fn read(path: &Path, reading: Reading) -> Result<Scenario, ScenarioError> {
-        let mut scenario = match (path.extension(), reading.permutation) {
-            (Some(extension), permutation) if extension == "spec" => {
-                Specification::from_file(path)?.scenario(permutation)?
-            }
-            (_, Some(_)) => {
-                let mistake = Mistake::NoPermutations(path.display().to_string());
-                return Err(
-                    ScenarioError::new(mistake).hint("the files of isolationtester do: their names end in .spec")
-                );
-            }
-            (_, None) => Scenario::from_toml_file(path)?,
-        };
-        scenario.path = Some(path.to_owned());
-        if reading.serializable {
-            scenario.require_serializable();
-        }
-        Ok(scenario)
-    }
-
-    fn from_toml_file(path: &Path) -> Result<Scenario, ScenarioError> {
+    pub(crate) fn from_toml_file(path: &Path) -> Result<Scenario, ScenarioError> {
         let source_name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|cause| {
+        let text = bounded::read_text(path).map_err(|cause| {
             ScenarioError::new(Mistake::Unreadable {
                 path: source_name.clone(),
                 cause,
@@ -246,16 +208,7 @@ impl Document {
 
     /// The part of a range of the file that is on its first line.
     pub(crate) fn first_line(&self, span: Range<usize>) -> Range<usize> {
-        let text = &self.source.text;
-        let boundary = |offset: usize| {
-            (0..=offset.min(text.len()))
-                .rfind(|&at| text.is_char_boundary(at))
-                .unwrap_or(0)
-        };
-        let start = boundary(span.start);
-        let end = boundary(span.end).max(start);
-        let line = text[start..end].lines().next().unwrap_or_default();
-        start..start + line.len()
+        first_line(&self.source.text, span)
     }
 
     /// A string of the file as SQL that knows its place.
@@ -295,7 +248,7 @@ impl Document {
             (None, Some(file)) => {
                 let path = base_dir.join(file.get_ref());
                 let name = path.display().to_string();
-                let text = std::fs::read_to_string(&path).map_err(|cause| {
+                let text = bounded::read_text(&path).map_err(|cause| {
                     self.error(
                         Mistake::Unreadable {
                             path: name.clone(),
@@ -371,7 +324,7 @@ impl Document {
 struct Names<'a> {
     document: &'a Document,
     what: &'static str,
-    taken: Vec<(String, Range<usize>)>,
+    taken: BTreeMap<String, Range<usize>>,
 }
 
 impl<'a> Names<'a> {
@@ -379,7 +332,7 @@ impl<'a> Names<'a> {
         Names {
             document,
             what,
-            taken: Vec::new(),
+            taken: BTreeMap::new(),
         }
     }
 
@@ -388,7 +341,7 @@ impl<'a> Names<'a> {
             let error = self.document.error(Mistake::BadName(a_what), span, "here");
             return Err(error.hint("a name is one line of text: reports show it"));
         }
-        if let Some((_, first)) = self.taken.iter().find(|(taken, _)| taken == name) {
+        if let Some(first) = self.taken.get(name) {
             let mistake = Mistake::DuplicateName {
                 what: self.what,
                 name: name.to_owned(),
@@ -403,7 +356,7 @@ impl<'a> Names<'a> {
                 "first given here",
             ));
         }
-        self.taken.push((name.to_owned(), span));
+        self.taken.insert(name.to_owned(), span);
         Ok(())
     }
 }

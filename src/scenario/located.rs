@@ -3,10 +3,11 @@
 use std::error::Error;
 use std::fmt::{self, Debug, Display};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use miette::{Diagnostic, LabeledSpan, SourceCode};
 
+use crate::scenario::excerpt::Excerpt;
 use crate::scenario::source::{Source, SqlText};
 
 /// A mistake and where it is. As a [`Diagnostic`] it shows file, line, column, the offending line and a hint.
@@ -22,6 +23,20 @@ pub struct Located<M> {
 struct Place {
     source: Arc<Source>,
     labels: Vec<(Range<usize>, String)>,
+    /// Made when the error is shown.
+    excerpt: OnceLock<Excerpt>,
+}
+
+/// Labels shown of one error.
+const MOST_LABELS: usize = 10;
+
+impl Place {
+    fn excerpt(&self) -> &Excerpt {
+        self.excerpt.get_or_init(|| {
+            let labels: Vec<Range<usize>> = self.labels.iter().map(|(range, _)| range.clone()).collect();
+            Excerpt::new(&self.source, &labels)
+        })
+    }
 }
 
 impl<M> Located<M> {
@@ -33,16 +48,19 @@ impl<M> Located<M> {
         }
     }
 
-    /// Adds a label; all labels of an error are in one source.
+    /// Adds a label on the first line of `span`, unless there are many already. All labels of an error are in one source.
     pub(crate) fn at(mut self, source: &Arc<Source>, span: Range<usize>, label: impl Into<String>) -> Located<M> {
         let span = visible(&source.text, span);
         let place = self.place.get_or_insert_with(|| {
             Box::new(Place {
                 source: source.clone(),
                 labels: Vec::new(),
+                excerpt: OnceLock::new(),
             })
         });
-        place.labels.push((span, label.into()));
+        if place.labels.len() < MOST_LABELS {
+            place.labels.push((span, label.into()));
+        }
         self
     }
 
@@ -93,21 +111,20 @@ impl<M: Error> Diagnostic for Located<M> {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.place.as_ref().map(|place| &*place.source as &dyn SourceCode)
+        self.place.as_ref().map(|place| place.excerpt() as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let place = self.place.as_ref()?;
-        Some(Box::new(place.labels.iter().enumerate().map(
-            |(index, (range, label))| {
-                let (label, span) = (Some(label.clone()), range.clone());
-                if index == 0 {
-                    LabeledSpan::new_primary_with_span(label, span)
-                } else {
-                    LabeledSpan::new_with_span(label, span)
-                }
-            },
-        )))
+        let shown = place.labels.iter().zip(&place.excerpt().labels);
+        Some(Box::new(shown.enumerate().map(|(index, ((_, label), range))| {
+            let (label, span) = (Some(label.clone()), range.clone());
+            if index == 0 {
+                LabeledSpan::new_primary_with_span(label, span)
+            } else {
+                LabeledSpan::new_with_span(label, span)
+            }
+        })))
     }
 }
 
@@ -116,6 +133,19 @@ fn visible(text: &str, span: Range<usize>) -> Range<usize> {
     let seen = text.trim_end();
     match seen.char_indices().next_back() {
         Some((last, _)) if span.start >= seen.len() => last..seen.len(),
-        _ => span,
+        _ => first_line(text, span),
     }
+}
+
+/// The part of a range that is on its first line.
+pub(crate) fn first_line(text: &str, span: Range<usize>) -> Range<usize> {
+    let boundary = |offset: usize| {
+        (0..=offset.min(text.len()))
+            .rfind(|&at| text.is_char_boundary(at))
+            .unwrap_or(0)
+    };
+    let start = boundary(span.start);
+    let end = boundary(span.end).max(start);
+    let line = text[start..end].lines().next().unwrap_or_default();
+    start..start + line.len()
 }

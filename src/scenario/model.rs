@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::scenario::source::SqlText;
-use crate::scenario::sql::{Statement, StatementKind, Template};
+use crate::sql::{Isolation, Statement, StatementKind, Template};
 
 /// A scenario, its copies expanded into sessions.
 #[derive(Debug, Clone)]
@@ -120,25 +120,6 @@ pub struct Invariant {
 pub struct Retry {
     pub on: Vec<String>,
     pub max: u32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Isolation {
-    #[default]
-    ReadCommitted,
-    RepeatableRead,
-    Serializable,
-}
-
-impl Isolation {
-    /// The name as SQL writes it, in lower case.
-    pub fn as_sql(self) -> &'static str {
-        match self {
-            Isolation::ReadCommitted => "read committed",
-            Isolation::RepeatableRead => "repeatable read",
-            Isolation::Serializable => "serializable",
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,8 +3,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
-
 /// A file's name and text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
@@ -77,24 +75,5 @@ impl SqlText {
         let start = self.text.len() - self.text.trim_start().len();
         let line = self.text[start..].lines().next().unwrap_or_default().trim_end();
         start..start + line.len()
-    }
-}
-
-impl SourceCode for Source {
-    fn read_span<'a>(
-        &'a self,
-        span: &SourceSpan,
-        lines_before: usize,
-        lines_after: usize,
-    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let inner = self.text.read_span(span, lines_before, lines_after)?;
-        Ok(Box::new(MietteSpanContents::new_named(
-            self.name.clone(),
-            inner.data(),
-            *inner.span(),
-            inner.line(),
-            inner.column(),
-            inner.line_count(),
-        )))
     }
 }

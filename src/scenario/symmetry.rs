@@ -2,7 +2,7 @@
 
 use crate::scenario::Scenario;
 use crate::scenario::source::SqlText;
-use crate::scenario::sql::lexer::{Token, TokenKind, tokens};
+use crate::sql::lexer::{Token, TokenKind, tokens};
 
 /// By these a session can learn its own name.
 const SHOW_A_NAME: [&str; 3] = ["current_setting", "application_name", "pg_stat_activity"];

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use toml::Value;
 
-use crate::scenario::sql::StatementKind;
-use crate::scenario::sql::classify::first_word;
 use crate::scenario::{DeadlockPolicy, Isolation, Param, Scenario, Session, Step};
+use crate::sql::StatementKind;
+use crate::sql::classify::first_word;
+use crate::terminal::is_hidden;
 
 impl Scenario {
     /// The text of a file that holds this scenario. Reading it gives the same sessions, steps and invariants; a setup
@@ -145,13 +146,25 @@ pub(super) fn texts(values: &[String]) -> String {
     format!("[{}]", values.join(", "))
 }
 
-pub(super) fn text(value: &str) -> String {
-    Value::String(value.to_owned()).to_string()
+/// A string of TOML. What cannot be seen, or would steer a terminal that the file is shown on, is escaped.
+pub(crate) fn text(value: &str) -> String {
+    if !value.chars().any(is_hidden) {
+        return Value::String(value.to_owned()).to_string();
+    }
+    let character = |c: char| match c {
+        '"' | '\\' => format!("\\{c}"),
+        '\n' => "\\n".to_owned(),
+        '\t' => "\\t".to_owned(),
+        _ if is_hidden(c) && u32::from(c) > 0xffff => format!("\\U{:08x}", u32::from(c)),
+        _ if is_hidden(c) => format!("\\u{:04x}", u32::from(c)),
+        _ => c.to_string(),
+    };
+    format!("\"{}\"", value.chars().map(character).collect::<String>())
 }
 
 /// Text of several lines is written on several lines, where that is possible as it is.
 pub(super) fn long_text(value: &str) -> String {
-    let plain = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    let plain = |c: char| !is_hidden(c) || matches!(c, '\n' | '\t');
     if value.contains('\n') && value.chars().all(plain) && !value.contains("'''") && !value.ends_with('\'') {
         let quotes = if value.contains('\\') || value.contains("\"\"\"") || value.ends_with('"') {
             "'''"

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Entry, Extent, Schedule, named};
-use crate::run::history::{History, Move, MoveKind, Turn};
+use crate::history::{History, Move, MoveKind, Turn};
 
 impl Schedule {
     /// The schedule of a run. Following it does what the run did, and leaves its order nowhere.
@@ -115,8 +115,8 @@ fn extents(turns: &[Turn], moves: &[&Move], block: Range<usize>) -> Vec<Extent> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::StepResult;
     use crate::report::sample::{Sample, deadlock};
-    use crate::run::history::StepResult;
 
     /// `a1 b1 …`: sessions by letter with their steps; `!` where the step blocks until the next turn.
     fn schedule(turns: &str) -> String {

@@ -10,9 +10,12 @@ use std::sync::Arc;
 
 use super::fit::{Misfit, fit};
 use super::{Expectation, PinnedSchedule, Plan, Schedule};
-use crate::scenario::file::{Document, suggest};
+use crate::input::Reading;
+use crate::scenario::bounded;
+use crate::scenario::file::Document;
 use crate::scenario::source::Source;
-use crate::scenario::{Located, Reading, Scenario};
+use crate::scenario::{Located, Scenario};
+use crate::suggest;
 use raw::{RawPinned, Text};
 
 /// A mistake in a pinned schedule. As a [`Diagnostic`](miette::Diagnostic) it shows file, line, column, the offending
@@ -70,7 +73,7 @@ impl PinnedFile {
     /// The first mistake in the file, or that it cannot be read.
     pub fn read(path: impl AsRef<Path>) -> Result<PinnedFile, ScheduleError> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|cause| {
+        let text = bounded::read_text(path).map_err(|cause| {
             Located::new(Mistake::Unreadable {
                 path: path.display().to_string(),
                 cause,

@@ -1,12 +1,12 @@
 //! A schedule's names, looked up in a scenario.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{Entry, Extent, Schedule};
-use crate::run::history::DISCONNECT;
-use crate::scenario::file::suggest::one_of;
-use crate::scenario::sql::StatementKind;
+use crate::history::DISCONNECT;
 use crate::scenario::{Scenario, Session};
+use crate::sql::StatementKind;
+use crate::suggest::one_of;
 
 /// A schedule whose names are those of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,19 +26,26 @@ pub struct Misfit {
     pub hint: String,
 }
 
+/// Misfits that are looked for.
+const MOST_MISFITS: usize = 10;
+
 pub(super) fn fit(schedule: &Schedule, scenario: &Scenario) -> Result<Plan, Vec<Misfit>> {
     let mut entries = Vec::new();
     let mut misfits = Vec::new();
     // by session: index of the last step that an entry is known to have passed
     let mut passed: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut turns: BTreeMap<usize, Turns> = BTreeMap::new();
     for (index, entry) in schedule.entries.iter().enumerate() {
-        match look_up(entry, scenario, &mut passed) {
+        match look_up(entry, scenario, &mut passed, &mut turns) {
             Ok(session) => entries.push((session, entry.extent.clone())),
             Err((problem, hint)) => misfits.push(Misfit {
                 entry: index,
                 problem,
                 hint,
             }),
+        }
+        if misfits.len() == MOST_MISFITS {
+            break;
         }
     }
     if !misfits.is_empty() {
@@ -47,7 +54,12 @@ pub(super) fn fit(schedule: &Schedule, scenario: &Scenario) -> Result<Plan, Vec<
     Ok(Plan { entries })
 }
 
-fn look_up(entry: &Entry, scenario: &Scenario, passed: &mut BTreeMap<usize, usize>) -> Result<usize, (String, String)> {
+fn look_up(
+    entry: &Entry,
+    scenario: &Scenario,
+    passed: &mut BTreeMap<usize, usize>,
+    turns: &mut BTreeMap<usize, Turns>,
+) -> Result<usize, (String, String)> {
     let names = || scenario.sessions.iter().map(|session| session.name.as_str());
     let Some(place) = names().position(|name| name == entry.session) else {
         return Err(unknown_session(entry, &names().collect::<Vec<_>>()));
@@ -56,7 +68,8 @@ fn look_up(entry: &Entry, scenario: &Scenario, passed: &mut BTreeMap<usize, usiz
     let (Extent::Until(name) | Extent::Before(name)) = &entry.extent else {
         return Ok(place);
     };
-    let step = find_step(session, name)?;
+    let turns = turns.entry(place).or_insert_with(|| Turns::of(session));
+    let step = turns.find(session, name)?;
     let until = matches!(entry.extent, Extent::Until(_));
     let before = passed.get(&place).copied();
     // a transaction that is run again comes to its steps again
@@ -114,41 +127,63 @@ fn meant_extent(words: &str) -> Option<String> {
     Some(format!("{word} {rest}"))
 }
 
-/// The step's place among the turns of the session: twice its index, one more for a commit or rollback of its own.
-fn find_step(session: &Session, name: &str) -> Result<usize, (String, String)> {
-    let mut turns: Vec<(String, usize)> = Vec::new();
-    let mut after_begin = false;
-    for (index, step) in session.steps.iter().enumerate() {
-        if step.statement.kind == StatementKind::Begin && !after_begin {
-            if step.name.eq_ignore_ascii_case(name) {
-                let next = session.steps.get(index + 1).map_or("", |next| next.name.as_str());
-                return Err((
-                    format!("`{name}` is no step of the schedule: BEGIN goes with the statement after it"),
-                    format!("name that one: `{next}`"),
-                ));
+/// The turns of a session that an entry can name, each with its place: twice the index of its step, one more for a
+/// commit or rollback of its own.
+struct Turns {
+    /// In the order of the session.
+    named: Vec<(String, usize)>,
+    places: HashMap<String, usize>,
+    /// Each BEGIN that goes with the statement after it, and the name of that.
+    begins: Vec<(String, String)>,
+}
+
+impl Turns {
+    fn of(session: &Session) -> Turns {
+        let mut named: Vec<(String, usize)> = Vec::new();
+        let mut begins = Vec::new();
+        let mut after_begin = false;
+        for (index, step) in session.steps.iter().enumerate() {
+            if step.statement.kind == StatementKind::Begin && !after_begin {
+                let next = session.steps.get(index + 1).map(|next| next.name.clone());
+                begins.push((step.name.clone(), next.unwrap_or_default()));
+                after_begin = true;
+                continue;
             }
-            after_begin = true;
-            continue;
+            after_begin = false;
+            named.push((step.name.clone(), 2 * index));
+            named.push((format!("commit of {}", step.name), 2 * index + 1));
+            named.push((format!("rollback of {}", step.name), 2 * index + 1));
         }
-        after_begin = false;
-        turns.push((step.name.clone(), 2 * index));
-        turns.push((format!("commit of {}", step.name), 2 * index + 1));
-        turns.push((format!("rollback of {}", step.name), 2 * index + 1));
-    }
-    turns.push((DISCONNECT.to_owned(), 2 * session.steps.len()));
-    if let Some((_, place)) = turns.iter().find(|(turn, _)| turn == name) {
-        return Ok(*place);
-    }
-    let hint = match one_of(name, turns.iter().map(|(turn, _)| turn.as_str())) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => {
-            let names: Vec<&str> = turns
-                .iter()
-                .filter(|(turn, place)| place % 2 == 0 && turn != DISCONNECT)
-                .map(|(turn, _)| turn.as_str())
-                .collect();
-            format!("the steps of {} are {}", session.name, names.join(", "))
+        named.push((DISCONNECT.to_owned(), 2 * session.steps.len()));
+        let mut places = HashMap::new();
+        for (name, place) in &named {
+            places.entry(name.clone()).or_insert(*place);
         }
-    };
-    Err((format!("session `{}` has no step `{name}`", session.name), hint))
+        Turns { named, places, begins }
+    }
+
+    fn find(&self, session: &Session, name: &str) -> Result<usize, (String, String)> {
+        if let Some((_, next)) = self.begins.iter().find(|(begin, _)| begin.eq_ignore_ascii_case(name)) {
+            return Err((
+                format!("`{name}` is no step of the schedule: BEGIN goes with the statement after it"),
+                format!("name that one: `{next}`"),
+            ));
+        }
+        if let Some(place) = self.places.get(name) {
+            return Ok(*place);
+        }
+        let hint = match one_of(name, self.named.iter().map(|(turn, _)| turn.as_str())) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => {
+                let names: Vec<&str> = self
+                    .named
+                    .iter()
+                    .filter(|(turn, place)| place % 2 == 0 && turn != DISCONNECT)
+                    .map(|(turn, _)| turn.as_str())
+                    .collect();
+                format!("the steps of {} are {}", session.name, names.join(", "))
+            }
+        };
+        Err((format!("session `{}` has no step `{name}`", session.name), hint))
+    }
 }

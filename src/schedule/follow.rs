@@ -2,8 +2,8 @@
 
 use super::{Extent, Plan, at_once};
 use crate::explore::first_without_timeout;
-use crate::run::history::{History, Turn};
-use crate::run::{Candidate, MoveKind, Scheduler, SoFar};
+use crate::history::{History, MoveKind, SoFar, Turn};
+use crate::run::{Candidate, Scheduler};
 
 /// Lets sessions go on as a schedule says; see [the module](super).
 #[derive(Debug)]
@@ -186,8 +186,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::run::history::{StepResult, TurnRole};
-    use crate::run::{Move, StepInfo};
+    use crate::history::Move;
+    use crate::run::StepInfo;
     use crate::schedule::{Schedule, named};
 
     const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -294,7 +294,7 @@ mod tests {
                     .filter_map(|session| {
                         let kind = kind(session)?;
                         let step = state.taken(session) - usize::from(kind == MoveKind::Resume);
-                        Some((session, kind, info(self.steps[step])))
+                        Some((session, kind, StepInfo::sample(self.steps[step])))
                     })
                     .collect();
                 if infos.is_empty() {
@@ -341,33 +341,10 @@ mod tests {
         }
     }
 
-    fn info(name: &str) -> StepInfo {
-        StepInfo {
-            name: name.to_owned(),
-            index: 0,
-            role: TurnRole::Step,
-            sql: String::new(),
-            filled: String::new(),
-            values: Vec::new(),
-            begin: None,
-            attempt: 0,
-        }
-    }
-
     fn turn(session: usize, step: &str, finished_in: usize) -> Turn {
         Turn {
-            session,
-            step: step.to_owned(),
-            step_index: 0,
-            role: TurnRole::Step,
-            sql: String::new(),
-            filled: String::new(),
-            values: Vec::new(),
-            begin: None,
-            attempt: 0,
-            result: StepResult::Done { tag: String::new() },
-            waits: Vec::new(),
             finished_in,
+            ..StepInfo::sample(step).turn(session)
         }
     }
 

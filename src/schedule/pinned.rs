@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::Schedule;
-use crate::scenario::Reading;
+use crate::input::Reading;
+use crate::scenario::toml::text;
+use crate::terminal::visible;
 
 /// A schedule, the scenario that it is for, and what it is expected to lead to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +45,7 @@ impl PinnedSchedule {
     pub fn to_toml(&self, found_by: Option<&str>) -> String {
         let mut lines = Vec::new();
         if let Some(command) = found_by {
-            lines.push(format!("# found by: {}", command.replace(char::is_control, " ")));
+            lines.push(format!("# found by: {}", visible(command)));
         }
         lines.push(format!("scenario = {}", text(&self.scenario.to_string_lossy())));
         if let Some(permutation) = self.reading.permutation {
@@ -74,10 +76,6 @@ fn array(key: &str, items: Vec<String>) -> String {
     }
     let items: String = items.iter().map(|item| format!("  {item},\n")).collect();
     format!("{key} = [\n{items}]")
-}
-
-fn text(value: &str) -> String {
-    toml::Value::String(value.to_owned()).to_string()
 }
 
 fn entry(entry: &super::Entry) -> String {

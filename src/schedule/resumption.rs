@@ -1,7 +1,7 @@
 //! When released sessions resume where a schedule does not say so: at once, the one that began to wait first first.
 
-use crate::run::history::{History, Move};
-use crate::run::{Candidate, MoveKind, SoFar};
+use crate::history::{History, Move, MoveKind, SoFar};
+use crate::run::Candidate;
 
 /// The session that resumes now, where one does that no entry ahead names.
 pub fn at_once(so_far: SoFar<'_>, ready: &[Candidate<'_>], is_named: impl Fn(usize) -> bool) -> Option<usize> {

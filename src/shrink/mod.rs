@@ -75,6 +75,13 @@ pub struct Shrunk {
     pub is_minimal: bool,
 }
 
+impl Shrunk {
+    /// Why the failure is not to be relied on; nothing where it came every time.
+    pub fn doubt(&self) -> Option<String> {
+        self.smallest.confirmed.doubt()
+    }
+}
+
 /// A failing schedule that nothing smaller was found for.
 #[derive(Debug, Clone)]
 pub struct Smallest {

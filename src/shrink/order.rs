@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::arrangement::{Arrangement, Planned};
 use super::trials::{Trial, Trials};
-use crate::run::{Decision, MoveKind, Run, RunError};
+use crate::history::MoveKind;
+use crate::run::{Decision, Run, RunError};
 use crate::schedule::named;
 
 /// How large an order is; the smallest is looked for.

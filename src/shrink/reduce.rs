@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Target;
-use crate::scenario::sql::StatementKind;
 use crate::scenario::{Scenario, Step};
+use crate::sql::StatementKind;
 
 /// What is left out of a scenario.
 #[derive(Debug, Clone, Default)]

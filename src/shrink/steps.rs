@@ -8,7 +8,7 @@ use super::ddmin::ddmin;
 use super::order;
 use super::reduce::{Cut, can_be_cut, reduce as cut_down, steps_left};
 use super::trials::{Trials, is_refusal};
-use crate::run::history::TurnRole;
+use crate::history::{Origin, Turn};
 use crate::run::{Run, RunError};
 use crate::scenario::Scenario;
 use crate::schedule::named;
@@ -225,11 +225,15 @@ impl Reduction<'_> {
         Ok(Some(trial.run.clone()))
     }
 
-    fn is_left(&self, session: usize, turn: &crate::run::history::Turn, cut: &Cut) -> bool {
+    fn is_left(&self, session: usize, turn: &Turn, cut: &Cut) -> bool {
         let session = &self.whole.sessions[session];
-        let is_cut = cut.steps.contains(&(session.entry, turn.step_index));
-        let left = steps_left(&session.steps, |step| cut.steps.contains(&(session.entry, step)));
-        turn.role == TurnRole::Disconnect || !is_cut && (turn.role != TurnRole::Step || left.contains(&turn.step_index))
+        let is_cut = |step: usize| cut.steps.contains(&(session.entry, step));
+        let left = steps_left(&session.steps, is_cut);
+        match turn.origin {
+            Origin::Disconnect(_) => true,
+            Origin::Step(step) => !is_cut(step) && left.contains(&step),
+            Origin::Autocommit(step) | Origin::Rollback(step) => !is_cut(step),
+        }
     }
 }
 

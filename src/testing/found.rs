@@ -1,45 +1,34 @@
 //! What a search found.
 
 use std::fmt::{self, Display};
-use std::sync::Arc;
 
-use crate::explore::{Exploration, Verdict};
+use crate::explore::Verdict;
+use crate::history::History;
+use crate::pipeline::Findings;
 use crate::report::failure::failure;
 use crate::report::shrunk::shrunk;
 use crate::report::summary::{Summary, summary};
 use crate::report::text::TextOptions;
-use crate::run::{History, Run};
-use crate::scenario::Scenario;
+use crate::run::Run;
 use crate::schedule::Schedule;
-use crate::shrink::Shrunk;
 
 /// What a search found. As text it is the report that the command line prints.
 #[derive(Debug, Clone)]
-pub struct Found {
-    pub(super) scenario: Arc<Scenario>,
-    /// Verdict, coverage, outcomes, and the failing run as it was found.
-    pub exploration: Exploration,
-    /// The failure made small.
-    pub shrunk: Option<Shrunk>,
-    pub(super) summary: Summary,
-}
+pub struct Found(pub Findings);
 
 impl Found {
     pub fn verdict(&self) -> Verdict {
-        self.exploration.verdict
+        self.0.verdict()
     }
 
     /// Why it is inconclusive.
     pub fn reasons(&self) -> &[String] {
-        &self.exploration.reasons
+        &self.0.exploration.reasons
     }
 
     /// The smallest failing run; the one that was found, where it was not made small.
     pub fn failure(&self) -> Option<&Run> {
-        match &self.shrunk {
-            Some(shrunk) => Some(&shrunk.smallest.run),
-            None => self.exploration.failure.as_ref(),
-        }
+        self.0.failure()
     }
 
     /// What the smallest failing run did.
@@ -49,10 +38,7 @@ impl Found {
 
     /// The schedule of the smallest failing run. [`PinnedSchedule`](crate::schedule::PinnedSchedule) keeps it in a file.
     pub fn schedule(&self) -> Option<Schedule> {
-        match &self.shrunk {
-            Some(shrunk) => Some(shrunk.smallest.schedule.clone()),
-            None => self.history().map(Schedule::of),
-        }
+        self.0.schedule()
     }
 
     /// Fails the test unless every interleaving was covered and none fails.
@@ -81,23 +67,20 @@ impl Found {
 impl Display for Found {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let options = TextOptions::default();
+        let Findings {
+            scenario,
+            exploration,
+            notes,
+            ..
+        } = &self.0;
         let mut parts = Vec::new();
         if let Some(run) = self.failure() {
-            let explanation = match &self.shrunk {
-                Some(shrunk) => shrunk.explanation.as_ref(),
-                None => self.exploration.explanation.as_ref(),
-            };
-            parts.push(failure(run, explanation, &options));
+            parts.push(failure(run, self.0.explanation(), &options));
         }
-        if let Some(result) = &self.shrunk {
-            let found = self
-                .exploration
-                .failure
-                .as_ref()
-                .map_or(0, |run| run.history.turns.len());
-            parts.push(shrunk(result, &self.scenario, found, &options));
+        if let Some(result) = &self.0.shrunk {
+            parts.push(shrunk(result, scenario, self.0.found_turns(), &options));
         }
-        parts.push(summary(&self.summary, &options));
+        parts.push(summary(&Summary::new(scenario, exploration, notes), &options));
         formatter.write_str(&parts.join("\n\n"))
     }
 }

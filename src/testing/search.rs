@@ -10,12 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Found, TestError};
 use crate::explore::worker::{interruptible, runtime};
-use crate::explore::{DeterminismCheck, Dpor, Exhaustive, Options, Random, Strategy, Verdict, explore};
+use crate::explore::{DeterminismCheck, Options, StrategyKind};
+use crate::pipeline::{Plan, search};
 use crate::postgres::host::Host;
-use crate::report::summary::Summary;
+use crate::report::diagnostic::shown;
 use crate::run::{RunError, Template};
 use crate::scenario::Scenario;
-use crate::shrink::{ShrinkOptions, shrink};
+use crate::shrink::ShrinkOptions;
 
 /// Longest time that a step may take while it does not wait for another session, where nothing else is said.
 pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,23 +26,14 @@ pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(10);
 #[must_use = "a search does nothing until it is run"]
 pub struct Search {
     scenario: Arc<Scenario>,
-    strategy: StrategyChoice,
-    shrinks: bool,
-    options: Options,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum StrategyChoice {
-    Dpor,
-    Exhaustive,
-    Random { samples: u64, seed: u64 },
+    plan: Plan,
 }
 
 impl Scenario {
     /// A search that covers every interleaving, running some schedules twice to see that nothing else decides.
     pub fn prove(self) -> Search {
         let mut search = self.explore();
-        search.options.check_determinism = DeterminismCheck::Sample;
+        search.plan.options.check_determinism = DeterminismCheck::Sample;
         search
     }
 
@@ -49,16 +41,18 @@ impl Scenario {
     pub fn explore(self) -> Search {
         Search {
             scenario: Arc::new(self),
-            strategy: StrategyChoice::Dpor,
-            shrinks: true,
-            options: Options {
-                jobs: thread::available_parallelism().map_or(1, usize::from),
-                max_schedules: None,
-                timeout: None,
-                keep_going: false,
-                step_timeout: DEFAULT_STEP_TIMEOUT,
-                check_determinism: DeterminismCheck::None,
-                interrupt: CancellationToken::new(),
+            plan: Plan {
+                strategy: StrategyKind::Dpor { symmetric: true },
+                options: Options {
+                    jobs: thread::available_parallelism().map_or(1, usize::from),
+                    max_schedules: None,
+                    timeout: None,
+                    keep_going: false,
+                    step_timeout: DEFAULT_STEP_TIMEOUT,
+                    check_determinism: DeterminismCheck::None,
+                    interrupt: CancellationToken::new(),
+                },
+                confirmations: Some(ShrinkOptions::CONFIRMATIONS),
             },
         }
     }
@@ -67,49 +61,60 @@ impl Scenario {
 impl Search {
     /// Schedules run at a time; without it, as many as the machine has cores.
     pub fn jobs(mut self, jobs: usize) -> Search {
-        self.options.jobs = jobs.max(1);
+        self.plan.options.jobs = jobs.max(1);
         self
     }
 
     /// Stops after so many schedules; the verdict is then inconclusive.
     pub fn max_schedules(mut self, schedules: u64) -> Search {
-        self.options.max_schedules = Some(schedules.max(1));
+        self.plan.options.max_schedules = Some(schedules.max(1));
         self
     }
 
     /// Stops after this time; the verdict is then inconclusive.
     pub fn timeout(mut self, timeout: Duration) -> Search {
-        self.options.timeout = Some(timeout);
+        self.plan.options.timeout = Some(timeout);
         self
     }
 
     /// Longest time that a step may take while it does not wait for another session.
     pub fn step_timeout(mut self, timeout: Duration) -> Search {
-        self.options.step_timeout = timeout;
+        self.plan.options.step_timeout = timeout;
         self
     }
 
     /// Goes on after a failure, to collect all outcomes.
     pub fn keep_going(mut self) -> Search {
-        self.options.keep_going = true;
+        self.plan.options.keep_going = true;
         self
     }
 
     /// Runs every schedule, one by one, without leaving out those that cannot differ from others.
     pub fn exhaustively(mut self) -> Search {
-        self.strategy = StrategyChoice::Exhaustive;
+        self.plan.strategy = StrategyKind::Exhaustive;
         self
     }
 
     /// Draws so many schedules, each interleaving as likely as any other. Without a failure this is inconclusive.
     pub fn sampled(mut self, samples: u64, seed: u64) -> Search {
-        self.strategy = StrategyChoice::Random { samples, seed };
+        self.plan.strategy = StrategyKind::Random { samples, seed };
+        self
+    }
+
+    /// Draws so many schedules by priorities: each shows a failure that takes `depth` turns to come in a certain order with a
+    /// known probability (see [`Pct`](crate::explore::Pct)). Without a failure this is inconclusive.
+    pub fn sampled_by_priority(mut self, samples: u64, seed: u64, depth: u32) -> Search {
+        self.plan.strategy = StrategyKind::Pct {
+            samples,
+            seed,
+            depth: depth.max(1),
+        };
         self
     }
 
     /// Leaves a failing schedule as it was found.
     pub fn without_shrinking(mut self) -> Search {
-        self.shrinks = false;
+        self.plan.confirmations = None;
         self
     }
 
@@ -133,7 +138,7 @@ impl Search {
     pub fn assert_holds(self) {
         match self.run() {
             Ok(found) => found.assert_holds(),
-            Err(error) => panic!("{:?}", miette::Report::new(error)),
+            Err(error) => panic!("{:?}", shown(error)),
         }
     }
 
@@ -149,7 +154,7 @@ impl Search {
                 found.assert_fails(violation);
                 found
             }
-            Err(error) => panic!("{:?}", miette::Report::new(error)),
+            Err(error) => panic!("{:?}", shown(error)),
         }
     }
 
@@ -162,47 +167,13 @@ impl Search {
     }
 
     fn search_on(self, host: &Host) -> Result<Found, TestError> {
-        let Search {
-            scenario,
-            strategy,
-            shrinks,
-            options,
-        } = self;
-        let preparing = Template::prepare(host.server().clone(), scenario.clone());
-        let template = host.runtime().block_on(interruptible(&options.interrupt, preparing))?;
-        let template = Arc::new(template);
-        let mut strategy: Box<dyn Strategy> = match strategy {
-            StrategyChoice::Dpor => Box::new(Dpor::new(scenario.clone(), template.footprints().clone(), true)),
-            StrategyChoice::Exhaustive => Box::new(Exhaustive::new()),
-            StrategyChoice::Random { samples, seed } => Box::new(Random::new(&scenario, seed, samples)),
-        };
-        let mut exploration = explore(&template, strategy.as_mut(), &options, &mut |_| {})?;
-        let failing = exploration
-            .failure
-            .as_ref()
-            .filter(|_| shrinks && exploration.verdict == Verdict::Fails);
-        let shrunk = match failing {
-            Some(run) => {
-                let options = ShrinkOptions {
-                    most_runs: ShrinkOptions::MOST_RUNS,
-                    confirmations: ShrinkOptions::CONFIRMATIONS,
-                    step_timeout: options.step_timeout,
-                    interrupt: options.interrupt.clone(),
-                };
-                Some(shrink(&template, run, &options, &mut |_| {})?)
-            }
-            None => None,
-        };
-        if let Some(doubt) = shrunk.as_ref().and_then(|shrunk| shrunk.smallest.confirmed.doubt()) {
-            exploration.put_in_doubt(doubt);
-        }
-        let summary = Summary::new(&scenario, strategy.as_ref(), &exploration, &[]);
-        Ok(Found {
-            scenario,
-            exploration,
-            shrunk,
-            summary,
-        })
+        let Search { scenario, plan } = self;
+        let preparing = Template::prepare(host.server().clone(), scenario);
+        let template = host
+            .runtime()
+            .block_on(interruptible(&plan.options.interrupt, preparing))?;
+        let findings = search(&Arc::new(template), &plan, &mut |_| {})?;
+        Ok(Found(findings))
     }
 }
 
@@ -213,8 +184,8 @@ impl IntoFuture for Search {
 
     fn into_future(mut self) -> Self::IntoFuture {
         // a clone of this search shall not end with it
-        self.options.interrupt = self.options.interrupt.child_token();
-        let end = self.options.interrupt.clone().drop_guard();
+        self.plan.options.interrupt = self.plan.options.interrupt.child_token();
+        let end = self.plan.options.interrupt.clone().drop_guard();
         Box::pin(async move {
             let (sender, found) = tokio::sync::oneshot::channel();
             thread::spawn(move || {

@@ -4,9 +4,8 @@ pub mod dependencies;
 pub mod outcome;
 pub mod serializability;
 
+use crate::history::{Deadlock, SessionEnd, StepResult, Turn, Volatile};
 use crate::postgres::wire::Reply;
-use crate::run::history::{SessionEnd, StepResult, Turn};
-use crate::run::{Deadlock, Volatile};
 use crate::scenario::{DeadlockPolicy, Scenario};
 use outcome::Violation;
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use crate::run::history::{SessionEnd, StepResult, TurnRole};
+use crate::history::{SessionEnd, StepOutcome, StepResult};
 use crate::scenario::Scenario;
 use crate::verdict::serializability::Difference;
 
@@ -21,19 +21,19 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// `results` has each session's steps that count: step index, role, result.
+    /// `results` has each session's steps that count.
     pub fn new(
         scenario: &Scenario,
-        results: &[Vec<(usize, TurnRole, StepResult)>],
+        results: &[Vec<StepOutcome>],
         ends: &[SessionEnd],
         tables: Vec<TableContent>,
     ) -> Outcome {
         let mut text = String::new();
         for ((session, results), end) in scenario.sessions.iter().zip(results).zip(ends) {
             write_value(&mut text, "session", &session.name);
-            for (index, role, result) in results {
-                write_value(&mut text, "step", &index.to_string());
-                write_value(&mut text, "role", role.name());
+            for StepOutcome { origin, result, .. } in results {
+                write_value(&mut text, "step", &origin.step().to_string());
+                write_value(&mut text, "role", origin.name());
                 write_result(&mut text, result);
             }
             write_value(

@@ -1,32 +1,8 @@
 //! What of a run counts when its outcome is compared with those of serial orders: the transactions that committed.
 
 use super::outcome::{TableContent, Violation, digest, write_result, write_rows, write_value};
-use crate::run::history::{StepResult, TurnRole};
-use crate::scenario::sql::StatementKind;
-use crate::scenario::{Scenario, Session, Symmetry};
-
-/// What one step brought back: the step's index in its session, what it was for the session, the result.
-pub type StepOutcome = (usize, TurnRole, StepResult);
-
-/// Whether a step ended its transaction, and if so, whether the transaction committed.
-pub fn transaction_end(session: &Session, step: usize, role: TurnRole, result: &StepResult) -> Option<bool> {
-    if matches!(result, StepResult::Error(_)) {
-        return Some(false);
-    }
-    // a COMMIT of a transaction that had failed says ROLLBACK
-    let committed = matches!(result, StepResult::Done { tag } if tag == "COMMIT");
-    match role {
-        TurnRole::Autocommit => Some(committed),
-        TurnRole::Rollback => Some(false),
-        TurnRole::Disconnect => None,
-        TurnRole::Step => match session.steps.get(step)?.statement.kind {
-            StatementKind::Commit { .. } => Some(committed),
-            StatementKind::Rollback { .. } => Some(false),
-            StatementKind::OutsideBlock => Some(true),
-            _ => None,
-        },
-    }
-}
+use crate::history::{Origin, StepOutcome, StepResult, TxEnd};
+use crate::scenario::{Scenario, Symmetry};
 
 /// The part of an outcome that serial orders are compared by: results of the transactions that committed, and the final
 /// content of the tables. Transactions that failed or were rolled back count for nothing.
@@ -42,18 +18,8 @@ pub struct CommittedPart {
 
 impl CommittedPart {
     /// `results` has each session's steps that count; a retried transaction counts as it ended.
-    pub fn new(
-        scenario: &Scenario,
-        symmetry: &Symmetry,
-        results: &[Vec<StepOutcome>],
-        tables: &[TableContent],
-    ) -> CommittedPart {
-        let (results, transactions): (Vec<_>, Vec<_>) = scenario
-            .sessions
-            .iter()
-            .zip(results)
-            .map(|(session, results)| committed(session, results))
-            .unzip();
+    pub fn new(symmetry: &Symmetry, results: &[Vec<StepOutcome>], tables: &[TableContent]) -> CommittedPart {
+        let (results, transactions): (Vec<_>, Vec<_>) = results.iter().map(|results| committed(results)).unzip();
         let mut texts: Vec<String> = results.iter().map(|results| session_text(results)).collect();
         for group in symmetry.groups() {
             let mut sorted: Vec<String> = group.iter().map(|&session| texts[session].clone()).collect();
@@ -83,16 +49,15 @@ impl CommittedPart {
         let mut differences = Vec::new();
         for (index, session) in scenario.sessions.iter().enumerate() {
             let (seen, expected) = (&self.results[index], &serial.results[index]);
-            let same_step =
-                |(seen, expected): &(&StepOutcome, &StepOutcome)| (seen.0, seen.1) == (expected.0, expected.1);
+            let same_step = |(seen, expected): &(&StepOutcome, &StepOutcome)| seen.origin == expected.origin;
             let both = seen.iter().zip(expected).take_while(same_step);
             let compared = both.clone().count();
-            for (seen, expected) in both.filter(|(seen, expected)| seen.2 != expected.2) {
+            for (seen, expected) in both.filter(|(seen, expected)| seen.result != expected.result) {
                 differences.push(Difference::Step {
                     session: session.name.clone(),
-                    step: session.steps[seen.0].name.clone(),
-                    seen: seen.2.clone(),
-                    serial: expected.2.clone(),
+                    step: session.steps[seen.origin.step()].name.clone(),
+                    seen: seen.result.clone(),
+                    serial: expected.result.clone(),
                 });
             }
             if compared < seen.len().max(expected.len()) {
@@ -155,19 +120,17 @@ pub fn not_serializable(scenario: &Scenario, part: &CommittedPart, orders: &[Ser
 }
 
 /// The results of a session's committed transactions, and how many transactions it ran up to the last of them.
-fn committed(session: &Session, results: &[StepOutcome]) -> (Vec<StepOutcome>, usize) {
+fn committed(results: &[StepOutcome]) -> (Vec<StepOutcome>, usize) {
     let (mut committed, mut last) = (Vec::new(), 0);
     let (mut transaction, mut count) = (Vec::new(), 0);
-    for (step, role, result) in results {
-        transaction.push((*step, *role, result.clone()));
-        let Some(success) = transaction_end(session, *step, *role, result) else {
-            continue;
-        };
+    for one in results {
+        transaction.push(one.clone());
+        let Some(end) = one.end else { continue };
         // the ROLLBACK after an error ends nothing that was not ended by the error
-        if transaction.len() > 1 || *role != TurnRole::Rollback {
+        if transaction.len() > 1 || !matches!(one.origin, Origin::Rollback(_)) {
             count += 1;
         }
-        if success {
+        if end == TxEnd::Committed {
             committed.append(&mut transaction);
             last = count;
         }
@@ -178,9 +141,9 @@ fn committed(session: &Session, results: &[StepOutcome]) -> (Vec<StepOutcome>, u
 
 fn session_text(results: &[StepOutcome]) -> String {
     let mut text = String::new();
-    for (step, role, result) in results {
-        write_value(&mut text, "step", &step.to_string());
-        write_value(&mut text, "role", role.name());
+    for StepOutcome { origin, result, .. } in results {
+        write_value(&mut text, "step", &origin.step().to_string());
+        write_value(&mut text, "role", origin.name());
         write_result(&mut text, result);
     }
     text
@@ -191,7 +154,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::run::history::StepError;
+    use crate::history::StepError;
+    use crate::sql::StatementKind;
 
     fn scenario() -> Scenario {
         let text = r#"
@@ -203,15 +167,27 @@ mod tests {
         Scenario::from_toml("test", "test.toml", text, Path::new(".")).expect("a right scenario")
     }
 
+    fn outcome(origin: Origin, kind: StatementKind, result: StepResult) -> StepOutcome {
+        StepOutcome {
+            origin,
+            end: TxEnd::of(origin, kind, &result),
+            result,
+        }
+    }
+
+    fn done(tag: &str) -> StepResult {
+        StepResult::Done { tag: tag.to_owned() }
+    }
+
+    /// A step of the scenario.
     fn step(index: usize, tag: &str) -> StepOutcome {
-        (index, TurnRole::Step, StepResult::Done { tag: tag.to_owned() })
+        let kind = scenario().sessions[0].steps[index].statement.kind;
+        outcome(Origin::Step(index), kind, done(tag))
     }
 
     fn autocommit(index: usize) -> StepOutcome {
-        let result = StepResult::Done {
-            tag: "COMMIT".to_owned(),
-        };
-        (index, TurnRole::Autocommit, result)
+        let commit = StatementKind::Commit { chain: false };
+        outcome(Origin::Autocommit(index), commit, done("COMMIT"))
     }
 
     fn error(index: usize) -> StepOutcome {
@@ -219,12 +195,12 @@ mod tests {
             sqlstate: "40001".to_owned(),
             message: String::new(),
         };
-        (index, TurnRole::Step, StepResult::Error(error))
+        outcome(Origin::Step(index), StatementKind::Plain, StepResult::Error(error))
     }
 
     fn part(results: [Vec<StepOutcome>; 2]) -> CommittedPart {
         let scenario = scenario();
-        CommittedPart::new(&scenario, &Symmetry::of_steps(&scenario), &results, &[])
+        CommittedPart::new(&Symmetry::of_steps(&scenario), &results, &[])
     }
 
     #[test]
@@ -247,13 +223,8 @@ mod tests {
 
     #[test]
     fn a_rollback_on_the_way_is_counted_and_that_of_a_retry_is_not() {
-        let rollback = (
-            1,
-            TurnRole::Rollback,
-            StepResult::Done {
-                tag: "ROLLBACK".to_owned(),
-            },
-        );
+        let kind = StatementKind::Rollback { chain: false };
+        let rollback = outcome(Origin::Rollback(1), kind, done("ROLLBACK"));
         let retried = vec![rollback, step(1, "a"), step(2, "COMMIT")];
         let rolled_back_first = vec![step(5, "c"), step(6, "ROLLBACK"), step(3, "b"), autocommit(3)];
         assert_eq!(part([retried, rolled_back_first]).transactions, [1, 2]);

@@ -11,3 +11,4 @@ mod pooler;
 mod program;
 mod reach;
 mod reports;
+mod streams;

@@ -127,7 +127,7 @@ pub struct Finished {
 }
 
 impl Finished {
-    fn new(output: Output) -> Finished {
+    pub fn new(output: Output) -> Finished {
         Finished {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),

@@ -1,7 +1,7 @@
 //! Histories as lines of text.
 
+use pgbraid::history::{StepResult, Turn};
 use pgbraid::run::Run;
-use pgbraid::run::history::{StepResult, Turn};
 
 /// One line a turn: session and step, result, waits.
 ///

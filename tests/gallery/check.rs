@@ -78,7 +78,7 @@ pub fn load(name: &str) -> Arc<Scenario> {
 }
 
 pub fn reduction(template: &Template, symmetric: bool) -> Dpor {
-    Dpor::new(template.scenario().clone(), template.footprints().clone(), symmetric)
+    Dpor::new(template.scenario(), template.program().clone(), symmetric)
 }
 
 /// Schedules beyond which a scenario is proved by the tests that take minutes alone.
@@ -151,7 +151,7 @@ fn check_reduction(lab: &Lab, template: &Arc<Template>, full: &Exploration) {
             .collect()
     };
     assert_eq!(outcomes(&reduced), outcomes(full));
-    if let Some(covered) = &reduced.covered {
+    if let Some(covered) = &reduced.coverage.schedules {
         assert_eq!(*covered, BigUint::from(full.schedules_run));
     }
 }

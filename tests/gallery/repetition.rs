@@ -1,7 +1,7 @@
 //! The same scenario again and again gives the same.
 
 use pgbraid::explore::{Exploration, Verdict};
-use pgbraid::run::history::History;
+use pgbraid::history::History;
 
 use crate::check::{Case, load};
 use crate::common::lab::Lab;

@@ -68,7 +68,7 @@ fn compare_on(host: &Host, template: &Arc<Template>) -> Result<Comparison, Diffe
         .unwrap();
     let mut explore = |strategy: &mut dyn Strategy| explore(host, &mut workbench, strategy);
     let full = explore(&mut Exhaustive::new())?;
-    let mut dpor = Dpor::new(scenario.clone(), template.footprints().clone(), false);
+    let mut dpor = Dpor::new(&scenario, template.program().clone(), false);
     let reduced = explore(&mut dpor)?;
     same_outcomes(&full, &reduced)?;
     adds_up(&dpor, &reduced, &full)?;
@@ -85,7 +85,7 @@ fn compare_on(host: &Host, template: &Arc<Template>) -> Result<Comparison, Diffe
     };
     let mut symmetric = None;
     if (1..scenario.sessions.len()).any(|session| alike(session - 1, session)) {
-        let mut dpor = Dpor::new(scenario.clone(), template.footprints().clone(), true);
+        let mut dpor = Dpor::new(&scenario, template.program().clone(), true);
         let found = explore(&mut dpor)?;
         adds_up(&dpor, &found, &full)?;
         same_verdict(&full, &found)?;
@@ -104,7 +104,7 @@ fn compare_on(host: &Host, template: &Arc<Template>) -> Result<Comparison, Diffe
         exhaustive: full.schedules,
         reduced: reduced.schedules,
         symmetric,
-        redundant: dpor.redundant(),
+        redundant: dpor.coverage().redundant,
         outcomes: full.outcomes.len(),
     })
 }
@@ -123,7 +123,7 @@ pub fn explore(host: &Host, workbench: &mut Workbench, strategy: &mut dyn Strate
         };
         let difference = strategy.observe(&job.key, &run);
         if let Some(what) = difference.or_else(|| run.uncontrolled.first().cloned()) {
-            let text = format!("{what} ({}, order {:?})", strategy.name(), run.order());
+            let text = format!("{what} ({}, order {:?})", strategy.coverage().strategy, run.order());
             return Err(Difference::Uncontrolled(text));
         }
         found.schedules += 1;
@@ -167,11 +167,11 @@ fn same_verdict(full: &Found, symmetric: &Found) -> Result<(), Difference> {
 
 /// The certificate: the schedules that the runs stand for are all that there are.
 fn adds_up(dpor: &Dpor, reduced: &Found, full: &Found) -> Result<(), Difference> {
-    match dpor.covered() {
+    match dpor.coverage().schedules {
         Some(covered) if covered != BigUint::from(full.schedules) => Err(Difference::Found(format!(
             "{} runs ({} of them redundant) stand for {covered} schedules, but there are {}",
             reduced.schedules,
-            dpor.redundant(),
+            dpor.coverage().redundant,
             full.schedules
         ))),
         _ => Ok(()),

@@ -63,7 +63,7 @@ fn every_order_of_sessions_that_are_released_together_is_run() {
             let opening = Workbench::open(template.clone(), Duration::from_secs(60));
             let mut workbench = host.runtime.block_on(opening).unwrap();
             assert!(fails(&mut Exhaustive::new(), &mut workbench), "{name}: exhaustive");
-            let mut dpor = Dpor::new(template.scenario().clone(), template.footprints().clone(), false);
+            let mut dpor = Dpor::new(template.scenario(), template.program().clone(), false);
             assert!(fails(&mut dpor, &mut workbench), "{name}: dpor");
         })
         .unwrap();

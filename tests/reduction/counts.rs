@@ -40,7 +40,7 @@ fn explore(steps: &str, workers: usize, symmetric: bool) -> Found {
             .runtime
             .block_on(Workbench::open(template.clone(), Duration::from_secs(60)))
             .unwrap();
-        let mut dpor = Dpor::new(template.scenario().clone(), template.footprints().clone(), symmetric);
+        let mut dpor = Dpor::new(template.scenario(), template.program().clone(), symmetric);
         let mut found = Found {
             schedules: 0,
             first_failure: None,

@@ -3,32 +3,26 @@
 use std::sync::Arc;
 
 use pgbraid::postgres::Server;
-use pgbraid::postgres::embedded::{Binaries, EmbeddedServer};
 use pgbraid::run::{RunError, Template};
 use pgbraid::scenario::Scenario;
 use tokio::runtime::Runtime;
-use tokio_postgres::config::Config;
+
+use crate::common::server::OwnServer;
 
 pub struct Host {
     pub runtime: Runtime,
     pub server: Arc<Server>,
-    _embedded: EmbeddedServer,
+    _embedded: OwnServer,
 }
 
 impl Host {
     pub fn start() -> Host {
-        let embedded = EmbeddedServer::start(&Binaries::find().unwrap()).unwrap();
+        let embedded = OwnServer::start();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        let mut config = Config::new();
-        config
-            .host_path(embedded.socket_dir())
-            .port(embedded.port())
-            .user(embedded.user())
-            .dbname("postgres");
-        let server = Arc::new(runtime.block_on(Server::connect(config, true)).unwrap());
+        let server = Arc::new(runtime.block_on(Server::connect(embedded.config(), true)).unwrap());
         Host {
             runtime,
             server,

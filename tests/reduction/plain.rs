@@ -207,7 +207,7 @@ fn try_freely(host: &Host, toml: &str, way: Plain, trials: u32, pauses: &mut Std
                 Err(error) => panic!("{error:?}\n{toml}"),
             };
             result.count += 1;
-            let is_victim = |end: &pgbraid::run::history::SessionEnd| {
+            let is_victim = |end: &pgbraid::history::SessionEnd| {
                 end.error
                     .as_ref()
                     .is_some_and(|error| error.sqlstate == DEADLOCK_DETECTED)

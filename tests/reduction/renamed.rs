@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use pgbraid::history::StepOutcome;
 use pgbraid::scenario::Scenario;
 use pgbraid::verdict::outcome::Outcome;
 
@@ -14,8 +15,12 @@ pub fn closure(scenario: &Scenario, found: &Found, alike: impl Fn(usize, usize) 
     for run in found.outcomes.values() {
         let results = |session: usize| {
             let own = run.history.turns.iter().filter(move |turn| turn.session == session);
-            own.map(|turn| (turn.step_index, turn.role, turn.result.clone()))
-                .collect::<Vec<_>>()
+            own.map(|turn| StepOutcome {
+                origin: turn.origin,
+                end: turn.tx.end,
+                result: turn.result.clone(),
+            })
+            .collect::<Vec<_>>()
         };
         for places in permutations(scenario.sessions.len()) {
             if (0..places.len()).all(|session| alike(session, places[session])) {

@@ -267,8 +267,12 @@ impl Role {
     }
 }
 
-fn plain(sql: &'static str) -> Step {
-    Step { sql, when: None }
+/// A statement, or a statement and its condition behind `| when`.
+fn plain(text: &'static str) -> Step {
+    match text.split_once(" | when ") {
+        Some((sql, when)) => Step { sql, when: Some(when) },
+        None => Step { sql: text, when: None },
+    }
 }
 
 fn one_of(steps: &'static [&'static str]) -> BoxedStrategy<Item> {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pgbraid::run::Deadlock;
+use pgbraid::history::Deadlock;
 use pgbraid::verdict::outcome::Violation;
 
 use crate::common::lab::Lab;

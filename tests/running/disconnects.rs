@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use pgbraid::explore::{Dpor, Exploration, Verdict};
+use pgbraid::history::Origin;
 use pgbraid::report::text::TextOptions;
 use pgbraid::report::timeline::timeline;
-use pgbraid::run::history::TurnRole;
 use pgbraid::schedule::Schedule;
 
 use crate::common::lab::{Lab, exhaustive, scenario};
@@ -40,7 +40,7 @@ fn a_session_that_ends_frees_its_locks_after_its_last_commit() {
             "b.disconnect: DISCONNECT",
         ]
     );
-    assert_eq!(run.history.turns[4].role, TurnRole::Disconnect);
+    assert!(matches!(run.history.turns[4].origin, Origin::Disconnect(_)));
     assert!(run.history.ends.iter().all(|end| end.committed));
     let shown = timeline(&run.history, &TextOptions::default());
     assert!(shown.contains("(disconnect)"), "{shown}");
@@ -60,7 +60,12 @@ fn nothing_is_a_turn_where_no_lock_is_kept() {
         "#,
     );
     let run = Lab::new().bench(&text).run("");
-    assert!(run.history.turns.iter().all(|turn| turn.role != TurnRole::Disconnect));
+    assert!(
+        run.history
+            .turns
+            .iter()
+            .all(|turn| !matches!(turn.origin, Origin::Disconnect(_)))
+    );
 }
 
 /// Others can run between the last commit and the end of the connection.
@@ -115,7 +120,7 @@ fn dpor_finds_what_every_schedule_finds() {
         assert_eq!(outcomes(&all).len(), expected, "{text}");
         let template = lab.prepare(&scenario(&text));
         for symmetric in [false, true] {
-            let mut dpor = Dpor::new(template.scenario().clone(), template.footprints().clone(), symmetric);
+            let mut dpor = Dpor::new(template.scenario(), template.program().clone(), symmetric);
             let reduced = lab.explore_template(&template, &mut dpor, &exhaustive(1));
             assert_eq!(reduced.verdict, Verdict::Holds, "{text}\n{:?}", reduced.reasons);
             assert_eq!(outcomes(&reduced), outcomes(&all), "{text}");

@@ -5,11 +5,12 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use pgbraid::explore::{Dpor, Exhaustive, Exploration, Strategy};
+use pgbraid::history::StepResult;
+use pgbraid::history::Volatile;
 use pgbraid::postgres::locks::LockMonitor;
 use pgbraid::postgres::wire::Connection;
-use pgbraid::run::history::StepResult;
 use pgbraid::run::timeouts::{SessionTimeouts, Timeouts};
-use pgbraid::run::{Conditions, DeadlockCheck, Progress, Script, Session, Volatile, WaitTimeout, Workbench};
+use pgbraid::run::{Conditions, DeadlockCheck, Progress, Script, Session, WaitTimeout, Workbench};
 use pgbraid::schedule::{Follower, Schedule};
 
 use crate::common::lab::{Lab, exhaustive, scenario};
@@ -130,7 +131,7 @@ fn whether_a_timeout_expires_is_a_choice_that_every_search_makes() {
         ));
         let lab = Lab::new();
         let template = lab.prepare(&scenario(&text));
-        let dpor = Dpor::new(template.scenario().clone(), template.footprints().clone(), false);
+        let dpor = Dpor::new(template.scenario(), template.program().clone(), false);
         let strategies: [Box<dyn Strategy>; 2] = [Box::new(Exhaustive::new()), Box::new(dpor)];
         let [full, reduced] = strategies.map(|mut strategy| {
             let found = lab.explore_template(&template, strategy.as_mut(), &exhaustive(1));
@@ -151,7 +152,7 @@ fn whether_a_timeout_expires_is_a_choice_that_every_search_makes() {
             outcomes(&full).iter().any(|(_, violations)| violations.is_empty()),
             "{set}"
         );
-        if let Some(covered) = &reduced.covered {
+        if let Some(covered) = &reduced.coverage.schedules {
             assert_eq!(covered.to_string(), full.schedules_run.to_string(), "{set}");
         }
         // and its schedule does the same again

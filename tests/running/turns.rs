@@ -2,7 +2,7 @@
 
 use num_bigint::BigUint;
 use pgbraid::explore::interleavings;
-use pgbraid::run::history::TurnRole;
+use pgbraid::history::Origin;
 
 use crate::common::lab::{Lab, scenario};
 use crate::common::transcript::transcript;
@@ -32,9 +32,9 @@ fn an_autocommitted_statement_takes_two_turns() {
             "b.commit of select: COMMIT",
         ]
     );
-    let roles: Vec<TurnRole> = run.history.turns.iter().map(|turn| turn.role).collect();
-    use TurnRole::{Autocommit, Step};
-    assert_eq!(roles, [Step, Step, Autocommit, Autocommit]);
+    let origins: Vec<Origin> = run.history.turns.iter().map(|turn| turn.origin).collect();
+    use Origin::{Autocommit, Step};
+    assert_eq!(origins, [Step(0), Step(0), Autocommit(0), Autocommit(0)]);
 }
 
 #[test]

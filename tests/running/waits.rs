@@ -1,6 +1,6 @@
 //! Blocked sessions: what the history says of their waits, and who goes on when several are released.
 
-use pgbraid::run::MoveKind;
+use pgbraid::history::MoveKind;
 
 use crate::common::lab::Lab;
 use crate::common::transcript::{results, transcript};

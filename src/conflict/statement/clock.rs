@@ -9,7 +9,7 @@ use super::functions::{OF_CLOCK, PASS_TIMES_ON};
 use super::query::{Command, command, object_numbers, targets_of};
 use crate::postgres::catalog::{Catalog, FIRST_USER_OBJECT};
 use crate::postgres::node_tree::{Node, Struct};
-use crate::scenario::sql::lexer::{TokenKind, tokens};
+use crate::sql::lexer::{TokenKind, tokens};
 
 /// What a statement has to do with the time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

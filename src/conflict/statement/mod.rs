@@ -4,12 +4,14 @@ mod clock;
 mod expression;
 mod functions;
 mod key;
+mod nulls;
 mod query;
 mod row_order;
 
 pub use clock::{Times, may_take_time, names_the_time};
 pub use functions::{OF_SEQUENCES, Touches, touches};
 pub use key::{Confined, NamedRow, NamedValue, PinnedAction, canonical};
+pub use nulls::parameters_needed;
 pub use query::Command;
 
 use std::collections::BTreeSet;
@@ -21,7 +23,7 @@ use super::footprint::LockStrength;
 
 /// A statement, as far as it is known before it runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Statement {
+pub struct Meaning {
     /// The row that it is confined to.
     pub confined: Option<Confined>,
     /// The one table that it looks at.
@@ -35,13 +37,13 @@ pub struct Statement {
     pub references: Vec<NamedRow>,
 }
 
-impl Statement {
-    pub fn of(query: &Struct, sql: &str, catalog: &Catalog) -> Statement {
+impl Meaning {
+    pub fn of(query: &Struct, sql: &str, catalog: &Catalog) -> Meaning {
         let referenced: BTreeSet<u32> = catalog.foreign_keys.iter().map(|key| key.referenced).collect();
         let references = referenced
             .into_iter()
             .filter_map(|table| key::referenced_row(query, table, catalog));
-        Statement {
+        Meaning {
             confined: key::confined(query, catalog),
             only_table: key::only_table(query),
             times: Times::of(query, sql, catalog),
@@ -57,10 +59,10 @@ impl Statement {
     }
 
     /// Of a statement of which nothing is known.
-    pub fn unknown() -> Statement {
-        Statement {
+    pub fn unknown() -> Meaning {
+        Meaning {
             times: Times::UNKNOWN,
-            ..Statement::default()
+            ..Meaning::default()
         }
     }
 }

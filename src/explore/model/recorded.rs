@@ -4,7 +4,7 @@ use super::Outcome;
 use super::world::{Did, Move, Step, World, is_taken_alone};
 use crate::conflict::{End, Event, Footprint, Object, Piece, Snapshots, Waited, WriteKind};
 use crate::explore::source_sets::{Choices, Guide, Trace};
-use crate::run::MoveKind;
+use crate::history::MoveKind;
 use crate::scenario::Symmetry;
 
 /// A row that a step took that is about it alone.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::run::MoveKind;
+use crate::history::MoveKind;
 
 /// What a session does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -46,10 +46,10 @@ impl Connection {
     /// Takes down that a row of so many values is kept.
     pub(super) fn keep_row(&mut self, values: usize, columns: Option<usize>) -> Result<(), WireError> {
         match columns {
-            None => return Err(WireError::Protocol("a row without a description".into())),
+            None => Err(WireError::Protocol("a row without a description".into())),
             Some(columns) if columns != values => {
                 let found = format!("a row of {values} values where {columns} were announced");
-                return Err(WireError::Protocol(found));
+                Err(WireError::Protocol(found))
             }
             Some(_) => self.spend(OF_VALUE * (values + 1)),
         }

@@ -81,7 +81,7 @@ pub fn headline(replayed: &Replayed) -> Option<String> {
         ),
         Judgement::LeftOrder if violated().is_empty() => "is strict, but left its order; it holds".to_owned(),
         Judgement::LeftOrder => format!("is strict, but left its order; it fails: {}", names(&violated())),
-        Judgement::Differs(what) => format!("did not do the same each time: {what}"),
+        Judgement::Differs(what) => format!("did not do the same each time: {}", visible(what)),
         Judgement::NotControlled(reasons) => format!("holds, but not everything was under control: {}", names(reasons)),
     };
     Some(match replayed.updated {
@@ -191,7 +191,7 @@ pub fn summary(replayed: &[Replayed], elapsed: Duration, options: &TextOptions) 
 pub fn annotation(replayed: &Replayed) -> Option<String> {
     let headline = headline(replayed).filter(|_| replayed.status() != Status::Passed)?;
     let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-    let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
+    let property = |text: &str| data(&visible(text)).replace(':', "%3A").replace(',', "%2C");
     let own = |line| (replayed.path.display().to_string(), line);
     let (file, line) = match &replayed.result {
         Ok(replay) => own(replay.file.line()),

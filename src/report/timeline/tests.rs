@@ -2,8 +2,10 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::*;
+use std::sync::Arc;
+
+use crate::history::{Statement, Tx, Wait};
 use crate::report::sample::{Sample, deadlock, done, error, lost_update, row};
-use crate::run::history::Wait;
 
 fn drawn(history: &History) -> String {
     timeline(history, &TextOptions::default())
@@ -204,7 +206,7 @@ fn imports(sessions: &[&str]) -> History {
     for session in 1..sessions.len() {
         sample = sample
             .turn(session, "ROLLBACK", done("ROLLBACK"))
-            .with(|turn| turn.role = TurnRole::Rollback);
+            .with(|turn| turn.origin = Origin::Rollback(0));
     }
     sample.history()
 }
@@ -443,7 +445,7 @@ fn a_retry() {
         .turn(0, "COMMIT", done("COMMIT"))
         .turn(1, write, error("40001", refused))
         .turn(1, "ROLLBACK", done("ROLLBACK"))
-        .with(|turn| turn.role = TurnRole::Rollback)
+        .with(|turn| turn.origin = Origin::Rollback(0))
         .turn(1, read, row(&[("count", Some("1"))]))
         .with(|turn| {
             turn.begin = Some(begin.to_owned());
@@ -485,8 +487,7 @@ fn autocommitted_statements() {
           SELECT 'k1', 100 WHERE NOT EXISTS (SELECT FROM payments WHERE key = 'k1')";
     let commit = |session: usize| {
         move |turn: &mut Turn| {
-            turn.role = TurnRole::Autocommit;
-            turn.step_index = 0;
+            turn.origin = Origin::Autocommit(0);
             turn.session = session;
         }
     };
@@ -603,15 +604,15 @@ fn any_turn(sessions: usize, turns: usize) -> impl Strategy<Value = Turn> {
         from,
         until,
     });
-    let role = prop_oneof![
-        Just(TurnRole::Step),
-        Just(TurnRole::Autocommit),
-        Just(TurnRole::Rollback)
+    let origin = prop_oneof![
+        Just(Origin::Step(0)),
+        Just(Origin::Autocommit(0)),
+        Just(Origin::Rollback(0))
     ];
     let statement = prop_oneof![any::<String>(), "[A-Za-z ,()'=$-]{0,400}"];
     (
         0..sessions,
-        role,
+        origin,
         statement,
         proptest::option::of(any::<String>()),
         0..3u32,
@@ -620,12 +621,12 @@ fn any_turn(sessions: usize, turns: usize) -> impl Strategy<Value = Turn> {
         0..turns,
     )
         .prop_map(
-            |(session, role, filled, begin, attempt, result, waits, finished_in)| Turn {
+            |(session, origin, filled, begin, attempt, result, waits, finished_in)| Turn {
                 session,
                 step: "step".into(),
-                step_index: 0,
-                role,
-                sql: filled.clone(),
+                statement: Arc::new(Statement::of(&filled)),
+                origin,
+                tx: Tx::default(),
                 filled,
                 values: Vec::new(),
                 begin,

@@ -11,11 +11,10 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
 use super::{Template, Workbench};
-use crate::run::history::SessionEnd;
+use crate::history::{SessionEnd, StepOutcome};
 use crate::run::{Conditions, DeadlockCheck, Progress, RunError, Script, Session};
 use crate::verdict;
 use crate::verdict::outcome::{Outcome, Violation};
-use crate::verdict::serializability::StepOutcome;
 
 /// What came of running the sessions freely.
 #[derive(Debug)]

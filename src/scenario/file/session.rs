@@ -7,12 +7,17 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use super::raw::{RawParamTable, RawParams, RawRetry, RawSession, Text};
-use super::{Document, Names, sqlstate, steps, suggest, transactions, variables};
+use super::{Document, Names, sqlstate, steps, transactions, variables};
 use crate::scenario::error::{Mistake, ScenarioError};
 use crate::scenario::{Isolation, Param, Retry, Session};
+use crate::suggest;
 
 /// Each session is a connection, and a server takes 100 of them by default.
 const MAX_SESSIONS: i64 = 90;
+
+/// A run's steps are compared with each other.
+pub(crate) const MAX_STEPS: usize = 2_000;
+pub(crate) const TOO_MANY_STEPS: &str = "all sessions together have up to 2,000, copies counted";
 
 pub(super) fn read(
     document: &Document,
@@ -27,6 +32,7 @@ pub(super) fn read(
     }
     let mut names = Names::new(document, "session");
     let mut sessions = Vec::new();
+    let mut total_steps = 0usize;
     for (entry, raw) in entries.into_iter().enumerate() {
         let name = raw.name.get_ref();
         let places = raw.params.as_ref().map_or_else(Vec::new, ParamPlaces::of);
@@ -37,6 +43,12 @@ pub(super) fn read(
             return Err(document
                 .error(Mistake::TooManySessions(total), span, "with this one")
                 .hint(format!("up to {MAX_SESSIONS} sessions run at the same time")));
+        }
+        total_steps = total_steps.saturating_add(raw.steps.len().saturating_mul(params.len()));
+        if total_steps > MAX_STEPS {
+            return Err(document
+                .error(Mistake::TooManySteps(total_steps), raw.name.span(), "with this one")
+                .hint(TOO_MANY_STEPS));
         }
         if raw.steps.is_empty() {
             return Err(document

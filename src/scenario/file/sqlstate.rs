@@ -1,8 +1,9 @@
 //! SQLSTATEs in the file.
 
+use super::Document;
 use super::raw::Text;
-use super::{Document, suggest};
 use crate::scenario::error::{Mistake, ScenarioError};
+use crate::suggest;
 
 /// Conditions that concurrent transactions meet, for who writes the name and not the code.
 const CONDITIONS: &[(&str, &str)] = &[

@@ -1,6 +1,5 @@
 //! Steps of one session.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -9,11 +8,12 @@ use super::raw::{RawStep, RawStepTable, Text};
 use super::{Document, Names, no_numbered_parameter, one_statement};
 use crate::scenario::error::{Mistake, ScenarioError};
 use crate::scenario::source::SqlText;
-use crate::scenario::sql::classify::{copies_to_client, first_word};
-use crate::scenario::sql::commands::split;
-use crate::scenario::sql::lexer::{Token, TokenKind, tokens};
-use crate::scenario::sql::{Statement, Template};
+use crate::scenario::unique::UniqueNames;
 use crate::scenario::{Condition, Step};
+use crate::sql::classify::{copies_to_client, first_word};
+use crate::sql::commands::split;
+use crate::sql::lexer::{Token, TokenKind, tokens};
+use crate::sql::{Statement, Template};
 
 pub(super) fn read(document: &Document, session: &str, raw: Vec<Spanned<RawStep>>) -> Result<Vec<Step>, ScenarioError> {
     let mut names = Names::new(document, "step");
@@ -25,7 +25,7 @@ pub(super) fn read(document: &Document, session: &str, raw: Vec<Spanned<RawStep>
         }
         written.push(step);
     }
-    let mut taken: BTreeSet<String> = names.taken.into_iter().map(|(name, _)| name).collect();
+    let mut generated = UniqueNames::besides(names.taken.into_keys());
 
     let mut steps = Vec::new();
     for step in written {
@@ -33,7 +33,7 @@ pub(super) fn read(document: &Document, session: &str, raw: Vec<Spanned<RawStep>
         let named = step.name.is_some();
         let name = step
             .name
-            .map_or_else(|| generated_name(&sql.text, &mut taken), Spanned::into_inner);
+            .map_or_else(|| generated.take(&generic_name(&sql.text)), Spanned::into_inner);
         let what = format!("step `{name}` of session `{session}`");
         check(&sql, &what)?;
         let when = step.when.map(|when| condition(document, &when, &what)).transpose()?;
@@ -78,16 +78,9 @@ impl WrittenStep {
     }
 }
 
-/// The statement's first word, numbered where that name is taken.
-fn generated_name(sql: &str, taken: &mut BTreeSet<String>) -> String {
-    let word = first_word(sql).unwrap_or_else(|| "step".to_owned());
-    let mut name = word.clone();
-    let mut number = 1;
-    while !taken.insert(name.clone()) {
-        number += 1;
-        name = format!("{word}-{number}");
-    }
-    name
+/// The statement's first word.
+fn generic_name(sql: &str) -> String {
+    first_word(sql).unwrap_or_else(|| "step".to_owned())
 }
 
 fn check(sql: &SqlText, what: &str) -> Result<(), ScenarioError> {

@@ -2,8 +2,8 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use proptest::prelude::*;
 
 use super::*;
-use crate::scenario::sql::StatementKind;
 use crate::scenario::{Isolation, Param};
+use crate::sql::StatementKind;
 
 fn load(text: &str) -> Result<Scenario, ScenarioError> {
     Scenario::from_toml("test", "test.toml", text, Path::new("no/such/folder"))
@@ -380,5 +380,34 @@ proptest! {
         if let Err(error) = load(&session(&format!("'''{sql}''', {{ sql = '''SELECT {sql}''', when = {when} }}"))) {
             render(&error);
         }
+    }
+}
+
+#[test]
+fn of_a_long_line_the_part_with_the_mistake_is_shown() {
+    let long = "x".repeat(100_000);
+    let shown = mistakes([
+        session(&format!("\"SELECT '{long}'\", 5 6")),
+        session(&format!(
+            "{{ name = \"a\", sql = \"SELECT 1\" }}, {{ name = \"a\", sql = \"SELECT '{long}'\", x = 1 }}"
+        )),
+        session(&format!("\"SELECT '{long}'; SELECT 2\"")),
+    ]);
+    assert!(shown.len() < 5_000, "{} bytes", shown.len());
+    assert!(shown.contains("test.toml:4:1000"), "{shown}");
+}
+
+#[test]
+fn too_many_steps_are_refused() {
+    let steps = |count: usize, copies: usize| {
+        let steps = "\"SELECT 1\",\n".repeat(count);
+        load(&format!(
+            "[[session]]\nname = \"a\"\ncopies = {copies}\nsteps = [\n{steps}]\n"
+        ))
+    };
+    assert!(steps(1_000, 2).is_ok());
+    for (count, copies) in [(2_001, 1), (1_001, 2), (100_000, 90)] {
+        let error = steps(count, copies).expect_err("too many");
+        assert!(matches!(*error.mistake, Mistake::TooManySteps(total) if total == count * copies));
     }
 }

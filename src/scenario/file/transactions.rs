@@ -5,8 +5,8 @@
 
 use crate::scenario::Step;
 use crate::scenario::error::{Mistake, ScenarioError};
-use crate::scenario::sql::StatementKind;
-use crate::scenario::sql::classify::needs_block;
+use crate::sql::StatementKind;
+use crate::sql::classify::needs_block;
 
 /// Which states a transaction can be in.
 #[derive(Clone, Copy)]

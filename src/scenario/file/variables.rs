@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::Document;
 use super::session::ParamPlaces;
-use super::{Document, suggest};
 use crate::scenario::error::{Mistake, ScenarioError};
-use crate::scenario::sql::classify::may_return_rows;
 use crate::scenario::{Param, Step};
+use crate::sql::classify::may_return_rows;
+use crate::suggest;
 
 /// Checks one copy's variables, up to the first step that may return rows: from there on only the server knows the
 /// names. `all` are the parameters of every copy, `place` is where this one's are.

@@ -41,6 +41,7 @@ pub const THEMES: &[&Theme] = &[
     &waits::RELEASED_UPSERTS,
     &waits::RELEASED_TOGETHER,
     &waits::RELEASED_FROM_A_ROW,
+    &waits::PASSED_OVER,
     &waits::RELEASED_FROM_A_LOCK,
     &waits::SAVEPOINTS,
     &waits::TIMEOUTS,

@@ -107,6 +107,50 @@ pub const RELEASED_UPSERTS: Theme = Theme {
     ..PLAINEST
 };
 
+/// What a session does after it has found that a row does not meet its condition, or that it does.
+pub const PASSED_OVER: Theme = Theme {
+    name: "passed over",
+    setups: &[
+        "CREATE TABLE p (id int PRIMARY KEY, n int); INSERT INTO p VALUES (1, 1), (2, 0); CREATE TABLE o (who int REFERENCES p);",
+        "CREATE TABLE p (id int PRIMARY KEY, n int); INSERT INTO p VALUES (1, 2), (2, 3); CREATE TABLE o (who int);",
+    ],
+    roles: &[
+        Role {
+            before: &[
+                "UPDATE p SET n = n - 1 WHERE id = 1 AND n > 0 RETURNING n AS x",
+                "SELECT n AS x FROM p WHERE id = 1 AND n > 0 FOR UPDATE",
+                "UPDATE p SET n = n - 1 WHERE id = 1 AND n > 0 RETURNING nullif(n, 0) AS x",
+            ],
+            ..Role::new(
+                Shape::Block,
+                2,
+                &[
+                    "INSERT INTO o VALUES (1) | when :x IS NOT NULL",
+                    "UPDATE p SET n = n + 1 WHERE id = 2 | when :x IS NOT NULL",
+                    "UPDATE p SET n = n * 2 + 1 WHERE id = 2 | when :x IS NULL",
+                    "UPDATE p SET n = n + 5 WHERE id = 2 AND n < 3 RETURNING n AS x | when :x IS NOT NULL AND :x < 5",
+                    "UPDATE p SET n = n * 3 WHERE id = 2 | when :x IS NOT NULL OR :x IS NULL",
+                    "SELECT n AS x FROM p WHERE id = 2",
+                    "UPDATE p SET n = 7 WHERE id = 2 | when coalesce(:x, 1) > 0",
+                ],
+            )
+        },
+        Role::new(
+            Shape::Alone,
+            1,
+            &[
+                "UPDATE p SET n = n + 1 WHERE id = 1",
+                "UPDATE p SET n = 0 WHERE id = 1",
+                "UPDATE p SET n = n * 2 WHERE id = 2",
+            ],
+        ),
+    ],
+    casts: &[&[0, 0, 1], &[0, 0, 1], &[0, 0], &[0, 0, 0]],
+    other_levels: 0.05,
+    plain: Plain::Freely,
+    ..PLAINEST
+};
+
 /// Several sessions that can all have what they wait for at the same time.
 pub const RELEASED_TOGETHER: Theme = Theme {
     name: "released together",

@@ -3,7 +3,7 @@
 use super::commands::split;
 use super::lexer::{Token, TokenKind};
 use super::{Statement, StatementKind};
-use crate::scenario::file::suggest::one_of;
+use crate::suggest::one_of;
 
 const QUERY: &[&str] = &["SELECT", "VALUES", "TABLE", "WITH"];
 

@@ -1,11 +1,19 @@
 //! "Did you mean …?"
 
+/// Longest name that is compared, in bytes.
+const LONGEST: usize = 200;
+
 /// The name nearest to a mistyped one, if any is near enough: few letters are off, or most of its beginning is there.
 pub(crate) fn one_of<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // no name is like it, and to find that out would take long
+    if typed.len() > LONGEST {
+        return None;
+    }
     let typed = typed.to_lowercase();
     let distance = |name: &str| strsim::damerau_levenshtein(&typed, &name.to_lowercase());
     let (best, name) = names
         .into_iter()
+        .filter(|name| name.len() <= LONGEST)
         .map(|name| (distance(name), name))
         .min_by_key(|&(distance, _)| distance)?;
     let (typed_length, length) = (typed.chars().count(), name.chars().count());

@@ -2,10 +2,12 @@
 
 pub(crate) mod classify;
 pub(crate) mod commands;
+mod isolation;
 pub(crate) mod lexer;
 mod template;
 
 pub use commands::commands;
+pub use isolation::{Isolation, isolation_named};
 
 /// A statement with `:name` replaced by `$1`, `$2`, …
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,12 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::RunError;
 use crate::postgres::quote_literal;
 use crate::postgres::wire::Value;
-use crate::scenario::Param;
-use crate::scenario::source::SqlText;
-use crate::scenario::sql::Template;
 
 // Built-in types by their fixed object numbers (src/include/catalog/pg_type.dat).
 const BOOL: u32 = 16;
@@ -38,16 +34,13 @@ pub enum Variable {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Variables(BTreeMap<String, Variable>);
 
-impl Variables {
-    pub fn from_params(params: &BTreeMap<String, Param>) -> Variables {
-        Variables(
-            params
-                .iter()
-                .map(|(name, param)| (name.clone(), from_param(param)))
-                .collect(),
-        )
+impl FromIterator<(String, Variable)> for Variables {
+    fn from_iter<I: IntoIterator<Item = (String, Variable)>>(variables: I) -> Variables {
+        Variables(variables.into_iter().collect())
     }
+}
 
+impl Variables {
     /// Sets one column's value. Types that cannot be sent back as they are (an anonymous record, say) are sent
     /// untyped, as a quoted literal is.
     pub fn set(&mut self, name: &str, type_oid: u32, text: Option<String>, shown: Option<String>) {
@@ -75,29 +68,8 @@ impl Variables {
         );
     }
 
-    /// The values for a template's `$1`, `$2`, …
-    ///
-    /// # Errors
-    /// When one of them has no single value.
-    pub fn bind(&self, session: &str, template: &Template, sql: &SqlText) -> Result<Vec<Value>, RunError> {
-        template
-            .variables
-            .iter()
-            .map(|placeholder| match self.0.get(&placeholder.name) {
-                Some(Variable::Single { value, .. }) => Ok(value.clone()),
-                None => Ok(Value {
-                    type_oid: 0,
-                    text: None,
-                }),
-                Some(Variable::Several { step, rows }) => Err(RunError::SeveralRows {
-                    session: session.to_owned(),
-                    variable: placeholder.name.clone(),
-                    source_step: step.clone(),
-                    rows: *rows,
-                    used_in: Box::new(sql.clone()),
-                }),
-            })
-            .collect()
+    pub fn get(&self, name: &str) -> Option<&Variable> {
+        self.0.get(name)
     }
 
     /// How a variable is written in a statement for reading: as a literal.
@@ -162,23 +134,5 @@ impl Variables {
             })
             .collect::<serde_json::Map<_, _>>()
             .into()
-    }
-}
-
-/// A parameter has the type that the same literal has in SQL.
-fn from_param(param: &Param) -> Variable {
-    let (type_oid, text) = match param {
-        Param::Text(text) => (0, text.clone()),
-        Param::Integer(number) if i32::try_from(*number).is_ok() => (INT4, number.to_string()),
-        Param::Integer(number) => (INT8, number.to_string()),
-        Param::Numeric(text) => (NUMERIC, text.clone()),
-        Param::Boolean(value) => (BOOL, value.to_string()),
-    };
-    Variable::Single {
-        value: Value {
-            type_oid,
-            text: Some(text.clone()),
-        },
-        shown: Some(text),
     }
 }

@@ -69,6 +69,11 @@ pub fn tokens(sql: &str) -> Tokens<'_> {
     Tokens { sql, offset: 0 }
 }
 
+/// The tokens that are no blank space or comments.
+pub fn significant(sql: &str) -> Vec<Token<'_>> {
+    tokens(sql).filter(|token| !token.is_blank()).collect()
+}
+
 pub struct Tokens<'a> {
     sql: &'a str,
     offset: usize,
@@ -275,11 +280,9 @@ mod tests {
     use super::TokenKind::*;
     use super::*;
 
-    fn significant(sql: &str) -> Vec<(TokenKind, &str)> {
-        tokens(sql)
-            .filter(|token| !token.is_blank())
-            .map(|token| (token.kind, token.text))
-            .collect()
+    fn cut(sql: &str) -> Vec<(TokenKind, &str)> {
+        let tokens = significant(sql).into_iter();
+        tokens.map(|token| (token.kind, token.text)).collect()
     }
 
     #[test]
@@ -298,10 +301,10 @@ mod tests {
             "$é$x$é$",
             "E'a'\n  -- more\n 'it\\'s'",
         ] {
-            assert_eq!(significant(string), [(String, string)], "{string}");
+            assert_eq!(cut(string), [(String, string)], "{string}");
         }
-        assert_eq!(significant("'a' 'b'"), [(String, "'a'"), (String, "'b'")]);
-        assert_eq!(significant("E'a' 'b\\'"), [(String, "E'a'"), (String, "'b\\'")]);
+        assert_eq!(cut("'a' 'b'"), [(String, "'a'"), (String, "'b'")]);
+        assert_eq!(cut("E'a' 'b\\'"), [(String, "E'a'"), (String, "'b\\'")]);
     }
 
     #[test]
@@ -320,21 +323,15 @@ mod tests {
 
     #[test]
     fn comments_nest_and_end_operators() {
-        assert_eq!(significant("1 /* a /* b */ c */ + 2 -- :x\n;").len(), 4);
-        assert_eq!(
-            significant("1 +-- :x\n2"),
-            [(Number, "1"), (Operator, "+"), (Number, "2")]
-        );
-        assert_eq!(
-            significant("1 */* :x */2"),
-            [(Number, "1"), (Operator, "*"), (Number, "2")]
-        );
+        assert_eq!(cut("1 /* a /* b */ c */ + 2 -- :x\n;").len(), 4);
+        assert_eq!(cut("1 +-- :x\n2"), [(Number, "1"), (Operator, "+"), (Number, "2")]);
+        assert_eq!(cut("1 */* :x */2"), [(Number, "1"), (Operator, "*"), (Number, "2")]);
     }
 
     #[test]
     fn colons_are_told_apart() {
         assert_eq!(
-            significant("a::int :b x := :c :::d 'x'=:e"),
+            cut("a::int :b x := :c :::d 'x'=:e"),
             [
                 (Word, "a"),
                 (Cast, "::"),
@@ -350,13 +347,13 @@ mod tests {
                 (Variable, ":e"),
             ]
         );
-        assert_eq!(significant("[1:2]")[2], (Other, ":"));
+        assert_eq!(cut("[1:2]")[2], (Other, ":"));
     }
 
     #[test]
     fn numbers_names_and_parameters() {
         assert_eq!(
-            significant("1.5e-3 .5 1_000 0xFF 12e a$1 $12 \"a\"\"b\" größe U&\"d\""),
+            cut("1.5e-3 .5 1_000 0xFF 12e a$1 $12 \"a\"\"b\" größe U&\"d\""),
             [
                 (Number, "1.5e-3"),
                 (Number, ".5"),

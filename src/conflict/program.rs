@@ -1,0 +1,508 @@
+//! What each session may run, as far as it is declared or has been seen, and what is known of it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::additions::{adds_constants, order_additions};
+use super::analysis::StatementKnown;
+use super::footprint::{Footprint, Object, RowKey};
+use super::known_row::Columns;
+use super::numbers::order_numbers;
+use super::pin::Pin;
+use super::row_by_row::{TablesByRow, tables_by_row, takes_row};
+use super::row_condition::{RowCondition, condition};
+use super::snapshots::Snapshots;
+use super::statement::{Meaning, may_take_time};
+use super::times::note_times;
+use crate::postgres::catalog::Catalog;
+use crate::scenario::{self, Param};
+use crate::sql::StatementKind;
+
+/// The sessions' statements, and what follows from all of them together. It only ever grows: a statement that was not
+/// known before can make others matter that did not (see [`Program::with_step`]).
+#[derive(Debug, Clone, Default)]
+pub struct Program {
+    declared: Arc<Declared>,
+    /// The sessions with the footprints that their steps have in this company.
+    sessions: Vec<SessionProgram>,
+    /// A commit may run checks or triggers that were put off till then.
+    pub deferred: bool,
+    by_row: TablesByRow,
+    /// By session and step, see [`adds_constants`](Self::adds_constants).
+    adds_constants: Vec<Vec<bool>>,
+    /// By session: when its transactions begin matters, since that is their time.
+    begins_apart: Vec<bool>,
+    /// By table and statement with its variables filled in: the same ones come in every run.
+    conditions: Arc<Mutex<HashMap<(u32, String), RowCondition>>>,
+}
+
+/// What a program is made of.
+#[derive(Debug, Clone, Default)]
+struct Declared {
+    sessions: Vec<SessionProgram>,
+    /// Queries that run apart from the sessions, the invariants and the conditions of steps: what they look at decides what
+    /// matters.
+    watchers: Vec<StatementKnown>,
+    catalog: Catalog,
+    /// The setup may take the time.
+    time_in_setup: bool,
+}
+
+/// What a session may run.
+#[derive(Debug, Clone)]
+pub struct SessionProgram {
+    pub steps: Vec<ProgramStep>,
+    /// Values of variables before the first step.
+    pub params: BTreeMap<String, Param>,
+    /// How its transactions see others.
+    pub snapshots: Snapshots,
+    /// It may run a transaction again.
+    pub retries: bool,
+}
+
+/// A statement that a session may run.
+#[derive(Debug, Clone)]
+pub struct ProgramStep {
+    /// With `$n` for its variables.
+    pub sql: String,
+    pub kind: StatementKind,
+    /// The variables behind `$1`, `$2`, …
+    pub variables: Vec<String>,
+    /// It may be passed over.
+    pub conditional: bool,
+    pub facts: StepFacts,
+}
+
+/// What a step may touch, and its statement's columns.
+#[derive(Debug, Clone)]
+pub struct StepFacts {
+    pub footprint: Footprint,
+    pub meaning: Meaning,
+    pub columns: Columns,
+    /// The variables without which its condition is not true: where one is NULL, the step is passed over.
+    pub needs: BTreeSet<String>,
+}
+
+/// A step's statement as it is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Filled<'a> {
+    pub session: usize,
+    /// The step's index.
+    pub step: usize,
+    /// With its variables filled in.
+    pub sql: &'a str,
+    /// The variables' values, where they are known in the same way in every run.
+    pub values: &'a [Option<String>],
+}
+
+/// A row that a statement takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowTaken {
+    pub row: Object,
+    /// It takes the row only if this query says so of the row as it is committed.
+    pub if_true: Option<String>,
+}
+
+impl SessionProgram {
+    /// A session as the scenario declares it, with what is known of each step.
+    pub fn new(session: &scenario::Session, facts: Vec<StepFacts>) -> SessionProgram {
+        let step = |(step, facts): (&scenario::Step, StepFacts)| ProgramStep {
+            sql: step.template.text.clone(),
+            kind: step.statement.kind,
+            variables: step
+                .template
+                .variables
+                .iter()
+                .map(|variable| variable.name.clone())
+                .collect(),
+            conditional: step.when.is_some(),
+            facts,
+        };
+        SessionProgram {
+            steps: session.steps.iter().zip(facts).map(step).collect(),
+            params: session.params.clone(),
+            snapshots: Snapshots::of_session(session),
+            retries: session.retry.is_some(),
+        }
+    }
+
+    /// The steps of each of its transactions. A transaction may be taken for longer than it is.
+    pub fn transactions(&self) -> Vec<Vec<usize>> {
+        let mut transactions = vec![Vec::new()];
+        let mut open = false;
+        for (index, step) in self.steps.iter().enumerate() {
+            if let Some(transaction) = transactions.last_mut() {
+                transaction.push(index);
+            }
+            open |= step.kind == StatementKind::Begin;
+            let ends = matches!(
+                step.kind,
+                StatementKind::Commit { chain: false } | StatementKind::Rollback { chain: false }
+            );
+            open &= !ends || step.conditional;
+            if !open {
+                transactions.push(Vec::new());
+            }
+        }
+        transactions
+    }
+
+    /// Whether it is a single transaction, however that ends.
+    pub fn is_one_transaction(&self) -> bool {
+        let ends = |kind| matches!(kind, StatementKind::Commit { .. } | StatementKind::Rollback { .. });
+        let once = match self.steps.as_slice() {
+            [] | [_] => true,
+            [first, between @ .., last] => {
+                first.kind == StatementKind::Begin
+                    && !last.conditional
+                    && matches!(
+                        last.kind,
+                        StatementKind::Commit { chain: false } | StatementKind::Rollback { chain: false }
+                    )
+                    && !between.iter().any(|step| ends(step.kind))
+            }
+        };
+        once && !self.retries
+    }
+
+    /// All that its steps may touch from this one on until a statement that surely ends the transaction.
+    fn rest_of_transaction(&self, step: usize) -> Footprint {
+        let mut whole = Footprint::default();
+        for step in self.steps.iter().skip(step) {
+            match step.kind {
+                StatementKind::Plain | StatementKind::OutsideBlock => whole.add(&step.facts.footprint),
+                StatementKind::Commit { .. } | StatementKind::Rollback { .. } if !step.conditional => break,
+                _ => {}
+            }
+        }
+        whole
+    }
+}
+
+impl StepFacts {
+    /// Of a step about which nothing is known.
+    pub fn unknown() -> StepFacts {
+        StepFacts {
+            footprint: Footprint::unknown(),
+            meaning: Meaning::unknown(),
+            columns: None,
+            needs: BTreeSet::new(),
+        }
+    }
+}
+
+/// Whether the setup may take the time.
+fn takes_time(scenario: &scenario::Scenario) -> bool {
+    scenario.setup.as_ref().is_some_and(|setup| may_take_time(&setup.text))
+}
+
+impl Program {
+    /// Takes what is known of each session's steps, and of what watches them: the invariants and the conditions of steps.
+    pub fn new(
+        scenario: &scenario::Scenario,
+        facts: Vec<Vec<StepFacts>>,
+        watchers: Vec<StatementKnown>,
+        catalog: Catalog,
+    ) -> Program {
+        let sessions = scenario.sessions.iter().zip(facts);
+        Program::of(Declared {
+            sessions: sessions
+                .map(|(session, facts)| SessionProgram::new(session, facts))
+                .collect(),
+            watchers,
+            catalog,
+            time_in_setup: takes_time(scenario),
+        })
+    }
+
+    /// Where nothing is known: every step conflicts with every other. `keep_isolation` says that sessions have the isolation
+    /// levels that they ask for.
+    pub fn unknown(scenario: &scenario::Scenario, keep_isolation: bool) -> Program {
+        let session = |session: &scenario::Session| {
+            let facts = session.steps.iter().map(|_| StepFacts::unknown());
+            SessionProgram::new(session, facts.collect())
+        };
+        let declared = Declared {
+            sessions: scenario.sessions.iter().map(session).collect(),
+            time_in_setup: takes_time(scenario),
+            ..Declared::default()
+        };
+        Program::without_facts(declared, keep_isolation)
+    }
+
+    /// The program with one more statement at a session's end.
+    pub fn with_step(&self, session: usize, step: ProgramStep) -> Program {
+        let mut declared = Declared::clone(&self.declared);
+        if let Some(session) = declared.sessions.get_mut(session) {
+            session.steps.push(step);
+        }
+        Program::of(declared)
+    }
+
+    fn without_facts(declared: Declared, keep_isolation: bool) -> Program {
+        let mut sessions = declared.sessions.clone();
+        for session in &mut sessions {
+            for step in &mut session.steps {
+                step.facts = StepFacts::unknown();
+            }
+            if !keep_isolation {
+                session.snapshots = Snapshots::UNKNOWN;
+            }
+        }
+        let takes_time = |session: &SessionProgram| {
+            let mut steps = session.steps.iter();
+            declared.time_in_setup || steps.any(|step| may_take_time(&step.sql))
+        };
+        Program {
+            begins_apart: sessions.iter().map(takes_time).collect(),
+            sessions,
+            deferred: true,
+            declared: Arc::new(declared),
+            ..Program::default()
+        }
+    }
+
+    fn of(declared: Declared) -> Program {
+        let reads_anything = declared.watchers.iter().any(|watcher| watcher.footprint.unknown);
+        let mut steps = declared.sessions.iter().flat_map(|session| &session.steps);
+        let changes_settings = steps.any(|step| step.facts.meaning.changes_settings);
+        if reads_anything || changes_settings {
+            return Program::without_facts(declared, !changes_settings);
+        }
+        let Declared { watchers, catalog, .. } = &declared;
+        let mut sessions = declared.sessions.clone();
+        let begins_apart = note_times(&mut sessions, watchers, catalog);
+        order_additions(&mut sessions, watchers);
+        order_numbers(&mut sessions);
+        Program {
+            adds_constants: adds_constants(&sessions),
+            by_row: tables_by_row(&sessions, watchers, catalog),
+            deferred: catalog.deferrable,
+            begins_apart,
+            sessions,
+            declared: Arc::new(declared),
+            conditions: Arc::default(),
+        }
+    }
+
+    pub fn sessions(&self) -> &[SessionProgram] {
+        &self.sessions
+    }
+
+    /// Whether BEGIN takes a time that matters, so that it has to be a turn of its own.
+    pub fn begins_apart(&self, session: usize) -> bool {
+        self.begins_apart.get(session).copied().unwrap_or_default()
+    }
+
+    /// How a session's transactions see others.
+    pub fn snapshots(&self, session: usize) -> Snapshots {
+        self.sessions
+            .get(session)
+            .map_or(Snapshots::UNKNOWN, |session| session.snapshots)
+    }
+
+    fn facts(&self, session: usize, step: usize) -> Option<&StepFacts> {
+        Some(&self.sessions.get(session)?.steps.get(step)?.facts)
+    }
+
+    /// A step's footprint whatever its values are; nothing is known where there is none.
+    pub fn step(&self, session: usize, step: usize) -> Footprint {
+        let facts = self.facts(session, step);
+        facts.map_or_else(Footprint::unknown, |facts| facts.footprint.clone())
+    }
+
+    /// All that a session's steps may touch from this one on until a statement that surely ends the transaction.
+    pub fn rest_of_transaction(&self, session: usize, step: usize) -> Footprint {
+        let session = self.sessions.get(session);
+        session.map_or_else(Footprint::unknown, |session| session.rest_of_transaction(step))
+    }
+
+    /// Whether three serializable transactions or more can be under way in a run: one that is doomed, one that dooms it,
+    /// and one that has committed before.
+    pub fn serializable_threes(&self) -> bool {
+        let sessions = self.sessions.iter().filter(|session| session.snapshots.serializable);
+        let sessions: Vec<&SessionProgram> = sessions.collect();
+        sessions.len() > 2 || (sessions.len() == 2 && !sessions.iter().all(|session| session.is_one_transaction()))
+    }
+
+    /// A step's footprint given its statement with the variables filled in.
+    pub fn filled(&self, filled: Filled<'_>) -> Footprint {
+        let footprint = self.step(filled.session, filled.step);
+        if footprint.unknown || footprint.calls {
+            return footprint;
+        }
+        match self.row_of(filled) {
+            Some((table, row)) => footprint.confined_to(table, row, self.by_row.confined.contains(&table)),
+            None => footprint,
+        }
+    }
+
+    /// What a statement touched that found no row by its snapshot and waited for none: of the one table that it looks
+    /// at, it has locked and changed nothing. Nothing that others do before they commit could have changed that.
+    pub fn found_nothing(&self, mut footprint: Footprint, filled: Filled<'_>) -> Footprint {
+        let only_table = self.meaning(filled).and_then(|meaning| meaning.only_table);
+        let Some(table) = only_table.filter(|_| !footprint.unknown && !footprint.calls) else {
+            return footprint;
+        };
+        let is_of_table =
+            |object: &Object| matches!(object, Object::Relation(one) | Object::Row(one, _) if *one == table);
+        let claimed: Vec<Object> = footprint.claims().map(|(object, _)| object.clone()).collect();
+        footprint.reads.extend(claimed.into_iter().filter(is_of_table));
+        footprint.locks.retain(|object, _| !is_of_table(object));
+        footprint.writes.retain(|object, _| !is_of_table(object));
+        footprint.checks.clear();
+        footprint
+    }
+
+    /// Whether `RowTaken::if_true` ever asks something.
+    pub fn has_conditional_rows(&self) -> bool {
+        self.by_row.conditional
+    }
+
+    fn meaning(&self, filled: Filled<'_>) -> Option<&Meaning> {
+        Some(&self.facts(filled.session, filled.step)?.meaning)
+    }
+
+    /// Whether a statement does no more than to add one row of constants, to tables with which no step does anything else.
+    pub fn adds_constants(&self, filled: Filled<'_>) -> bool {
+        let of_session = self.adds_constants.get(filled.session);
+        of_session
+            .and_then(|steps| steps.get(filled.step))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// The table and row that a statement is confined to.
+    fn row_of(&self, filled: Filled<'_>) -> Option<(u32, RowKey)> {
+        let confined = self.meaning(filled)?.confined.as_ref()?;
+        Some((confined.row.table, RowKey::named(&confined.row, filled.values)?))
+    }
+
+    fn pin(&self, filled: Filled<'_>) -> Option<Pin> {
+        let confined = self.meaning(filled)?.confined.as_ref()?;
+        let table = confined.row.table;
+        // what another thread may have left half done is no more than a missing entry
+        let mut conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner);
+        let condition =
+            conditions
+                .entry((table, filled.sql.to_owned()))
+                .or_insert_with(|| match confined.takes_first {
+                    true => condition(filled.sql, table, confined.by_key_alone, &self.declared.catalog),
+                    false => RowCondition::Other,
+                });
+        Some(Pin {
+            table,
+            row: RowKey::named(&confined.row, filled.values)?,
+            condition: condition.clone(),
+            action: confined.action,
+        })
+    }
+
+    /// The row that a statement waits for and then takes, where when it begins to wait makes no difference to what it
+    /// does: at READ COMMITTED it takes the row's newest version when the wait is over, and in this table rows do not
+    /// come, go or change their key.
+    ///
+    /// With a condition beside the key, it waits if the row as it is committed meets it, and when the wait is over
+    /// looks whether the newest version does, as it would if it came then. One thing is left over: where it does not,
+    /// the row stays locked. That makes others wait for the end of this transaction, and nothing else as long as the
+    /// transaction waits for nobody after it, which is why it must then claim nothing more.
+    ///
+    /// Nor may sessions that wait for the row wait in a cycle: who is in the row's queue ahead of whom decides then who
+    /// takes the row that a deadlock's victim lets go.
+    pub fn row_taken(&self, filled: Filled<'_>) -> Option<RowTaken> {
+        if self.by_row.row_by_row.is_empty() {
+            return None;
+        }
+        let pin = self.pin(filled)?;
+        if !takes_row(&pin.condition, pin.action) || self.by_row.row_by_row.get(&pin.table) != Some(&pin.row.index) {
+            return None;
+        }
+        Some(RowTaken {
+            row: Object::Row(pin.table, pin.row),
+            if_true: match pin.condition {
+                RowCondition::Row(query) => Some(query),
+                _ => None,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::footprint::{LockStrength, WriteKind};
+    use super::*;
+
+    const TABLE: Object = Object::Relation(1);
+
+    fn appends() -> Footprint {
+        let mut footprint = Footprint::default();
+        footprint.write(TABLE, WriteKind::Append);
+        footprint
+    }
+
+    fn locks(strength: LockStrength) -> Footprint {
+        let mut footprint = Footprint::default();
+        footprint.lock(TABLE, strength);
+        footprint
+    }
+
+    fn step(footprint: Footprint) -> ProgramStep {
+        ProgramStep {
+            sql: String::new(),
+            kind: StatementKind::Plain,
+            variables: Vec::new(),
+            conditional: false,
+            facts: StepFacts {
+                footprint,
+                meaning: Meaning::default(),
+                columns: Some(BTreeMap::new()),
+                needs: BTreeSet::new(),
+            },
+        }
+    }
+
+    /// Sessions of steps with these footprints.
+    fn program(sessions: Vec<Vec<Footprint>>) -> Program {
+        let session = |footprints: Vec<Footprint>| SessionProgram {
+            steps: footprints.into_iter().map(step).collect(),
+            params: BTreeMap::new(),
+            snapshots: Snapshots::UNKNOWN,
+            retries: false,
+        };
+        Program::of(Declared {
+            sessions: sessions.into_iter().map(session).collect(),
+            ..Declared::default()
+        })
+    }
+
+    #[test]
+    fn the_order_of_added_rows_matters_where_a_statement_locks_them() {
+        let kind = |steps: Vec<Footprint>| program(vec![steps]).step(0, 0).writes[&TABLE];
+        assert_eq!(kind(vec![appends(), appends()]), WriteKind::Append);
+        assert_eq!(kind(vec![appends(), locks(LockStrength::Update)]), WriteKind::Change);
+        assert_eq!(kind(vec![appends(), Footprint::unknown()]), WriteKind::Change);
+    }
+
+    #[test]
+    fn the_order_of_numbers_matters_where_two_may_share_what_a_third_waits_for() {
+        let numbered = |footprints: Vec<Footprint>| {
+            let sessions = footprints.into_iter().map(|one| vec![one]).collect();
+            program(sessions).step(0, 0).numbered
+        };
+        let share = || locks(LockStrength::Share);
+        assert!(numbered(vec![share(), share(), locks(LockStrength::Update)]));
+        assert!(!numbered(vec![share(), share(), share()]));
+        assert!(!numbered(vec![share(), locks(LockStrength::Update)]));
+    }
+
+    #[test]
+    fn a_statement_that_is_seen_later_counts_as_if_it_had_been_declared() {
+        let grown = program(vec![vec![appends()], vec![]]);
+        assert_eq!(grown.step(0, 0).writes[&TABLE], WriteKind::Append);
+        let grown = grown.with_step(1, step(locks(LockStrength::Update)));
+        let whole = program(vec![vec![appends()], vec![locks(LockStrength::Update)]]);
+        assert_eq!(grown.step(0, 0), whole.step(0, 0));
+        assert_eq!(grown.step(1, 0), whole.step(1, 0));
+        assert_eq!(grown.step(0, 0).writes[&TABLE], WriteKind::Change);
+    }
+}

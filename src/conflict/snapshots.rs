@@ -1,0 +1,59 @@
+//! How transactions see others.
+
+use crate::scenario::Session;
+use crate::sql::Isolation;
+use crate::sql::lexer::{TokenKind, tokens};
+
+/// How a transaction sees others. Where its isolation level is not known, all of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Snapshots {
+    /// Each statement takes a snapshot (READ COMMITTED).
+    pub per_statement: bool,
+    /// Its first statement takes one for all (REPEATABLE READ, SERIALIZABLE).
+    pub per_transaction: bool,
+    /// Its reads are tracked (SERIALIZABLE).
+    pub serializable: bool,
+}
+
+impl Snapshots {
+    /// Each statement takes a snapshot, and nothing else is the case.
+    pub fn is_read_committed(self) -> bool {
+        self.per_statement && !self.per_transaction && !self.serializable
+    }
+
+    pub const UNKNOWN: Snapshots = Snapshots {
+        per_statement: true,
+        per_transaction: true,
+        serializable: true,
+    };
+
+    fn of(isolation: Isolation) -> Snapshots {
+        Snapshots {
+            per_statement: isolation == Isolation::ReadCommitted,
+            per_transaction: isolation != Isolation::ReadCommitted,
+            serializable: isolation == Isolation::Serializable,
+        }
+    }
+
+    /// A session that sets an isolation level in SQL has any of them.
+    pub fn of_session(session: &Session) -> Snapshots {
+        const NAMES: [&str; 4] = [
+            "isolation",
+            "default_transaction_isolation",
+            "transaction_isolation",
+            "set_config",
+        ];
+        let sets_level = session.steps.iter().any(|step| {
+            tokens(&step.sql.text).any(|token| {
+                let name = token.text.trim_matches('"');
+                matches!(token.kind, TokenKind::Word | TokenKind::QuotedName)
+                    && NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+            })
+        });
+        if sets_level {
+            Snapshots::UNKNOWN
+        } else {
+            Snapshots::of(session.isolation)
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What was scheduled, one move after the other.
+
+use super::Turn;
+
+/// What can be scheduled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MoveKind {
+    /// A session sends its next step.
+    Step,
+    /// A session whose step was blocked, and that has been released, runs until the step is over or blocked anew.
+    Resume,
+    /// The step of a blocked session is ended by a timeout that the session has set.
+    Timeout,
+}
+
+/// One choice of the schedule, and whom it moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    pub session: usize,
+    pub kind: MoveKind,
+    /// The turn of its step.
+    pub turn: usize,
+    /// Turns whose steps were over with it, in the order in which they ended.
+    pub finished: Vec<usize>,
+    /// Sessions that it released: they are resumed by moves of their own.
+    pub released: Vec<usize>,
+    /// Other sessions that came from one wait into another.
+    pub moved: Vec<usize>,
+    /// Sessions that may run their transactions again, now that one which their error released has resumed.
+    pub lets_retry: Vec<usize>,
+}
+
+impl Move {
+    pub fn new(session: usize, kind: MoveKind, turn: usize) -> Move {
+        Move {
+            session,
+            kind,
+            turn,
+            finished: Vec::new(),
+            released: Vec::new(),
+            moved: Vec::new(),
+            lets_retry: Vec::new(),
+        }
+    }
+}
+
+/// A run up to a choice: steps that are blocked have [`Turn::IN_FLIGHT`] for their end.
+#[derive(Debug, Clone, Copy)]
+pub struct SoFar<'a> {
+    pub turns: &'a [Turn],
+    pub moves: &'a [Move],
+}
+
+impl SoFar<'_> {
+    /// Of released sessions, the one that began to wait first.
+    pub fn first_to_wait(self, released: impl Iterator<Item = usize>) -> Option<usize> {
+        // a session waits from its own last move on
+        released.min_by_key(|&session| self.moves.iter().rposition(|one| one.session == session))
+    }
+}

@@ -1,0 +1,48 @@
+//! What steps brought back, and how sessions ended.
+
+use super::{Origin, TxEnd};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepResult {
+    Rows {
+        columns: Vec<String>,
+        /// As text; in the statement's own order where it asks for one, else sorted.
+        rows: Vec<Vec<Option<String>>>,
+        ordered: bool,
+        /// The command tag, such as `SELECT 1`.
+        tag: String,
+    },
+    /// A statement without rows: its command tag, such as `UPDATE 1`.
+    Done {
+        tag: String,
+    },
+    Error(StepError),
+}
+
+/// An error of the server, less what names a process, a transaction or an object by number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepError {
+    pub sqlstate: String,
+    pub message: String,
+}
+
+/// What a step of a session brought back, where that counts: a transaction that was run again counts as it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepOutcome {
+    pub origin: Origin,
+    /// How it ended its transaction.
+    pub end: Option<TxEnd>,
+    pub result: StepResult,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionEnd {
+    /// No error ended the session, and its last transaction was not rolled back.
+    pub committed: bool,
+    /// The error that ended the session.
+    pub error: Option<StepError>,
+    /// How often it ran a transaction again.
+    pub retries: u32,
+    /// Its variables at the end, by name, as text.
+    pub variables: Vec<(String, Option<String>)>,
+}

@@ -1,0 +1,120 @@
+//! A turn, and the statement that was sent in it.
+
+use std::sync::Arc;
+
+use super::{StepResult, Tx};
+use crate::sql::{self, StatementKind};
+
+/// A session sent a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    pub session: usize,
+    /// The step's name.
+    pub step: String,
+    pub statement: Arc<Statement>,
+    /// Statement with its variables filled in, for reading.
+    pub filled: String,
+    /// The values of the statement's variables; `None` where it is NULL, or shown otherwise than it is.
+    pub values: Vec<Option<String>>,
+    /// BEGIN (or START TRANSACTION …) sent right ahead of the step, as written; `None` where the transaction was open.
+    pub begin: Option<String>,
+    pub origin: Origin,
+    pub tx: Tx,
+    /// 0 for the first run of a transaction, 1 for the first retry, …
+    pub attempt: u32,
+    pub result: StepResult,
+    /// The waits of this step, in order; empty where it never blocked.
+    pub waits: Vec<Wait>,
+    /// The last turn by the time that this step finished: its own index where it never blocked.
+    pub finished_in: usize,
+}
+
+impl Turn {
+    /// What `finished_in` is while the step is under way.
+    pub const IN_FLIGHT: usize = usize::MAX;
+
+    /// Whether its statement ends the transaction that it is in, if it does not fail.
+    pub fn ends_transaction(&self) -> bool {
+        self.commits()
+            || matches!(self.statement.kind, StatementKind::Rollback { .. })
+            || matches!(self.origin, Origin::Disconnect(_))
+    }
+
+    /// Whether its statement commits, if it does not fail. What PostgreSQL refuses in a block is a transaction of its own.
+    pub fn commits(&self) -> bool {
+        use StatementKind::{Commit, OutsideBlock, PrepareTransaction};
+        matches!(self.statement.kind, Commit { .. } | PrepareTransaction | OutsideBlock)
+    }
+}
+
+/// What was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// As written.
+    pub sql: String,
+    pub kind: StatementKind,
+    /// Its rows come in an order that it asks for.
+    pub ordered: bool,
+}
+
+impl Statement {
+    /// A statement by its text.
+    pub fn of(sql: &str) -> Statement {
+        let sql::Statement { kind, ordered, .. } = sql::Statement::classify(sql);
+        Statement {
+            sql: sql.to_owned(),
+            kind,
+            ordered,
+        }
+    }
+}
+
+/// Where a turn's statement comes from. Each has the index of a step that the session declares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// That step.
+    Step(usize),
+    /// The commit of that step, which is outside a transaction.
+    Autocommit(usize),
+    /// The ROLLBACK that follows the error of that step, or the end of a transaction that nothing else ends.
+    Rollback(usize),
+    /// The end of the connection behind that step, where the session still has advisory locks that outlive transactions.
+    Disconnect(usize),
+}
+
+/// The name of the turn in which a session's connection ends.
+pub const DISCONNECT: &str = "disconnect";
+
+impl Origin {
+    pub fn is_step(self) -> bool {
+        matches!(self, Origin::Step(_))
+    }
+
+    /// Index in the session's declared steps.
+    pub fn step(self) -> usize {
+        match self {
+            Origin::Step(step) | Origin::Autocommit(step) | Origin::Rollback(step) | Origin::Disconnect(step) => step,
+        }
+    }
+
+    /// As outcomes and reports name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Origin::Step(_) => "step",
+            Origin::Autocommit(_) => "autocommit",
+            Origin::Rollback(_) => "rollback",
+            Origin::Disconnect(_) => DISCONNECT,
+        }
+    }
+}
+
+/// A stretch in which a step was blocked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// Sessions that it waited for, ascending.
+    pub blocked_by: Vec<usize>,
+    /// The turn in which it began to wait.
+    pub from: usize,
+    /// The last turn by the time that this wait ended.
+    pub until: usize,
+}

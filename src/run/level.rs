@@ -1,0 +1,43 @@
+//! The isolation level of a session's transactions, as its statements set it.
+
+use crate::history::Origin;
+use crate::sql::{Isolation, StatementKind, isolation_named};
+
+/// Follows a session from statement to statement.
+#[derive(Debug, Clone, Copy)]
+pub struct Level {
+    /// Of transactions that say nothing else.
+    default: Isolation,
+    of_transaction: Option<Isolation>,
+}
+
+impl Level {
+    pub fn new(default: Isolation) -> Level {
+        Level {
+            default,
+            of_transaction: None,
+        }
+    }
+
+    /// Takes in a statement that ran, with the BEGIN that went ahead of it, and returns the level that it ran at.
+    pub fn take_in(&mut self, begin: Option<&str>, origin: Origin, kind: StatementKind, sql: &str) -> Isolation {
+        let own = (origin.is_step() && kind == StatementKind::Begin).then_some(sql);
+        if let Some(level) = begin.or(own).and_then(isolation_named) {
+            self.of_transaction = Some(level);
+        }
+        if kind == StatementKind::Setting
+            && let Some(level) = isolation_named(sql)
+        {
+            match sql.to_lowercase() {
+                sql if sql.contains("default_transaction") || sql.contains("characteristics") => self.default = level,
+                _ => self.of_transaction = Some(level),
+            }
+        }
+        self.of_transaction.unwrap_or(self.default)
+    }
+
+    /// The transaction has ended.
+    pub fn end_transaction(&mut self) {
+        self.of_transaction = None;
+    }
+}
