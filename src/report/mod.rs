@@ -16,7 +16,7 @@ mod reply;
 pub(crate) mod sample;
 pub mod shrunk;
 pub mod specifications;
-mod sql_text;
+pub(crate) mod sql_text;
 pub mod summary;
 pub mod text;
 pub mod timeline;
