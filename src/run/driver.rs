@@ -100,7 +100,7 @@ pub struct Answer {
 }
 
 /// What has happened to the statement that was sent.
-pub enum Happening {
+pub enum Received {
     Answered(Box<Answer>),
     /// It waits, and the server's deadlock check has run and found none.
     StillWaiting,
@@ -346,7 +346,7 @@ impl Driver {
     }
 
     /// What has happened to the statement that was sent. Pending for ever where none was.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Happening, RunError>> {
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, RunError>> {
         let event = ready!(self.connection.poll_event(cx)).map_err(|error| RunError::Session {
             session: self.name.clone(),
             step: self
@@ -358,11 +358,11 @@ impl Driver {
         })?;
         match event {
             Event::Reply(reply) => match self.under_way.take() {
-                Some(request) => Poll::Ready(Ok(Happening::Answered(Box::new(self.take_in(request, reply))))),
+                Some(request) => Poll::Ready(Ok(Received::Answered(Box::new(self.take_in(request, reply))))),
                 None => Poll::Pending,
             },
-            Event::StillWaiting => Poll::Ready(Ok(Happening::StillWaiting)),
-            Event::Acquired => Poll::Ready(Ok(Happening::Acquired)),
+            Event::StillWaiting => Poll::Ready(Ok(Received::StillWaiting)),
+            Event::Acquired => Poll::Ready(Ok(Received::Acquired)),
         }
     }
 

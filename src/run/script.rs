@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::binding::{bind, from_params};
-use super::driver::{Action, Answer, Driver, Happening, Request, Sent};
+use super::driver::{Action, Answer, Driver, Received, Request, Sent};
 use super::session::{DeadlockCheck, Finished, Next, Pending, Progress, Session, WaitTimeout};
 use super::{Conditions, RunError};
 use crate::history::{
@@ -419,9 +419,9 @@ impl Session for Script {
 
     fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, RunError>> {
         Poll::Ready(Ok(match ready!(self.driver.poll(cx))? {
-            Happening::Answered(answer) => Progress::Finished(self.take_in(*answer)),
-            Happening::StillWaiting => Progress::StillWaiting,
-            Happening::Acquired => Progress::Acquired,
+            Received::Answered(answer) => Progress::Finished(self.take_in(*answer)),
+            Received::StillWaiting => Progress::StillWaiting,
+            Received::Acquired => Progress::Acquired,
         }))
     }
 
