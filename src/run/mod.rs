@@ -15,8 +15,10 @@ mod executor;
 mod large_objects;
 mod level;
 mod one_step;
+mod ordered;
 mod reach;
 mod recorded;
+mod sameness;
 mod scheduler;
 mod script;
 mod serial;
@@ -25,11 +27,15 @@ pub mod timeouts;
 mod trial;
 mod wait_for;
 mod workbench;
+mod worker;
 
 pub use any_session::AnySession;
 pub use condition::Conditions;
 pub use driver::Driver;
 pub use executor::{Execution, Limits, execute};
+pub use ordered::Ordered;
+pub(crate) use ordered::{Entry, first_without_timeout, take_first};
+pub use sameness::{differs, leaves_otherwise};
 pub use scheduler::{Candidate, Decision, Scheduler};
 pub use script::Script;
 pub use serial::{SerialError, SerialOracle};
@@ -37,6 +43,8 @@ pub use session::{DeadlockCheck, Finished, Next, Pending, Progress, Session, Wai
 #[doc(hidden)]
 pub use workbench::FreeRun;
 pub use workbench::{Run, Template, Workbench};
+pub use worker::Worker;
+pub(crate) use worker::{interruptible, runtime};
 
 use std::time::Duration;
 

@@ -1,9 +1,8 @@
 //! Runs a schedule as it is written, and notes where that was not possible.
 
 use super::{Extent, Plan, at_once};
-use crate::explore::first_without_timeout;
 use crate::history::{History, MoveKind, SoFar, Turn};
-use crate::run::{Candidate, Scheduler};
+use crate::run::{Candidate, Scheduler, first_without_timeout};
 
 /// Lets sessions go on as a schedule says; see [the module](super).
 #[derive(Debug)]
