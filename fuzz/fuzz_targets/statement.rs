@@ -13,7 +13,9 @@ fuzz_target!(|input: (u16, &str)| {
     let (position, sql) = input;
     lex(sql);
     let template = Template::parse(sql);
-    assert_eq!(template.fill(|name| format!(":{name}")), sql);
+    // a space is put where a value would run into what is ahead of it
+    let filled = template.fill(|name| format!(":{name}"));
+    assert_eq!(filled.replace(' ', ""), sql.replace(' ', ""));
     let position = match position {
         // the ends of the range, too
         u16::MAX => u32::MAX,

@@ -14,7 +14,12 @@ use crate::processes;
 pub struct Injection {
     plan: Option<Plan>,
     signals: VecDeque<(Instant, i32, Signal)>,
+    /// When all processes were last looked at.
+    looked: Option<Instant>,
 }
+
+/// To look at all processes takes some milliseconds.
+const LOOK_INTERVAL: Duration = Duration::from_millis(15);
 
 #[derive(Debug)]
 struct Plan {
@@ -38,7 +43,7 @@ impl Injection {
         };
         Injection {
             plan: Some(plan),
-            signals: VecDeque::new(),
+            ..Injection::default()
         }
     }
 
@@ -57,7 +62,13 @@ impl Injection {
             self.signals.pop_front();
             processes::send(process, signal);
         }
+        if self.looked.is_some_and(|at| at.elapsed() < LOOK_INTERVAL) {
+            return;
+        }
         let Some(plan) = &self.plan else { return };
+        if plan.looks() {
+            self.looked = Some(Instant::now());
+        }
         if !plan.moment_has_come(run, started) {
             return;
         }
@@ -114,6 +125,11 @@ impl Injection {
 }
 
 impl Plan {
+    /// Whether it takes a look at the processes to know what to do.
+    fn looks(&self) -> bool {
+        matches!(self.moment, Moment::Session) || matches!(self.fault, Fault::Backend(..) | Fault::Postmaster(_))
+    }
+
     fn moment_has_come(&self, run: u32, started: Instant) -> bool {
         match self.moment {
             Moment::Share(share) => started.elapsed() >= self.usual.mul_f64(share),
