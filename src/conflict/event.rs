@@ -380,7 +380,7 @@ fn found_nothing(result: &StepResult) -> bool {
 fn piece(program: &Program, turn: &Turn, transaction: &mut Transaction, finished: bool) -> Piece {
     let snapshots = program.snapshots(turn.session);
     let kind = turn.statement.kind;
-    if turn.tx.opens {
+    if turn.tx.opens || (!transaction.open && !turn.ends_transaction()) {
         *transaction = Transaction {
             open: true,
             ..Transaction::default()

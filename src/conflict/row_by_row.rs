@@ -183,13 +183,12 @@ fn since_begin(session: &SessionProgram, step: usize) -> Range<usize> {
 
 /// Whether no step after this one of the same transaction locks or writes anything where this one returns no row.
 fn claims_nothing_without_row(session: &SessionProgram, step: usize) -> bool {
-    let sets = |step: usize, name: &String| {
-        let columns = session.steps[step].facts.columns.as_ref();
-        columns.is_none_or(|columns| columns.contains_key(name))
-    };
+    let columns = |step: usize| session.steps[step].facts.columns.as_ref();
+    let surely_sets = |name: &String| columns(step).is_some_and(|columns| columns.contains_key(name));
+    let may_set = |step: usize, name: &String| columns(step).is_none_or(|columns| columns.contains_key(name));
     let is_passed_over = |later: usize| {
         let mut needed = session.steps[later].facts.needs.iter();
-        needed.any(|name| sets(step, name) && !(step + 1..later).any(|between| sets(between, name)))
+        needed.any(|name| surely_sets(name) && !(step + 1..later).any(|between| may_set(between, name)))
     };
     let transactions = session.transactions();
     transactions

@@ -40,10 +40,14 @@ impl Turn {
             || matches!(self.origin, Origin::Disconnect(_))
     }
 
-    /// Whether its statement commits, if it does not fail. What PostgreSQL refuses in a block is a transaction of its own.
+    /// Whether its statement commits, if it does not fail. What PostgreSQL refuses in a block is a transaction of its own
+    /// outside one.
     pub fn commits(&self) -> bool {
-        use StatementKind::{Commit, OutsideBlock, PrepareTransaction};
-        matches!(self.statement.kind, Commit { .. } | PrepareTransaction | OutsideBlock)
+        match self.statement.kind {
+            StatementKind::Commit { .. } | StatementKind::PrepareTransaction => true,
+            StatementKind::OutsideBlock => self.tx.opens,
+            _ => false,
+        }
     }
 }
 

@@ -6,7 +6,8 @@ use super::wire::Connection;
 use super::{PostgresError, expect};
 
 /// What is compared: the catalog that must be readable, the first version that has it, and a query for the kind of each
-/// object, its name and its state. Other databases come and go on a server that others use, and those of pgbraid do.
+/// object, its name and its state. Other databases come and go on a server that others use, with what is set for them, and
+/// those of pgbraid do.
 const PARTS: [(&str, u32, &str); 10] = [
     (
         "pg_roles",
@@ -29,15 +30,13 @@ const PARTS: [(&str, u32, &str); 10] = [
     (
         "pg_db_role_setting",
         0,
-        "SELECT 'settings of', concat_ws(' in ', nullif(setrole, 0)::regrole, coalesce(datname, 'all databases')),
-                setconfig::text
-         FROM pg_catalog.pg_db_role_setting LEFT JOIN pg_catalog.pg_database d ON d.oid = setdatabase
-         WHERE datname IS NULL AND setdatabase = 0 OR NOT starts_with(datname, 'pgbraid_scratch_')",
+        "SELECT 'settings of role', setrole::regrole::text, setconfig::text
+         FROM pg_catalog.pg_db_role_setting WHERE setdatabase = 0",
     ),
     (
         "pg_database",
         0,
-        "SELECT 'database', datname::text, concat_ws(' ', oid, datdba, datistemplate, datallowconn, datconnlimit,
+        "SELECT 'database', datname::text, concat_ws(' ', datdba, datistemplate, datallowconn, datconnlimit,
                 dattablespace, datacl)
          FROM pg_catalog.pg_database WHERE NOT starts_with(datname, 'pgbraid_scratch_')",
     ),

@@ -340,7 +340,8 @@ impl Checker<'_> {
         what: &str,
     ) -> Result<BTreeSet<String>, RunError> {
         let types = bound_types(&condition.template, types);
-        let sql = format!("SELECT ({})", condition.template.text);
+        // a comment at its end reaches no further
+        let sql = format!("SELECT (\n{}\n)", condition.template.text);
         let analysis = self.analyse(&sql, &types).await?;
         let queries = match &analysis {
             Some(analysis) if !analysis.relations.is_empty() => None,

@@ -359,7 +359,10 @@ impl Driver {
         match event {
             Event::Reply(reply) => match self.under_way.take() {
                 Some(request) => Poll::Ready(Ok(Received::Answered(Box::new(self.take_in(request, reply))))),
-                None => Poll::Pending,
+                None => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
             },
             Event::StillWaiting => Poll::Ready(Ok(Received::StillWaiting)),
             Event::Acquired => Poll::Ready(Ok(Received::Acquired)),

@@ -160,18 +160,23 @@ fn refuse(sql: &SqlText, position: Option<u32>, message: &str, what: &str) -> Sc
 /// Why a command is refused.
 fn reason(command: &[Token<'_>], given: bool) -> Option<&'static str> {
     let within = || {
-        let routine = command.first().is_some_and(|first| first.is_one_of(&["DO", "CREATE"]));
-        let strings = command
-            .iter()
-            .filter(|token| routine && token.kind == TokenKind::String);
-        strings.filter_map(|body| reason_within(body.text, given)).next()
+        let strings = command.iter().filter(|token| token.kind == TokenKind::String);
+        let mut bodies = strings.filter(|_| has_body(command));
+        bodies.find_map(|body| reason_within(body.text, given))
     };
     shared(command)
         .or_else(|| given.then(|| files_and_functions(command)).flatten())
         .or_else(within)
 }
 
-/// Why a text is refused that may be run: the body of a function, or a command in it.
+/// Whether a command has the text of a function, or of a block that runs at once.
+fn has_body(command: &[Token<'_>]) -> bool {
+    let at = |place: usize, words: &[&str]| command.get(place).is_some_and(|token| token.is_one_of(words));
+    let place = if at(1, &["OR"]) { 3 } else { 1 };
+    at(0, &["DO"]) || at(0, &["CREATE"]) && at(place, &["FUNCTION", "PROCEDURE"])
+}
+
+/// Why a text is refused that may be run: the body of a function, or what that puts together for EXECUTE.
 fn reason_within(string: &str, given: bool) -> Option<&'static str> {
     let text = content(string);
     for command in split(&text) {
@@ -190,16 +195,10 @@ fn reason_within(string: &str, given: bool) -> Option<&'static str> {
         if given && let Some(reason) = files_and_functions(&command) {
             return Some(reason);
         }
-        let mut said = false;
-        for token in &command {
-            if token.kind == TokenKind::String
-                && !said
-                && let Some(reason) = reason_within(token.text, given)
-            {
-                return Some(reason);
-            }
-            // a message is not run
-            said = token.is_one_of(&["RAISE", "EXCEPTION", "WARNING", "NOTICE", "INFO", "LOG", "DEBUG"]);
+        let executed = command.iter().skip_while(|token| !token.is("EXECUTE"));
+        let mut strings = executed.filter(|token| token.kind == TokenKind::String);
+        if let Some(reason) = strings.find_map(|text| reason_within(text.text, given)) {
+            return Some(reason);
         }
     }
     None
@@ -293,6 +292,7 @@ mod tests {
             "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $f$ BEGIN IF true THEN DROP ROLE r; END IF; END $f$",
             "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'ALTER ROLE r LOGIN'",
             "DO $$ BEGIN EXECUTE format('GRANT %I TO %I', 'a', 'b'); END $$",
+            "CREATE OR REPLACE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'DROP ROLE r'; END $$",
         ] {
             assert!(is_refused(sql, false), "{sql}");
         }
@@ -311,6 +311,9 @@ mod tests {
                END $$",
             "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET lock_timeout = 1', current_database()); END $$",
             "COPY t FROM '/tmp/rows'",
+            "CREATE TYPE permission AS ENUM ('create user', 'drop user')",
+            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS
+               $$ BEGIN INSERT INTO audit VALUES ('create user'); RETURN NEW; END $$",
             "SELECT 'pg_reload_conf()' AS pg_reload_conf",
         ] {
             assert!(!is_refused(sql, true), "{sql}");

@@ -72,7 +72,7 @@ fn a_change_of_what_databases_share_is_no_verdict() {
         ),
         (
             "ALTER ' || 'ROLE other SET work_mem = ''1MB'' ",
-            "settings of other in all databases (new)",
+            "settings of role other (new)",
             "ALTER ROLE other RESET ALL",
         ),
         (
