@@ -20,7 +20,7 @@ pub struct Move {
     pub kind: MoveKind,
     /// The turn of its step.
     pub turn: usize,
-    /// Turns whose steps were over with it, in the order in which they ended.
+    /// Turns whose steps were over with it: its own, then those of sessions that ran on because they could not be stopped.
     pub finished: Vec<usize>,
     /// Sessions that it released: they are resumed by moves of their own.
     pub released: Vec<usize>,

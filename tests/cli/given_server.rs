@@ -229,6 +229,22 @@ fn other_clients_change_nothing() {
     assert_eq!(alone[2]["verdict"], "holds");
 }
 
+/// Whose answer arrives first, that of the step which releases a session or that session's own, is a race.
+#[test]
+fn a_session_that_runs_on_is_no_difference_between_two_runs() {
+    let (given, place) = (Given::start(), Place::new());
+    for _ in 0..5 {
+        let mut command = place.pgbraid();
+        command
+            .arg("prove")
+            .arg(fixture("stock-check"))
+            .arg("--check-determinism");
+        command.arg("--database-url").arg(given.server.url("postgres"));
+        let run = finish(command);
+        assert_eq!(run.code, Some(0), "{}", run.stdout);
+    }
+}
+
 #[test]
 fn a_released_session_that_others_could_overtake_is_not_under_control() {
     let (given, place) = (Given::start(), Place::new());

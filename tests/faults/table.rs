@@ -35,6 +35,8 @@ impl Row {
                 self.trials += 1;
                 *self.codes.entry(code).or_default() += 1;
             }
+            // it went wrong before it began
+            None if !report.wrong.is_empty() => self.trials += 1,
             None => self.skipped += 1,
         }
         self.swept += usize::from(report.swept);
