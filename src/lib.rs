@@ -101,6 +101,9 @@
 pub mod conflict;
 pub mod descriptors;
 pub mod explore;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod history;
 pub mod input;
 pub mod isolation;

@@ -49,10 +49,10 @@ impl Host {
     pub fn for_scenarios(url: Option<&str>) -> Result<Host, Failure> {
         let host = Host::obtain(url)?;
         if let (Some(_), Some(superuser)) = (url, host.server.superuser()) {
-            eprintln!(
+            output::say(visible_lines(&format!(
                 "warning: sessions run as {superuser}, a superuser: what their steps do beyond pgbraid's databases is \
                  seen at best, and not taken back. A role of its own is safer: CREATE ROLE pgbraid LOGIN CREATEDB"
-            );
+            )));
         }
         Ok(host)
     }

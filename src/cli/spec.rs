@@ -49,7 +49,7 @@ pub struct Spec {
     #[arg(long, value_name = "FOLDER")]
     expected: Option<PathBuf>,
 
-    /// Write what each specification of a test run prints to NAME.out in this folder
+    /// Write what each specification of a test run prints, where it comes to its end, to NAME.out in this folder
     #[arg(long, value_name = "FOLDER")]
     results: Option<PathBuf>,
 
@@ -207,15 +207,15 @@ impl Spec {
     }
 
     fn outcome(&self, name: &str, tested: &Tested, folder: &Path) -> Comparison {
-        if let Some(results) = &self.results
-            && let Err(cause) = replace(&results.join(format!("{name}.out")), &tested.transcript)
-        {
-            return Comparison::Error(format!("cannot write to {}: {cause}", results.display()));
-        }
         match &tested.result {
             // an expected output may end that way, too
             Ok(()) | Err(TestError::GivenUp(_) | TestError::Lost(_)) => {}
             Err(error) => return Comparison::Error(error.to_string()),
+        }
+        if let Some(results) = &self.results
+            && let Err(cause) = replace(&results.join(format!("{name}.out")), &tested.transcript)
+        {
+            return Comparison::Error(format!("cannot write to {}: {cause}", results.display()));
         }
         match Expected::read(folder, name) {
             Err(ExpectedError::Missing(path)) => Comparison::NothingExpected(path),

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use num_bigint::BigUint;
 use tokio_util::sync::CancellationToken;
 
-use super::worker::{self, Report, Worker};
-use super::{Coverage, Job, Key, Ordered, Strategy, interleavings};
-use crate::run::{Run, RunError, Template};
+use super::work::{Report, work};
+use super::{Coverage, Job, Key, Strategy, interleavings};
+use crate::run::{Ordered, Run, RunError, Template, Worker, differs, leaves_otherwise};
 use crate::verdict::dependencies::Explanation;
 
 /// How often the progress is told, and the time bound looked at, while no run ends.
@@ -161,8 +161,8 @@ pub fn explore(
             let (sender, jobs) = channel::<Job>();
             let (report, template) = (report.clone(), template.clone());
             let (opening, stop) = (opening.clone(), stop.clone());
-            let work = move || worker::work(index, template, options, opening, stop, &jobs, &report);
-            threads.push(scope.spawn(work));
+            let jobs_of = move || work(index, template, options, opening, stop, &jobs, &report);
+            threads.push(scope.spawn(jobs_of));
             workers.push(sender);
         }
         drop(report);
@@ -412,7 +412,7 @@ fn confirm(
     let mut worker = Worker::open(template.clone(), options.step_timeout, interrupt)?;
     let again = worker.run(&mut Ordered::of(&run))?;
     let failed = !run.violations.is_empty();
-    let reason = if let Some(difference) = worker::differs(&run, &again) {
+    let reason = if let Some(difference) = differs(&run, &again) {
         let did = if failed { "failed, and " } else { "" };
         format!(
             "a schedule {did}did otherwise when it was run again: something outside the schedule decides (time, chance, \
@@ -427,7 +427,7 @@ fn confirm(
                 .push(format!("the anomaly could not be named: {error}")),
         }
         return Ok(());
-    } else if let Some(table) = worker::leaves_otherwise(&run, &again) {
+    } else if let Some(table) = leaves_otherwise(&run, &again) {
         format!(
             "a schedule left table {table} otherwise when it was run again: chance or time decides; `ignore` leaves out a \
              column that does not matter"

@@ -9,13 +9,12 @@ mod happens_before;
 mod kind;
 #[cfg(test)]
 mod model;
-mod order;
 mod pct;
 mod random;
 mod reversal;
 mod samples;
 mod source_sets;
-pub(crate) mod worker;
+mod work;
 
 pub use count::{interleavings, turns};
 pub use coverage::Coverage;
@@ -23,8 +22,6 @@ pub use dpor::Dpor;
 pub use exhaustive::Exhaustive;
 pub use explorer::{DeterminismCheck, Exploration, Options, OutcomeTally, Progress, Tally, Verdict, explore};
 pub use kind::StrategyKind;
-pub use order::Ordered;
-pub(crate) use order::first_without_timeout;
 pub use pct::Pct;
 pub use random::Random;
 

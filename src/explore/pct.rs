@@ -149,8 +149,8 @@ mod tests {
     /// The order in which two sessions of two turns each go on.
     fn order(schedule: &mut Priorities) -> Vec<usize> {
         use crate::history::Move;
-        use crate::run::StepInfo;
-        let step = StepInfo::sample("select");
+        use crate::run::Pending;
+        let step = Pending::sample("select");
         let mut moves: Vec<Move> = Vec::new();
         loop {
             let made = |session: usize| moves.iter().filter(|one| one.session == session).count();

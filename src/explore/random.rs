@@ -6,15 +6,14 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::order::{Entry, take_first};
 use super::samples::Samples;
 use super::{Coverage, Job, Key, Strategy, turns};
 use crate::history::{MoveKind, SoFar};
-use crate::run::{Candidate, Run, Scheduler};
+use crate::run::{Candidate, Entry, Run, Scheduler, take_first};
 use crate::scenario::Scenario;
 
 /// Draws whole orders of all declared steps, each as likely as any other (drawing at each choice would favour schedules
-/// in which few sessions are left), and runs them as [`Ordered`](super::Ordered) does. Which steps wait, no order tells:
+/// in which few sessions are left), and runs them as [`Ordered`](crate::run::Ordered) does. Which steps wait, no order tells:
 /// when a session is released, the place of its resumption is drawn among those that it can have, each as likely as any
 /// other, from at once to right before the session's next step. Whether the timeout of a blocked session expires before it
 /// is released is a fair coin, and if it does, its place is drawn in the same way.

@@ -19,6 +19,16 @@ pub enum StepResult {
     Error(StepError),
 }
 
+impl StepResult {
+    /// The command tag; `None` for an error.
+    pub fn tag(&self) -> Option<&str> {
+        match self {
+            StepResult::Rows { tag, .. } | StepResult::Done { tag } => Some(tag),
+            StepResult::Error(_) => None,
+        }
+    }
+}
+
 /// An error of the server, less what names a process, a transaction or an object by number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepError {

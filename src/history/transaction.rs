@@ -1,6 +1,6 @@
 //! What a turn did to its session's transaction.
 
-use super::{Origin, StepResult};
+use super::Origin;
 use crate::sql::{Isolation, StatementKind};
 
 /// A turn's part in its session's transaction, as the server told it.
@@ -25,27 +25,24 @@ pub enum TxEnd {
 }
 
 impl TxEnd {
-    /// How a statement ended its transaction, given what the server answered.
-    pub fn of(origin: Origin, kind: StatementKind, result: &StepResult) -> Option<TxEnd> {
-        if matches!(result, StepResult::Error(_)) {
-            return Some(TxEnd::Failed);
+    /// How a statement ended its transaction, given the command tag that the server answered with; `None` for an error.
+    pub fn of(origin: Origin, kind: StatementKind, tag: Option<&str>) -> Option<TxEnd> {
+        if matches!(origin, Origin::Disconnect(_)) {
+            return None;
         }
+        let Some(tag) = tag else { return Some(TxEnd::Failed) };
         // a COMMIT of a transaction that had failed says ROLLBACK
-        let by_tag = match result {
-            StepResult::Done { tag } if tag == "COMMIT" => TxEnd::Committed,
-            _ => TxEnd::RolledBack,
+        let by_tag = if tag == "COMMIT" {
+            TxEnd::Committed
+        } else {
+            TxEnd::RolledBack
         };
-        match (origin, kind) {
-            (Origin::Disconnect(_), _) => None,
-            (_, StatementKind::Commit { .. }) => Some(by_tag),
-            (_, StatementKind::Rollback { .. }) => Some(TxEnd::RolledBack),
+        match kind {
+            StatementKind::Commit { .. } => Some(by_tag),
+            StatementKind::Rollback { .. } => Some(TxEnd::RolledBack),
             // the server runs it in a transaction of its own
-            (_, StatementKind::OutsideBlock) => Some(TxEnd::Committed),
+            StatementKind::OutsideBlock => Some(TxEnd::Committed),
             _ => None,
         }
-    }
-
-    pub fn is_commit(self) -> bool {
-        self == TxEnd::Committed
     }
 }

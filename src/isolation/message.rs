@@ -16,14 +16,14 @@ const EXCERPT_WIDTH: usize = 60;
 const EXCERPT_RIGHT: usize = 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Severity {
+pub(crate) enum Severity {
     Notice,
     /// Shows its context too.
     Error,
 }
 
 /// The whole message, in several lines. `query` is what the session was doing.
-pub(super) fn in_full(report: &Report, query: &str, severity: Severity) -> String {
+pub(crate) fn in_full(report: &Report, query: &str, severity: Severity) -> String {
     let mut text = headline(report);
     let excerpt = match (report.position, &report.internal_query, report.internal_position) {
         (Some(position), _, _) => excerpt(query, position),

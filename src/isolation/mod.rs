@@ -28,7 +28,7 @@ mod error;
 mod expected;
 mod lexer;
 mod link;
-mod message;
+pub(crate) mod message;
 mod pace;
 mod parser;
 mod permutations;

@@ -4,9 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Judgement, ReplayError, ReplayOptions};
-use crate::explore::worker::{self, Worker, interruptible};
 use crate::postgres::Server;
-use crate::run::{Run, RunError, Template};
+use crate::run::{Run, RunError, Template, Worker, differs, interruptible, runtime};
 use crate::scenario::Scenario;
 use crate::schedule::{Departure, Follower, PinnedFile};
 
@@ -42,7 +41,7 @@ pub fn replay(server: &Arc<Server>, file: PinnedFile, options: &ReplayOptions) -
         .prepares_transactions()
         .then(|| PREPARES.lock().unwrap_or_else(PoisonError::into_inner));
 
-    let runtime = worker::runtime()?;
+    let runtime = runtime()?;
     let preparing = Template::prepare(server.clone(), scenario.clone());
     let template = Arc::new(runtime.block_on(interruptible(&options.interrupt, preparing))?);
     let mut bench = Worker::open(template.clone(), options.step_timeout, options.interrupt.clone())?;
@@ -58,7 +57,7 @@ pub fn replay(server: &Arc<Server>, file: PinnedFile, options: &ReplayOptions) -
     while times < options.times && difference.is_none() {
         let (again, _) = run_once()?;
         times += 1;
-        difference = worker::differs(&run, &again).map(|what| format!("in run {times}, {what}"));
+        difference = differs(&run, &again).map(|what| format!("in run {times}, {what}"));
     }
     bench.close()?;
     runtime.block_on(template.drop_database())?;

@@ -3,18 +3,23 @@
 //! [`execute`] drives [`Session`]s and asks a [`Scheduler`] which of those that can go on does. It knows neither where
 //! the sessions' steps come from nor how the scheduler decides.
 
+mod any_session;
 mod binding;
 mod check;
 mod committed_states;
 mod condition;
 mod custom_settings;
 mod dependencies;
+mod driver;
 mod executor;
 mod large_objects;
 mod level;
 mod one_step;
+mod ordered;
 mod reach;
 mod recorded;
+mod sameness;
+mod scheduler;
 mod script;
 mod serial;
 mod session;
@@ -22,15 +27,24 @@ pub mod timeouts;
 mod trial;
 mod wait_for;
 mod workbench;
+mod worker;
 
+pub use any_session::AnySession;
 pub use condition::Conditions;
-pub use executor::{Candidate, Decision, Execution, Limits, Scheduler, execute};
+pub use driver::Driver;
+pub use executor::{Execution, Limits, execute};
+pub use ordered::Ordered;
+pub(crate) use ordered::{Entry, first_without_timeout, take_first};
+pub use sameness::{differs, leaves_otherwise};
+pub use scheduler::{Candidate, Decision, Scheduler};
 pub use script::Script;
 pub use serial::{SerialError, SerialOracle};
-pub use session::{DeadlockCheck, Finished, Progress, Session, StepInfo, WaitTimeout};
+pub use session::{DeadlockCheck, Finished, Next, Pending, Progress, Session, WaitTimeout};
 #[doc(hidden)]
 pub use workbench::FreeRun;
 pub use workbench::{Run, Template, Workbench};
+pub use worker::Worker;
+pub(crate) use worker::{interruptible, runtime};
 
 use std::time::Duration;
 

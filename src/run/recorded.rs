@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::committed_states::{CommittedStates, Version};
-use super::script::Sent;
+use super::driver::Sent;
 use crate::conflict::{Footprint, Object, Program};
 use crate::history::{Origin, Turn, TxEnd, Volatile};
 use crate::scenario::{Isolation, Scenario, Step};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use num_bigint::BigUint;
 use tokio::sync::Mutex;
 
-use super::executor::{Candidate, Scheduler};
+use super::scheduler::{Candidate, Scheduler};
 use super::{RunError, Workbench};
 use crate::history::{Origin, SoFar, Turn, TxEnd};
 use crate::scenario::{Scenario, Session, Symmetry};

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::driver::Sent;
 use super::{Conditions, RunError};
-use crate::history::{Origin, Statement, StepResult, Turn, Tx, TxEnd};
+use crate::history::{Origin, SessionEnd, Statement, StepOutcome, StepResult, Turn, Tx, TxEnd, Variables};
 use crate::sql::Isolation;
 
-/// One database connection that is let go on step by step.
+/// One session of a run. Its steps are scheduled one by one.
 pub trait Session {
     fn name(&self) -> &str;
 
@@ -17,30 +18,71 @@ pub trait Session {
     /// Whether it has a transaction open, so that it may hold locks.
     fn in_transaction(&self) -> bool;
 
-    /// The step that it will run when it is let go on; `None` when it has finished.
-    fn next_step(&self) -> Option<&StepInfo>;
+    /// What it is about to do.
+    fn next(&self) -> Next<'_>;
 
-    /// Sends the next step. The reply comes by [`Session::poll_progress`].
-    fn go_on(&mut self, check: DeadlockCheck) -> impl Future<Output = Result<(), RunError>>;
+    /// Sends the statement that is held. The reply comes by [`Session::poll_progress`].
+    fn send(&mut self, check: DeadlockCheck) -> impl Future<Output = Result<(), RunError>>;
+
+    /// Sends a BEGIN that is ahead of the held statement on its own, as a client does.
+    fn send_begin(&mut self) -> impl Future<Output = Result<(), RunError>>;
 
     /// What has happened to the step that was sent.
     fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, RunError>>;
 
     /// Which timeout would end the step under way if it waited long enough.
-    fn timeout(&self) -> Option<WaitTimeout> {
-        None
-    }
+    fn timeout(&self) -> Option<WaitTimeout>;
 
     /// Why it is not known what a timeout would do to the step under way, in words.
-    fn timeout_not_explored(&self) -> Option<String> {
-        None
-    }
+    fn timeout_not_explored(&self) -> Option<String>;
 
     /// The step under way is about to be cancelled: the error that comes is to be shown as that of its timeout.
-    fn expire(&mut self) {}
+    fn expire(&mut self);
 
-    /// Finds out what the next step is, once the last has finished.
+    /// Finds out what the next step is, once the last has finished. After that it is held, or the session has ended.
     fn find_next(&mut self, conditions: &mut Conditions<'_>) -> impl Future<Output = Result<(), RunError>>;
+
+    /// Begins to make the session ready for another run: on the server as if newly connected.
+    fn begin_reset(&mut self) -> impl Future<Output = Result<(), RunError>>;
+
+    /// Ends what [`Session::begin_reset`] began: the steps are all ahead again.
+    fn end_reset(&mut self) -> impl Future<Output = Result<(), RunError>>;
+
+    /// What an earlier run has left on the connection, in words.
+    fn left_behind(&mut self) -> impl Future<Output = Result<Option<String>, RunError>>;
+
+    /// How the session ended.
+    fn end(&self) -> SessionEnd;
+
+    /// Its variables with the values that the server sent.
+    fn variables(&self) -> &Variables;
+
+    /// What the session's steps brought back; a retried transaction counts once, as it ended.
+    fn results(&self) -> &[StepOutcome];
+
+    /// What was sent, one entry for each turn of the session.
+    fn sent(&self) -> &[Sent];
+}
+
+/// What a session is about to do.
+#[derive(Debug, Clone, Copy)]
+pub enum Next<'a> {
+    /// This statement is held until it is scheduled.
+    Held(&'a Pending),
+    /// It is not known yet.
+    Thinking,
+    /// Nothing: it has run all its steps.
+    Ended,
+}
+
+impl<'a> Next<'a> {
+    /// The statement that is held.
+    pub fn held(self) -> Option<&'a Pending> {
+        match self {
+            Next::Held(pending) => Some(pending),
+            Next::Thinking | Next::Ended => None,
+        }
+    }
 }
 
 /// A timeout of the server's that ends a step which waits.
@@ -61,9 +103,9 @@ pub enum DeadlockCheck {
     Never,
 }
 
-/// What a step is, for the history.
+/// A statement that waits to be scheduled, for the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepInfo {
+pub struct Pending {
     pub name: String,
     pub statement: Arc<Statement>,
     pub origin: Origin,
@@ -78,7 +120,7 @@ pub struct StepInfo {
     pub attempt: u32,
 }
 
-impl StepInfo {
+impl Pending {
     /// The turn in which a session sends it, before anything has come back.
     pub fn turn(&self, session: usize) -> Turn {
         Turn {
@@ -101,8 +143,8 @@ impl StepInfo {
     }
 
     #[cfg(test)]
-    pub fn sample(name: &str) -> StepInfo {
-        StepInfo {
+    pub fn sample(name: &str) -> Pending {
+        Pending {
             name: name.to_owned(),
             statement: Arc::new(Statement::of("")),
             origin: Origin::Step(0),

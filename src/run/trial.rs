@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::RunError;
 use super::committed_states::Version;
+use super::driver::Sent;
 use super::recorded::Recorded;
-use super::script::Sent;
 use crate::history::StepResult;
 use crate::postgres::baseline::Table;
 use crate::postgres::wire::{Connection, ResultSet};

@@ -10,11 +10,12 @@ pub use freely::FreeRun;
 use super::committed_states::CommittedStates;
 use super::condition::ConditionCache;
 use super::dependencies;
-use super::executor::{Decision, Execution, Limits, Scheduler, execute};
+use super::executor::{Execution, Limits, execute};
 use super::large_objects::LargeObjects;
 use super::recorded::Recorded;
+use super::scheduler::{Decision, Scheduler};
 use super::timeouts::{self, SessionTimeouts, Timeouts};
-use super::{DeadlockCheck, RunError, Script, SerialOracle, custom_settings, one_step};
+use super::{AnySession, DeadlockCheck, Driver, RunError, Script, SerialOracle, Session, custom_settings, one_step};
 use crate::conflict::{Object, Program, ProgramStep, Snapshots};
 use crate::history::{Deadlock, History, StepOutcome, Volatile};
 use crate::postgres::baseline::{self, Baseline, Reset, Table};
@@ -141,7 +142,7 @@ pub struct Workbench {
     control: Connection,
     monitor: LockMonitor,
     conditions: ConditionCache,
-    scripts: Vec<Script>,
+    sessions: Vec<AnySession>,
     /// Sessions leave something behind on their connections.
     reconnects: bool,
     /// The sessions' connections have no settings of pgbraid's.
@@ -216,7 +217,7 @@ impl Workbench {
             control,
             monitor: LockMonitor::default(),
             conditions: ConditionCache::new(),
-            scripts: Vec::new(),
+            sessions: Vec::new(),
             limits,
         };
         workbench.connect_sessions().await?;
@@ -283,7 +284,7 @@ impl Workbench {
         let closes_no_cycle = !server.signals || self.limits.releases_at_end;
         let default_check = controlled.then(|| default_check(scenario, closes_no_cycle));
         let may_keep_locks = may_keep_advisory_locks(scenario);
-        let mut scripts = Vec::with_capacity(scenario.sessions.len());
+        let mut sessions = Vec::with_capacity(scenario.sessions.len());
         for session in &scenario.sessions {
             let name = server.application_name(&format!(" {}", session.name));
             let mut settings = vec![
@@ -302,16 +303,11 @@ impl Workbench {
                 settings.extend(timeouts.settings());
             }
             let connection = server.session(&self.database, &settings).await?;
-            scripts.push(Script::new(
-                session.clone(),
-                connection,
-                volatile.clone(),
-                default_check,
-                may_keep_locks,
-                timeouts,
-            ));
+            let driver = Driver::new(&session.name, session.isolation, connection, default_check, timeouts);
+            let script = Script::new(session.clone(), driver, volatile.clone(), may_keep_locks);
+            sessions.push(AnySession::Script(Box::new(script)));
         }
-        self.scripts = scripts;
+        self.sessions = sessions;
         self.reconnects = custom_settings::may_be_made(&self.template.scenario);
         Ok(())
     }
@@ -334,7 +330,7 @@ impl Workbench {
         let template = self.template.clone();
         let scenario = &template.scenario;
         let names = scenario.sessions.iter().map(|session| session.name.clone()).collect();
-        let ends: Vec<_> = self.scripts.iter().map(Script::end).collect();
+        let ends: Vec<_> = self.sessions.iter().map(Session::end).collect();
         let results = self.results();
         let mut violations = verdict::judge(scenario, &execution.turns, &ends, &execution.deadlocks, answers);
         let outcome = Outcome::new(scenario, &results, &ends, tables);
@@ -395,7 +391,7 @@ impl Workbench {
         if execution.turns != history.turns {
             return Ok(None);
         }
-        let sent: Vec<_> = self.scripts.iter().map(|script| script.sent().to_vec()).collect();
+        let sent: Vec<_> = self.sessions.iter().map(|session| session.sent().to_vec()).collect();
         // advisory locks that sessions hold would stand in the way
         self.reset().await?;
         let recorded = Recorded {
@@ -416,7 +412,7 @@ impl Workbench {
         states: Option<&mut CommittedStates>,
     ) -> Result<Execution, RunError> {
         execute(
-            &mut self.scripts,
+            &mut self.sessions,
             &mut self.control,
             &mut self.monitor,
             &mut self.conditions,
@@ -428,7 +424,7 @@ impl Workbench {
     }
 
     fn results(&self) -> Vec<Vec<StepOutcome>> {
-        self.scripts.iter().map(|script| script.results().to_vec()).collect()
+        self.sessions.iter().map(|session| session.results().to_vec()).collect()
     }
 
     /// Drops the scratch database.
@@ -437,10 +433,10 @@ impl Workbench {
             template,
             database,
             control,
-            scripts,
+            sessions,
             ..
         } = self;
-        drop(scripts);
+        drop(sessions);
         drop(control);
         Ok(template.server.drop_scratch(&database).await?)
     }
@@ -505,8 +501,8 @@ impl Workbench {
     /// Compares the state with that after setup.
     async fn compare(&mut self) -> Result<(), RunError> {
         let mut different = self.template.probe.differences(&mut self.control).await?;
-        for script in &mut self.scripts {
-            different.extend(script.left_behind().await?);
+        for session in &mut self.sessions {
+            different.extend(session.left_behind().await?);
         }
         if !different.is_empty() {
             self.left_behind = Some(format!(
@@ -523,11 +519,11 @@ impl Workbench {
         match &template.baseline.reset {
             Reset::Truncate(sql) => {
                 // an open transaction would hold up TRUNCATE
-                for script in &mut self.scripts {
-                    script.begin_reset().await?;
+                for session in &mut self.sessions {
+                    session.begin_reset().await?;
                 }
-                for script in &mut self.scripts {
-                    script.end_reset().await?;
+                for session in &mut self.sessions {
+                    session.end_reset().await?;
                 }
                 if self.reconnects {
                     self.connect_sessions().await?;
@@ -539,7 +535,7 @@ impl Workbench {
                 })?;
             }
             Reset::Copy => {
-                self.scripts.clear();
+                self.sessions.clear();
                 let fresh = template.server.create_scratch(Some(&template.database)).await?;
                 let old = std::mem::replace(&mut self.database, fresh);
                 self.control = template.server.control(&self.database).await?;
@@ -623,7 +619,7 @@ impl Workbench {
             .scenario
             .sessions
             .iter()
-            .zip(&self.scripts)
+            .zip(&self.sessions)
             .map(|(session, script)| {
                 let end = script.end();
                 serde_json::json!({

@@ -1,9 +1,8 @@
 //! Runs a schedule as it is written, and notes where that was not possible.
 
 use super::{Extent, Plan, at_once};
-use crate::explore::first_without_timeout;
 use crate::history::{History, MoveKind, SoFar, Turn};
-use crate::run::{Candidate, Scheduler};
+use crate::run::{Candidate, Scheduler, first_without_timeout};
 
 /// Lets sessions go on as a schedule says; see [the module](super).
 #[derive(Debug)]
@@ -187,7 +186,7 @@ mod tests {
 
     use super::*;
     use crate::history::Move;
-    use crate::run::StepInfo;
+    use crate::run::Pending;
     use crate::schedule::{Schedule, named};
 
     const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -290,11 +289,11 @@ mod tests {
                     Some(_) => state.released.contains(&session).then_some(MoveKind::Resume),
                     None => (state.taken(session) < 3).then_some(MoveKind::Step),
                 };
-                let infos: Vec<(usize, MoveKind, StepInfo)> = (0..NAMES.len())
+                let infos: Vec<(usize, MoveKind, Pending)> = (0..NAMES.len())
                     .filter_map(|session| {
                         let kind = kind(session)?;
                         let step = state.taken(session) - usize::from(kind == MoveKind::Resume);
-                        Some((session, kind, StepInfo::sample(self.steps[step])))
+                        Some((session, kind, Pending::sample(self.steps[step])))
                     })
                     .collect();
                 if infos.is_empty() {
@@ -344,7 +343,7 @@ mod tests {
     fn turn(session: usize, step: &str, finished_in: usize) -> Turn {
         Turn {
             finished_in,
-            ..StepInfo::sample(step).turn(session)
+            ..Pending::sample(step).turn(session)
         }
     }
 

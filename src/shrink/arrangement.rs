@@ -2,9 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::explore::first_without_timeout;
 use crate::history::{MoveKind, SoFar};
-use crate::run::{Candidate, Run, Scheduler};
+use crate::run::{Candidate, Run, Scheduler, first_without_timeout};
 use crate::schedule::{at_once, named};
 
 /// A session and what it does. Resumptions that come at once are not in an order.

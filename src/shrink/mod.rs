@@ -28,8 +28,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::explore::worker::Worker;
-use crate::run::{Run, RunError, Template};
+use crate::run::{Run, RunError, Template, Worker};
 use crate::scenario::Scenario;
 use crate::schedule::{Follower, Schedule};
 use crate::verdict::dependencies::Explanation;

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::arrangement::{Arranged, Arrangement, Planned};
 use super::{Progress, ShrinkOptions, Target};
-use crate::explore::worker::Worker;
-use crate::run::{Run, RunError, Template};
+use crate::run::{Run, RunError, Template, Worker};
 use crate::scenario::Scenario;
 
 /// Runs candidates of a scenario, or of one that was made smaller.

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::{DEFAULT_STEP_TIMEOUT, TestError};
-use crate::explore::worker::{Worker, interruptible, runtime};
 use crate::postgres::host::Host;
-use crate::run::{Run, Template};
+use crate::run::{Run, Template, Worker, interruptible, runtime};
 use crate::scenario::Scenario;
 use crate::schedule::{Follower, Schedule};
 

@@ -9,12 +9,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{Found, TestError};
-use crate::explore::worker::{interruptible, runtime};
 use crate::explore::{DeterminismCheck, Options, StrategyKind};
 use crate::pipeline::{Plan, search};
 use crate::postgres::host::Host;
 use crate::report::diagnostic::shown;
-use crate::run::{RunError, Template};
+use crate::run::{RunError, Template, interruptible, runtime};
 use crate::scenario::Scenario;
 use crate::shrink::ShrinkOptions;
 

@@ -170,7 +170,7 @@ mod tests {
     fn outcome(origin: Origin, kind: StatementKind, result: StepResult) -> StepOutcome {
         StepOutcome {
             origin,
-            end: TxEnd::of(origin, kind, &result),
+            end: TxEnd::of(origin, kind, result.tag()),
             result,
         }
     }

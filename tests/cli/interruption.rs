@@ -51,6 +51,26 @@ fn ctrl_c_while_the_server_starts_leaves_nothing_behind() {
 }
 
 #[test]
+fn an_interrupted_specification_has_no_result() {
+    let place = Place::new();
+    let results = place.path().join("results");
+    fs::create_dir(&results).unwrap();
+    let specification = place.write("waits.spec", "session a\nstep sleep { SELECT pg_sleep(60) }\n");
+    let mut command = place.pgbraid();
+    command.arg("spec").arg(specification);
+    command
+        .arg("--expected")
+        .arg(place.path())
+        .arg("--results")
+        .arg(&results);
+    let run = Started::new(command);
+    place.session_backend();
+    run.signal(Signal::SIGINT);
+    assert_eq!(run.finish().code, Some(130));
+    assert_eq!(fs::read_dir(&results).unwrap().count(), 0);
+}
+
+#[test]
 fn a_backend_that_is_killed_is_no_verdict() {
     let place = Place::new();
     let run = start_long(&place);

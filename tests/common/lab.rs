@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pgbraid::explore::{Exhaustive, Exploration, Options, Ordered, Strategy, explore};
+use pgbraid::explore::{Exhaustive, Exploration, Options, Strategy, explore};
 use pgbraid::postgres::Server;
-use pgbraid::run::{Run, RunError, Template, Workbench};
+use pgbraid::run::{Ordered, Run, RunError, Template, Workbench};
 use pgbraid::scenario::Scenario;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;

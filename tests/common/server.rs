@@ -1,5 +1,6 @@
 //! Embedded servers: one for all tests of a binary, and ones of a test's own.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use pgbraid::postgres::embedded::{Binaries, EmbeddedServer};
@@ -22,6 +23,15 @@ impl OwnServer {
 
     pub fn config(&self) -> Config {
         config(&self.0)
+    }
+
+    /// The postmaster.
+    pub fn pid(&self) -> u32 {
+        self.0.pid()
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.0.socket_dir().join(format!(".s.PGSQL.{}", self.0.port()))
     }
 
     /// For `--database-url`.

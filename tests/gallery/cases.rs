@@ -64,7 +64,7 @@ gallery! {
     rails_increment_lock: every(6, 0), None;
     last_items: reduced(2), Some(Invariant("three items make three orders"));
     last_items_for_update: reduced(24), None;
-    last_items_conditional_update: reduced(15192), None;
+    last_items_conditional_update: reduced(24), None;
     unique_key_10: reduced(10), None;
     version_column_5: reduced(5110), None;
     withdrawals_10: reduced(2), Some(Invariant("ten withdrawals empty the account"));

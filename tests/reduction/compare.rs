@@ -68,7 +68,7 @@ fn compare_on(host: &Host, template: &Arc<Template>) -> Result<Comparison, Diffe
         .unwrap();
     let mut explore = |strategy: &mut dyn Strategy| explore(host, &mut workbench, strategy);
     let full = explore(&mut Exhaustive::new())?;
-    let mut dpor = Dpor::new(&scenario, template.program().clone(), false);
+    let mut dpor = Dpor::new(scenario, template.program().clone(), false);
     let reduced = explore(&mut dpor)?;
     same_outcomes(&full, &reduced)?;
     adds_up(&dpor, &reduced, &full)?;
@@ -85,7 +85,7 @@ fn compare_on(host: &Host, template: &Arc<Template>) -> Result<Comparison, Diffe
     };
     let mut symmetric = None;
     if (1..scenario.sessions.len()).any(|session| alike(session - 1, session)) {
-        let mut dpor = Dpor::new(&scenario, template.program().clone(), true);
+        let mut dpor = Dpor::new(scenario, template.program().clone(), true);
         let found = explore(&mut dpor)?;
         adds_up(&dpor, &found, &full)?;
         same_verdict(&full, &found)?;

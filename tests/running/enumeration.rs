@@ -7,7 +7,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use pgbraid::explore::{Ordered, turns};
+use pgbraid::explore::turns;
+use pgbraid::run::Ordered;
 use pgbraid::run::Workbench;
 use pgbraid::scenario::Scenario;
 

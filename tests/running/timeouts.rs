@@ -10,7 +10,7 @@ use pgbraid::history::Volatile;
 use pgbraid::postgres::locks::LockMonitor;
 use pgbraid::postgres::wire::Connection;
 use pgbraid::run::timeouts::{SessionTimeouts, Timeouts};
-use pgbraid::run::{Conditions, DeadlockCheck, Progress, Script, Session, WaitTimeout, Workbench};
+use pgbraid::run::{Conditions, DeadlockCheck, Driver, Progress, Script, Session, WaitTimeout, Workbench};
 use pgbraid::schedule::{Follower, Schedule};
 
 use crate::common::lab::{Lab, exhaustive, scenario};
@@ -263,14 +263,9 @@ async fn waiting(lab: &Lab, set: &[&str]) -> (Script, Connection, Connection) {
     let settings: Vec<(&str, &str)> = timeouts.iter().flat_map(SessionTimeouts::settings).collect();
     let connection = lab.server.session(&database, &settings).await.unwrap();
     let volatile = Volatile::default().into();
-    let mut script = Script::new(
-        scenario.sessions[0].clone(),
-        connection,
-        volatile,
-        None,
-        false,
-        timeouts.clone(),
-    );
+    let session = scenario.sessions[0].clone();
+    let driver = Driver::new(&session.name, session.isolation, connection, None, timeouts.clone());
+    let mut script = Script::new(session, driver, volatile, false);
     let (mut monitor, mut cache) = (LockMonitor::default(), HashMap::new());
     loop {
         let mut conditions = Conditions {
@@ -279,8 +274,8 @@ async fn waiting(lab: &Lab, set: &[&str]) -> (Script, Connection, Connection) {
             cache: &mut cache,
         };
         script.find_next(&mut conditions).await.unwrap();
-        script.go_on(DeadlockCheck::Never).await.unwrap();
-        let name = script.next_step().map(|step| step.name.clone());
+        script.send(DeadlockCheck::Never).await.unwrap();
+        let name = script.next().held().map(|step| step.name.clone());
         assert_eq!(name, None);
         if script.sent().last().unwrap().sql.starts_with("UPDATE") {
             return (script, control, holder);

@@ -6,6 +6,8 @@
 
 mod cancel;
 mod connection;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod incoming;
 mod parts;
 mod reply;

@@ -52,7 +52,7 @@ impl Connection {
         Ok(connection)
     }
 
-    async fn authenticate(&mut self, config: &Config, user: &str) -> Result<(), WireError> {
+    pub(super) async fn authenticate(&mut self, config: &Config, user: &str) -> Result<(), WireError> {
         let password = || config.get_password().ok_or(WireError::PasswordMissing);
         match self.startup_message().await? {
             Message::AuthenticationOk => return Ok(()),
@@ -109,7 +109,7 @@ impl Connection {
     }
 
     /// After authentication: process number and settings, until the server is ready for a query.
-    async fn wait_until_ready(&mut self) -> Result<(), WireError> {
+    pub(super) async fn wait_until_ready(&mut self) -> Result<(), WireError> {
         loop {
             match self.startup_message().await? {
                 Message::BackendKeyData(body) => {
@@ -150,7 +150,7 @@ fn unsupported(method: &str) -> WireError {
 }
 
 impl Connection {
-    fn new(target: Target, stream: Stream) -> Connection {
+    pub(super) fn new(target: Target, stream: Stream) -> Connection {
         Connection {
             target,
             stream,

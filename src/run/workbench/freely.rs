@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Template, Workbench};
 use crate::history::{SessionEnd, StepOutcome};
-use crate::run::{Conditions, DeadlockCheck, Progress, RunError, Script, Session};
+use crate::run::{AnySession, Conditions, DeadlockCheck, Progress, RunError, Session};
 use crate::verdict;
 use crate::verdict::outcome::{Outcome, Violation};
 
@@ -54,15 +54,15 @@ impl Workbench {
                 monitor: &mut self.monitor,
                 cache: &mut self.conditions,
             });
-            let mut pauses = Vec::with_capacity(self.scripts.len());
+            let mut pauses = Vec::with_capacity(self.sessions.len());
             for (index, session) in self.template.scenario.sessions.iter().enumerate() {
                 // a COMMIT each for autocommitted statements, and a ROLLBACK
                 let most = 2 * session.steps.len() + 2;
                 pauses.push((0..most).map(|_| pause(index)).collect::<Vec<_>>());
             }
-            let running = self.scripts.iter_mut().zip(pauses);
+            let running = self.sessions.iter_mut().zip(pauses);
             let running = running
-                .map(|(script, pauses)| -> Running<'_> { Box::pin(run_to_end(script, pauses, &conditions)) })
+                .map(|(session, pauses)| -> Running<'_> { Box::pin(run_to_end(session, pauses, &conditions)) })
                 .collect();
             timeout(limit, all(running))
                 .await
@@ -74,7 +74,7 @@ impl Workbench {
         let (tables, answers) = self.evaluate().await?;
         self.roll_back_prepared().await?;
         let scenario = &self.template.scenario;
-        let ends: Vec<_> = self.scripts.iter().map(Script::end).collect();
+        let ends: Vec<_> = self.sessions.iter().map(Session::end).collect();
         let results = self.results();
         Ok(FreeRun {
             violations: verdict::judge(scenario, &[], &ends, &[], answers),
@@ -86,22 +86,22 @@ impl Workbench {
 }
 
 async fn run_to_end(
-    script: &mut Script,
+    session: &mut AnySession,
     pauses: Vec<Duration>,
     conditions: &Mutex<Conditions<'_>>,
 ) -> Result<(), RunError> {
     let mut pauses = pauses.into_iter();
     loop {
-        script.find_next(&mut *conditions.lock().await).await?;
-        if script.next_step().is_none() {
+        session.find_next(&mut *conditions.lock().await).await?;
+        if session.next().held().is_none() {
             return Ok(());
         }
         let pause = pauses.next().unwrap_or_default();
         spend(pause).await;
-        script.send_begin().await?;
+        session.send_begin().await?;
         spend(pause).await;
-        script.go_on(DeadlockCheck::Never).await?;
-        while !matches!(poll_fn(|cx| script.poll_progress(cx)).await?, Progress::Finished(_)) {}
+        session.send(DeadlockCheck::Never).await?;
+        while !matches!(poll_fn(|cx| session.poll_progress(cx)).await?, Progress::Finished(_)) {}
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
+use super::{Candidate, Run, Scheduler};
 use crate::history::{Move, MoveKind, SoFar};
-use crate::run::{Candidate, Run, Scheduler};
 
 /// Schedules sessions in a given order. An entry whose session is blocked is passed over until that session is
 /// released; when the order is used up, or names nobody who is enabled, the first session that is moves.
@@ -54,10 +54,10 @@ impl Scheduler for Ordered {
 }
 
 /// A session, and whether its timeout expires.
-pub(super) type Entry = (usize, bool);
+pub(crate) type Entry = (usize, bool);
 
 /// Takes the first entry whose session is enabled out of an order; where there is none, it is the first session that is.
-pub(super) fn take_first(order: &mut VecDeque<Entry>, ready: &[Candidate<'_>]) -> usize {
+pub(crate) fn take_first(order: &mut VecDeque<Entry>, ready: &[Candidate<'_>]) -> usize {
     let entry = |candidate: &Candidate<'_>| (candidate.session, candidate.kind == MoveKind::Timeout);
     let place = order
         .iter()
@@ -77,11 +77,11 @@ pub(crate) fn first_without_timeout<'a, 'b>(ready: &'b [Candidate<'a>]) -> &'b C
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::StepInfo;
+    use crate::run::Pending;
 
     /// Which session an order chooses, given enabled sessions and what each can do.
     fn choose(order: &mut Ordered, moves: &[Move], ready: &[(usize, MoveKind)]) -> usize {
-        let step = StepInfo::sample("update");
+        let step = Pending::sample("update");
         let ready: Vec<_> = ready
             .iter()
             .map(|&(session, kind)| Candidate {

@@ -1,0 +1,114 @@
+//! What the threads of an exploration do: one schedule after another, each on a scratch database of its own.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::thread;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{DeterminismCheck, Job, Key, Options};
+use crate::run::{Ordered, Run, RunError, Template, Worker, differs, leaves_otherwise};
+
+/// What a worker tells.
+pub enum Report {
+    /// It waits for a job.
+    Idle(usize),
+    Done {
+        worker: usize,
+        key: Key,
+        run: Result<Box<Run>, RunError>,
+        /// It was run twice.
+        checked: bool,
+    },
+}
+
+/// Runs the jobs that come, until no more do or one comes to no result. Says in words where the runs left something
+/// behind that is not taken back. `opening` gives up a worker that has not yet begun.
+pub fn work(
+    worker: usize,
+    template: Arc<Template>,
+    options: &Options,
+    opening: CancellationToken,
+    stop: CancellationToken,
+    jobs: &Receiver<Job>,
+    report: &Sender<Report>,
+) -> Result<Option<String>, RunError> {
+    let _last_words = LastWords { worker, report };
+    // whoever does not listen any more has what it needs
+    let tell = |key: Key, run: Result<Run, RunError>, checked: bool| {
+        report
+            .send(Report::Done {
+                worker,
+                key,
+                run: run.map(Box::new),
+                checked,
+            })
+            .is_ok()
+    };
+    let mut bench = match Worker::open(template, options.step_timeout, opening) {
+        Ok(bench) => bench,
+        Err(error) => {
+            tell(Key::new(), Err(error), false);
+            return Ok(None);
+        }
+    };
+    bench.stop_by(stop);
+    if report.send(Report::Idle(worker)).is_err() {
+        return Ok(None);
+    }
+    let mut runs: u64 = 0;
+    while let Ok(Job { key, mut scheduler }) = jobs.recv() {
+        runs += 1;
+        let checked = match options.check_determinism {
+            DeterminismCheck::None => false,
+            DeterminismCheck::Sample => runs.is_power_of_two(),
+            DeterminismCheck::All => true,
+        };
+        let mut run = bench.run(scheduler.as_mut());
+        if checked
+            && let Ok(first) = &mut run
+            && let Err(error) = check(&mut bench, first)
+        {
+            run = Err(error);
+        }
+        let failed = run.is_err();
+        if !tell(key, run, checked) || failed {
+            return Ok(None);
+        }
+    }
+    bench.left_behind()
+}
+
+/// Runs the schedule of `run` again, and notes in it what came out differently.
+fn check(worker: &mut Worker, run: &mut Run) -> Result<(), RunError> {
+    let again = worker.run(&mut Ordered::of(run))?;
+    if let Some(difference) = differs(run, &again) {
+        run.uncontrolled
+            .push(format!("in two runs of the same schedule, {difference}"));
+    } else if let Some(table) = leaves_otherwise(run, &again) {
+        run.uncontrolled
+            .push(format!("two runs of the same schedule left table {table} otherwise"));
+    }
+    Ok(())
+}
+
+/// Tells of a worker that panicked, so that nobody waits for it.
+struct LastWords<'a> {
+    worker: usize,
+    report: &'a Sender<Report>,
+}
+
+impl Drop for LastWords<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let run = Err(RunError::Interrupted);
+            // whoever does not listen any more has what it needs
+            let _ = self.report.send(Report::Done {
+                worker: self.worker,
+                key: Key::new(),
+                run,
+                checked: false,
+            });
+        }
+    }
+}

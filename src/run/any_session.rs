@@ -1,0 +1,97 @@
+//! The kinds of session that there are.
+
+use std::task::{Context, Poll};
+
+use super::driver::Sent;
+use super::session::{DeadlockCheck, Next, Progress, Session, WaitTimeout};
+use super::{Conditions, RunError, Script};
+use crate::history::{SessionEnd, StepOutcome, Variables};
+
+/// A session of any kind.
+pub enum AnySession {
+    /// It runs the steps of a scenario.
+    Script(Box<Script>),
+}
+
+/// The same call on the session that it is.
+macro_rules! of_its_kind {
+    ($session:expr, $inner:ident => $call:expr) => {
+        match $session {
+            AnySession::Script($inner) => $call,
+        }
+    };
+}
+
+impl Session for AnySession {
+    fn name(&self) -> &str {
+        of_its_kind!(self, session => session.name())
+    }
+
+    fn backend_pid(&self) -> i32 {
+        of_its_kind!(self, session => session.backend_pid())
+    }
+
+    fn in_transaction(&self) -> bool {
+        of_its_kind!(self, session => session.in_transaction())
+    }
+
+    fn next(&self) -> Next<'_> {
+        of_its_kind!(self, session => session.next())
+    }
+
+    async fn send(&mut self, check: DeadlockCheck) -> Result<(), RunError> {
+        of_its_kind!(self, session => session.send(check).await)
+    }
+
+    async fn send_begin(&mut self) -> Result<(), RunError> {
+        of_its_kind!(self, session => session.send_begin().await)
+    }
+
+    fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, RunError>> {
+        of_its_kind!(self, session => session.poll_progress(cx))
+    }
+
+    fn timeout(&self) -> Option<WaitTimeout> {
+        of_its_kind!(self, session => session.timeout())
+    }
+
+    fn timeout_not_explored(&self) -> Option<String> {
+        of_its_kind!(self, session => session.timeout_not_explored())
+    }
+
+    fn expire(&mut self) {
+        of_its_kind!(self, session => session.expire())
+    }
+
+    async fn find_next(&mut self, conditions: &mut Conditions<'_>) -> Result<(), RunError> {
+        of_its_kind!(self, session => session.find_next(conditions).await)
+    }
+
+    async fn begin_reset(&mut self) -> Result<(), RunError> {
+        of_its_kind!(self, session => session.begin_reset().await)
+    }
+
+    async fn end_reset(&mut self) -> Result<(), RunError> {
+        of_its_kind!(self, session => session.end_reset().await)
+    }
+
+    async fn left_behind(&mut self) -> Result<Option<String>, RunError> {
+        of_its_kind!(self, session => session.left_behind().await)
+    }
+
+    fn end(&self) -> SessionEnd {
+        of_its_kind!(self, session => session.end())
+    }
+
+    fn variables(&self) -> &Variables {
+        of_its_kind!(self, session => session.variables())
+    }
+
+    fn results(&self) -> &[StepOutcome] {
+        of_its_kind!(self, session => session.results())
+    }
+
+    fn sent(&self) -> &[Sent] {
+        of_its_kind!(self, session => session.sent())
+    }
+}
