@@ -532,7 +532,7 @@ fn numbered(ignore: &str) -> Scenario {
 #[test]
 fn numbers_drawn_from_a_sequence_differ_unless_they_are_ignored() {
     let run = explore_all(numbered("")).failure.expect("numbers in turns");
-    let text = pgbraid::report::violations::violations(
+    let text = pgbraid::report::text::violations::violations(
         &run.violations,
         &run.outcome.tables,
         &run.history,

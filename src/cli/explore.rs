@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use pgbraid::explore::StrategyKind;
+use pgbraid::report::document::Purpose;
 
 use super::exit::Failure;
 use super::limits::Limits;
@@ -85,8 +86,7 @@ impl Explore {
         let explored = self
             .limits
             .explore(&self.scenario, &self.common, false, self.strategy())?;
-        let notes = explored.findings.exploration.coverage.notes.clone();
-        report(explored, &notes, &self.common)
+        report(explored, Purpose::Explore, &self.common)
     }
 
     fn strategy(&self) -> StrategyKind {

@@ -8,7 +8,7 @@ use clap::Args;
 use pgbraid::explore::{DeterminismCheck, Options, StrategyKind};
 use pgbraid::input::Reading;
 use pgbraid::pipeline::{Findings, Plan, search};
-use pgbraid::report::summary::duration;
+use pgbraid::report::document::Files;
 use pgbraid::scenario::Scenario;
 
 use super::Common;
@@ -16,10 +16,7 @@ use super::exit::Failure;
 use super::host::Host;
 use super::output;
 use super::progress::ProgressLine;
-use super::shrinking::{Files, Shrinking};
-
-/// A time after the search that is told apart from it.
-const WORTH_MENTIONING: Duration = Duration::from_secs(1);
+use super::shrinking::Shrinking;
 
 #[derive(Debug, Args)]
 pub struct Limits {
@@ -68,6 +65,8 @@ pub struct Limits {
 pub struct Explored {
     pub findings: Findings,
     pub files: Files,
+    /// What else there is to say.
+    pub notes: Vec<String>,
     /// A file that was asked for could not be written.
     pub unwritten: Option<Failure>,
 }
@@ -118,28 +117,22 @@ impl Limits {
             },
             confirmations: (!self.no_shrink).then_some(self.shrinking.confirm),
         };
-        let mut findings = search(&template, &plan, &mut |progress| line.show(progress))?;
+        let findings = search(&template, &plan, &mut |progress| line.show(progress))?;
         drop(line);
         drop(host);
-        let took = findings.shrinking_took;
-        if took > WORTH_MENTIONING {
-            findings.notes.push(format!(
-                "making the failure small and confirming it took {} more",
-                duration(took)
-            ));
-        }
-        let (mut files, mut unwritten) = (Files::default(), None);
+        let (mut files, mut notes, mut unwritten) = (Files::default(), Vec::new(), None);
         if let Some(shrunk) = &findings.shrunk {
             if shrunk.doubt().is_none() {
                 let seed = findings.exploration.coverage.seed;
                 let written = self.shrinking.write(shrunk, path, reading, seed, &mut files);
                 unwritten = written.err();
             }
-            findings.notes.extend(self.shrinking.nothing_smaller(shrunk));
+            notes.extend(self.shrinking.nothing_smaller(shrunk));
         }
         Ok(Explored {
             findings,
             files,
+            notes,
             unwritten,
         })
     }

@@ -9,7 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use clap::ValueEnum;
-use pgbraid::report::text::TextOptions;
+use pgbraid::report::document::Document;
+use pgbraid::report::json::json;
+use pgbraid::report::junit::junit;
+use pgbraid::report::text::{Extent, TextOptions, text};
 use pgbraid::terminal::visible;
 
 use super::exit::Failure;
@@ -22,8 +25,24 @@ const DEFAULT_WIDTH: usize = 100;
 pub enum Format {
     /// Tables for people
     Table,
-    /// One JSON object
+    /// One JSON object, for programs
     Json,
+    /// JUnit XML, for CI services
+    Junit,
+}
+
+impl Format {
+    /// The document in this format. `output` is the file that it is written to.
+    ///
+    /// # Errors
+    /// When it cannot be serialized.
+    pub fn render(self, document: &Document, output: Option<&Path>) -> Result<String, Failure> {
+        Ok(match self {
+            Format::Table => text(document, Extent::Whole, &text_options(output)),
+            Format::Json => json(document),
+            Format::Junit => junit(document).map_err(Failure::Junit)?.trim_end().to_owned(),
+        })
+    }
 }
 
 /// Colour and width of the terminal, where the report goes to one.

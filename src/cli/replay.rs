@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
-use pgbraid::replay::{self, Replay, ReplayError, ReplayOptions, find_files, replay_all};
-use pgbraid::report::junit::junit;
-use pgbraid::report::replay::{Replayed, Status, annotation, details, json, lines, summary};
+use clap::Args;
+use pgbraid::replay::{self, Replay, ReplayError, ReplayOptions, Replayed, find_files, replay_all};
+use pgbraid::report::document::{Document, Replays as Report, Status};
+use pgbraid::report::github::annotations;
 use pgbraid::run::RunError;
 use pgbraid::terminal::visible_lines;
 use similar::TextDiff;
@@ -16,7 +16,7 @@ use super::exit::{self, Failure};
 use super::files::replace;
 use super::host::Host;
 use super::limits::seconds;
-use super::output;
+use super::output::{self, Format};
 use super::progress::ProgressLine;
 use super::{Server, exit::ENVIRONMENT, exit::INPUT};
 
@@ -71,16 +71,6 @@ Exit codes:
   3  the environment is wrong: no server, a lost connection
   4  a schedule that is expected to hold does, but not everything was under control";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A line a schedule, for people
-    Table,
-    /// One JSON object
-    Json,
-    /// JUnit XML
-    Junit,
-}
-
 /// As the option's default says.
 const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -125,40 +115,25 @@ impl Replays {
                 differences += &update(one)?;
             }
         }
-        self.report(&replayed, &differences, elapsed)?;
-        Ok(exit_code(replayed))
+        let report = Report::new(&replayed, |path| self.command(path), differences.clone(), elapsed);
+        let of_verdicts = match (report.count(Status::Failed), report.count(Status::Inconclusive)) {
+            (1.., _) => 1,
+            (0, 1..) => 4,
+            (0, 0) => 0,
+        };
+        self.report(&Document::Replays(report), &differences)?;
+        Ok(exit_code(of_verdicts, replayed))
     }
 
-    fn report(&self, replayed: &[Replayed], differences: &str, elapsed: Duration) -> Result<(), Failure> {
+    fn report(&self, document: &Document, differences: &str) -> Result<(), Failure> {
         let output = self.output.as_deref();
-        let text = match self.format {
-            Format::Table => {
-                let options = output::text_options(output);
-                let again = |path: &Path| self.command(path);
-                let parts = [
-                    visible_lines(differences.trim_end()),
-                    lines(replayed, &options),
-                    details(replayed, &again, &options),
-                    summary(replayed, elapsed, &options),
-                ];
-                parts
-                    .into_iter()
-                    .filter(|part| !part.is_empty())
-                    .collect::<Vec<_>>()
-                    .join("\n\n")
-            }
-            Format::Json => json(replayed, elapsed),
-            Format::Junit => {
-                let cases: Vec<_> = replayed.iter().map(Replayed::case).collect();
-                junit("pgbraid replay", &cases).map_err(Failure::Junit)?
-            }
-        };
+        let text = self.format.render(document, output)?;
         if self.format != Format::Table && !differences.is_empty() {
             output::say(visible_lines(differences.trim_end()));
         }
-        output::write(text.trim_end(), output)?;
+        output::write(&text, output)?;
         if std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
-            for annotation in replayed.iter().filter_map(annotation) {
+            for annotation in annotations(document) {
                 output::say(annotation);
             }
         }
@@ -205,13 +180,7 @@ fn difference(replay: &Replay, text: &str) -> String {
 }
 
 /// Tells of files that could not be run. What kept the others from being judged counts before what they came to.
-fn exit_code(replayed: Vec<Replayed>) -> ExitCode {
-    let any = |status| replayed.iter().any(|one| one.status() == status);
-    let of_verdicts = match (any(Status::Failed), any(Status::Inconclusive)) {
-        (true, _) => 1,
-        (false, true) => 4,
-        (false, false) => 0,
-    };
+fn exit_code(of_verdicts: u8, replayed: Vec<Replayed>) -> ExitCode {
     let errors = replayed.into_iter().filter_map(|one| one.result.err());
     let codes: Vec<u8> = errors
         .map(|error| match error {

@@ -3,22 +3,23 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use pgbraid::explore::Verdict;
 use pgbraid::replay::{ReplayOptions, replay};
+use pgbraid::report::document::{Document, Files};
 use pgbraid::scenario::Scenario;
 use pgbraid::schedule::PinnedFile;
 use pgbraid::shrink::{ShrinkOptions, shrink};
 
 use super::Common;
-use super::exit::Failure;
+use super::exit::{self, Failure};
 use super::host::Host;
 use super::limits::seconds;
 use super::output;
 use super::progress::ProgressLine;
-use super::report::report_shrunk;
-use super::shrinking::{Files, Shrinking};
+use super::shrinking::Shrinking;
 
 /// Make a failing schedule minimal
 ///
@@ -64,6 +65,7 @@ impl Shrink {
             step_timeout: self.step_timeout,
             interrupt: host.interrupt.clone(),
         };
+        let started = Instant::now();
         line.say("running the schedule");
         let replayed = replay(&host.server, file, &options)?;
         let scenario = Arc::new(Scenario::read(&scenario_file, reading)?);
@@ -77,6 +79,7 @@ impl Shrink {
         let shrunk = shrink(&template, &replayed.run, &options, &mut |progress| {
             line.shrinking(progress)
         })?;
+        let elapsed = started.elapsed();
         drop(line);
         drop(host);
         let mut files = Files::default();
@@ -86,6 +89,12 @@ impl Shrink {
             output::say(format_args!("note: {note}"));
         }
         let found_turns = replayed.run.history.turns.len();
-        report_shrunk(&scenario, &shrunk, found_turns, &files, &self.common)
+        let document = Document::of_shrink(&scenario, &shrunk, found_turns, files, elapsed);
+        let output = self.common.output.as_deref();
+        output::write(&self.common.format.render(&document, output)?, output)?;
+        Ok(exit::code(match shrunk.doubt() {
+            None => Verdict::Fails,
+            Some(_) => Verdict::Inconclusive,
+        }))
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pgbraid::input::Reading;
+use pgbraid::report::document::{Files, Pinned};
 use pgbraid::schedule::{Expectation, PinnedFile, PinnedSchedule, relative_path};
 use pgbraid::shrink::{ShrinkOptions, Shrunk};
 
@@ -24,13 +25,6 @@ pub struct Shrinking {
     /// How often the smallest schedule is replayed
     #[arg(long, value_name = "N", default_value_t = ShrinkOptions::CONFIRMATIONS, value_parser = clap::value_parser!(u32).range(1..))]
     pub confirm: u32,
-}
-
-/// The files that a failure made small was written to.
-#[derive(Debug, Default)]
-pub struct Files {
-    pub pinned: Option<PathBuf>,
-    pub scenario: Option<PathBuf>,
 }
 
 impl Shrinking {
@@ -80,7 +74,9 @@ impl Shrinking {
                 strict: false,
                 order: smallest.schedule.clone(),
             };
-            files.pinned = Some(pin(folder, scenario_file, pinned, &command_line(seed))?);
+            let path = pin(folder, scenario_file, pinned, &command_line(seed))?;
+            let replay = format!("pgbraid replay {}", shell_word(path.as_os_str()));
+            files.pinned = Some(Pinned { path, replay });
         }
         if let (Some(path), Some(smallest)) = (&self.smallest_scenario, &shrunk.scenario) {
             let text = smallest.scenario.to_toml();

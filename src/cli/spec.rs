@@ -5,20 +5,21 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use pgbraid::isolation::{
     self, DEFAULT_STEP_LIMIT, Expected, ExpectedError, Specification, Standard, SuiteOptions, TestError, Tested,
     settings,
 };
 use pgbraid::postgres::PostgresError;
-use pgbraid::report::junit::junit;
-use pgbraid::report::specifications::{Compared, Outcome, entry, json, summary};
+use pgbraid::report::document::{Compared, Comparison, Document};
+use pgbraid::report::text::specifications::entry;
+use pgbraid::report::text::{Extent, text};
 use pgbraid::terminal::visible;
 
 use super::exit::{Failure, INPUT};
 use super::files::replace;
 use super::host::Host;
-use super::output;
+use super::output::{self, Format};
 
 /// Run isolation specifications, printing what isolationtester prints
 ///
@@ -88,16 +89,6 @@ Exit codes:
   1  the run was given up as isolationtester would, or some output differs
   2  a specification or an option is wrong, or an expected output is not there
   3  the environment is wrong: no server, a lost connection";
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A line a specification, for people
-    Table,
-    /// One JSON object, for programs
-    Json,
-    /// JUnit XML
-    Junit,
-}
 
 impl Spec {
     pub fn run(self) -> Result<ExitCode, Failure> {
@@ -176,7 +167,7 @@ impl Spec {
         let mut done = |tested: Tested| {
             let name = &specifications[tested.index].name;
             let outcome = self.outcome(name, &tested, expected);
-            let passed = outcome == Outcome::Passed;
+            let passed = outcome == Comparison::Passed;
             let one = Compared {
                 name: name.clone(),
                 elapsed: tested.elapsed,
@@ -202,50 +193,36 @@ impl Spec {
         drop(options);
         drop(host);
         printed?;
-        let entries = compared.iter().map(|one| entry(one, &text_options));
-        let report = match self.format {
-            Format::Table => {
-                let entries = if live { vec![String::new()] } else { entries.collect() };
-                let summary = summary(&compared, elapsed, &text_options);
-                format!("{}\n{summary}", entries.join("\n"))
-            }
-            Format::Json => json(&compared, elapsed),
-            Format::Junit => {
-                let cases: Vec<_> = compared.iter().map(Compared::case).collect();
-                junit("pgbraid spec", &cases).map_err(Failure::Junit)?
-            }
+        let code = exit_code(&compared);
+        let document = Document::of_specifications(compared, elapsed);
+        let report = match live {
+            true => text(&document, Extent::Summary, &text_options),
+            false => self.format.render(&document, self.output.as_deref())?,
         };
-        output::write(report.trim_end(), self.output.as_deref())?;
+        output::write(&report, self.output.as_deref())?;
         match environment {
             Some(error) => Err(error.into()),
-            None if compared
-                .iter()
-                .any(|one| matches!(one.outcome, Outcome::NothingExpected(_))) =>
-            {
-                Ok(ExitCode::from(INPUT))
-            }
-            None if compared.iter().all(|one| one.outcome == Outcome::Passed) => Ok(ExitCode::SUCCESS),
-            None => Ok(ExitCode::FAILURE),
+            None => Ok(code),
         }
     }
 
-    fn outcome(&self, name: &str, tested: &Tested, folder: &Path) -> Outcome {
+    fn outcome(&self, name: &str, tested: &Tested, folder: &Path) -> Comparison {
         match &tested.result {
             // an expected output may end that way, too
             Ok(()) | Err(TestError::GivenUp(_) | TestError::Lost(_)) => {}
-            Err(error) => return Outcome::Error(error.to_string()),
+            Err(error) => return Comparison::Error(error.to_string()),
         }
         if let Some(results) = &self.results
             && let Err(cause) = replace(&results.join(format!("{name}.out")), &tested.transcript)
         {
-            return Outcome::Error(format!("cannot write to {}: {cause}", results.display()));
+            return Comparison::Error(format!("cannot write to {}: {cause}", results.display()));
         }
         match Expected::read(folder, name) {
-            Err(ExpectedError::Missing(path)) => Outcome::NothingExpected(path),
-            Err(error) => Outcome::Error(error.to_string()),
+            Err(ExpectedError::Missing(path)) => Comparison::NothingExpected(path),
+            Err(error) => Comparison::Error(error.to_string()),
             Ok(expected) => match expected.mismatch(&tested.transcript) {
-                None => Outcome::Passed,
-                Some(mismatch) => Outcome::Differs(mismatch),
+                None => Comparison::Passed,
+                Some(mismatch) => Comparison::Differs(mismatch),
             },
         }
     }
@@ -278,6 +255,15 @@ impl Spec {
         };
         let folder = std::path::absolute(folder).ok()?;
         Some(folder.parent()?.join("expected")).filter(|expected| expected.is_dir())
+    }
+}
+
+fn exit_code(compared: &[Compared]) -> ExitCode {
+    let nothing_expected = |one: &Compared| matches!(one.outcome, Comparison::NothingExpected(_));
+    match compared {
+        all if all.iter().any(nothing_expected) => ExitCode::from(INPUT),
+        all if all.iter().all(|one| one.outcome == Comparison::Passed) => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
     }
 }
 

@@ -19,6 +19,15 @@ use crate::run::RunError;
 use crate::scenario::ScenarioError;
 use crate::schedule::ScheduleError;
 
+/// A replayed file.
+#[derive(Debug)]
+pub struct Replayed {
+    pub path: PathBuf,
+    pub result: Result<Replay, ReplayError>,
+    /// Its expectation was changed to what it did.
+    pub updated: bool,
+}
+
 /// How pinned schedules are run.
 #[derive(Debug, Clone)]
 pub struct ReplayOptions {

@@ -5,7 +5,7 @@ use std::fmt::{self, Debug, Display};
 
 use miette::{Diagnostic, LabeledSpan, Report, SourceCode};
 
-use crate::report::text::shorten;
+use crate::report::text::layout::shorten;
 use crate::terminal::visible_lines;
 
 /// Longest line of a message, in columns. What is quoted in it may be a whole file.

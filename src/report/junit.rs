@@ -4,16 +4,22 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
+use super::document::{Compared, Comparison, Document, Purpose, ReplayedSchedule, Search, ShrinkReport, Status};
+use super::text::replays::{headline, in_full};
+use super::text::specifications::nothing_expected;
+use super::text::{Extent, TextOptions, text};
+use crate::explore::Verdict;
+
 /// One test.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Case {
-    pub name: String,
-    pub elapsed: Duration,
-    pub outcome: CaseOutcome,
+struct Case {
+    name: String,
+    elapsed: Duration,
+    outcome: CaseOutcome,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CaseOutcome {
+enum CaseOutcome {
     Pass,
     /// What was expected did not happen.
     Failure {
@@ -27,11 +33,115 @@ pub enum CaseOutcome {
     },
 }
 
-/// One suite of these tests, as a JUnit file. Characters that XML has no place for are left out.
+/// The document as one suite. Characters that XML has no place for are left out.
 ///
 /// # Errors
-/// None that the tests can cause: the serializer's own.
-pub fn junit(suite: &str, cases: &[Case]) -> Result<String, SerializeError> {
+/// None that the document can cause: the serializer's own.
+pub fn junit(document: &Document) -> Result<String, SerializeError> {
+    let written = || text(document, Extent::Whole, &TextOptions::default());
+    match document {
+        Document::Search(search) => suite(
+            match search.purpose {
+                Purpose::Explore => "pgbraid explore",
+                Purpose::Prove => "pgbraid prove",
+            },
+            &[of_search(search, written)],
+        ),
+        Document::Shrink(report) => suite("pgbraid shrink", &[of_shrink(report, written())]),
+        Document::Replays(replays) => {
+            let cases: Vec<Case> = replays.schedules.iter().map(of_replay).collect();
+            suite("pgbraid replay", &cases)
+        }
+        Document::Specifications(run) => {
+            let cases: Vec<Case> = run.compared.iter().map(of_specification).collect();
+            suite("pgbraid spec", &cases)
+        }
+    }
+}
+
+/// A scenario passes that holds.
+fn of_search(search: &Search, written: impl Fn() -> String) -> Case {
+    let not_met = |message| CaseOutcome::Failure {
+        message,
+        text: written(),
+    };
+    Case {
+        name: search.scenario.clone(),
+        elapsed: search.elapsed,
+        outcome: match search.verdict {
+            Verdict::Holds => CaseOutcome::Pass,
+            Verdict::Fails => {
+                let violated = search.failure.iter().flat_map(|failure| &failure.violations);
+                not_met(fails(violated.map(|violation| violation.name())))
+            }
+            Verdict::Inconclusive => not_met(format!("inconclusive: {}", search.reasons.join("; "))),
+        },
+    }
+}
+
+/// What was made small fails.
+fn of_shrink(report: &ShrinkReport, text: String) -> Case {
+    let violated = report.failure.violations.iter().map(|violation| violation.name());
+    Case {
+        name: report.scenario.clone(),
+        elapsed: report.elapsed,
+        outcome: CaseOutcome::Failure {
+            message: fails(violated),
+            text,
+        },
+    }
+}
+
+fn of_replay(replayed: &ReplayedSchedule) -> Case {
+    let message = headline(replayed).unwrap_or_default();
+    let text = match &replayed.result {
+        Ok(replay) => in_full(replay, &TextOptions::default()),
+        Err(error) => error.message.clone(),
+    };
+    Case {
+        name: replayed.path.display().to_string(),
+        elapsed: replayed.elapsed(),
+        outcome: match replayed.status {
+            Status::Passed => CaseOutcome::Pass,
+            Status::Failed | Status::Inconclusive => CaseOutcome::Failure { message, text },
+            Status::Error => CaseOutcome::Error { message, text },
+        },
+    }
+}
+
+fn of_specification(compared: &Compared) -> Case {
+    let outcome = match &compared.outcome {
+        Comparison::Passed => CaseOutcome::Pass,
+        Comparison::Differs(mismatch) => CaseOutcome::Failure {
+            message: format!(
+                "the output differs from {}: {} lines added, {} removed",
+                mismatch.closest.display(),
+                mismatch.lines_added,
+                mismatch.lines_removed
+            ),
+            text: mismatch.difference.clone(),
+        },
+        Comparison::NothingExpected(path) => CaseOutcome::Error {
+            message: nothing_expected(path),
+            text: String::new(),
+        },
+        Comparison::Error(message) => CaseOutcome::Error {
+            message: message.lines().next().unwrap_or_default().to_owned(),
+            text: message.clone(),
+        },
+    };
+    Case {
+        name: compared.name.clone(),
+        elapsed: compared.elapsed,
+        outcome,
+    }
+}
+
+fn fails(violated: impl Iterator<Item = String>) -> String {
+    format!("fails: {}", violated.collect::<Vec<_>>().join(", "))
+}
+
+fn suite(suite: &str, cases: &[Case]) -> Result<String, SerializeError> {
     let mut report = Report::new("pgbraid");
     let classname = suite;
     let mut suite = TestSuite::new(suite);
@@ -65,6 +175,45 @@ mod tests {
     use insta::assert_snapshot;
 
     use super::*;
+    use crate::report::sample::{deadlock, failing, searched};
+    use crate::verdict::outcome::Violation;
+
+    fn written(search: Search) -> String {
+        junit(&Document::Search(Box::new(search))).expect("it is serialized")
+    }
+
+    #[test]
+    fn a_scenario_passes_that_holds_and_no_other() {
+        let holds = written(Search {
+            purpose: Purpose::Prove,
+            verdict: Verdict::Holds,
+            ..searched()
+        });
+        assert!(
+            holds.contains(r#"<testcase name="lost-update" classname="pgbraid prove" time="0.041"/>"#),
+            "{holds}"
+        );
+        let sessions = vec!["worker-1".to_owned(), "worker-2".to_owned()];
+        let fails = written(Search {
+            verdict: Verdict::Fails,
+            failure: Some(failing(deadlock(), vec![Violation::Deadlock { sessions }])),
+            ..searched()
+        });
+        assert!(fails.contains(r#"classname="pgbraid explore""#), "{fails}");
+        assert!(
+            fails.contains(r#"<failure message="fails: deadlock"> # │ worker-1"#),
+            "{fails}"
+        );
+        let unknown = written(Search {
+            verdict: Verdict::Inconclusive,
+            reasons: vec!["it was interrupted".to_owned()],
+            ..searched()
+        });
+        assert!(
+            unknown.contains(r#"<failure message="inconclusive: it was interrupted">"#),
+            "{unknown}"
+        );
+    }
 
     #[test]
     fn a_suite() {
@@ -89,6 +238,6 @@ mod tests {
             ),
             case("schedules/stock.toml", 0, CaseOutcome::Error { message, text }),
         ];
-        assert_snapshot!(junit("replay", &cases).expect("it is serialized"));
+        assert_snapshot!(suite("replay", &cases).expect("it is serialized"));
     }
 }

@@ -1,8 +1,14 @@
-//! Histories written by hand, for tests.
+//! Histories and documents written by hand, for tests.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use num_bigint::BigUint;
+
+use crate::explore::Verdict;
 use crate::history::{History, Move, MoveKind, Origin, SessionEnd, Statement, StepError, StepResult, Turn, Tx, Wait};
+use crate::report::document::{Failure, Purpose, Search};
+use crate::verdict::outcome::Violation;
 
 /// Builds a history turn by turn.
 pub(crate) struct Sample(History);
@@ -142,4 +148,39 @@ pub(crate) fn deadlock() -> History {
         .with(|turn| turn.origin = Origin::Rollback(0))
         .turn(0, "COMMIT", done("COMMIT"))
         .history()
+}
+
+/// A failure that did this.
+pub(crate) fn failing(history: History, violations: Vec<Violation>) -> Failure {
+    Failure {
+        history,
+        violations,
+        tables: Vec::new(),
+        order: Vec::new(),
+        explanation: None,
+    }
+}
+
+/// A search that came to nothing.
+pub(crate) fn searched() -> Search {
+    Search {
+        purpose: Purpose::Explore,
+        scenario: "lost-update".to_owned(),
+        verdict: Verdict::Inconclusive,
+        reasons: Vec::new(),
+        exhaustive: false,
+        stopped_at_failure: false,
+        strategy: "exhaustive",
+        seed: None,
+        interleavings: BigUint::from(20u32),
+        schedules_run: 0,
+        failures: 0,
+        elapsed: Duration::from_millis(41),
+        outcomes: Vec::new(),
+        failure: None,
+        shrink: None,
+        warnings: Vec::new(),
+        notes: Vec::new(),
+        account: Vec::new(),
+    }
 }

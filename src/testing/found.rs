@@ -5,10 +5,8 @@ use std::fmt::{self, Display};
 use crate::explore::Verdict;
 use crate::history::History;
 use crate::pipeline::Findings;
-use crate::report::failure::failure;
-use crate::report::shrunk::shrunk;
-use crate::report::summary::{Summary, summary};
-use crate::report::text::TextOptions;
+use crate::report::document::{Added, Document};
+use crate::report::text::{Extent, TextOptions, text};
 use crate::run::Run;
 use crate::schedule::Schedule;
 
@@ -66,21 +64,7 @@ impl Found {
 
 impl Display for Found {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let options = TextOptions::default();
-        let Findings {
-            scenario,
-            exploration,
-            notes,
-            ..
-        } = &self.0;
-        let mut parts = Vec::new();
-        if let Some(run) = self.failure() {
-            parts.push(failure(run, self.0.explanation(), &options));
-        }
-        if let Some(result) = &self.0.shrunk {
-            parts.push(shrunk(result, scenario, self.0.found_turns(), &options));
-        }
-        parts.push(summary(&Summary::new(scenario, exploration, notes), &options));
-        formatter.write_str(&parts.join("\n\n"))
+        let document = Document::of_search(&self.0, Added::default());
+        formatter.write_str(&text(&document, Extent::Failure, &TextOptions::default()))
     }
 }

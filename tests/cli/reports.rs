@@ -68,6 +68,29 @@ fn json_has_the_keys_that_scripts_rely_on() {
 }
 
 #[test]
+fn junit_has_a_case_for_the_scenario() {
+    let place = Place::new();
+    let explore = |scenario: &str| {
+        let mut command = place.explore(&fixture(scenario));
+        command.args(["--format", "junit"]);
+        finish(command)
+    };
+    let fails = explore("counter");
+    assert_eq!(fails.code, Some(1), "{fails:?}");
+    let failure = r#"<failure message="fails: no update is lost"> # │ worker-1"#;
+    assert!(fails.stdout.contains(failure), "{}", fails.stdout);
+    let holds = explore("counter-atomic");
+    assert_eq!(holds.code, Some(0), "{holds:?}");
+    assert!(
+        holds
+            .stdout
+            .contains(r#"tests="1" skipped="0" errors="0" failures="0""#),
+        "{}",
+        holds.stdout
+    );
+}
+
+#[test]
 fn json_of_what_holds_and_of_what_is_not_known() {
     let place = Place::new();
     let holds = explore_as_json(&place, &fixture("counter-atomic"), &[]).json();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pgbraid::explore::{Dpor, Exploration, Verdict};
 use pgbraid::history::Origin;
 use pgbraid::report::text::TextOptions;
-use pgbraid::report::timeline::timeline;
+use pgbraid::report::text::timeline::timeline;
 use pgbraid::schedule::Schedule;
 
 use crate::common::lab::{Lab, exhaustive, scenario};

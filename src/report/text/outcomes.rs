@@ -1,23 +1,9 @@
 //! The outcomes that an exploration found, as a table.
 
-use crate::report::text::{
+use crate::report::document::Outcome;
+use crate::report::text::layout::{
     TextOptions, Tone, counted, grouped, paint, share, shorten, table, table_overhead, visible, width, wrap,
 };
-
-/// One outcome, as the table shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutcomeRow {
-    pub id: String,
-    /// How many schedules led to it.
-    pub schedules: u64,
-    pub fails: bool,
-    /// Names of what was violated; empty where it does not fail.
-    pub violations: Vec<String>,
-    /// The schedule of one example: session names, one a step.
-    pub order: Vec<String>,
-    /// What it amounts to, in a few words; may be empty.
-    pub summary: String,
-}
 
 /// Runs of the same session shown of an order.
 const RUNS_SHOWN: usize = 8;
@@ -32,13 +18,12 @@ const ROWS_SHOWN: usize = 12;
 /// that fail ahead of the others.
 ///
 /// No line is wider than `options.width` where that is at least 80 and the ids are short.
-pub fn outcomes(rows: &[OutcomeRow], options: &TextOptions) -> String {
+pub(super) fn outcomes(rows: &[Outcome], options: &TextOptions) -> String {
     if rows.len() > ROWS_SHOWN {
-        let (mut shown, mut others): (Vec<OutcomeRow>, Vec<OutcomeRow>) =
-            rows.iter().cloned().partition(|row| row.fails);
+        let (mut shown, mut others): (Vec<Outcome>, Vec<Outcome>) = rows.iter().cloned().partition(Outcome::fails);
         shown.append(&mut others);
         let more = shown.split_off(ROWS_SHOWN);
-        let failing = match more.iter().filter(|row| row.fails).count() {
+        let failing = match more.iter().filter(|row| row.fails()).count() {
             0 => String::new(),
             failing => format!(", {} of which fail", grouped(&failing.to_string())),
         };
@@ -48,12 +33,8 @@ pub fn outcomes(rows: &[OutcomeRow], options: &TextOptions) -> String {
             counted(more.len() as u64, "more outcome"),
         );
     }
-    let with_summary = rows.iter().any(|row| !row.summary.is_empty());
-    let mut heads = vec!["outcome", "schedules", "verdict", "example"];
-    if with_summary {
-        heads.push("ends with");
-    }
-    let texts: Vec<Vec<String>> = rows.iter().map(|row| texts(row, with_summary)).collect();
+    let heads = ["outcome", "schedules", "verdict", "example"];
+    let texts: Vec<Vec<String>> = rows.iter().map(texts).collect();
     let longest = |column: usize| texts.iter().map(|row| width(&row[column])).max().unwrap_or(0);
     let natural: Vec<usize> = (0..heads.len())
         .map(|column| longest(column).max(width(heads[column])))
@@ -70,7 +51,7 @@ pub fn outcomes(rows: &[OutcomeRow], options: &TextOptions) -> String {
         .collect();
     let body = rows.iter().zip(texts).map(|(row, texts)| {
         let cell = |(column, text): (usize, String)| {
-            let tone = if column == 2 && row.fails {
+            let tone = if column == 2 && row.fails() {
                 Tone::Bad
             } else {
                 Tone::Plain
@@ -87,30 +68,25 @@ pub fn outcomes(rows: &[OutcomeRow], options: &TextOptions) -> String {
     table(std::iter::once(head).chain(body))
 }
 
-fn texts(row: &OutcomeRow, with_summary: bool) -> Vec<String> {
+fn texts(row: &Outcome) -> Vec<String> {
     const LONGEST: usize = 200;
-    let verdict = match (row.fails, row.violations.is_empty()) {
-        (false, _) => "holds".to_owned(),
-        (true, true) => "fails".to_owned(),
-        (true, false) => format!("fails: {}", shorten(&visible(&row.violations.join(", ")), LONGEST)),
+    let verdict = match row.fails() {
+        false => "holds".to_owned(),
+        true => format!("fails: {}", shorten(&visible(&row.violations.join(", ")), LONGEST)),
     };
     let schedules = grouped(&row.schedules.to_string());
-    let mut texts = vec![
+    vec![
         visible(&row.id),
         format!("{schedules:>9}"),
         verdict,
         compact_order(&row.order),
-    ];
-    if with_summary {
-        texts.push(shorten(&visible(&row.summary), LONGEST));
-    }
-    texts
+    ]
 }
 
 /// An order with the steps that one session makes in a row joined: `worker-1 ×2, worker-2 ×3, worker-1`.
 ///
 /// Of a long order the first are shown, and how many steps more there are.
-pub fn compact_order(order: &[String]) -> String {
+fn compact_order(order: &[String]) -> String {
     let runs: Vec<&[String]> = order.chunk_by(|a, b| a == b).collect();
     let shown = if runs.len() > RUNS_SHOWN {
         RUNS_SHOWN - 1
@@ -139,18 +115,16 @@ mod tests {
         names.split(' ').map(str::to_owned).collect()
     }
 
-    fn row(id: &str, schedules: u64, violations: &[&str], names: &str) -> OutcomeRow {
-        OutcomeRow {
+    fn row(id: &str, schedules: u64, violations: &[&str], names: &str) -> Outcome {
+        Outcome {
             id: id.to_owned(),
             schedules,
-            fails: !violations.is_empty(),
             violations: violations.iter().map(|&name| name.to_owned()).collect(),
             order: order(names),
-            summary: String::new(),
         }
     }
 
-    fn two() -> Vec<OutcomeRow> {
+    fn two() -> Vec<Outcome> {
         vec![
             row(
                 "3f9a1c",
@@ -179,25 +153,10 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_makes_a_column() {
-        let mut rows = two();
-        rows[1].summary = "articles: views = 1".to_owned();
-        assert_snapshot!(outcomes(&rows, &TextOptions::default()), @"
-         outcome │ schedules │ verdict                   │ example                  │ ends with
-        ─────────┼───────────┼───────────────────────────┼──────────────────────────┼─────────────────────
-         3f9a1c  │    12,345 │ holds                     │ worker-1 ×3, worker-2 ×3 │
-         b07e52  │        18 │ fails: no update is lost, │ worker-1, worker-2,      │ articles: views = 1
-                 │           │   40P01 in worker-2       │   worker-1, worker-2,    │
-                 │           │                           │   worker-1, worker-2     │
-        ");
-    }
-
-    #[test]
     fn the_lines_fit_the_width() {
         let mut rows = two();
         rows[0].violations = vec!["x".repeat(300); 3];
-        rows[0].fails = true;
-        rows[1].summary = "articles: views = 1 ".repeat(20);
+        rows[1].order = order(&"worker".repeat(20));
         for max in [80, 100, 140] {
             for line in outcomes(
                 &rows,

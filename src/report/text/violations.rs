@@ -1,12 +1,12 @@
 //! Why a schedule fails, with the values that show it.
 
 use crate::history::{History, StepError, StepResult, Turn, Wait};
-use crate::report::difference::difference_line;
-use crate::report::reply::error_line;
-use crate::report::sql_text::{mentions, one_line, starts_clause};
-use crate::report::text::{
+use crate::report::text::difference::difference_line;
+use crate::report::text::layout::{
     TextOptions, Tone, counted, fields, joined, paint, shorten, table, value, visible, width, wrap,
 };
+use crate::report::text::reply::error_line;
+use crate::report::text::sql_text::{mentions, one_line, starts_clause};
 use crate::verdict::outcome::{TableContent, Violation};
 
 /// Rows shown of a table or of what an invariant returned.

@@ -1,6 +1,6 @@
 //! SQL as a person reads it: on one line, and which names it mentions.
 
-use crate::report::text::visible;
+use crate::report::text::layout::visible;
 
 /// A piece of SQL text, as far as reading needs to tell pieces apart.
 #[derive(Debug, PartialEq, Eq)]

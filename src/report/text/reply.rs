@@ -1,7 +1,7 @@
 //! What came back for a step, in brief.
 
 use crate::history::{StepError, StepResult};
-use crate::report::text::{counted, fields, shorten, visible};
+use crate::report::text::layout::{counted, fields, shorten, visible};
 
 /// Rows shown of a result.
 const ROWS_SHOWN: usize = 3;

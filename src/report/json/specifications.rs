@@ -1,14 +1,13 @@
-//! As one JSON object, for programs. The keys are stable: they are added to, never renamed or removed.
-
-use std::time::Duration;
+//! A test run of specifications.
 
 use serde::Serialize;
 
-use super::{Compared, Outcome, nothing_expected};
-use crate::report::json::millis;
+use super::millis;
+use crate::report::document::{Compared, Comparison, Specifications};
+use crate::report::text::specifications::nothing_expected;
 
 #[derive(Debug, Serialize)]
-struct Report {
+pub(super) struct Report {
     /// Whether every output is as expected.
     verdict: &'static str,
     passed: usize,
@@ -41,27 +40,30 @@ struct Difference {
     diff: String,
 }
 
-/// The whole result of a test run.
-pub fn json(compared: &[Compared], elapsed: Duration) -> String {
-    let specifications: Vec<Specification> = compared.iter().map(specification).collect();
-    let count = |status| specifications.iter().filter(|one| one.status == status).count();
-    let passed = count("passed");
-    let report = Report {
-        verdict: if passed == compared.len() { "passed" } else { "failed" },
-        passed,
-        failed: count("failed"),
-        errors: count("error"),
-        elapsed_ms: millis(elapsed),
-        specifications,
-    };
-    // its keys are strings and its values have no way to fail
-    serde_json::to_string_pretty(&report).unwrap_or_default()
+impl Report {
+    pub(super) fn new(run: &Specifications) -> Report {
+        let specifications: Vec<Specification> = run.compared.iter().map(specification).collect();
+        let count = |status| specifications.iter().filter(|one| one.status == status).count();
+        let passed = count("passed");
+        Report {
+            verdict: if passed == specifications.len() {
+                "passed"
+            } else {
+                "failed"
+            },
+            passed,
+            failed: count("failed"),
+            errors: count("error"),
+            elapsed_ms: millis(run.elapsed),
+            specifications,
+        }
+    }
 }
 
 fn specification(compared: &Compared) -> Specification {
     let (status, message, difference) = match &compared.outcome {
-        Outcome::Passed => ("passed", None, None),
-        Outcome::Differs(mismatch) => {
+        Comparison::Passed => ("passed", None, None),
+        Comparison::Differs(mismatch) => {
             let difference = Difference {
                 expected: mismatch.closest.display().to_string(),
                 lines_added: mismatch.lines_added,
@@ -70,8 +72,8 @@ fn specification(compared: &Compared) -> Specification {
             };
             ("failed", None, Some(difference))
         }
-        Outcome::NothingExpected(path) => ("error", Some(nothing_expected(path)), None),
-        Outcome::Error(message) => ("error", Some(message.clone()), None),
+        Comparison::NothingExpected(path) => ("error", Some(nothing_expected(path)), None),
+        Comparison::Error(message) => ("error", Some(message.clone()), None),
     };
     Specification {
         name: compared.name.clone(),

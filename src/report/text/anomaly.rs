@@ -1,7 +1,7 @@
 //! What a failing schedule is called, and the dependencies that make it one.
 
 use crate::history::History;
-use crate::report::text::{TextOptions, joined, visible, wrap};
+use crate::report::text::layout::{TextOptions, joined, visible, wrap};
 use crate::verdict::dependencies::{Anomaly, Cycle, Dependency, DependencyKind, Explanation};
 
 /// Names the anomaly of a failing schedule in a sentence, and lists the dependencies that form its cycle, a line each.

@@ -1,12 +1,12 @@
 //! A schedule as it ran, for people: time runs downward, one column a session.
 
 use crate::history::{History, Move, MoveKind, Origin, StepResult, Turn};
-use crate::report::reply::reply_lines;
-use crate::report::shrunk::spans;
-use crate::report::sql_text::{one_line, starts_clause};
-use crate::report::text::{
+use crate::report::text::layout::{
     TextOptions, Tone, joined, paint, share, shorten, table, table_overhead, visible, width, wrap,
 };
+use crate::report::text::reply::reply_lines;
+use crate::report::text::shrunk::spans;
+use crate::report::text::sql_text::{one_line, starts_clause};
 use crate::schedule::named;
 
 /// Longest statement shown, in columns.

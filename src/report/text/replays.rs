@@ -1,22 +1,18 @@
-//! As a test run reads: a line a schedule, the failing ones in full at the end.
+//! A replay as a test run reads: a line a schedule, the failing ones in full at the end.
 
-use std::path::Path;
-use std::time::Duration;
-
-use super::{Replayed, Status};
 use crate::replay::{Judgement, Replay};
-use crate::report::junit::{Case, CaseOutcome};
-use crate::report::summary::duration;
-use crate::report::text::{TextOptions, Tone, counted, joined, paint, visible, wrap};
-use crate::report::timeline::timeline;
-use crate::report::violations::violations;
-use crate::schedule::{Departure, DepartureKind, relative_path};
+use crate::report::document::{ReplayedSchedule, Replays, Status};
+use crate::report::text::layout::{TextOptions, Tone, counted, joined, paint, visible, wrap};
+use crate::report::text::summary::duration;
+use crate::report::text::timeline::timeline;
+use crate::report::text::violations::violations;
+use crate::schedule::{Departure, DepartureKind};
 
 /// One line a file: whether it passed, how long it took, and what did not happen as expected; below it where the run left
 /// the pinned order. Why a file could not be run is not said. The last line has no line break.
-pub fn lines(replayed: &[Replayed], options: &TextOptions) -> String {
-    let line = |one: &Replayed| {
-        let (word, tone) = match one.status() {
+pub(super) fn lines(replayed: &[ReplayedSchedule], options: &TextOptions) -> String {
+    let line = |one: &ReplayedSchedule| {
+        let (word, tone) = match one.status {
             Status::Passed => ("PASS", Tone::Good),
             Status::Failed => ("FAIL", Tone::Bad),
             Status::Inconclusive => ("?", Tone::Blocked),
@@ -63,10 +59,10 @@ fn hanging(text: &str, options: &TextOptions) -> Vec<String> {
 }
 
 /// What is to be said about a file; nothing where it passed.
-pub fn headline(replayed: &Replayed) -> Option<String> {
+pub(in crate::report) fn headline(replayed: &ReplayedSchedule) -> Option<String> {
     let replay = match &replayed.result {
         Ok(replay) => replay,
-        Err(error) => return Some(visible(&error.to_string())),
+        Err(error) => return Some(visible(&error.message)),
     };
     let names = |names: &[String]| joined(&names.iter().map(|name| visible(name)).collect::<Vec<_>>());
     let violated = || -> Vec<String> { replay.run.violations.iter().map(|violation| violation.name()).collect() };
@@ -139,22 +135,23 @@ fn left_order(departure: &Departure, replay: &Replay) -> String {
 }
 
 /// The schedules that did not pass, each with its timeline and the command that runs it again. Empty where all passed.
-pub fn details(replayed: &[Replayed], command: &dyn Fn(&Path) -> String, options: &TextOptions) -> String {
-    let detail = |one: &Replayed| {
+pub(super) fn details(replayed: &[ReplayedSchedule], options: &TextOptions) -> String {
+    let detail = |one: &ReplayedSchedule| {
         let replay = one.result.as_ref().ok()?;
-        if one.status() == Status::Passed {
+        if one.status == Status::Passed {
             return None;
         }
         let path = visible(&one.path.display().to_string());
         let mut parts = vec![paint(&format!("── {path}"), Tone::Head, options.colour)];
         parts.push(in_full(replay, options));
-        parts.push(format!("run it again: {}", command(&one.path)));
+        parts.push(format!("run it again: {}", one.again));
         Some(parts.join("\n\n"))
     };
     replayed.iter().filter_map(detail).collect::<Vec<_>>().join("\n\n")
 }
 
-fn in_full(replay: &Replay, options: &TextOptions) -> String {
+/// What it did.
+pub(in crate::report) fn in_full(replay: &Replay, options: &TextOptions) -> String {
     let run = &replay.run;
     let mut parts = vec![timeline(&run.history, options)];
     if !run.violations.is_empty() {
@@ -164,9 +161,9 @@ fn in_full(replay: &Replay, options: &TextOptions) -> String {
 }
 
 /// How many passed, and how long all took.
-pub fn summary(replayed: &[Replayed], elapsed: Duration, options: &TextOptions) -> String {
-    let count = |status| replayed.iter().filter(|one| one.status() == status).count();
-    let updated = replayed.iter().filter(|one| one.updated).count();
+pub(super) fn summary(replays: &Replays, options: &TextOptions) -> String {
+    let count = |status| replays.count(status);
+    let updated = replays.schedules.iter().filter(|one| one.updated).count();
     let mut parts = vec![format!("{} passed", count(Status::Passed))];
     for (count, what) in [
         (count(Status::Failed), "failed"),
@@ -178,56 +175,11 @@ pub fn summary(replayed: &[Replayed], elapsed: Duration, options: &TextOptions) 
             parts.push(format!("{count} {what}"));
         }
     }
-    let total = counted(replayed.len() as u64, "schedule");
-    let text = format!("{total} in {}: {}", duration(elapsed), parts.join(", "));
-    let tone = match count(Status::Passed) == replayed.len() {
+    let total = counted(replays.schedules.len() as u64, "schedule");
+    let text = format!("{total} in {}: {}", duration(replays.elapsed), parts.join(", "));
+    let tone = match replays.all_passed() {
         true => Tone::Good,
         false => Tone::Bad,
     };
     paint(&text, tone, options.colour)
-}
-
-/// An error that GitHub shows at the file; nothing where it passed.
-pub fn annotation(replayed: &Replayed) -> Option<String> {
-    let headline = headline(replayed).filter(|_| replayed.status() != Status::Passed)?;
-    let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-    let property = |text: &str| data(&visible(text)).replace(':', "%3A").replace(',', "%2C");
-    let own = |line| (replayed.path.display().to_string(), line);
-    let (file, line) = match &replayed.result {
-        Ok(replay) => own(replay.file.line()),
-        Err(error) => match error.place() {
-            Some((file, line)) => (below_here(&file), line),
-            None => own(1),
-        },
-    };
-    let file = property(&file);
-    Some(format!("::error file={file},line={line}::{}", data(&headline)))
-}
-
-/// A path without `..` where the file is below the working folder: GitHub knows files by such paths.
-fn below_here(file: &str) -> String {
-    match relative_path(Path::new(""), Path::new(file)) {
-        Ok(path) if !path.starts_with("..") => path.display().to_string(),
-        _ => file.to_owned(),
-    }
-}
-
-impl Replayed {
-    /// As a case of a JUnit file.
-    pub fn case(&self) -> Case {
-        let message = headline(self).unwrap_or_default();
-        let text = match &self.result {
-            Ok(replay) => in_full(replay, &TextOptions::default()),
-            Err(error) => error.to_string(),
-        };
-        Case {
-            name: self.path.display().to_string(),
-            elapsed: self.elapsed(),
-            outcome: match self.status() {
-                Status::Passed => CaseOutcome::Pass,
-                Status::Failed | Status::Inconclusive => CaseOutcome::Failure { message, text },
-                Status::Error => CaseOutcome::Error { message, text },
-            },
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! Where an outcome is not that of a serial order, in brief.
 
-use crate::report::reply::reply_lines;
-use crate::report::text::{counted, fields, visible};
+use crate::report::text::layout::{counted, fields, visible};
+use crate::report::text::reply::reply_lines;
 use crate::verdict::outcome::TableContent;
 use crate::verdict::serializability::Difference;
 

@@ -1,34 +1,11 @@
 //! A test run of specifications: a line for each, what differs, and a summary.
 
-mod json;
-
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
-use super::junit::{Case, CaseOutcome};
-use super::text::{TextOptions, Tone, paint};
-use crate::isolation::Mismatch;
+use crate::report::document::{Compared, Comparison, Specifications};
+use crate::report::text::layout::{TextOptions, Tone, paint};
 use crate::terminal::{visible, visible_lines};
-pub use json::json;
-
-/// A specification that was compared with its expected output.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Compared {
-    pub name: String,
-    pub elapsed: Duration,
-    pub outcome: Outcome,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    Passed,
-    Differs(Mismatch),
-    /// It was run, but there is nothing to compare it with: this file is not there.
-    NothingExpected(PathBuf),
-    /// It could not be run.
-    Error(String),
-}
 
 /// What stands below a line is set in by so much.
 const HANG: &str = "                    ";
@@ -36,9 +13,9 @@ const HANG: &str = "                    ";
 /// One line for a specification, and below it what is wrong.
 pub fn entry(compared: &Compared, options: &TextOptions) -> String {
     let (word, tone) = match compared.outcome {
-        Outcome::Passed => ("PASS", Tone::Good),
-        Outcome::Differs(_) => ("FAIL", Tone::Bad),
-        Outcome::NothingExpected(_) | Outcome::Error(_) => ("ERROR", Tone::Bad),
+        Comparison::Passed => ("PASS", Tone::Good),
+        Comparison::Differs(_) => ("FAIL", Tone::Bad),
+        Comparison::NothingExpected(_) | Comparison::Error(_) => ("ERROR", Tone::Bad),
     };
     let word = paint(&format!("{word:>7}"), tone, options.colour);
     let mut text = format!(
@@ -47,8 +24,8 @@ pub fn entry(compared: &Compared, options: &TextOptions) -> String {
         visible(&compared.name)
     );
     match &compared.outcome {
-        Outcome::Passed => {}
-        Outcome::Differs(mismatch) => {
+        Comparison::Passed => {}
+        Comparison::Differs(mismatch) => {
             text.push('\n');
             for line in mismatch.difference.lines() {
                 let tone = match line.as_bytes().first() {
@@ -61,10 +38,10 @@ pub fn entry(compared: &Compared, options: &TextOptions) -> String {
             }
             text.push('\n');
         }
-        Outcome::NothingExpected(path) => {
+        Comparison::NothingExpected(path) => {
             let _ = write!(text, ": {}", visible(&nothing_expected(path)));
         }
-        Outcome::Error(message) => {
+        Comparison::Error(message) => {
             for line in message.trim_end().lines() {
                 let _ = write!(text, "\n{HANG}{}", visible_lines(line));
             }
@@ -73,20 +50,21 @@ pub fn entry(compared: &Compared, options: &TextOptions) -> String {
     text
 }
 
-fn nothing_expected(path: &Path) -> String {
+pub(in crate::report) fn nothing_expected(path: &Path) -> String {
     format!("there is no expected output {}", path.display())
 }
 
 /// How many passed, and the names of those that did not.
-pub fn summary(compared: &[Compared], elapsed: Duration, options: &TextOptions) -> String {
-    let names = |wanted: fn(&Outcome) -> bool| -> Vec<String> {
+pub(super) fn summary(run: &Specifications, options: &TextOptions) -> String {
+    let Specifications { compared, elapsed } = run;
+    let names = |wanted: fn(&Comparison) -> bool| -> Vec<String> {
         let chosen = compared.iter().filter(|one| wanted(&one.outcome));
         chosen.map(|one| visible(&one.name)).collect()
     };
-    let passed = names(|outcome| matches!(outcome, Outcome::Passed)).len();
-    let failed = names(|outcome| matches!(outcome, Outcome::Differs(_)));
-    let errors = names(|outcome| matches!(outcome, Outcome::Error(_)));
-    let nothing_expected = names(|outcome| matches!(outcome, Outcome::NothingExpected(_)));
+    let passed = names(|outcome| matches!(outcome, Comparison::Passed)).len();
+    let failed = names(|outcome| matches!(outcome, Comparison::Differs(_)));
+    let errors = names(|outcome| matches!(outcome, Comparison::Error(_)));
+    let nothing_expected = names(|outcome| matches!(outcome, Comparison::NothingExpected(_)));
     let plural = if compared.len() == 1 { "" } else { "s" };
     let mut text = format!("{} specification{plural}: {passed} passed", compared.len());
     let others = [
@@ -114,40 +92,16 @@ pub fn summary(compared: &[Compared], elapsed: Duration, options: &TextOptions) 
     text
 }
 
-impl Compared {
-    /// The same as a test of JUnit.
-    pub fn case(&self) -> Case {
-        let outcome = match &self.outcome {
-            Outcome::Passed => CaseOutcome::Pass,
-            Outcome::Differs(mismatch) => CaseOutcome::Failure {
-                message: format!(
-                    "the output differs from {}: {} lines added, {} removed",
-                    mismatch.closest.display(),
-                    mismatch.lines_added,
-                    mismatch.lines_removed
-                ),
-                text: mismatch.difference.clone(),
-            },
-            Outcome::NothingExpected(path) => CaseOutcome::Error {
-                message: nothing_expected(path),
-                text: String::new(),
-            },
-            Outcome::Error(message) => CaseOutcome::Error {
-                message: message.lines().next().unwrap_or_default().to_owned(),
-                text: message.clone(),
-            },
-        };
-        Case {
-            name: self.name.clone(),
-            elapsed: self.elapsed,
-            outcome,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
     use super::*;
+    use crate::isolation::Mismatch;
+    use crate::report::document::Document;
+    use crate::report::json::json;
+    use crate::report::junit::junit;
 
     fn run() -> Vec<Compared> {
         let compared = |name: &str, outcome| Compared {
@@ -156,19 +110,23 @@ mod tests {
             outcome,
         };
         vec![
-            compared("a", Outcome::Passed),
+            compared("a", Comparison::Passed),
             compared(
                 "b",
-                Outcome::Differs(Mismatch {
+                Comparison::Differs(Mismatch {
                     closest: PathBuf::from("expected/b.out"),
                     difference: "@@ -1 +1 @@\n-old\n+new\n".to_owned(),
                     lines_added: 1,
                     lines_removed: 1,
                 }),
             ),
-            compared("c", Outcome::Error("setup failed:\nERROR:  no".to_owned())),
-            compared("d", Outcome::NothingExpected(PathBuf::from("expected/d.out"))),
+            compared("c", Comparison::Error("setup failed:\nERROR:  no".to_owned())),
+            compared("d", Comparison::NothingExpected(PathBuf::from("expected/d.out"))),
         ]
+    }
+
+    fn document() -> Document {
+        Document::of_specifications(run(), Duration::from_millis(2500))
     }
 
     #[test]
@@ -189,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_program_is_told_the_same() {
-        let report: serde_json::Value = serde_json::from_str(&json(&run(), Duration::from_secs(2))).unwrap();
+        let report: serde_json::Value = serde_json::from_str(&json(&document())).unwrap();
         assert_eq!(report["verdict"], "failed");
         assert_eq!([&report["passed"], &report["failed"], &report["errors"]], [1, 1, 2]);
         let specifications = report["specifications"].as_array().unwrap();
@@ -202,7 +160,11 @@ mod tests {
 
     #[test]
     fn the_summary_names_what_did_not_pass() {
-        let text = summary(&run(), Duration::from_millis(2500), &TextOptions::default());
+        let run = Specifications {
+            compared: run(),
+            elapsed: Duration::from_millis(2500),
+        };
+        let text = summary(&run, &TextOptions::default());
         assert_eq!(
             text,
             "4 specifications: 1 passed, 1 failed, 1 without expected output, 1 could not be run (2.500 s)\n\
@@ -212,10 +174,14 @@ mod tests {
 
     #[test]
     fn differences_are_failures_and_the_rest_errors() {
-        let outcomes: Vec<CaseOutcome> = run().iter().map(|one| one.case().outcome).collect();
-        assert_eq!(outcomes[0], CaseOutcome::Pass);
-        assert!(matches!(&outcomes[1], CaseOutcome::Failure { message, .. } if message.contains("expected/b.out")));
-        assert!(matches!(&outcomes[2], CaseOutcome::Error { message, .. } if message == "setup failed:"));
+        let xml = junit(&document()).expect("it is serialized");
+        assert!(
+            xml.contains(r#"tests="4" skipped="0" errors="2" failures="1""#),
+            "{xml}"
+        );
+        let differs = r#"<failure message="the output differs from expected/b.out: 1 lines added, 1 removed">"#;
+        assert!(xml.contains(differs), "{xml}");
+        assert!(xml.contains(r#"<error message="setup failed:">"#), "{xml}");
     }
 
     #[test]
@@ -227,15 +193,17 @@ mod tests {
             lines_removed: 1,
         };
         for outcome in [
-            Outcome::Differs(mismatch),
-            Outcome::NothingExpected(PathBuf::from("\u{1b}.out")),
-            Outcome::Error("a\nb\u{202e}".to_owned()),
+            Comparison::Differs(mismatch),
+            Comparison::NothingExpected(PathBuf::from("\u{1b}.out")),
+            Comparison::Error("a\nb\u{202e}".to_owned()),
         ] {
             let name = "n\u{1b}".to_owned();
             let elapsed = Duration::ZERO;
             let one = Compared { name, elapsed, outcome };
             let options = TextOptions::default();
-            let text = entry(&one, &options) + &summary(&[one], elapsed, &options);
+            let text = entry(&one, &options);
+            let compared = vec![one];
+            let text = text + &summary(&Specifications { compared, elapsed }, &options);
             let steers = |c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || c == '\u{202e}';
             assert!(!text.contains(steers), "{text:?}");
         }

@@ -1,15 +1,15 @@
-//! As one JSON object, for programs. The keys are stable: they are added to, never renamed or removed.
-
-use std::time::Duration;
+//! A replay of pinned schedules.
 
 use serde::Serialize;
 
-use super::{Replayed, Status, headline};
+use super::failure::Failure;
+use super::{Verdict, millis};
 use crate::replay::Judgement;
-use crate::report::json::{Failure, Verdict, millis};
+use crate::report::document::{self, ReplayedSchedule, Replays, Status};
+use crate::report::text::replays::headline;
 
 #[derive(Debug, Serialize)]
-struct Report {
+pub(super) struct Report {
     /// Whether every file passed.
     verdict: &'static str,
     passed: usize,
@@ -44,34 +44,25 @@ struct Schedule {
     failure: Option<Failure>,
 }
 
-/// The whole result of a replay.
-pub fn json(replayed: &[Replayed], elapsed: Duration) -> String {
-    let count = |status| replayed.iter().filter(|one| one.status() == status).count();
-    let passed = count(Status::Passed);
-    let report = Report {
-        verdict: if passed == replayed.len() { "passed" } else { "failed" },
-        passed,
-        failed: count(Status::Failed),
-        inconclusive: count(Status::Inconclusive),
-        errors: count(Status::Error),
-        elapsed_ms: millis(elapsed),
-        schedules: replayed.iter().map(schedule).collect(),
-    };
-    // its keys are strings and its values have no way to fail
-    serde_json::to_string_pretty(&report).unwrap_or_default()
+impl Report {
+    pub(super) fn new(replays: &Replays) -> Report {
+        Report {
+            verdict: if replays.all_passed() { "passed" } else { "failed" },
+            passed: replays.count(Status::Passed),
+            failed: replays.count(Status::Failed),
+            inconclusive: replays.count(Status::Inconclusive),
+            errors: replays.count(Status::Error),
+            elapsed_ms: millis(replays.elapsed),
+            schedules: replays.schedules.iter().map(schedule).collect(),
+        }
+    }
 }
 
-fn schedule(replayed: &Replayed) -> Schedule {
+fn schedule(replayed: &ReplayedSchedule) -> Schedule {
     let replay = replayed.result.as_ref().ok();
-    let names = |order: Vec<usize>, sessions: &[String]| -> Vec<String> {
-        order
-            .into_iter()
-            .filter_map(|index| sessions.get(index).cloned())
-            .collect()
-    };
     Schedule {
         file: replayed.path.display().to_string(),
-        status: match replayed.status() {
+        status: match replayed.status {
             Status::Passed => "passed",
             Status::Failed => "failed",
             Status::Inconclusive => "inconclusive",
@@ -103,13 +94,8 @@ fn schedule(replayed: &Replayed) -> Schedule {
         left_order: replay
             .map(|replay| replay.departures.iter().map(|departure| departure.entry).collect())
             .unwrap_or_default(),
-        failure: replay.filter(|replay| !replay.run.violations.is_empty()).map(|replay| {
-            let run = &replay.run;
-            Failure::new(
-                &run.history,
-                &run.violations,
-                &names(run.order(), &run.history.sessions),
-            )
-        }),
+        failure: replay
+            .filter(|replay| !replay.run.violations.is_empty())
+            .map(|replay| Failure::new(&document::Failure::new(&replay.run, None))),
     }
 }

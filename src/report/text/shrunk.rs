@@ -1,26 +1,23 @@
 //! What making a failing schedule small came to.
 
-use crate::report::text::{TextOptions, counted, joined, visible, wrap};
-use crate::scenario::Scenario;
-use crate::shrink::{Confirmed, Shrunk};
+use crate::report::document::{Files, Shrink};
+use crate::report::text::layout::{TextOptions, counted, joined, visible, wrap};
+use crate::shrink::Confirmed;
 
 /// The schedule as one would write it by hand, how it was found, and what of the scenario is enough for it; a line each,
-/// or wrapped. `found_turns` is the length of the schedule that was made small. The last line has no line break.
-pub fn shrunk(shrunk: &Shrunk, scenario: &Scenario, found_turns: usize, options: &TextOptions) -> String {
-    let mut lines = vec![format!(
-        "Smallest schedule: {}",
-        visible(&shrunk.smallest.schedule.to_string())
-    )];
-    let Confirmed { fails, of } = shrunk.smallest.confirmed;
+/// or wrapped. The last line has no line break.
+pub(super) fn shrunk(shrunk: &Shrink, options: &TextOptions) -> String {
+    let mut lines = vec![format!("Smallest schedule: {}", visible(&shrunk.schedule.to_string()))];
+    let Confirmed { fails, of } = shrunk.confirmed;
     lines.push(format!("  fails {fails} of {of} times"));
-    lines.push(format!("  {}", race(shrunk, scenario)));
+    lines.push(format!("  {}", race(shrunk)));
     let known = match shrunk.known {
         0 => String::new(),
         known => format!(" ({known} more had been run before)"),
     };
     lines.push(format!(
         "  made from a schedule of {} in {}{known}",
-        counted(found_turns as u64, "step"),
+        counted(shrunk.found_turns as u64, "step"),
         counted(shrunk.runs, "run")
     ));
     if !shrunk.is_minimal {
@@ -28,7 +25,7 @@ pub fn shrunk(shrunk: &Shrunk, scenario: &Scenario, found_turns: usize, options:
             "  it may not be the smallest: there are too many orders with fewer switches to run all of them".to_owned(),
         );
     }
-    if let Some(smallest) = &shrunk.scenario {
+    if let Some(smallest) = &shrunk.smallest_scenario {
         let steps = smallest
             .dropped_steps
             .iter()
@@ -45,7 +42,7 @@ pub fn shrunk(shrunk: &Shrunk, scenario: &Scenario, found_turns: usize, options:
         lines.push(format!(
             "Smallest scenario: without {} it still fails, by {}",
             joined(&without),
-            visible(&smallest.smallest.schedule.to_string())
+            visible(&smallest.schedule.to_string())
         ));
     }
     let wrapped = |line: &String| {
@@ -58,22 +55,27 @@ pub fn shrunk(shrunk: &Shrunk, scenario: &Scenario, found_turns: usize, options:
     lines.iter().flat_map(wrapped).collect::<Vec<_>>().join("\n")
 }
 
-fn race(shrunk: &Shrunk, scenario: &Scenario) -> String {
-    let name = |index: &usize| {
-        scenario
-            .sessions
-            .get(*index)
-            .map(|session| visible(&session.name))
-            .unwrap_or_default()
-    };
-    let racing: Vec<String> = shrunk.racing.iter().map(name).collect();
-    let others = scenario.sessions.len() - racing.len();
-    match (racing.len(), others) {
+fn race(shrunk: &Shrink) -> String {
+    let racing: Vec<String> = shrunk.racing.iter().map(|name| visible(name)).collect();
+    match (racing.len(), shrunk.others) {
         (0, _) => "this is no race: it fails though the sessions run one after another; look at the steps and at what must hold".to_owned(),
         (_, 0) => format!("{} race", joined(&racing)),
         (_, 1) => format!("{} race, the other session runs by itself", joined(&racing)),
-        _ => format!("{} race, the {others} others run by themselves", joined(&racing)),
+        (_, others) => format!("{} race, the {others} others run by themselves", joined(&racing)),
     }
+}
+
+/// What was written, a line a file.
+pub(super) fn files(files: &Files) -> impl Iterator<Item = String> + use<> {
+    let pinned = files.pinned.as_ref().map(|pinned| {
+        let path = visible(&pinned.path.display().to_string());
+        format!("pinned as {path}; run it with: {}", pinned.replay)
+    });
+    let scenario = files
+        .scenario
+        .as_ref()
+        .map(|path| format!("the smallest scenario is {}", visible(&path.display().to_string())));
+    pinned.into_iter().chain(scenario)
 }
 
 /// Neighbouring copies.

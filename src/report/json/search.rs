@@ -1,0 +1,211 @@
+//! What a search came to.
+
+use num_bigint::BigUint;
+use serde::{Serialize, Serializer};
+
+use super::failure::Failure;
+use super::shrink::Shrink;
+use super::{Verdict, millis};
+use crate::report::document::{self, Search};
+
+/// The whole result of one exploration.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Report {
+    /// The scenario's name.
+    scenario: String,
+    /// The strategy's name, as the command line spells it.
+    strategy: String,
+    /// The seed of a strategy that samples.
+    seed: Option<u64>,
+    verdict: Verdict,
+    /// Why the verdict is inconclusive; beside a failure, why not everything is known of it.
+    reasons: Vec<String>,
+    /// Whether every interleaving was covered.
+    exhaustive: bool,
+    /// How many interleavings there are; a decimal string, as it may exceed what a JSON number holds.
+    #[serde(serialize_with = "decimal")]
+    interleavings: BigUint,
+    schedules_run: u64,
+    /// Milliseconds.
+    elapsed_ms: u64,
+    outcomes: Vec<Outcome>,
+    /// The smallest failing schedule, where the one that was found was made small.
+    failure: Option<Failure>,
+    shrink: Option<Shrink>,
+    warnings: Vec<String>,
+    notes: Vec<String>,
+}
+
+/// One outcome and how it came about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Outcome {
+    /// The same for the same outcome, whatever the strategy, the run or the machine.
+    id: String,
+    /// How many schedules led to it.
+    schedules: u64,
+    fails: bool,
+    /// Names of what was violated.
+    violations: Vec<String>,
+    /// The schedule of one example: session names, one a step.
+    order: Vec<String>,
+}
+
+impl Report {
+    pub(super) fn new(search: &Search) -> Report {
+        Report {
+            scenario: search.scenario.clone(),
+            strategy: search.strategy.to_owned(),
+            seed: search.seed,
+            verdict: search.verdict.into(),
+            reasons: search.reasons.clone(),
+            exhaustive: search.exhaustive,
+            interleavings: search.interleavings.clone(),
+            schedules_run: search.schedules_run,
+            elapsed_ms: millis(search.elapsed),
+            outcomes: search.outcomes.iter().map(Outcome::new).collect(),
+            failure: search.failure.as_ref().map(Failure::new),
+            shrink: search.shrink.as_ref().map(Shrink::new),
+            warnings: search.warnings.clone(),
+            notes: search.notes.iter().chain(&search.account).cloned().collect(),
+        }
+    }
+}
+
+impl Outcome {
+    fn new(outcome: &document::Outcome) -> Outcome {
+        Outcome {
+            id: outcome.id.clone(),
+            schedules: outcome.schedules,
+            fails: outcome.fails(),
+            violations: outcome.violations.clone(),
+            order: outcome.order.clone(),
+        }
+    }
+}
+
+fn decimal<S: Serializer>(n: &BigUint, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(n)
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+    use num_bigint::BigUint;
+
+    use crate::explore::Verdict;
+    use crate::report::document::{self, Document, Outcome, Search};
+    use crate::report::json::json;
+    use crate::report::sample::{Sample, failing, row, searched};
+    use crate::verdict::outcome::Violation;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn the_whole_object() {
+        let history = Sample::new(&["a", "b"])
+            .turn(0, "SELECT views FROM articles WHERE id = 1", row(&[("views", None)]))
+            .begun()
+            .history();
+        let broken = Violation::Invariant {
+            name: "no update is lost".to_owned(),
+            sql: "SELECT false".to_owned(),
+            columns: names(&["?column?"]),
+            rows: vec![vec![Some("f".to_owned())]],
+        };
+        let search = Search {
+            verdict: Verdict::Fails,
+            interleavings: BigUint::from(10u8).pow(20),
+            schedules_run: 3,
+            outcomes: vec![Outcome {
+                id: "3f9a1c".to_owned(),
+                schedules: 1,
+                violations: names(&["no update is lost"]),
+                order: names(&["a"]),
+            }],
+            failure: Some(document::Failure {
+                order: names(&["a"]),
+                ..failing(history, vec![broken])
+            }),
+            ..searched()
+        };
+        let text = json(&Document::Search(Box::new(search)));
+        assert_snapshot!(text, @r#"
+        {
+          "scenario": "lost-update",
+          "strategy": "exhaustive",
+          "seed": null,
+          "verdict": "fails",
+          "reasons": [],
+          "exhaustive": false,
+          "interleavings": "100000000000000000000",
+          "schedules_run": 3,
+          "elapsed_ms": 41,
+          "outcomes": [
+            {
+              "id": "3f9a1c",
+              "schedules": 1,
+              "fails": true,
+              "violations": [
+                "no update is lost"
+              ],
+              "order": [
+                "a"
+              ]
+            }
+          ],
+          "failure": {
+            "violations": [
+              "no update is lost"
+            ],
+            "details": [
+              {
+                "name": "no update is lost",
+                "kind": "invariant",
+                "sql": "SELECT false",
+                "columns": [
+                  "?column?"
+                ],
+                "rows": [
+                  [
+                    "f"
+                  ]
+                ]
+              }
+            ],
+            "order": [
+              "a"
+            ],
+            "history": [
+              {
+                "session": "a",
+                "step": "select",
+                "role": "step",
+                "attempt": 0,
+                "begin": "BEGIN",
+                "sql": "SELECT views FROM articles WHERE id = 1",
+                "result": {
+                  "columns": [
+                    "views"
+                  ],
+                  "rows": [
+                    [
+                      null
+                    ]
+                  ]
+                },
+                "blocked_by": [],
+                "finished_in": 0
+              }
+            ],
+            "anomaly": null,
+            "dependencies": []
+          },
+          "shrink": null,
+          "warnings": [],
+          "notes": []
+        }
+        "#);
+    }
+}

@@ -1,0 +1,30 @@
+//! A failing run in full.
+
+use crate::report::document::Failure;
+use crate::report::text::anomaly::anomaly;
+use crate::report::text::layout::TextOptions;
+use crate::report::text::timeline::timeline;
+use crate::report::text::violations::violations;
+
+/// The timeline of a failing run, what it violates, and what anomaly it is where that explains it. The last line has no
+/// line break.
+pub(super) fn failure(failure: &Failure, options: &TextOptions) -> String {
+    let Failure {
+        history,
+        violations: violated,
+        tables,
+        explanation,
+        ..
+    } = failure;
+    let mut parts = vec![
+        timeline(history, options),
+        violations(violated, tables, history, options),
+    ];
+    if let Some(explanation) = explanation
+        .as_ref()
+        .filter(|explanation| explanation.explains(violated))
+    {
+        parts.push(anomaly(explanation, history, options));
+    }
+    parts.join("\n\n")
+}
