@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::source_sets::{Choices, Guide, SourceSets, Trace};
 use super::{Coverage, Job, Key, Strategy};
 use crate::conflict::{Event, EventLog, Filled, OnlyWaits, Piece, Program, Waited};
+use crate::history::Uncontrolled;
 use crate::history::{Move, MoveKind, SoFar};
 use crate::run::{Candidate, Run, Scheduler};
 use crate::scenario::{Scenario, Symmetry};
@@ -71,7 +72,7 @@ impl Strategy for Dpor {
         self.search.has_next().then(|| vec![self.next_run])
     }
 
-    fn observe(&mut self, _key: &Key, run: &Run) -> Option<String> {
+    fn observe(&mut self, _key: &Key, run: &Run) -> Option<Uncontrolled> {
         self.search.observe(&RunTrace::new(&self.model, run))
     }
 }

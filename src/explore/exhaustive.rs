@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::{Coverage, Job, Key, Strategy};
+use crate::history::{Difference, Uncontrolled};
 use crate::history::{MoveKind, SoFar};
 use crate::run::{Candidate, Run, Scheduler};
 
@@ -56,7 +57,7 @@ impl Strategy for Exhaustive {
         self.pending.first_key_value().map(|(key, _)| key.clone())
     }
 
-    fn observe(&mut self, key: &Key, run: &Run) -> Option<String> {
+    fn observe(&mut self, key: &Key, run: &Run) -> Option<Uncontrolled> {
         let prefix = self.under_way.remove(key)?;
         if let Some(difference) = prefix
             .parent
@@ -129,36 +130,32 @@ impl Scheduler for DepthFirst {
 }
 
 /// Where two runs that shared the moves before the last of `prefix` differ in what these did.
-fn difference(parent: &Run, run: &Run, prefix: &[usize]) -> Option<String> {
+fn difference(parent: &Run, run: &Run, prefix: &[usize]) -> Option<Uncontrolled> {
     let shared = prefix.len().saturating_sub(1);
     for place in 0..shared {
         let (Some(before), Some(now)) = (parent.history.moves.get(place), run.history.moves.get(place)) else {
-            return Some(format!("one run of the same schedule ended before move {}", place + 1));
+            return Some(Uncontrolled::EndedEarly { number: place + 1 });
         };
         let turn = &parent.history.turns[before.turn];
-        let name = &parent.history.sessions[before.session];
+        let session = &parent.history.sessions[before.session];
         if parent.decisions[place] != run.decisions[place] {
-            return Some(format!(
-                "in two runs of the same schedule, different sessions were enabled before step {} of {name}",
-                turn.step
-            ));
+            return Some(Uncontrolled::RunsDiffer(Difference::Enabled {
+                session: session.clone(),
+                step: turn.step.clone(),
+            }));
         }
         let same = |&turn: &usize| {
             let (before, now) = (&parent.history.turns[turn], &run.history.turns[turn]);
             before.step == now.step && before.result == now.result && before.waits == now.waits
         };
         if before != now || !before.finished.iter().all(same) {
-            return Some(format!(
-                "in two runs of the same schedule, step {} of {name} gave different results",
-                turn.step
-            ));
+            return Some(Uncontrolled::RunsDiffer(Difference::Result {
+                session: session.clone(),
+                step: turn.step.clone(),
+            }));
         }
     }
     let planned = prefix.last().copied();
-    (run.decisions.get(shared).map(|decision| decision.chosen) != planned).then(|| {
-        format!(
-            "a session that was enabled at move {} of one run was not in another",
-            shared + 1
-        )
-    })
+    (run.decisions.get(shared).map(|decision| decision.chosen) != planned)
+        .then_some(Uncontrolled::NotEnabled { number: shared + 1 })
 }

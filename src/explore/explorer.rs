@@ -10,7 +10,8 @@ use num_bigint::BigUint;
 use tokio_util::sync::CancellationToken;
 
 use super::work::{Report, work};
-use super::{Coverage, Job, Key, Strategy, interleavings};
+use super::{Coverage, Job, Key, Reason, Strategy, interleavings};
+use crate::history::Uncontrolled;
 use crate::run::{Ordered, Run, RunError, Template, Worker, differs, leaves_otherwise};
 use crate::verdict::dependencies::Explanation;
 
@@ -70,7 +71,7 @@ pub struct Exploration {
     /// It ended with the first failing schedule, as it was meant to.
     pub stopped_at_failure: bool,
     /// Why it is inconclusive.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Reason>,
     /// Orders of the declared steps that keep each session's own.
     pub interleavings: BigUint,
     pub schedules_run: u64,
@@ -91,7 +92,7 @@ pub struct Exploration {
 
 impl Exploration {
     /// Makes it inconclusive.
-    pub fn put_in_doubt(&mut self, reason: String) {
+    pub fn put_in_doubt(&mut self, reason: Reason) {
         self.verdict = Verdict::Inconclusive;
         self.exhaustive = false;
         self.reasons.push(reason);
@@ -184,7 +185,7 @@ pub fn explore(
         for thread in threads {
             // one that panicked has told of it
             if let Ok(left_behind) = thread.join() {
-                collector.uncontrolled.extend(left_behind?);
+                collector.note(left_behind?);
             }
         }
         result
@@ -286,7 +287,7 @@ impl Coordinator<'_> {
 /// Results, taken in the order of their keys.
 #[derive(Default)]
 struct Collector {
-    waiting: BTreeMap<Key, (Run, Option<String>, bool)>,
+    waiting: BTreeMap<Key, (Run, Option<Uncontrolled>, bool)>,
     /// The smallest key of a failing run, as far as is known.
     first_failure: Option<Key>,
     schedules_run: u64,
@@ -295,7 +296,8 @@ struct Collector {
     outcomes: Vec<OutcomeTally>,
     first: Option<Run>,
     failure: Option<Run>,
-    uncontrolled: BTreeSet<String>,
+    /// By what is said of it.
+    uncontrolled: BTreeMap<String, Uncontrolled>,
 }
 
 impl Collector {
@@ -304,7 +306,7 @@ impl Collector {
         options.keep_going || self.first_failure.as_ref().is_none_or(|failure| key < failure)
     }
 
-    fn take(&mut self, key: Key, run: Run, difference: Option<String>, checked: bool) {
+    fn take(&mut self, key: Key, run: Run, difference: Option<Uncontrolled>, checked: bool) {
         if !run.violations.is_empty() && self.first_failure.as_ref().is_none_or(|first| key < *first) {
             self.first_failure = Some(key.clone());
         }
@@ -330,14 +332,19 @@ impl Collector {
         None
     }
 
-    fn count(&mut self, run: Run, difference: Option<String>, checked: bool) -> bool {
+    fn note(&mut self, uncontrolled: impl IntoIterator<Item = Uncontrolled>) {
+        let named = uncontrolled.into_iter().map(|what| (what.to_string(), what));
+        self.uncontrolled.extend(named);
+    }
+
+    fn count(&mut self, run: Run, difference: Option<Uncontrolled>, checked: bool) -> bool {
         let failed = !run.violations.is_empty();
         self.schedules_run += 1;
         self.failures += u64::from(failed);
         self.tally.count(&run);
         self.tally.checked_twice += u64::from(checked);
-        self.uncontrolled.extend(difference);
-        self.uncontrolled.extend(run.uncontrolled.iter().cloned());
+        self.note(difference);
+        self.note(run.uncontrolled.iter().cloned());
         let violations: Vec<String> = run.violations.iter().map(|violation| violation.name()).collect();
         let known = self
             .outcomes
@@ -364,15 +371,12 @@ impl Collector {
     }
 
     fn into_exploration(self, coverage: Coverage, end: End, interleavings: BigUint) -> Exploration {
-        let mut reasons: Vec<String> = self.uncontrolled.into_iter().collect();
+        let mut reasons: Vec<Reason> = self.uncontrolled.into_values().map(Reason::from).collect();
         match end {
-            End::MaxSchedules(limit) => reasons.push(match limit {
-                1 => "the bound of one schedule was reached".to_owned(),
-                limit => format!("the bound of {limit} schedules was reached"),
-            }),
-            End::Timeout(limit) => reasons.push(format!("the time bound of {} s was reached", limit.as_secs_f64())),
-            End::Interrupted => reasons.push("it was interrupted".to_owned()),
-            End::Complete if !coverage.is_exhaustive => reasons.push("schedules were sampled, not all run".to_owned()),
+            End::MaxSchedules(limit) => reasons.push(Reason::MaxSchedules(limit)),
+            End::Timeout(limit) => reasons.push(Reason::Timeout(limit)),
+            End::Interrupted => reasons.push(Reason::Interrupted),
+            End::Complete if !coverage.is_exhaustive => reasons.push(Reason::Sampled),
             End::Complete | End::Failure => {}
         }
         let exhaustive = coverage.is_exhaustive && end == End::Complete && reasons.is_empty();
@@ -413,25 +417,16 @@ fn confirm(
     let again = worker.run(&mut Ordered::of(&run))?;
     let failed = !run.violations.is_empty();
     let reason = if let Some(difference) = differs(&run, &again) {
-        let did = if failed { "failed, and " } else { "" };
-        format!(
-            "a schedule {did}did otherwise when it was run again: something outside the schedule decides (time, chance, \
-             or work outside the run): {difference}"
-        )
+        Reason::NotRepeated { failed, difference }
     } else if failed {
         match worker.explain(&run) {
             Ok(explanation) => exploration.explanation = explanation,
             Err(RunError::Interrupted) => return Err(RunError::Interrupted),
-            Err(error) => exploration
-                .reasons
-                .push(format!("the anomaly could not be named: {error}")),
+            Err(error) => exploration.reasons.push(Reason::NotExplained(error.to_string())),
         }
         return Ok(());
     } else if let Some(table) = leaves_otherwise(&run, &again) {
-        format!(
-            "a schedule left table {table} otherwise when it was run again: chance or time decides; `ignore` leaves out a \
-             column that does not matter"
-        )
+        Reason::LeftOtherwise { table }
     } else {
         return Ok(());
     };

@@ -11,6 +11,7 @@ mod kind;
 mod model;
 mod pct;
 mod random;
+mod reason;
 mod reversal;
 mod samples;
 mod source_sets;
@@ -24,7 +25,9 @@ pub use explorer::{DeterminismCheck, Exploration, Options, OutcomeTally, Progres
 pub use kind::StrategyKind;
 pub use pct::Pct;
 pub use random::Random;
+pub use reason::Reason;
 
+use crate::history::Uncontrolled;
 use crate::run::{Run, Scheduler};
 
 /// Where a schedule stands in the order in which a strategy would run them one by one. Results are taken in that
@@ -54,7 +57,7 @@ pub trait Strategy {
     /// The key of the schedule that `next` would return.
     fn next_key(&self) -> Option<Key>;
 
-    /// Takes in the run of a schedule that `next` returned. Returns in words what ran differently from an earlier run of
+    /// Takes in the run of a schedule that `next` returned. Returns what ran differently from an earlier run of
     /// the same steps.
-    fn observe(&mut self, key: &Key, run: &Run) -> Option<String>;
+    fn observe(&mut self, key: &Key, run: &Run) -> Option<Uncontrolled>;
 }

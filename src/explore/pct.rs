@@ -14,6 +14,7 @@ use rand::seq::SliceRandom;
 
 use super::samples::Samples;
 use super::{Coverage, Job, Key, Strategy, turns};
+use crate::history::Uncontrolled;
 use crate::history::{MoveKind, SoFar};
 use crate::run::{Candidate, Run, Scheduler};
 use crate::scenario::Scenario;
@@ -96,7 +97,7 @@ impl Strategy for Pct {
         self.samples.next_key()
     }
 
-    fn observe(&mut self, _key: &Key, _run: &Run) -> Option<String> {
+    fn observe(&mut self, _key: &Key, _run: &Run) -> Option<Uncontrolled> {
         None
     }
 }

@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::samples::Samples;
 use super::{Coverage, Job, Key, Strategy, turns};
+use crate::history::Uncontrolled;
 use crate::history::{MoveKind, SoFar};
 use crate::run::{Candidate, Entry, Run, Scheduler, take_first};
 use crate::scenario::Scenario;
@@ -71,7 +72,7 @@ impl Strategy for Random {
         self.samples.next_key()
     }
 
-    fn observe(&mut self, _key: &Key, _run: &Run) -> Option<String> {
+    fn observe(&mut self, _key: &Key, _run: &Run) -> Option<Uncontrolled> {
         None
     }
 }

@@ -13,7 +13,7 @@ use num_bigint::BigUint;
 use super::happens_before::HappensBefore;
 use super::reversal::Reversal;
 use crate::conflict::{Event, Piece, Waited, conflict};
-use crate::history::MoveKind;
+use crate::history::{MoveKind, Uncontrolled};
 use crate::scenario::Symmetry;
 
 /// What the search takes in of a run, by the index of a move.
@@ -218,8 +218,8 @@ impl SourceSets {
         })
     }
 
-    /// Takes in the run of the last guide. Returns in words what ran differently from an earlier run of the same steps.
-    pub fn observe(&mut self, trace: &impl Trace) -> Option<String> {
+    /// Takes in the run of the last guide. Returns what ran differently from an earlier run of the same steps.
+    pub fn observe(&mut self, trace: &impl Trace) -> Option<Uncontrolled> {
         if self.state != State::UnderWay {
             return None;
         }
@@ -232,7 +232,7 @@ impl SourceSets {
             });
             if !same || choices[index] != node.choices {
                 self.state = State::Finished;
-                return Some(format!("two runs of the same schedule differ at move {}", index + 1));
+                return Some(Uncontrolled::MovesDiffer { number: index + 1 });
             }
         }
         if let Some(last) = self.path.last_mut() {

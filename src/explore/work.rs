@@ -7,6 +7,7 @@ use std::thread;
 use tokio_util::sync::CancellationToken;
 
 use super::{DeterminismCheck, Job, Key, Options};
+use crate::history::Uncontrolled;
 use crate::run::{Ordered, Run, RunError, Template, Worker, differs, leaves_otherwise};
 
 /// What a worker tells.
@@ -22,7 +23,7 @@ pub enum Report {
     },
 }
 
-/// Runs the jobs that come, until no more do or one comes to no result. Says in words where the runs left something
+/// Runs the jobs that come, until no more do or one comes to no result. Says where the runs left something
 /// behind that is not taken back. `opening` gives up a worker that has not yet begun.
 pub fn work(
     worker: usize,
@@ -32,7 +33,7 @@ pub fn work(
     stop: CancellationToken,
     jobs: &Receiver<Job>,
     report: &Sender<Report>,
-) -> Result<Option<String>, RunError> {
+) -> Result<Option<Uncontrolled>, RunError> {
     let _last_words = LastWords { worker, report };
     // whoever does not listen any more has what it needs
     let tell = |key: Key, run: Result<Run, RunError>, checked: bool| {
@@ -83,11 +84,9 @@ pub fn work(
 fn check(worker: &mut Worker, run: &mut Run) -> Result<(), RunError> {
     let again = worker.run(&mut Ordered::of(run))?;
     if let Some(difference) = differs(run, &again) {
-        run.uncontrolled
-            .push(format!("in two runs of the same schedule, {difference}"));
+        run.uncontrolled.push(Uncontrolled::RunsDiffer(difference));
     } else if let Some(table) = leaves_otherwise(run, &again) {
-        run.uncontrolled
-            .push(format!("two runs of the same schedule left table {table} otherwise"));
+        run.uncontrolled.push(Uncontrolled::TablesDiffer { table });
     }
     Ok(())
 }

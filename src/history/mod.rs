@@ -8,6 +8,7 @@ mod moves;
 mod result;
 mod transaction;
 mod turn;
+mod uncontrolled;
 mod variable;
 mod volatile;
 
@@ -16,6 +17,7 @@ pub use moves::{Move, MoveKind, SoFar};
 pub use result::{SessionEnd, StepError, StepOutcome, StepResult};
 pub use transaction::{Tx, TxEnd};
 pub use turn::{DISCONNECT, Origin, Statement, Turn, Wait};
+pub use uncontrolled::{Difference, Uncontrolled};
 pub use variable::{Variable, Variables};
 pub use volatile::Volatile;
 

@@ -1,5 +1,6 @@
 //! Whether a replay meets the expectation.
 
+use crate::history::{Difference, Uncontrolled};
 use crate::run::Run;
 use crate::schedule::{Departure, Expectation, PinnedSchedule};
 
@@ -16,10 +17,10 @@ pub enum Judgement {
     FailsOtherwise { violates: Vec<String> },
     /// It left the order of a strict schedule.
     LeftOrder,
-    /// It did not do the same each time. What differed, in words.
-    Differs(String),
-    /// It holds, but something was not under control. What that was, in words.
-    NotControlled(Vec<String>),
+    /// It did not do the same each time: what differed in a later run, counted from 1.
+    Differs { run: u32, difference: Difference },
+    /// It holds, but something was not under control. What that was.
+    NotControlled(Vec<Uncontrolled>),
 }
 
 impl Judgement {
@@ -27,10 +28,10 @@ impl Judgement {
         pinned: &PinnedSchedule,
         run: &Run,
         departures: &[Departure],
-        difference: Option<String>,
+        difference: Option<(u32, Difference)>,
     ) -> Judgement {
-        if let Some(difference) = difference {
-            return Judgement::Differs(difference);
+        if let Some((run, difference)) = difference {
+            return Judgement::Differs { run, difference };
         }
         if pinned.strict && !departures.is_empty() {
             return Judgement::LeftOrder;

@@ -57,7 +57,7 @@ pub fn replay(server: &Arc<Server>, file: PinnedFile, options: &ReplayOptions) -
     while times < options.times && difference.is_none() {
         let (again, _) = run_once()?;
         times += 1;
-        difference = differs(&run, &again).map(|what| format!("in run {times}, {what}"));
+        difference = differs(&run, &again).map(|what| (times, what));
     }
     bench.close()?;
     runtime.block_on(template.drop_database())?;

@@ -11,7 +11,7 @@ pub fn update(replay: &Replay) -> Option<String> {
     let (expect, violates) = match &replay.judgement {
         Judgement::Holds => (Expectation::Holds, None),
         Judgement::Fails | Judgement::FailsOtherwise { .. } => (Expectation::Fails, Some(replay.run.violated())),
-        Judgement::Met | Judgement::LeftOrder | Judgement::Differs(_) | Judgement::NotControlled(_) => return None,
+        Judgement::Met | Judgement::LeftOrder | Judgement::Differs { .. } | Judgement::NotControlled(_) => return None,
     };
     rewrite(replay.file.text(), expect, violates)
 }

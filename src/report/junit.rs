@@ -8,7 +8,7 @@ use super::document::{Compared, Comparison, Document, Purpose, ReplayedSchedule,
 use super::text::replays::{headline, in_full};
 use super::text::specifications::nothing_expected;
 use super::text::{Extent, TextOptions, text};
-use crate::explore::Verdict;
+use crate::explore::{Reason, Verdict};
 
 /// One test.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +74,7 @@ fn of_search(search: &Search, written: impl Fn() -> String) -> Case {
                 let violated = search.failure.iter().flat_map(|failure| &failure.violations);
                 not_met(fails(violated.map(|violation| violation.name())))
             }
-            Verdict::Inconclusive => not_met(format!("inconclusive: {}", search.reasons.join("; "))),
+            Verdict::Inconclusive => not_met(inconclusive(&search.reasons)),
         },
     }
 }
@@ -86,7 +86,10 @@ fn of_shrink(report: &ShrinkReport, text: String) -> Case {
         name: report.scenario.clone(),
         elapsed: report.elapsed,
         outcome: CaseOutcome::Failure {
-            message: fails(violated),
+            message: match report.verdict {
+                Verdict::Inconclusive => inconclusive(&report.reasons),
+                Verdict::Holds | Verdict::Fails => fails(violated),
+            },
             text,
         },
     }
@@ -135,6 +138,11 @@ fn of_specification(compared: &Compared) -> Case {
         elapsed: compared.elapsed,
         outcome,
     }
+}
+
+fn inconclusive(reasons: &[Reason]) -> String {
+    let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+    format!("inconclusive: {}", reasons.join("; "))
 }
 
 fn fails(violated: impl Iterator<Item = String>) -> String {
@@ -206,7 +214,7 @@ mod tests {
         );
         let unknown = written(Search {
             verdict: Verdict::Inconclusive,
-            reasons: vec!["it was interrupted".to_owned()],
+            reasons: vec![Reason::Interrupted],
             ..searched()
         });
         assert!(

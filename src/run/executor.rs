@@ -12,7 +12,7 @@ use super::condition::ConditionCache;
 use super::scheduler::{Candidate, Decision, Scheduler};
 use super::session::{DeadlockCheck, Pending, Session};
 use super::{Conditions, RunError};
-use crate::history::{Deadlock, History, Move, MoveKind, Origin, SessionEnd, SoFar, Turn, Wait};
+use crate::history::{Deadlock, History, Move, MoveKind, Origin, SessionEnd, SoFar, Turn, Uncontrolled, Wait};
 use crate::postgres::locks::{LockMonitor, Waiting};
 use crate::postgres::wire::Connection;
 use crate::postgres::{PostgresError, suspend};
@@ -27,7 +27,7 @@ pub struct Execution {
     /// Sessions of each deadlock that Postgres resolved, and the session that was its victim.
     pub deadlocks: Vec<Deadlock>,
     /// What was not under control, in words.
-    pub uncontrolled: Vec<String>,
+    pub uncontrolled: Vec<Uncontrolled>,
 }
 
 /// What the server lets a run control, and how long it may take.
@@ -279,9 +279,9 @@ impl<S: Session> Executor<'_, S> {
         self.sessions.iter().position(|session| session.backend_pid() == pid)
     }
 
-    fn uncontrolled(&mut self, what: &str) {
-        if !self.execution.uncontrolled.iter().any(|known| known == what) {
-            self.execution.uncontrolled.push(what.to_owned());
+    fn uncontrolled(&mut self, what: Uncontrolled) {
+        if !self.execution.uncontrolled.contains(&what) {
+            self.execution.uncontrolled.push(what);
         }
     }
 }

@@ -1,18 +1,21 @@
 //! Whether two runs of one schedule did the same.
 
 use super::Run;
+use crate::history::Difference;
 
-/// Where two runs of the same schedule did not do the same, in words.
-pub fn differs(one: &Run, other: &Run) -> Option<String> {
+/// Where two runs of the same schedule did not do the same.
+pub fn differs(one: &Run, other: &Run) -> Option<Difference> {
     let turns = one.history.turns.iter().zip(&other.history.turns);
     if let Some((turn, _)) = turns.into_iter().find(|(one, other)| one != other) {
-        let session = &one.history.sessions[turn.session];
-        return Some(format!("step {} of {session} did not do the same", turn.step));
+        return Some(Difference::Step {
+            session: one.history.sessions[turn.session].clone(),
+            step: turn.step.clone(),
+        });
     }
     if one.history != other.history {
-        return Some("the sessions did not end alike".to_owned());
+        return Some(Difference::Ends);
     }
-    (one.violations != other.violations).then(|| "they broke different invariants".to_owned())
+    (one.violations != other.violations).then_some(Difference::Violations)
 }
 
 /// The first table in which two runs left different rows.

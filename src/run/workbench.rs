@@ -17,7 +17,7 @@ use super::scheduler::{Decision, Scheduler};
 use super::timeouts::{self, SessionTimeouts, Timeouts};
 use super::{AnySession, DeadlockCheck, Driver, RunError, Script, SerialOracle, Session, custom_settings, one_step};
 use crate::conflict::{Object, Program, ProgramStep, Snapshots};
-use crate::history::{Deadlock, History, StepOutcome, Volatile};
+use crate::history::{Deadlock, History, StepOutcome, Uncontrolled, Volatile};
 use crate::postgres::baseline::{self, Baseline, Reset, Table};
 use crate::postgres::fingerprint::{self, Probe};
 use crate::postgres::locks::LockMonitor;
@@ -150,7 +150,7 @@ pub struct Workbench {
     /// Runs so far.
     runs: u64,
     /// In words, where a run did not begin with the state after setup.
-    left_behind: Option<String>,
+    left_behind: Option<Uncontrolled>,
     limits: Limits,
 }
 
@@ -165,8 +165,8 @@ pub struct Run {
     pub outcome: Outcome,
     /// Empty where the schedule holds.
     pub violations: Vec<Violation>,
-    /// What was not under control, in words.
-    pub uncontrolled: Vec<String>,
+    /// What was not under control.
+    pub uncontrolled: Vec<Uncontrolled>,
 }
 
 impl Run {
@@ -489,7 +489,7 @@ impl Workbench {
     ///
     /// # Errors
     /// When the server fails.
-    pub async fn left_behind(&mut self) -> Result<Option<String>, RunError> {
+    pub async fn left_behind(&mut self) -> Result<Option<Uncontrolled>, RunError> {
         if self.runs > 0 && self.left_behind.is_none() {
             self.reset().await?;
             self.compare().await?;
@@ -505,11 +505,7 @@ impl Workbench {
             different.extend(session.left_behind().await?);
         }
         if !different.is_empty() {
-            self.left_behind = Some(format!(
-                "a run began with another state than that after setup, since one before it left something behind that \
-                 pgbraid does not take back: {}",
-                different.join(", ")
-            ));
+            self.left_behind = Some(Uncontrolled::LeftBehind(different));
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::{Ordered, Run, RunError, Scheduler, Template, Workbench};
+use crate::history::Uncontrolled;
 use crate::scenario::Scenario;
 use crate::verdict::dependencies::Explanation;
 
@@ -65,7 +66,7 @@ impl Worker {
     }
 
     /// See [`Workbench::left_behind`].
-    pub fn left_behind(&mut self) -> Result<Option<String>, RunError> {
+    pub fn left_behind(&mut self) -> Result<Option<Uncontrolled>, RunError> {
         let Worker {
             runtime,
             workbench,

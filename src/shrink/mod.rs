@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::explore::Reason;
 use crate::run::{Run, RunError, Template, Worker};
 use crate::scenario::Scenario;
 use crate::schedule::{Follower, Schedule};
@@ -76,7 +77,7 @@ pub struct Shrunk {
 
 impl Shrunk {
     /// Why the failure is not to be relied on; nothing where it came every time.
-    pub fn doubt(&self) -> Option<String> {
+    pub fn doubt(&self) -> Option<Reason> {
         self.smallest.confirmed.doubt()
     }
 }
@@ -103,14 +104,9 @@ impl Confirmed {
     }
 
     /// Why the failure is not to be relied on; nothing where it came every time.
-    pub fn doubt(self) -> Option<String> {
+    pub fn doubt(self) -> Option<Reason> {
         let Confirmed { fails, of } = self;
-        (!self.every_time()).then(|| {
-            format!(
-                "the smallest failing schedule failed in the same way in {fails} of {of} replays: something outside the \
-                 schedule decides (time, chance, or work outside the run)"
-            )
-        })
+        (!self.every_time()).then_some(Reason::NotConfirmed { fails, of })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use crate::explore::Verdict;
+use crate::explore::{Reason, Verdict};
 use crate::history::History;
 use crate::pipeline::Findings;
 use crate::report::document::{Added, Document};
@@ -20,7 +20,7 @@ impl Found {
     }
 
     /// Why it is inconclusive.
-    pub fn reasons(&self) -> &[String] {
+    pub fn reasons(&self) -> &[Reason] {
         &self.0.exploration.reasons
     }
 

@@ -101,6 +101,9 @@ fn json_of_what_holds_and_of_what_is_not_known() {
     assert_eq!(bounded.code, Some(4));
     assert_eq!(bounded.json()["verdict"], "inconclusive");
     assert_eq!(bounded.json()["exhaustive"], false);
+    let reasons = serde_json::json!(["the bound of 2 schedules was reached"]);
+    assert_eq!(bounded.json()["reasons"], reasons);
+    assert_eq!(bounded.json()["reason_codes"], serde_json::json!(["schedule-bound"]));
 }
 
 #[test]

@@ -134,7 +134,7 @@ impl Bench<'_> {
             assert_eq!(again.outcome, first.outcome, "repetition {repetition}");
             assert_eq!(again.violations, first.violations, "repetition {repetition}");
         }
-        assert_eq!(first.uncontrolled, Vec::<String>::new());
+        assert_eq!(first.uncontrolled, []);
         first
     }
 }

@@ -126,7 +126,7 @@ fn check_whole(name: &str) {
         None => Verdict::Holds,
     };
     assert_eq!(exploration.verdict, verdict, "{:?}", exploration.reasons);
-    assert_eq!(exploration.reasons, Vec::<String>::new());
+    assert_eq!(exploration.reasons, []);
     check_failures(case, &exploration);
     match case.coverage {
         Coverage::Every { schedules, failing } => {

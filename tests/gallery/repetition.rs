@@ -1,6 +1,6 @@
 //! The same scenario again and again gives the same.
 
-use pgbraid::explore::{Exploration, Verdict};
+use pgbraid::explore::{Exploration, Reason, Verdict};
 use pgbraid::history::History;
 
 use crate::check::{Case, load};
@@ -10,7 +10,7 @@ use crate::common::lab::Lab;
 #[derive(Debug, PartialEq)]
 struct Findings {
     verdict: Verdict,
-    reasons: Vec<String>,
+    reasons: Vec<Reason>,
     schedules_run: u64,
     failures: u64,
     /// Id, schedules, violations and an example's order, in the order in which they were reached.

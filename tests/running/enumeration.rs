@@ -157,7 +157,7 @@ fn by_brute_force(lab: &Lab, scenario: &Arc<Scenario>) -> Outcomes {
 
 fn by_search(lab: &Lab, text: &str) -> Outcomes {
     let exploration = lab.explore_all(text);
-    assert_eq!(exploration.reasons, Vec::<String>::new(), "{text}");
+    assert_eq!(exploration.reasons, [], "{text}");
     let mut outcomes = Outcomes::new();
     for tally in exploration.outcomes {
         *outcomes.entry(tally.id).or_default() += tally.schedules;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgbraid::explore::{Exhaustive, Verdict, explore};
+use pgbraid::explore::{Exhaustive, Reason, Verdict, explore};
 use pgbraid::postgres::PostgresError;
 use pgbraid::postgres::wire::WireError;
 use pgbraid::run::RunError;
@@ -176,5 +176,5 @@ fn what_failed_before_an_interruption_counts() {
     let found = interrupted_after(2).unwrap();
     assert_eq!(found.verdict, Verdict::Fails);
     assert!(found.failures >= 2 && !found.exhaustive);
-    assert_eq!(found.reasons, ["it was interrupted"]);
+    assert_eq!(found.reasons, [Reason::Interrupted]);
 }

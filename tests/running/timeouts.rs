@@ -109,7 +109,7 @@ fn no_timer_of_the_server_ends_a_wait() {
             run.history.ends
         );
         assert_eq!(run.history.turns[2].waits.len(), 1, "{set}");
-        assert_eq!(run.uncontrolled, Vec::<String>::new(), "{set}");
+        assert_eq!(run.uncontrolled, [], "{set}");
     }
 }
 
@@ -135,7 +135,7 @@ fn whether_a_timeout_expires_is_a_choice_that_every_search_makes() {
         let strategies: [Box<dyn Strategy>; 2] = [Box::new(Exhaustive::new()), Box::new(dpor)];
         let [full, reduced] = strategies.map(|mut strategy| {
             let found = lab.explore_template(&template, strategy.as_mut(), &exhaustive(1));
-            assert_eq!(found.reasons, Vec::<String>::new(), "{set}");
+            assert_eq!(found.reasons, [], "{set}");
             found
         });
         let outcomes = |found: &Exploration| -> BTreeSet<(String, Vec<String>)> {
@@ -201,7 +201,8 @@ fn what_a_function_would_make_of_a_timeout_is_not_explored() {
         let run = Lab::new()
             .bench(&text.replace("INSERT INTO t", &create))
             .run("a b b a b");
-        run.uncontrolled.join("; ")
+        let reasons: Vec<String> = run.uncontrolled.iter().map(ToString::to_string).collect();
+        reasons.join("; ")
     };
     assert_eq!(
         reason("BEGIN UPDATE t SET v = 2 WHERE id = 1; EXCEPTION WHEN lock_not_available THEN NULL; END"),
@@ -237,7 +238,7 @@ fn other_settings_leave_a_waiting_step_under_control() {
         let text = text.replace("\"BEGIN\",", &format!("{set}\"BEGIN\","));
         let run = Lab::new().bench(&text).run(order);
         assert!(run.history.turns.iter().any(|turn| !turn.waits.is_empty()), "{set}");
-        assert_eq!(run.uncontrolled, [] as [&str; 0], "{set}");
+        assert_eq!(run.uncontrolled, [], "{set}");
     }
 }
 

@@ -157,7 +157,7 @@ fn who_of_several_released_sessions_resumes_first_is_for_the_schedule_to_say() {
     // c's commit, too, comes before b resumes
     let overtaken = bench.run_moves("a b c a c c b");
     assert_eq!(transcript(&overtaken)[1], "b.insert: error 23505 (a 1-4)");
-    assert_eq!(overtaken.uncontrolled, Vec::<String>::new());
+    assert_eq!(overtaken.uncontrolled, []);
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn a_session_that_was_released_can_close_a_cycle() {
     // b waits for the lock, is released, and a waits for b
     let run = lab.bench(&text).run_moves("a a a b a a b");
     assert_eq!(run.deadlocks.len(), 1);
-    assert_eq!(run.uncontrolled, Vec::<String>::new());
+    assert_eq!(run.uncontrolled, []);
 }
 
 #[test]

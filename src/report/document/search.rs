@@ -7,7 +7,7 @@ use num_bigint::BigUint;
 use super::coverage::proof;
 use super::failure::named;
 use super::{Document, Failure, Files, Shrink};
-use crate::explore::Verdict;
+use crate::explore::{Reason, Verdict};
 use crate::pipeline::Findings;
 use crate::report::text::summary::duration;
 
@@ -22,7 +22,7 @@ pub struct Search {
     pub scenario: String,
     pub verdict: Verdict,
     /// Why it is inconclusive; beside a failure, why not everything is known of it.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Reason>,
     /// Every interleaving was covered.
     pub exhaustive: bool,
     /// It ended with the first failing schedule, as it was meant to.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::failure::named;
 use super::{Document, Failure};
+use crate::explore::{Reason, Verdict};
 use crate::scenario::Scenario;
 use crate::schedule::Schedule;
 use crate::shrink::{Confirmed, Shrunk};
@@ -14,6 +15,9 @@ use crate::shrink::{Confirmed, Shrunk};
 pub struct ShrinkReport {
     /// The scenario's name.
     pub scenario: String,
+    pub verdict: Verdict,
+    /// Why it is inconclusive.
+    pub reasons: Vec<Reason>,
     pub failure: Failure,
     pub shrink: Shrink,
     pub elapsed: Duration,
@@ -102,8 +106,14 @@ impl Document {
         files: Files,
         elapsed: Duration,
     ) -> Document {
+        let doubt = shrunk.doubt();
         Document::Shrink(Box::new(ShrinkReport {
             scenario: scenario.name.clone(),
+            verdict: match doubt {
+                None => Verdict::Fails,
+                Some(_) => Verdict::Inconclusive,
+            },
+            reasons: doubt.into_iter().collect(),
             failure: Failure::new(&shrunk.smallest.run, shrunk.explanation.as_ref()),
             shrink: Shrink::new(shrunk, scenario, found_turns, files),
             elapsed,

@@ -48,6 +48,10 @@ impl From<explore::Verdict> for Verdict {
     }
 }
 
+fn sentences(reasons: &[impl ToString]) -> Vec<String> {
+    reasons.iter().map(ToString::to_string).collect()
+}
+
 /// A time in whole milliseconds.
 fn millis(elapsed: Duration) -> u64 {
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::{Verdict, millis};
+use super::{Verdict, millis, sentences};
+use crate::history::Uncontrolled;
 use crate::replay::Judgement;
 use crate::report::document::{self, ReplayedSchedule, Replays, Status};
 use crate::report::text::replays::headline;
@@ -29,6 +30,10 @@ struct Schedule {
     judgement: Option<&'static str>,
     /// In words; null where it passed.
     message: Option<String>,
+    /// What was not under control; empty where that does not count.
+    reasons: Vec<String>,
+    /// Their codes, in the same order.
+    reason_codes: Vec<&'static str>,
     updated: bool,
     elapsed_ms: u64,
     scenario: Option<String>,
@@ -60,6 +65,11 @@ impl Report {
 
 fn schedule(replayed: &ReplayedSchedule) -> Schedule {
     let replay = replayed.result.as_ref().ok();
+    let reasons = match replay.map(|replay| &replay.judgement) {
+        Some(Judgement::NotControlled(reasons)) => reasons.clone(),
+        Some(Judgement::Differs { difference, .. }) => vec![Uncontrolled::RunsDiffer(difference.clone())],
+        _ => Vec::new(),
+    };
     Schedule {
         file: replayed.path.display().to_string(),
         status: match replayed.status {
@@ -74,10 +84,12 @@ fn schedule(replayed: &ReplayedSchedule) -> Schedule {
             Judgement::Fails => "now fails",
             Judgement::FailsOtherwise { .. } => "fails otherwise",
             Judgement::LeftOrder => "left order",
-            Judgement::Differs(_) => "differs",
+            Judgement::Differs { .. } => "differs",
             Judgement::NotControlled(_) => "not controlled",
         }),
         message: headline(replayed),
+        reasons: sentences(&reasons),
+        reason_codes: reasons.iter().map(Uncontrolled::code).collect(),
         updated: replayed.updated,
         elapsed_ms: millis(replayed.elapsed()),
         scenario: replay.map(|replay| replay.scenario.clone()),

@@ -5,7 +5,8 @@ use serde::{Serialize, Serializer};
 
 use super::failure::Failure;
 use super::shrink::Shrink;
-use super::{Verdict, millis};
+use super::{Verdict, millis, sentences};
+use crate::explore::Reason;
 use crate::report::document::{self, Search};
 
 /// The whole result of one exploration.
@@ -20,6 +21,8 @@ pub(super) struct Report {
     verdict: Verdict,
     /// Why the verdict is inconclusive; beside a failure, why not everything is known of it.
     reasons: Vec<String>,
+    /// Their codes, in the same order.
+    reason_codes: Vec<&'static str>,
     /// Whether every interleaving was covered.
     exhaustive: bool,
     /// How many interleavings there are; a decimal string, as it may exceed what a JSON number holds.
@@ -57,7 +60,8 @@ impl Report {
             strategy: search.strategy.to_owned(),
             seed: search.seed,
             verdict: search.verdict.into(),
-            reasons: search.reasons.clone(),
+            reasons: sentences(&search.reasons),
+            reason_codes: search.reasons.iter().map(Reason::code).collect(),
             exhaustive: search.exhaustive,
             interleavings: search.interleavings.clone(),
             schedules_run: search.schedules_run,
@@ -92,7 +96,7 @@ mod tests {
     use insta::assert_snapshot;
     use num_bigint::BigUint;
 
-    use crate::explore::Verdict;
+    use crate::explore::{Reason, Verdict};
     use crate::report::document::{self, Document, Outcome, Search};
     use crate::report::json::json;
     use crate::report::sample::{Sample, failing, row, searched};
@@ -117,6 +121,7 @@ mod tests {
         let search = Search {
             verdict: Verdict::Fails,
             interleavings: BigUint::from(10u8).pow(20),
+            reasons: vec![Reason::Interrupted],
             schedules_run: 3,
             outcomes: vec![Outcome {
                 id: "3f9a1c".to_owned(),
@@ -137,7 +142,12 @@ mod tests {
           "strategy": "exhaustive",
           "seed": null,
           "verdict": "fails",
-          "reasons": [],
+          "reasons": [
+            "it was interrupted"
+          ],
+          "reason_codes": [
+            "interrupted"
+          ],
           "exhaustive": false,
           "interleavings": "100000000000000000000",
           "schedules_run": 3,

@@ -3,6 +3,8 @@
 use serde::Serialize;
 
 use super::failure::Failure;
+use super::{Verdict, sentences};
+use crate::explore::Reason;
 use crate::report::document;
 use crate::schedule::Schedule;
 
@@ -11,6 +13,11 @@ use crate::schedule::Schedule;
 pub(super) struct Report {
     /// The scenario's name.
     scenario: String,
+    verdict: Verdict,
+    /// Why the verdict is inconclusive.
+    reasons: Vec<String>,
+    /// Their codes, in the same order.
+    reason_codes: Vec<&'static str>,
     failure: Failure,
     shrink: Shrink,
 }
@@ -58,6 +65,9 @@ impl Report {
     pub(super) fn new(report: &document::ShrinkReport) -> Report {
         Report {
             scenario: report.scenario.clone(),
+            verdict: report.verdict.into(),
+            reasons: sentences(&report.reasons),
+            reason_codes: report.reasons.iter().map(Reason::code).collect(),
             failure: Failure::new(&report.failure),
             shrink: Shrink::new(&report.shrink),
         }

@@ -77,8 +77,16 @@ pub(in crate::report) fn headline(replayed: &ReplayedSchedule) -> Option<String>
         ),
         Judgement::LeftOrder if violated().is_empty() => "is strict, but left its order; it holds".to_owned(),
         Judgement::LeftOrder => format!("is strict, but left its order; it fails: {}", names(&violated())),
-        Judgement::Differs(what) => format!("did not do the same each time: {}", visible(what)),
-        Judgement::NotControlled(reasons) => format!("holds, but not everything was under control: {}", names(reasons)),
+        Judgement::Differs { run, difference } => {
+            format!(
+                "did not do the same each time: in run {run}, {}",
+                visible(&difference.to_string())
+            )
+        }
+        Judgement::NotControlled(reasons) => {
+            let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+            format!("holds, but not everything was under control: {}", names(&reasons))
+        }
     };
     Some(match replayed.updated {
         true => format!("updated: {}", updated(replay, &names(&replay.run.violated()))),

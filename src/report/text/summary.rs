@@ -32,11 +32,12 @@ pub(super) fn summary(search: &Search, extent: Extent, options: &TextOptions) ->
         Extent::Whole => search.account.as_slice(),
         Extent::Failure | Extent::Summary => &[],
     };
-    let notes = doubts.iter().chain(&search.notes).chain(account);
+    let notes = search.notes.iter().chain(account).map(|note| visible(note));
+    let notes = doubts.iter().map(|doubt| visible(&doubt.to_string())).chain(notes);
     let details = std::iter::once((search.strategy, coverage(search)))
-        .chain(reasons.iter().map(|reason| ("because", visible(reason))))
+        .chain(reasons.iter().map(|reason| ("because", visible(&reason.to_string()))))
         .chain(search.warnings.iter().map(|warning| ("warning", visible(warning))))
-        .chain(notes.map(|note| ("note", visible(note))));
+        .chain(notes.map(|note| ("note", note)));
     for (label, text) in details {
         let wrapped = wrap(&format!("{label}: {text}"), options.width.saturating_sub(2), |_| false);
         lines.extend(wrapped.iter().map(|line| format!("  {line}")));
@@ -128,6 +129,7 @@ mod tests {
     use insta::assert_snapshot;
 
     use super::*;
+    use crate::explore::Reason;
     use crate::report::sample::searched;
 
     fn exhaustive(verdict: Verdict, run: u64) -> Search {
@@ -194,7 +196,7 @@ mod tests {
         let sampled = Search {
             strategy: "random",
             seed: Some(42),
-            reasons: vec!["the strategy random samples".to_owned()],
+            reasons: vec![Reason::Sampled],
             interleavings: BigUint::from(10u8).pow(33) * 42u8,
             elapsed: Duration::from_millis(125_300),
             ..exhaustive(Verdict::Inconclusive, 200)
@@ -204,14 +206,14 @@ mod tests {
           covered
           random: 200 schedules sampled, out of 42,000,000,000,000,000,000,000,000,000,000,000 (about 4.2 ×
             10^34) interleavings, in 2 min 5 s, seed 42
-          because: the strategy random samples
+          because: schedules were sampled, not all run
         ");
     }
 
     #[test]
     fn a_bound_is_named() {
         let bounded = |run| Search {
-            reasons: vec!["the bound of 15 schedules was reached".to_owned()],
+            reasons: vec![Reason::MaxSchedules(15)],
             ..exhaustive(Verdict::Inconclusive, run)
         };
         assert_snapshot!(said(&bounded(15)), @"

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Executor;
 use super::settling::{Happening, pause_before};
-use crate::history::{Deadlock, Wait};
+use crate::history::{Deadlock, Uncontrolled, Wait};
 use crate::run::RunError;
 use crate::run::session::{DeadlockCheck, Progress, Session};
 
@@ -37,9 +37,7 @@ impl<S: Session> Executor<'_, S> {
                 return Ok(());
             }
             if started.elapsed() > CHECK_GRACE {
-                self.uncontrolled(
-                    "the server did not report a deadlock check in time; the victim of a deadlock may differ",
-                );
+                self.uncontrolled(Uncontrolled::DeadlockCheckLate);
                 return Ok(());
             }
             let mut pause = Box::pin(sleep(pause_before(usize::MAX)));
@@ -50,7 +48,7 @@ impl<S: Session> Executor<'_, S> {
                         // nothing but a timeout that the session set for itself ends a wait without a step of another
                         let turn = self.execution.turns.len().saturating_sub(1);
                         self.finish(index, turn, result);
-                        self.uncontrolled("a wait ended by itself, by a timeout that the session set");
+                        self.uncontrolled(Uncontrolled::WaitTimedOut);
                         self.find_next(index).await?;
                     }
                     progress => self.note_check(index, &progress),
@@ -93,7 +91,7 @@ impl<S: Session> Executor<'_, S> {
         sessions.dedup();
         self.execution.deadlocks.push(Deadlock { sessions, victim, turn });
         if !self.limits.deadlock_control {
-            self.uncontrolled("the server does not let pgbraid set deadlock_timeout, so which session is a deadlock's victim is not under control");
+            self.uncontrolled(Uncontrolled::DeadlockVictim);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Sessions that a move releases: stopped, and resumed when the schedule says so.
 
 use super::{Executor, State};
-use crate::history::{StepResult, Turn};
+use crate::history::{StepResult, Turn, Uncontrolled};
 use crate::run::RunError;
 use crate::run::session::Session;
 
@@ -99,21 +99,13 @@ impl<S: Session> Executor<'_, S> {
         };
         let may_be_overtaken = !released.is_empty() && (0..self.sessions.len()).any(overtakes);
         if self.limits.serializable && went_on {
-            self.uncontrolled(
-                "a serializable transaction was released, and on a server that pgbraid did not start it cannot let it wait \
-                 until the other's commit is complete",
-            );
+            self.uncontrolled(Uncontrolled::SerializableReleased);
         }
         if went_on && may_be_overtaken && !several {
-            self.uncontrolled(
-                "a session was released while others had steps left, and on a server that pgbraid did not start it cannot let \
-                 those come first",
-            );
+            self.uncontrolled(Uncontrolled::ReleasedAhead);
         }
         if several && went_on {
-            self.uncontrolled(
-                "sessions were released together, and on a server that pgbraid did not start it cannot decide which resumes first",
-            );
+            self.uncontrolled(Uncontrolled::ReleasedTogether);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::{CurrentWait, Executor};
+use crate::history::Uncontrolled;
 use crate::postgres::locks::{self, Waiting};
 use crate::run::RunError;
 use crate::run::session::{Progress, Session};
@@ -182,7 +183,7 @@ impl<S: Session> Executor<'_, S> {
     pub(super) fn record_waits(&mut self, turn: usize, running: &[usize], graph: &WaitForGraph, waiting: &[Waiting]) {
         for &index in running {
             if let Some(reason) = self.sessions[index].timeout_not_explored() {
-                self.uncontrolled(&reason);
+                self.uncontrolled(Uncontrolled::TimeoutNotExplored(reason));
             }
             let pid = self.sessions[index].backend_pid();
             let wait = CurrentWait {

@@ -1,0 +1,102 @@
+//! Why a verdict is inconclusive.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::history::{Difference, Uncontrolled};
+
+/// Why a verdict is inconclusive; beside a failure, why not everything is known of it. The text is a clause for people;
+/// programs are told the [code](Reason::code).
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Reason {
+    #[error(transparent)]
+    Uncontrolled(#[from] Uncontrolled),
+    #[error("the bound of {} was reached", schedules(*.0))]
+    MaxSchedules(u64),
+    #[error("the time bound of {} s was reached", .0.as_secs_f64())]
+    Timeout(Duration),
+    #[error("it was interrupted")]
+    Interrupted,
+    #[error("schedules were sampled, not all run")]
+    Sampled,
+    /// A schedule did otherwise when it was run again.
+    #[error(
+        "a schedule {}did otherwise when it was run again: something outside the schedule decides (time, chance, or work \
+         outside the run): {difference}",
+        if *failed { "failed, and " } else { "" }
+    )]
+    NotRepeated {
+        /// It had failed the first time.
+        failed: bool,
+        difference: Difference,
+    },
+    #[error(
+        "a schedule left table {table} otherwise when it was run again: chance or time decides; `ignore` leaves out a \
+         column that does not matter"
+    )]
+    LeftOtherwise { table: String },
+    /// The smallest failing schedule did not fail each time that it was replayed.
+    #[error(
+        "the smallest failing schedule failed in the same way in {fails} of {of} replays: something outside the schedule \
+         decides (time, chance, or work outside the run)"
+    )]
+    NotConfirmed { fails: u32, of: u32 },
+    /// The failure stands, but what it is called is not known. Why, in words.
+    #[error("the anomaly could not be named: {0}")]
+    NotExplained(String),
+}
+
+impl Reason {
+    /// A name for programs, which stays.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Reason::Uncontrolled(what) => what.code(),
+            Reason::MaxSchedules(_) => "schedule-bound",
+            Reason::Timeout(_) => "time-bound",
+            Reason::Interrupted => "interrupted",
+            Reason::Sampled => "sampled",
+            Reason::NotRepeated { .. } => "not-repeated",
+            Reason::LeftOtherwise { .. } => "left-otherwise",
+            Reason::NotConfirmed { .. } => "not-confirmed",
+            Reason::NotExplained(_) => "not-explained",
+        }
+    }
+}
+
+fn schedules(limit: u64) -> String {
+    match limit {
+        1 => "one schedule".to_owned(),
+        limit => format!("{limit} schedules"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_said_as_people_do() {
+        assert_eq!(
+            Reason::MaxSchedules(1).to_string(),
+            "the bound of one schedule was reached"
+        );
+        assert_eq!(
+            Reason::MaxSchedules(15).to_string(),
+            "the bound of 15 schedules was reached"
+        );
+        let timeout = Reason::Timeout(Duration::from_millis(1_500));
+        assert_eq!(timeout.to_string(), "the time bound of 1.5 s was reached");
+    }
+
+    #[test]
+    fn a_failure_that_does_not_come_again_is_told_from_what_did_not_fail() {
+        let said = |failed| {
+            let difference = Difference::Ends;
+            Reason::NotRepeated { failed, difference }.to_string()
+        };
+        assert!(said(true).starts_with("a schedule failed, and did otherwise when it was run again: something"));
+        assert!(said(false).starts_with("a schedule did otherwise when it was run again: something"));
+        assert!(said(false).ends_with("(time, chance, or work outside the run): the sessions did not end alike"));
+    }
+}

@@ -1,0 +1,88 @@
+//! What of a run was not under control.
+
+use thiserror::Error;
+
+/// Something beside the schedule that may have decided what a run did. The text is a clause for people; programs are told
+/// the [code](Uncontrolled::code).
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Uncontrolled {
+    #[error(
+        "the server does not let pgbraid set deadlock_timeout, so which session is a deadlock's victim is not under control"
+    )]
+    DeadlockVictim,
+    #[error("the server did not report a deadlock check in time; the victim of a deadlock may differ")]
+    DeadlockCheckLate,
+    #[error("a wait ended by itself, by a timeout that the session set")]
+    WaitTimedOut,
+    /// What a timeout would do to a step that waited is not known. Why, in words.
+    #[error("{0}")]
+    TimeoutNotExplored(String),
+    #[error(
+        "a serializable transaction was released, and on a server that pgbraid did not start it cannot let it wait until \
+         the other's commit is complete"
+    )]
+    SerializableReleased,
+    #[error(
+        "a session was released while others had steps left, and on a server that pgbraid did not start it cannot let \
+         those come first"
+    )]
+    ReleasedAhead,
+    #[error(
+        "sessions were released together, and on a server that pgbraid did not start it cannot decide which resumes first"
+    )]
+    ReleasedTogether,
+    /// The run began with another state than that after setup. What was other.
+    #[error(
+        "a run began with another state than that after setup, since one before it left something behind that pgbraid \
+         does not take back: {}",
+        .0.join(", ")
+    )]
+    LeftBehind(Vec<String>),
+    #[error("in two runs of the same schedule, {0}")]
+    RunsDiffer(Difference),
+    #[error("two runs of the same schedule left table {table} otherwise")]
+    TablesDiffer { table: String },
+    /// Moves are counted from 1.
+    #[error("two runs of the same schedule differ at move {number}")]
+    MovesDiffer { number: usize },
+    #[error("one run of the same schedule ended before move {number}")]
+    EndedEarly { number: usize },
+    #[error("a session that was enabled at move {number} of one run was not in another")]
+    NotEnabled { number: usize },
+}
+
+impl Uncontrolled {
+    /// A name for programs, which stays.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Uncontrolled::DeadlockVictim => "deadlock-victim",
+            Uncontrolled::DeadlockCheckLate => "deadlock-check-late",
+            Uncontrolled::WaitTimedOut => "wait-timed-out",
+            Uncontrolled::TimeoutNotExplored(_) => "timeout-not-explored",
+            Uncontrolled::SerializableReleased => "serializable-released",
+            Uncontrolled::ReleasedAhead => "released-ahead",
+            Uncontrolled::ReleasedTogether => "released-together",
+            Uncontrolled::LeftBehind(_) => "left-behind",
+            Uncontrolled::TablesDiffer { .. } => "tables-differ",
+            Uncontrolled::RunsDiffer(_)
+            | Uncontrolled::MovesDiffer { .. }
+            | Uncontrolled::EndedEarly { .. }
+            | Uncontrolled::NotEnabled { .. } => "runs-differ",
+        }
+    }
+}
+
+/// Where two runs of the same schedule did not do the same.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Difference {
+    #[error("step {step} of {session} did not do the same")]
+    Step { session: String, step: String },
+    #[error("step {step} of {session} gave different results")]
+    Result { session: String, step: String },
+    #[error("different sessions were enabled before step {step} of {session}")]
+    Enabled { session: String, step: String },
+    #[error("the sessions did not end alike")]
+    Ends,
+    #[error("they broke different invariants")]
+    Violations,
+}
