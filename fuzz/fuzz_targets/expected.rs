@@ -10,7 +10,7 @@ use pgbraid::isolation::Expected;
 
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     // of this process, since several may run
-    let folder = std::env::temp_dir().join(format!("pgbraid-fuzz-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("fuzzed-by-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a temporary folder");
     folder
 });
