@@ -137,7 +137,7 @@ impl EventLog {
     }
 
     /// Whether the step that a session has before it would only wait: for a row that another holds, to do then what it
-    /// would do if it were let go on then (see [`Program::row_taken`]), and nobody waits for the session meanwhile.
+    /// would do if it were scheduled then (see [`Program::row_taken`]), and nobody waits for the session meanwhile.
     pub fn only_waits(&self, filled: Filled<'_>, origin: Origin, begins: bool) -> OnlyWaits {
         let session = filled.session;
         let Some(RowTaken { row, if_true }) = self.row_waited_for(filled, origin, begins) else {

@@ -23,7 +23,7 @@ pub enum Report {
     },
 }
 
-/// Runs the jobs that come, until no more do or one comes to no result. Says where the runs left something
+/// Runs the jobs that come, until there are no more or one has no result. Says where the runs left something
 /// behind that is not taken back. `opening` gives up a worker that has not yet begun.
 pub fn work(
     worker: usize,
@@ -35,7 +35,7 @@ pub fn work(
     report: &Sender<Report>,
 ) -> Result<Option<Uncontrolled>, RunError> {
     let _last_words = LastWords { worker, report };
-    // whoever does not listen any more has what it needs
+    // a coordinator that no longer listens has what it needs
     let tell = |key: Key, run: Result<Run, RunError>, checked: bool| {
         report
             .send(Report::Done {
@@ -101,7 +101,7 @@ impl Drop for LastWords<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             let run = Err(RunError::Interrupted);
-            // whoever does not listen any more has what it needs
+            // a coordinator that no longer listens has what it needs
             let _ = self.report.send(Report::Done {
                 worker: self.worker,
                 key: Key::new(),

@@ -3,20 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::postgres::quote_literal;
+use crate::postgres::type_oid::{BOOL, FLOAT4, FLOAT8, INT2, INT4, INT8, NUMERIC, OID, RECORD, UNKNOWN, VOID};
 use crate::postgres::wire::Value;
-
-// Built-in types by their fixed object numbers (src/include/catalog/pg_type.dat).
-const BOOL: u32 = 16;
-const INT8: u32 = 20;
-const INT2: u32 = 21;
-const INT4: u32 = 23;
-const OID: u32 = 26;
-const FLOAT4: u32 = 700;
-const FLOAT8: u32 = 701;
-const UNKNOWN: u32 = 705;
-const NUMERIC: u32 = 1700;
-const RECORD: u32 = 2249;
-const VOID: u32 = 2278;
 
 /// What a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]

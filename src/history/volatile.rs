@@ -3,18 +3,8 @@
 use std::collections::HashSet;
 
 use crate::postgres::PostgresError;
+use crate::postgres::type_oid::{CID, DATE, OID, PG_LSN, TID, TIMESTAMP, TIMESTAMPTZ, XID, XID8};
 use crate::postgres::wire::{Column, Connection};
-
-// Built-in types by their fixed object numbers (src/include/catalog/pg_type.dat).
-const OID: u32 = 26;
-const TID: u32 = 27;
-const XID: u32 = 28;
-const CID: u32 = 29;
-const DATE: u32 = 1082;
-const TIMESTAMP: u32 = 1114;
-const TIMESTAMPTZ: u32 = 1184;
-const PG_LSN: u32 = 3220;
-const XID8: u32 = 5069;
 
 /// Which values are shown as a placeholder instead: object and transaction numbers, row addresses, times between the
 /// start of setup and a day later, and the columns that the scenario ignores.

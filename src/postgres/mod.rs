@@ -12,6 +12,7 @@ pub mod scratch;
 pub mod server;
 pub mod shared_state;
 pub mod suspend;
+pub(crate) mod type_oid;
 pub mod wire;
 
 pub use server::Server;

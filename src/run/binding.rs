@@ -4,16 +4,11 @@ use std::collections::BTreeMap;
 
 use super::RunError;
 use crate::history::{Variable, Variables};
+use crate::postgres::type_oid::{BOOL, INT4, INT8, NUMERIC};
 use crate::postgres::wire::Value;
 use crate::scenario::Param;
 use crate::scenario::source::SqlText;
 use crate::sql::Template;
-
-// Built-in types by their fixed object numbers (src/include/catalog/pg_type.dat).
-const BOOL: u32 = 16;
-const INT8: u32 = 20;
-const INT4: u32 = 23;
-const NUMERIC: u32 = 1700;
 
 pub fn from_params(params: &BTreeMap<String, Param>) -> Variables {
     params
