@@ -6,6 +6,7 @@
 
 mod cancel;
 mod connection;
+mod frames;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod incoming;
@@ -17,7 +18,9 @@ mod target;
 
 pub use cancel::Canceller;
 pub use connection::{Connection, Event, Value};
+pub use frames::{Frame, FrameColumn};
 pub use parts::{CopyDirection, Part, Report, Rows};
+pub(crate) use stream::Stream;
 pub use reply::{Column, Notice, Notification, Reply, ResultSet, ServerError, TransactionStatus};
 
 use std::time::Duration;
