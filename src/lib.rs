@@ -109,6 +109,7 @@ pub mod input;
 pub mod isolation;
 pub mod pipeline;
 pub mod postgres;
+pub mod process;
 pub mod proxy;
 pub mod replay;
 pub mod report;

@@ -45,6 +45,33 @@ pub struct StepOutcome {
     pub result: StepResult,
 }
 
+/// How a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    Code(i32),
+    Signal(i32),
+}
+
+impl Exit {
+    /// What the system says of it.
+    pub fn of(status: std::process::ExitStatus) -> Exit {
+        use std::os::unix::process::ExitStatusExt;
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Exit::Code(code),
+            (None, signal) => Exit::Signal(signal.unwrap_or_default()),
+        }
+    }
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Exit::Code(code) => write!(formatter, "exit code {code}"),
+            Exit::Signal(signal) => write!(formatter, "signal {signal}"),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionEnd {
     /// No error ended the session, and its last transaction was not rolled back.
@@ -53,6 +80,8 @@ pub struct SessionEnd {
     pub error: Option<StepError>,
     /// How often it ran a transaction again.
     pub retries: u32,
+    /// How its program ended; `None` where it is none, or has not ended.
+    pub exit: Option<Exit>,
     /// Its variables at the end, by name, as text.
     pub variables: Vec<(String, Option<String>)>,
 }

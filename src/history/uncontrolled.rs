@@ -31,6 +31,13 @@ pub enum Uncontrolled {
         "sessions were released together, and on a server that pgbraid did not start it cannot decide which resumes first"
     )]
     ReleasedTogether,
+    #[error("the program of session {session} cancelled a statement that waited, by a timer of its own")]
+    ProgramCancelled { session: String },
+    #[error(
+        "session {session} waited for a lock on a file before its first statement, and in which order programs start is \
+         not explored"
+    )]
+    StartOrder { session: String },
     /// The run began with another state than that after setup. What was other.
     #[error(
         "a run began with another state than that after setup, since one before it left something behind that pgbraid \
@@ -62,6 +69,8 @@ impl Uncontrolled {
             Uncontrolled::SerializableReleased => "serializable-released",
             Uncontrolled::ReleasedAhead => "released-ahead",
             Uncontrolled::ReleasedTogether => "released-together",
+            Uncontrolled::ProgramCancelled { .. } => "program-cancelled",
+            Uncontrolled::StartOrder { .. } => "start-order",
             Uncontrolled::LeftBehind(_) => "left-behind",
             Uncontrolled::TablesDiffer { .. } => "tables-differ",
             Uncontrolled::RunsDiffer(_)

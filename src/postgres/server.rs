@@ -89,6 +89,11 @@ impl Server {
         self.version
     }
 
+    /// Who connects to it.
+    pub fn user(&self) -> &str {
+        self.config.get_user().unwrap_or("postgres")
+    }
+
     /// Whether it was there before pgbraid, and others may use it.
     pub fn is_given(&self) -> bool {
         !self.signals

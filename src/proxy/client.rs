@@ -178,6 +178,11 @@ impl Client {
         self.queue_ready(b'I');
     }
 
+    /// Queues that a command is complete.
+    pub fn queue_complete(&mut self, tag: &str) {
+        queue_message(&mut self.outgoing, b'C', |body| put_text(body, tag));
+    }
+
     /// Queues ReadyForQuery.
     pub fn queue_ready(&mut self, status: u8) {
         queue_message(&mut self.outgoing, b'Z', |body| body.put_u8(status));

@@ -103,6 +103,11 @@ impl Gate {
         self.folder.path()
     }
 
+    /// A text of those variables that no other process has.
+    pub fn marker(&self) -> String {
+        self.password.clone()
+    }
+
     /// The environment variables that send a program here.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let Gate {

@@ -19,6 +19,7 @@ impl Sample {
             committed: true,
             error: None,
             retries: 0,
+            exit: None,
             variables: Vec::new(),
         };
         Sample(History {
@@ -153,6 +154,7 @@ pub(crate) fn deadlock() -> History {
 /// A failure that did this.
 pub(crate) fn failing(history: History, violations: Vec<Violation>) -> Failure {
     Failure {
+        outputs: Vec::new(),
         history,
         violations,
         tables: Vec::new(),

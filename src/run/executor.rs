@@ -1,6 +1,7 @@
 //! One schedule, step by step.
 
 mod deadlocks;
+mod outside;
 mod release;
 mod settling;
 mod turns;
@@ -11,7 +12,7 @@ use super::committed_states::CommittedStates;
 use super::condition::ConditionCache;
 use super::scheduler::{Candidate, Decision, Scheduler};
 use super::session::{DeadlockCheck, Pending, Session};
-use super::{Conditions, RunError};
+use super::RunError;
 use crate::history::{Deadlock, History, Move, MoveKind, Origin, SessionEnd, SoFar, Turn, Uncontrolled, Wait};
 use crate::postgres::locks::{LockMonitor, Waiting};
 use crate::postgres::wire::Connection;
@@ -28,6 +29,8 @@ pub struct Execution {
     pub deadlocks: Vec<Deadlock>,
     /// What was not under control, in words.
     pub uncontrolled: Vec<Uncontrolled>,
+    /// Sessions that waited for a lock on a file before their first step, and the session that held it.
+    pub waited_at_start: Vec<(usize, usize)>,
 }
 
 /// What the server lets a run control, and how long it may take.
@@ -67,15 +70,6 @@ pub async fn execute<S: Session>(
     scheduler: &mut dyn Scheduler,
     mut committed: Option<&mut CommittedStates>,
 ) -> Result<Execution, RunError> {
-    for session in sessions.iter_mut() {
-        session
-            .find_next(&mut Conditions {
-                control,
-                monitor,
-                cache: conditions,
-            })
-            .await?;
-    }
     let states = sessions.iter().map(|_| State::Idle).collect();
     let execution = Execution {
         turns: Vec::new(),
@@ -83,6 +77,7 @@ pub async fn execute<S: Session>(
         decisions: Vec::new(),
         deadlocks: Vec::new(),
         uncontrolled: Vec::new(),
+        waited_at_start: Vec::new(),
     };
     let mut executor = Executor {
         sessions,
@@ -95,6 +90,10 @@ pub async fn execute<S: Session>(
         seen_waiting: None,
         execution,
     };
+    for session in 0..executor.sessions.len() {
+        executor.find_next(session).await?;
+    }
+    executor.look_outside().await?;
     while let Some(enabled) = executor.enabled()? {
         let ready: Vec<usize> = enabled.iter().map(|(session, _)| *session).collect();
         let with_steps: Vec<usize> = (ready.iter().copied())
@@ -276,7 +275,7 @@ impl<S: Session> Executor<'_, S> {
     }
 
     fn session_of(&self, pid: i32) -> Option<usize> {
-        self.sessions.iter().position(|session| session.backend_pid() == pid)
+        self.sessions.iter().position(|session| session.has_backend(pid))
     }
 
     fn uncontrolled(&mut self, what: Uncontrolled) {

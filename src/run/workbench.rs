@@ -15,15 +15,16 @@ use super::large_objects::LargeObjects;
 use super::recorded::Recorded;
 use super::scheduler::{Decision, Scheduler};
 use super::timeouts::{self, SessionTimeouts, Timeouts};
-use super::{AnySession, DeadlockCheck, Driver, RunError, Script, SerialOracle, Session, custom_settings, one_step};
+use super::{AnySession, Attached, DeadlockCheck, Driver, Place, RunError, Script, SerialOracle, Session, custom_settings, one_step};
 use crate::conflict::{Object, Program, ProgramStep, Snapshots};
-use crate::history::{Deadlock, History, StepOutcome, Uncontrolled, Volatile};
+use crate::history::{Deadlock, Exit, History, StepOutcome, Uncontrolled, Volatile};
 use crate::postgres::baseline::{self, Baseline, Reset, Table};
 use crate::postgres::fingerprint::{self, Probe};
 use crate::postgres::locks::LockMonitor;
 use crate::postgres::shared_state::SharedState;
 use crate::postgres::wire::{Connection, Reply, Value};
 use crate::postgres::{PostgresError, Server, prepared};
+use crate::process::Output;
 use crate::scenario::{Scenario, Symmetry};
 use crate::sql::StatementKind;
 use crate::sql::classify::first_word;
@@ -65,13 +66,14 @@ impl Template {
         let shared = SharedState::take(&mut control, server.version()).await?;
         let since = fingerprint::next_transaction(&mut control).await?;
         super::check::run_setup(&mut control, &server, &scenario).await?;
+        super::setup_command::run(&server, &database, &scenario).await?;
         refuse_changes(&shared, &mut control, &server, "the setup").await?;
         let changes_schema = scenario
             .sessions
             .iter()
             .any(|session| session.steps.iter().any(|step| step.statement.changes_schema));
         let large_objects = LargeObjects::find(&mut control, &scenario).await?;
-        let more_than_rows = changes_schema || large_objects.are_expected() || vacuums(&scenario);
+        let more_than_rows = changes_schema || scenario.has_programs() || large_objects.are_expected() || vacuums(&scenario);
         let baseline = Baseline::take(&mut control, &server, more_than_rows).await?;
         let probe = Probe::new(&mut control, &since).await?;
         let program = super::check::check_statements(&mut control, &server, &scenario, changes_schema).await?;
@@ -167,6 +169,8 @@ pub struct Run {
     pub violations: Vec<Violation>,
     /// What was not under control.
     pub uncontrolled: Vec<Uncontrolled>,
+    /// By session: what its program has printed.
+    pub outputs: Vec<Option<Output>>,
 }
 
 impl Run {
@@ -302,6 +306,19 @@ impl Workbench {
             if let Some(timeouts) = &timeouts {
                 settings.extend(timeouts.settings());
             }
+            if let Some(program) = &session.program {
+                let settings = settings.iter().filter(|(name, _)| !LEFT_TO_PROGRAMS.contains(name));
+                let at = Place {
+                    server: server.clone(),
+                    database: self.database.clone(),
+                    settings: settings.map(|(name, value)| (*name, (*value).to_owned())).collect(),
+                    check: default_check,
+                    limit: self.limits.step_timeout,
+                };
+                let attached = Attached::new(session.clone(), program.clone(), at, volatile.clone()).await?;
+                sessions.push(AnySession::Attached(Box::new(attached)));
+                continue;
+            }
             let connection = server.session(&self.database, &settings).await?;
             let driver = Driver::new(&session.name, session.isolation, connection, default_check, timeouts);
             let script = Script::new(session.clone(), driver, volatile.clone(), may_keep_locks);
@@ -342,6 +359,8 @@ impl Workbench {
         let uncontrolled = execution
             .uncontrolled
             .iter()
+            .chain(self.sessions.iter().flat_map(|session| session.uncontrolled()))
+            .chain(&start_order_not_explored(scenario, &execution.waited_at_start))
             .chain(&self.left_behind)
             .cloned()
             .collect();
@@ -353,6 +372,7 @@ impl Workbench {
             outcome,
             violations,
             uncontrolled,
+            outputs: self.sessions.iter().map(|session| session.output().cloned()).collect(),
         })
     }
 
@@ -623,10 +643,32 @@ impl Workbench {
                     "committed": end.committed,
                     "sqlstate": end.error.map(|error| error.sqlstate),
                     "variables": script.variables().to_json(),
+                    "exit_code": exit_code(end.exit),
+                    "stdout": script.output().map(|output| &output.stdout),
                 })
             });
         serde_json::Value::from_iter(sessions).to_string()
     }
+}
+
+/// Settings that a program chooses for itself.
+const LEFT_TO_PROGRAMS: [&str; 2] = ["application_name", "default_transaction_isolation"];
+
+fn exit_code(exit: Option<Exit>) -> Option<i32> {
+    match exit? {
+        Exit::Code(code) => Some(code),
+        // as shells have it
+        Exit::Signal(signal) => Some(128 + signal),
+    }
+}
+
+/// Interchangeable sessions can as well begin in one order as in another.
+fn start_order_not_explored(scenario: &Scenario, waited: &[(usize, usize)]) -> Option<Uncontrolled> {
+    let symmetry = Symmetry::of(scenario);
+    let differ = waited.iter().find(|(waiter, holder)| waiter == holder || !symmetry.are_alike(*waiter, *holder));
+    differ.map(|(waiter, _)| Uncontrolled::StartOrder {
+        session: scenario.sessions[*waiter].name.clone(),
+    })
 }
 
 async fn refuse_changes(

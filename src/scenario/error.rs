@@ -45,6 +45,16 @@ pub enum Mistake {
     NoSessions,
     #[error("session `{0}` has no steps")]
     NoSteps(String),
+    #[error("session `{0}` has both steps and a program")]
+    StepsAndCommand(String),
+    #[error("session `{0}` runs no program")]
+    NoCommand(String),
+    #[error("`{0}` does not apply to a program")]
+    NotOfPrograms(&'static str),
+    #[error("{0} is no exit code")]
+    BadExitCode(i64),
+    #[error("unknown parameter `{{{0}}}`")]
+    UnknownParameter(String),
     #[error("the name of {0} is blank or holds control characters")]
     BadName(&'static str),
     #[error("two {what}s have the name `{name}`")]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::scenario::program::ProgramCommand;
 use crate::scenario::source::SqlText;
 use crate::sql::{Isolation, Statement, StatementKind, Template};
 
@@ -16,6 +17,8 @@ pub struct Scenario {
     pub path: Option<PathBuf>,
     /// SQL that makes the state every run starts from; may hold several statements.
     pub setup: Option<SqlText>,
+    /// A program that makes more of the state, once the setup has run.
+    pub setup_command: Option<ProgramCommand>,
     pub sessions: Vec<Session>,
     pub invariants: Vec<Invariant>,
     pub deadlock: DeadlockPolicy,
@@ -33,6 +36,11 @@ const NEXT_TO_NOTHING_MUST_HOLD: &str = "there are no invariants, and deadlocks 
                                          can fail a schedule; `--serializable` requires more";
 
 impl Scenario {
+    /// Whether a session is a program.
+    pub fn has_programs(&self) -> bool {
+        self.sessions.iter().any(|session| session.program.is_some())
+    }
+
     /// Whether a step prepares a transaction, which then belongs to the whole server.
     pub fn prepares_transactions(&self) -> bool {
         let prepares = |step: &Step| step.statement.kind == StatementKind::PrepareTransaction;
@@ -73,6 +81,8 @@ pub struct Session {
     /// SQLSTATEs that may end this session without failing the schedule.
     pub allow_errors: Vec<String>,
     pub retry: Option<Retry>,
+    /// The program that it is, where it has no steps of its own.
+    pub program: Option<Arc<ProgramCommand>>,
     /// BEGIN has a turn of its own: it takes the transaction's time, and that matters.
     pub begins_apart: bool,
 }

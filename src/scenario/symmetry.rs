@@ -132,6 +132,11 @@ impl Symmetry {
         Symmetry { group: group.collect() }
     }
 
+    /// Whether two sessions are interchangeable.
+    pub fn are_alike(&self, one: usize, other: usize) -> bool {
+        self.group[one] == self.group[other]
+    }
+
     /// How many sessions there are.
     pub fn sessions(&self) -> usize {
         self.group.len()

@@ -4,7 +4,7 @@ pub mod dependencies;
 pub mod outcome;
 pub mod serializability;
 
-use crate::history::{Deadlock, SessionEnd, StepResult, Turn, Volatile};
+use crate::history::{Deadlock, Exit, SessionEnd, StepResult, Turn, Volatile};
 use crate::postgres::wire::Reply;
 use crate::scenario::{DeadlockPolicy, Scenario};
 use outcome::Violation;
@@ -127,6 +127,18 @@ pub fn judge(
             sqlstate: error.sqlstate.clone(),
             message: error.message.clone(),
         });
+    }
+    for (session, end) in scenario.sessions.iter().zip(ends) {
+        let (Some(program), Some(exit)) = (&session.program, end.exit) else {
+            continue;
+        };
+        let is_allowed = matches!(exit, Exit::Code(code) if code == 0 || program.allow_exit.contains(&code));
+        if !is_allowed {
+            violations.push(Violation::Exit {
+                session: session.name.clone(),
+                exit,
+            });
+        }
     }
     violations
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use crate::history::{SessionEnd, StepOutcome, StepResult};
+use crate::history::{Exit, SessionEnd, StepOutcome, StepResult};
 use crate::scenario::Scenario;
 use crate::verdict::serializability::Difference;
 
@@ -41,6 +41,9 @@ impl Outcome {
                 "end",
                 end.error.as_ref().map_or("ok", |error| &error.sqlstate),
             );
+            if let Some(exit) = end.exit {
+                write_value(&mut text, "exit", &exit.to_string());
+            }
         }
         for table in &tables {
             write_value(&mut text, "table", &table.name);
@@ -127,6 +130,8 @@ pub enum Violation {
         sqlstate: String,
         message: String,
     },
+    /// A program ended in a way that its session does not allow.
+    Exit { session: String, exit: Exit },
     /// Sessions waited for each other, and the scenario does not allow it.
     Deadlock { sessions: Vec<String> },
     /// No serial order of the committed transactions has this outcome.
@@ -146,6 +151,7 @@ impl Violation {
         match self {
             Violation::Invariant { name, .. } | Violation::InvariantError { name, .. } => name.clone(),
             Violation::Error { session, sqlstate, .. } => format!("error {sqlstate} in {session}"),
+            Violation::Exit { session, exit } => format!("{exit} of {session}"),
             Violation::Deadlock { .. } => "deadlock".to_owned(),
             Violation::NotSerializable { .. } => "not serializable".to_owned(),
         }

@@ -1,11 +1,12 @@
 //! The server's messages as they stand, for a client that pgbraid stands in front of.
 
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use postgres_protocol::message::backend::Message;
 use postgres_protocol::message::frontend;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::connection::invalid;
 use super::incoming::MOST_IN_REPLY;
@@ -71,6 +72,25 @@ impl Frame {
         let buffer = Bytes::copy_from_slice(body.buffer());
         let value = |range: Option<std::ops::Range<usize>>| Ok(range.map(|range| buffer.slice(range)));
         body.ranges().map(value).collect().map_err(invalid)
+    }
+
+    /// A ReadyForQuery, with a status as the protocol has it.
+    pub fn ready(status: u8) -> Frame {
+        Frame {
+            bytes: Bytes::copy_from_slice(&[b'Z', 0, 0, 0, 5, status]),
+        }
+    }
+
+    /// The types of the parameters that a ParameterDescription tells of; none for any other message.
+    ///
+    /// # Errors
+    /// When it is malformed.
+    pub fn parameter_types(&self) -> Result<Vec<u32>, WireError> {
+        use fallible_iterator::FallibleIterator;
+        match self.parse()? {
+            Message::ParameterDescription(body) => body.parameters().collect().map_err(invalid),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// The command tag of a CommandComplete.
@@ -176,6 +196,23 @@ impl Connection {
         frontend::close(b'S', NAME, buffer).map_err(invalid)?;
         // ParseComplete, BindComplete, CommandComplete, CloseComplete twice
         Ok(5)
+    }
+
+    /// Queues that the rows of a COPY will not come.
+    ///
+    /// # Errors
+    /// When the reason holds a NUL.
+    pub fn queue_copy_failure(&mut self, reason: &str) -> Result<(), WireError> {
+        frontend::copy_fail(reason, &mut self.outgoing).map_err(invalid)
+    }
+
+    /// Sends what is queued, as far as the server takes it.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+        while !self.outgoing.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.outgoing)).map_err(WireError::Lost)?;
+            self.outgoing.advance(written);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Ends the conversation, so that the server need not log that it broke off.

@@ -130,6 +130,7 @@ mod tests {
                 order: names(&["a"]),
             }],
             failure: Some(document::Failure {
+                outputs: Vec::new(),
                 order: names(&["a"]),
                 ..failing(history, vec![broken])
             }),

@@ -5,6 +5,7 @@ pub(super) mod difference;
 mod failure;
 pub mod layout;
 mod outcomes;
+mod printed;
 pub(super) mod replays;
 mod reply;
 mod shrunk;

@@ -30,6 +30,7 @@ impl<S: Session> Executor<'_, S> {
         for turn in finished.unwrap_or_default() {
             self.find_next(self.execution.turns[turn].session).await?;
         }
+        self.look_outside().await?;
         self.note_released_together(turn);
         Ok(())
     }

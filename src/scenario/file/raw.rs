@@ -18,6 +18,7 @@ pub(super) struct RawScenario {
     pub _description: Option<String>,
     pub setup: Option<Text>,
     pub setup_file: Option<Text>,
+    pub setup_command: Option<Spanned<Vec<Text>>>,
     pub deadlock: Option<Text>,
     #[serde(default)]
     pub ignore: Vec<Text>,
@@ -41,6 +42,11 @@ pub(super) struct RawSession {
     pub retry: Option<RawRetry>,
     #[serde(default)]
     pub steps: Vec<Spanned<RawStep>>,
+    pub command: Option<Spanned<Vec<Text>>>,
+    pub stdin: Option<Text>,
+    pub env: Option<Spanned<BTreeMap<Text, Text>>>,
+    pub cwd: Option<Text>,
+    pub allow_exit: Option<Spanned<Vec<Spanned<i64>>>>,
 }
 
 #[derive(Deserialize)]
