@@ -234,7 +234,7 @@ mod tests {
     use insta::assert_snapshot;
 
     use super::*;
-    use crate::report::sample::{Sample, deadlock, done, error, lost_update};
+    use crate::history::testing::{Sample, deadlock, done, error, lost_update};
 
     fn content(name: &str, columns: &[&str], rows: &[&[Option<&str>]]) -> TableContent {
         TableContent {
