@@ -3,6 +3,7 @@
 // each test binary uses a part of it
 #![allow(dead_code)]
 
+pub mod given;
 pub mod lab;
 pub mod program;
 pub mod server;

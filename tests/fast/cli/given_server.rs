@@ -1,94 +1,21 @@
 //! Runs on a server that pgbraid did not start.
 
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use tokio::runtime::Runtime;
-use tokio_postgres::Client;
 
-use crate::common::program::{Finished, LONG, Place, Started, finish, fixture};
-use crate::common::server::{OwnServer, busy_runtime, connect, eventually};
-
-/// A server, and a client on it that looks at what runs leave there.
-pub struct Given {
-    runtime: Runtime,
-    client: Client,
-    pub server: OwnServer,
-}
-
-#[derive(Debug, PartialEq)]
-pub struct Inventory {
-    databases: Vec<String>,
-    roles: Vec<String>,
-    backends: Vec<String>,
-}
-
-impl Given {
-    pub fn start() -> Given {
-        let runtime = busy_runtime();
-        let server = OwnServer::start();
-        let client = runtime.block_on(connect(&server.config()));
-        Given {
-            runtime,
-            client,
-            server,
-        }
-    }
-
-    pub fn explore(&self, place: &Place, scenario: &str, user: &str) -> Command {
-        let mut command = place.explore(&fixture(scenario));
-        command.arg("--database-url").arg(self.server.url(user));
-        command
-    }
-
-    pub fn column(&self, sql: &str) -> Vec<String> {
-        let rows = self.runtime.block_on(self.client.query(sql, &[])).unwrap();
-        rows.iter().map(|row| row.get(0)).collect()
-    }
-
-    pub fn execute(&self, sql: &str) {
-        self.runtime.block_on(self.client.batch_execute(sql)).unwrap();
-    }
-
-    /// Explores a scenario of a test's own.
-    pub fn explore_text(&self, place: &Place, user: &str, toml: &str) -> Finished {
-        let file = place.write("scenario.toml", toml);
-        let mut command = place.explore(&file);
-        command.arg("--database-url").arg(self.server.url(user));
-        finish(command)
-    }
-
-    fn scratch_databases(&self) -> Vec<String> {
-        self.column("SELECT datname::text FROM pg_database WHERE datname LIKE 'pgbraid%'")
-    }
-
-    fn backends(&self) -> Vec<String> {
-        self.column("SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'pgbraid%'")
-    }
-
-    pub fn inventory(&self) -> Inventory {
-        // a backend ends a moment after its client has gone
-        eventually("the end of pgbraid's backends", || {
-            self.backends().is_empty().then_some(())
-        });
-        Inventory {
-            databases: self.column("SELECT datname::text FROM pg_database ORDER BY 1"),
-            roles: self.column("SELECT rolname::text FROM pg_roles ORDER BY 1"),
-            backends: self
-                .column("SELECT datname::text FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname <> ''"),
-        }
-    }
-}
+use crate::common::given::Given;
+use crate::common::program::{LONG, Place, Started, finish, fixture};
+use crate::common::server::{connect, eventually};
 
 #[test]
 fn a_run_leaves_nothing_on_the_server() {
-    let (given, place) = (Given::start(), Place::new());
+    let given = Given::start();
     let before = given.inventory();
     for (scenario, code) in [("counter", 1), ("counter-atomic", 0)] {
-        let run = finish(given.explore(&place, scenario, "postgres"));
+        let run = finish(given.explore(scenario, "postgres"));
         assert_eq!(run.code, Some(code), "{run:?}");
         assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
         assert!(
@@ -98,38 +25,36 @@ fn a_run_leaves_nothing_on_the_server() {
         );
         assert_eq!(given.inventory(), before);
     }
-    assert_eq!(place.run_folders().len(), 0, "no server of its own");
+    assert_eq!(given.place.run_folders().len(), 0, "no server of its own");
 }
 
 #[test]
 fn the_url_may_come_from_the_environment() {
-    let (given, place) = (Given::start(), Place::new());
-    let mut command = place.explore(&fixture("counter"));
+    let given = Given::start();
+    let mut command = given.place.explore(&fixture("counter"));
     command.env("PGBRAID_DATABASE_URL", given.server.url("no_such_user"));
     finish(command).assert_error(3, &["no_such_user"]);
 }
 
 #[test]
 fn a_mistake_in_the_scenario_leaves_nothing_on_the_server() {
-    let (given, place) = (Given::start(), Place::new());
+    let given = Given::start();
     let before = given.inventory();
-    let file = place.write(
+    let file = given.place.write(
         "bad.toml",
         "setup = \"CREATE TABLE\"\n[[session]]\nname = \"a\"\nsteps = [\"SELECT 1\"]\n",
     );
-    let mut command = place.explore(&file);
-    command.arg("--database-url").arg(given.server.url("postgres"));
-    finish(command).assert_error(2, &["bad.toml:1:"]);
+    finish(given.explore_file(&file, "postgres")).assert_error(2, &["bad.toml:1:"]);
     assert_eq!(given.inventory(), before);
 }
 
 /// Also while databases are being made: the first connections are those that make them.
 #[test]
 fn ctrl_c_leaves_nothing_on_the_server() {
-    let (given, place) = (Given::start(), Place::new());
+    let given = Given::start();
     let before = given.inventory();
     for connections in 1..=10 {
-        let run = Started::new(given.explore(&place, LONG, "postgres"));
+        let run = Started::new(given.explore(LONG, "postgres"));
         eventually("connections", || (given.backends().len() >= connections).then_some(()));
         run.signal(Signal::SIGINT);
         run.finish().assert_error(130, &["interrupted"]);
@@ -139,9 +64,9 @@ fn ctrl_c_leaves_nothing_on_the_server() {
 
 #[test]
 fn what_a_killed_run_leaves_is_dropped_by_the_next() {
-    let (given, place) = (Given::start(), Place::new());
+    let given = Given::start();
     let before = given.inventory();
-    let run = Started::new(given.explore(&place, LONG, "postgres"));
+    let run = Started::new(given.explore(LONG, "postgres"));
     eventually("a session", || (given.backends().len() > 4).then_some(()));
     run.signal(Signal::SIGKILL);
     assert_eq!(run.finish().code, None);
@@ -149,18 +74,18 @@ fn what_a_killed_run_leaves_is_dropped_by_the_next() {
         given.backends().is_empty().then_some(())
     });
     assert_ne!(given.scratch_databases(), Vec::<String>::new());
-    let next = finish(given.explore(&place, "counter", "postgres"));
+    let next = finish(given.explore("counter", "postgres"));
     assert_eq!(next.code, Some(1), "{next:?}");
     assert_eq!(given.inventory(), before);
 }
 
 #[test]
 fn a_run_under_way_keeps_its_databases_when_another_begins() {
-    let (given, place) = (Given::start(), Place::new());
-    let run = Started::new(given.explore(&place, LONG, "postgres"));
+    let given = Given::start();
+    let run = Started::new(given.explore(LONG, "postgres"));
     eventually("a session", || (given.backends().len() > 4).then_some(()));
     let databases = given.scratch_databases();
-    assert_eq!(finish(given.explore(&place, "counter", "postgres")).code, Some(1));
+    assert_eq!(finish(given.explore("counter", "postgres")).code, Some(1));
     let kept = given.scratch_databases();
     assert!(databases.iter().all(|database| kept.contains(database)), "{kept:?}");
     run.signal(Signal::SIGINT);
@@ -169,9 +94,9 @@ fn a_run_under_way_keeps_its_databases_when_another_begins() {
 
 #[test]
 fn a_session_that_the_server_ends_is_no_verdict() {
-    let (given, place) = (Given::start(), Place::new());
+    let given = Given::start();
     let before = given.inventory();
-    let run = Started::new(given.explore(&place, LONG, "postgres"));
+    let run = Started::new(given.explore(LONG, "postgres"));
     eventually("a session", || (given.backends().len() > 4).then_some(()));
     given.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'pgbraid% customer-1'",
@@ -183,10 +108,10 @@ fn a_session_that_the_server_ends_is_no_verdict() {
 
 #[test]
 fn other_clients_change_nothing() {
-    let (given, place) = (Given::start(), Place::new());
+    let given = Given::start();
     given.execute("CREATE TABLE busy (id integer PRIMARY KEY, v bigint); INSERT INTO busy SELECT i, 0 FROM generate_series(1, 5) i");
     let explore = |scenario: &str| {
-        let mut command = given.explore(&place, scenario, "postgres");
+        let mut command = given.explore(scenario, "postgres");
         command.args(["--keep-going", "--format", "json"]);
         let mut report = finish(command).json();
         report["elapsed_ms"] = 0.into();
@@ -228,9 +153,9 @@ fn other_clients_change_nothing() {
 /// Whose answer arrives first, that of the step which releases a session or that session's own, is a race.
 #[test]
 fn a_session_that_runs_on_is_no_difference_between_two_runs() {
-    let (given, place) = (Given::start(), Place::new());
+    let given = Given::start();
     for _ in 0..5 {
-        let mut command = place.pgbraid();
+        let mut command = given.place.pgbraid();
         command
             .arg("prove")
             .arg(fixture("stock-check"))
@@ -243,9 +168,9 @@ fn a_session_that_runs_on_is_no_difference_between_two_runs() {
 
 #[test]
 fn a_released_session_that_others_could_overtake_is_not_under_control() {
-    let (given, place) = (Given::start(), Place::new());
+    let given = Given::start();
     let verdict = |scenario: &str| {
-        let mut command = given.explore(&place, scenario, "postgres");
+        let mut command = given.explore(scenario, "postgres");
         command.args(["--keep-going", "--format", "json"]);
         finish(command).json()
     };
@@ -261,14 +186,14 @@ fn a_released_session_that_others_could_overtake_is_not_under_control() {
 
 #[test]
 fn a_user_without_privileges_can_run_and_is_told_what_is_not_under_control() {
-    let (given, place) = (Given::start(), Place::new());
+    let given = Given::start();
     given.execute("CREATE ROLE app LOGIN CREATEDB");
     let before = given.inventory();
-    let run = finish(given.explore(&place, "counter", "app"));
+    let run = finish(given.explore("counter", "app"));
     assert_eq!(run.code, Some(1), "{run:?}");
-    let run = finish(given.explore(&place, "stock-check", "app"));
+    let run = finish(given.explore("stock-check", "app"));
     assert_eq!(run.code, Some(0), "{run:?}");
-    let mut deadlocks = given.explore(&place, "opposite-order", "app");
+    let mut deadlocks = given.explore("opposite-order", "app");
     deadlocks.args(["--format", "json"]);
     let report = finish(deadlocks).json();
     assert_eq!(report["failure"]["violations"], serde_json::json!(["deadlock"]));
@@ -278,9 +203,9 @@ fn a_user_without_privileges_can_run_and_is_told_what_is_not_under_control() {
 
 #[test]
 fn a_user_who_may_create_no_database_gets_3() {
-    let (given, place) = (Given::start(), Place::new());
+    let given = Given::start();
     given.execute("CREATE ROLE app LOGIN");
-    finish(given.explore(&place, "counter", "app"))
+    finish(given.explore("counter", "app"))
         .assert_error(3, &["permission denied to create database", "ALTER ROLE … CREATEDB"]);
 }
 
@@ -305,7 +230,7 @@ const LEFT: &str = "pgbraid_scratch_1_1_0_1";
 
 #[test]
 fn a_prepared_transaction_keeps_no_database() {
-    let (given, place) = (Given::start(), Place::new());
+    let given = Given::start();
     let before = given.inventory();
     given.execute(&format!("CREATE DATABASE {LEFT}"));
     let mut config = given.server.config();
@@ -315,7 +240,7 @@ fn a_prepared_transaction_keeps_no_database() {
         let sql = "CREATE TABLE t (); BEGIN; INSERT INTO t DEFAULT VALUES; PREPARE TRANSACTION 'it''s mine'";
         client.batch_execute(sql).await.unwrap();
     });
-    let run = finish(given.explore(&place, "counter-atomic", "postgres"));
+    let run = finish(given.explore("counter-atomic", "postgres"));
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(!run.stderr.contains(LEFT), "{}", run.stderr);
     assert_eq!(given.inventory(), before);
@@ -323,9 +248,9 @@ fn a_prepared_transaction_keeps_no_database() {
 
 #[test]
 fn a_database_that_cannot_be_dropped_stops_no_run() {
-    let (given, place) = (Given::start(), Place::new());
+    let given = Given::start();
     given.execute(&format!("CREATE DATABASE {LEFT} IS_TEMPLATE true"));
-    let run = finish(given.explore(&place, "counter-atomic", "postgres"));
+    let run = finish(given.explore("counter-atomic", "postgres"));
     assert_eq!(run.code, Some(0), "{run:?}");
     assert_eq!(run.stderr.matches(LEFT).count(), 1, "{}", run.stderr);
     assert!(run.stderr.contains("cannot drop a template database"), "{}", run.stderr);
@@ -333,13 +258,13 @@ fn a_database_that_cannot_be_dropped_stops_no_run() {
 
 #[test]
 fn sweeping_is_interrupted_at_once() {
-    let (given, place) = (Given::start(), Place::new());
+    let given = Given::start();
     given.execute(&format!("CREATE DATABASE {LEFT}"));
     let locks = given.runtime.block_on(connect(&given.server.config()));
     let lock = format!("BEGIN; COMMENT ON DATABASE {LEFT} IS 'locked'");
     given.runtime.block_on(locks.batch_execute(&lock)).unwrap();
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let run = Started::new(given.explore(&place, "counter", "postgres"));
+        let run = Started::new(given.explore("counter", "postgres"));
         let waits = "SELECT query FROM pg_stat_activity WHERE query LIKE 'DROP DATABASE%' AND wait_event_type = 'Lock'";
         eventually("a database that waits to be dropped", || {
             (!given.column(waits).is_empty()).then_some(())
@@ -361,7 +286,7 @@ fn sweeping_is_interrupted_at_once() {
 
 #[test]
 fn transactions_that_steps_leave_prepared_are_rolled_back() {
-    let (given, place) = (Given::start(), Place::new());
+    let given = Given::start();
     let before = given.inventory();
     let toml = r#"
         setup = "CREATE TABLE t (id integer PRIMARY KEY, v integer); INSERT INTO t VALUES (1, 0)"
@@ -375,20 +300,20 @@ fn transactions_that_steps_leave_prepared_are_rolled_back() {
         name = "no write is seen"
         sql = "SELECT v = 0 FROM t"
     "#;
-    let run = given.explore_text(&place, "postgres", toml);
+    let run = given.explore_text("postgres", toml);
     assert_eq!(run.code, Some(0), "{run:?}");
     assert_eq!(given.inventory(), before);
     // it keeps the row locked, and nobody ends it
     let waits = toml.replace("SELECT v FROM t\"]", "UPDATE t SET v = 2\"]");
     given
-        .explore_text(&place, "postgres", &waits)
+        .explore_text("postgres", &waits)
         .assert_error(3, &["no session can go on"]);
     assert_eq!(given.inventory(), before);
 }
 
 #[test]
 fn a_setup_leaves_no_transaction_prepared() {
-    let (given, place) = (Given::start(), Place::new());
+    let given = Given::start();
     let before = given.inventory();
     let toml = |setup: &str| {
         format!(
@@ -396,25 +321,21 @@ fn a_setup_leaves_no_transaction_prepared() {
         )
     };
     let prepares = "BEGIN; INSERT INTO t VALUES (1); PREPARE TRANSACTION 'left'";
-    given.explore_text(&place, "postgres", &toml(prepares)).assert_error(
+    given.explore_text("postgres", &toml(prepares)).assert_error(
         2,
         &["scenario.toml:1:", "it leaves the prepared transaction left behind"],
     );
     given
-        .explore_text(&place, "postgres", &toml(&format!("{prepares}; DROP TABLE t")))
+        .explore_text("postgres", &toml(&format!("{prepares}; DROP TABLE t")))
         .assert_error(2, &["scenario.toml:1:", "it waits for a prepared transaction"]);
-    let ends = given.explore_text(
-        &place,
-        "postgres",
-        &toml(&format!("{prepares}; COMMIT PREPARED 'left'")),
-    );
+    let ends = given.explore_text("postgres", &toml(&format!("{prepares}; COMMIT PREPARED 'left'")));
     assert_eq!(ends.code, Some(0), "{ends:?}");
     assert_eq!(given.inventory(), before);
 }
 
 #[test]
 fn timeouts_of_a_role_end_no_session_that_waits_for_its_turn() {
-    let (given, place) = (Given::start(), Place::new());
+    let given = Given::start();
     given.execute("CREATE ROLE app LOGIN CREATEDB");
     let version: u32 = given.column("SELECT current_setting('server_version_num')")[0]
         .parse()
@@ -436,13 +357,13 @@ fn timeouts_of_a_role_end_no_session_that_waits_for_its_turn() {
         name = "b"
         steps = ["SELECT pg_sleep(0.3)"]
     "#;
-    let run = given.explore_text(&place, "app", toml);
+    let run = given.explore_text("app", toml);
     assert_eq!(run.code, Some(0), "{run:?}");
-    let spec = place.write(
+    let spec = given.place.write(
         "slow.spec",
         "session s1 step a { BEGIN; } step b { COMMIT; } session s2 step c { SELECT pg_sleep(0.3); } permutation a c b",
     );
-    let mut command = place.pgbraid();
+    let mut command = given.place.pgbraid();
     command
         .arg("spec")
         .arg(spec)
@@ -455,17 +376,17 @@ fn timeouts_of_a_role_end_no_session_that_waits_for_its_turn() {
 
 #[test]
 fn a_session_of_a_specification_that_the_server_ends_is_the_environments_fault() {
-    let (given, place) = (Given::start(), Place::new());
-    let spec = place.write(
+    let given = Given::start();
+    let spec = given.place.write(
         "long.spec",
         "session s1 step a { SELECT pg_sleep(60); } step b { SELECT 1; } session s2 step c { SELECT 2; }
          permutation a b c",
     );
-    let expected = place.path().join("expected");
+    let expected = given.place.path().join("expected");
     std::fs::create_dir(&expected).unwrap();
     std::fs::write(expected.join("long.out"), "something else\n").unwrap();
     for arguments in [&[][..], &["--expected", expected.to_str().unwrap()]] {
-        let mut command = place.pgbraid();
+        let mut command = given.place.pgbraid();
         command.arg("spec").arg(&spec).args(arguments);
         command.arg("--database-url").arg(given.server.url("postgres"));
         let run = Started::new(command);

@@ -5,8 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::cli::given_server::Given;
-use crate::common::program::{Place, finish, fixture};
+use crate::common::given::Given;
+use crate::common::program::{finish, fixture};
 use crate::common::server::eventually;
 
 const PROGRAM: &str = "/usr/sbin/pgbouncer";
@@ -27,7 +27,7 @@ fn pgbouncer_is_named() {
         println!("skipped: {PROGRAM} is not installed");
         return;
     }
-    let (given, place) = (Given::start(), Place::new());
+    let given = Given::start();
     let url = given.server.url("postgres");
     let server = url.split(" user=").next().unwrap();
     let refused = "extra_float_digits,IntervalStyle,bytea_output,plan_cache_mode,max_parallel_workers_per_gather,jit,\
@@ -35,9 +35,9 @@ fn pgbouncer_is_named() {
                    default_transaction_read_only,default_transaction_deferrable";
     for (mode, ignored) in [("session", ""), ("session", refused), ("transaction", refused)] {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let users = place.write("users", "\"postgres\" \"\"\n");
+        let users = given.place.write("users", "\"postgres\" \"\"\n");
         let users = users.display();
-        let settings = place.write(
+        let settings = given.place.write(
             "pgbouncer.ini",
             &format!(
                 "[databases]\n* = {server}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
@@ -46,7 +46,7 @@ fn pgbouncer_is_named() {
         );
         for file in ["users", "pgbouncer.ini"] {
             let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-            fs::set_permissions(place.path().join(file), readable).unwrap();
+            fs::set_permissions(given.place.path().join(file), readable).unwrap();
         }
         let mut command = Command::new(PROGRAM);
         if nix::unistd::geteuid().is_root() {
@@ -59,7 +59,7 @@ fn pgbouncer_is_named() {
             .stderr(Stdio::null());
         let pooler = Pooler(command.spawn().unwrap());
         eventually("pgbouncer", || TcpStream::connect(("127.0.0.1", port)).ok());
-        let mut command = place.explore(&fixture("counter"));
+        let mut command = given.place.explore(&fixture("counter"));
         command.args([
             "--database-url",
             &format!("postgres://postgres@127.0.0.1:{port}/postgres"),

@@ -1,6 +1,6 @@
 //! Steps that reach beyond their database.
 
-use crate::cli::given_server::Given;
+use crate::common::given::Given;
 use crate::common::program::{Place, finish};
 
 fn scenario(setup: &str, step: &str) -> String {
@@ -15,7 +15,7 @@ const HIDDEN: &str = "DO $$ BEGIN EXECUTE 'CREATE ' || 'ROLE reached'; END $$";
 
 #[test]
 fn steps_that_reach_out_of_a_given_server_are_refused() {
-    let (given, place) = (Given::start(), Place::new());
+    let given = Given::start();
     let before = given.inventory();
     let alias = "CREATE FUNCTION harmless(integer, bigint) RETURNS boolean LANGUAGE internal AS 'pg_terminate_backend'";
     // a result of 13 on has a time to wait for
@@ -46,18 +46,18 @@ fn steps_that_reach_out_of_a_given_server_are_refused() {
         (alias, call, "function harmless reaches beyond"),
         ("CREATE ROLE reached", "SELECT 1", "roles, databases"),
     ] {
-        let run = given.explore_text(&place, "postgres", &scenario(setup, step));
+        let run = given.explore_text("postgres", &scenario(setup, step));
         println!("{setup} {step}");
         run.assert_error(2, &[said]);
         assert_eq!(given.inventory(), before);
     }
-    let run = given.explore_text(&place, "postgres", &scenario(view, "SELECT * FROM v"));
+    let run = given.explore_text("postgres", &scenario(view, "SELECT * FROM v"));
     assert_eq!(run.code, Some(0), "{run:?}");
 }
 
 #[test]
 fn a_change_of_what_databases_share_is_no_verdict() {
-    let (given, place) = (Given::start(), Place::new());
+    let given = Given::start();
     let changes = [
         ("CREATE ' || 'ROLE reached", "role reached (new)", "DROP ROLE reached"),
         (
@@ -88,7 +88,7 @@ fn a_change_of_what_databases_share_is_no_verdict() {
             ("", step.as_str(), "the sessions ran"),
             (&step, "SELECT 1", "the setup ran"),
         ] {
-            let run = given.explore_text(&place, "postgres", &scenario(setup, step));
+            let run = given.explore_text("postgres", &scenario(setup, step));
             println!("{command}");
             run.assert_error(2, &[what, said, "another client"]);
             given.execute(undo);
@@ -107,9 +107,9 @@ fn a_change_of_what_databases_share_is_no_verdict_on_an_embedded_server_either()
 
 #[test]
 fn a_role_of_its_own_is_no_reason_to_warn() {
-    let (given, place) = (Given::start(), Place::new());
+    let given = Given::start();
     given.execute("CREATE ROLE app LOGIN CREATEDB");
-    let run = finish(given.explore(&place, "counter-atomic", "app"));
+    let run = finish(given.explore("counter-atomic", "app"));
     assert_eq!(run.code, Some(0), "{run:?}");
     assert_eq!(run.stderr, "");
 }
