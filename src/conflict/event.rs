@@ -457,9 +457,6 @@ fn whatever_it_finds(program: &Program, turn: &Turn) -> Footprint {
 
 /// Queries take a snapshot before they run; of utility statements some do.
 fn takes_snapshot_for_sure(sql: &str) -> bool {
-    tokens(sql).find(|token| !token.is_blank()).is_some_and(|token| {
-        token.is_one_of(&[
-            "select", "insert", "update", "delete", "merge", "with", "values", "table",
-        ])
-    })
+    let first = tokens(sql).find(|token| !token.is_blank());
+    first.is_some_and(|token| token.begins_query_or_change())
 }

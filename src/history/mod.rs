@@ -6,6 +6,8 @@
 mod deadlock;
 mod moves;
 mod result;
+#[cfg(test)]
+pub(crate) mod testing;
 mod transaction;
 mod turn;
 mod uncontrolled;

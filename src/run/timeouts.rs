@@ -13,16 +13,10 @@ use crate::postgres::{PostgresError, Server};
 use crate::scenario::{Scenario, Session, Step};
 use crate::sql::commands::split;
 use crate::sql::lexer::{Token, TokenKind};
+use crate::sql::words::{CURRENT_SETTING, SESSION_TIMEOUTS, SET_CONFIG};
 
 /// The settings, in the order in which they are asked for.
 pub const NAMES: [&str; 2] = ["lock_timeout", "statement_timeout"];
-
-/// Timeouts that end a session, wherever it is. Sessions begin without them.
-const ENDING: [&str; 3] = [
-    "idle_in_transaction_session_timeout",
-    "idle_session_timeout",
-    "transaction_timeout",
-];
 
 const QUERY_CANCELED: &str = "57014";
 const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -31,9 +25,6 @@ const LOCK_NOT_AVAILABLE: &str = "55P03";
 const STAND_IN: u64 = 2_000_000_000;
 /// A stand-in is printed in milliseconds for as long as it is no whole number of seconds.
 const MOST_VALUES: usize = 999;
-
-/// Functions that set or read the setting that their first argument names.
-const FUNCTIONS: [&str; 2] = ["set_config", "current_setting"];
 
 const ROUTINES: &str = "SELECT p.proname, concat(p.prosrc, ' ', array_to_string(p.proconfig, ' '), {sql_body}),
     EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid),
@@ -181,7 +172,7 @@ pub fn not_explored(scenario: &Scenario) -> Vec<String> {
     let steps = scenario.sessions.iter().flat_map(|session| session.steps.iter());
     let texts = steps.map(|step| &step.sql).chain(&scenario.setup);
     let words: BTreeSet<String> = texts.flat_map(|sql| lower_words(&sql.text)).collect();
-    let named = ENDING.iter().filter(|name| words.contains(**name));
+    let named = SESSION_TIMEOUTS.iter().filter(|name| words.contains(**name));
     named
         .map(|name| format!("that the server ends a session for its {name} is not explored"))
         .collect()
@@ -222,7 +213,7 @@ fn names_timeouts(text: &str) -> bool {
     let words = lower_words(text);
     words.contains("pg_settings")
         || NAMES.iter().any(|name| words.contains(*name))
-        || FUNCTIONS
+        || [SET_CONFIG, CURRENT_SETTING]
             .iter()
             .any(|function| names_any_setting(&text.to_lowercase(), function))
 }

@@ -3,9 +3,10 @@
 use crate::scenario::Scenario;
 use crate::scenario::source::SqlText;
 use crate::sql::lexer::{Token, TokenKind, tokens};
+use crate::sql::words::CURRENT_SETTING;
 
 /// By these a session can learn its own name.
-const SHOW_A_NAME: [&str; 3] = ["current_setting", "application_name", "pg_stat_activity"];
+const SHOW_A_NAME: [&str; 3] = [CURRENT_SETTING, "application_name", "pg_stat_activity"];
 
 /// What depends on the order in which rows come.
 const ORDER_MATTERS: [&str; 14] = [

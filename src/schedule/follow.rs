@@ -186,6 +186,7 @@ mod tests {
 
     use super::*;
     use crate::history::Move;
+    use crate::history::testing::{done, history, turn};
     use crate::run::Pending;
     use crate::schedule::{Schedule, named};
 
@@ -240,8 +241,11 @@ mod tests {
 
         fn make_move(&self, state: &mut State, session: usize, kind: MoveKind) {
             if kind == MoveKind::Step {
-                let step = self.steps[state.taken(session)];
-                state.turns.push(turn(session, step, Turn::IN_FLIGHT));
+                let step = state.taken(session);
+                state.turns.push(Turn {
+                    finished_in: Turn::IN_FLIGHT,
+                    ..turn(session, (step, self.steps[step]), "", done(""))
+                });
             }
             let own = state.in_flight(session).expect("a step under way");
             state.released.retain(|&released| released != session);
@@ -316,12 +320,7 @@ mod tests {
                 let kind = kind(chosen).expect("an enabled session");
                 self.make_move(&mut state, chosen, kind);
             }
-            let history = History {
-                sessions: NAMES.map(str::to_owned).to_vec(),
-                turns: state.turns,
-                moves: state.moves,
-                ends: Vec::new(),
-            };
+            let history = history(&NAMES, state.turns, state.moves);
             let named = named(&history);
             let moved = history.moves.iter().zip(named).filter(|(_, named)| *named);
             let order = moved
@@ -337,13 +336,6 @@ mod tests {
                 .into_iter()
                 .map(|departure| (departure.entry, departure.kind));
             (history, order, departures.collect())
-        }
-    }
-
-    fn turn(session: usize, step: &str, finished_in: usize) -> Turn {
-        Turn {
-            finished_in,
-            ..Pending::sample(step).turn(session)
         }
     }
 

@@ -9,7 +9,7 @@ mod query;
 mod row_order;
 
 pub use clock::{Times, may_take_time, names_the_time};
-pub use functions::{OF_SEQUENCES, Touches, touches};
+pub use functions::{Touches, touches, touches_in_text};
 pub use key::{Confined, NamedRow, NamedValue, PinnedAction, canonical};
 pub use nulls::parameters_needed;
 pub use query::Command;

@@ -292,7 +292,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::report::sample::{Sample, deadlock, failing, row};
+    use crate::history::testing::{Sample, deadlock, row};
+    use crate::report::sample::failing;
 
     fn names(names: &[&str]) -> Vec<String> {
         names.iter().map(|&name| name.to_owned()).collect()

@@ -97,9 +97,10 @@ mod tests {
     use num_bigint::BigUint;
 
     use crate::explore::{Reason, Verdict};
+    use crate::history::testing::{Sample, row};
     use crate::report::document::{self, Document, Outcome, Search};
     use crate::report::json::json;
-    use crate::report::sample::{Sample, failing, row, searched};
+    use crate::report::sample::{failing, searched};
     use crate::verdict::outcome::Violation;
 
     fn names(names: &[&str]) -> Vec<String> {

@@ -10,7 +10,7 @@ pub(super) mod replays;
 mod reply;
 mod shrunk;
 pub mod specifications;
-pub(crate) mod sql_text;
+pub(crate) mod statement;
 pub(super) mod summary;
 pub mod timeline;
 pub mod violations;

@@ -6,7 +6,7 @@ use crate::report::text::layout::{
     TextOptions, Tone, counted, fields, joined, paint, shorten, table, value, visible, width, wrap,
 };
 use crate::report::text::reply::error_line;
-use crate::report::text::sql_text::{mentions, one_line, starts_clause};
+use crate::report::text::statement::{mentions, one_line, starts_clause};
 use crate::verdict::outcome::{TableContent, Violation};
 
 /// Rows shown of a table or of what an invariant returned.
@@ -235,7 +235,7 @@ mod tests {
     use insta::assert_snapshot;
 
     use super::*;
-    use crate::report::sample::{Sample, deadlock, done, error, lost_update};
+    use crate::history::testing::{Sample, deadlock, done, error, lost_update};
 
     fn content(name: &str, columns: &[&str], rows: &[&[Option<&str>]]) -> TableContent {
         TableContent {
