@@ -10,6 +10,7 @@ mod kind;
 #[cfg(test)]
 mod model;
 mod pct;
+mod race;
 mod random;
 mod reason;
 mod reversal;
