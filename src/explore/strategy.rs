@@ -22,7 +22,9 @@ pub type Key = Vec<u32>;
 
 /// A schedule to be run.
 pub struct Job {
+    /// Its place among the schedules of the strategy.
     pub key: Key,
+    /// Decides who moves.
     pub scheduler: Box<dyn Scheduler + Send>,
 }
 
@@ -53,13 +55,28 @@ pub trait Strategy {
 pub enum StrategyKind {
     /// One schedule of each class of schedules that cannot differ; `symmetric` lets interchangeable sessions stand for each
     /// other.
-    Dpor { symmetric: bool },
+    Dpor {
+        /// Interchangeable sessions stand for each other.
+        symmetric: bool,
+    },
     /// Every schedule.
     Exhaustive,
     /// Schedules drawn with the same probability for each interleaving.
-    Random { samples: u64, seed: u64 },
+    Random {
+        /// How many are drawn.
+        samples: u64,
+        /// The same seed draws the same ones.
+        seed: u64,
+    },
     /// Schedules drawn by priorities, see [`Pct`].
-    Pct { samples: u64, seed: u64, depth: u32 },
+    Pct {
+        /// How many are drawn.
+        samples: u64,
+        /// The same seed draws the same ones.
+        seed: u64,
+        /// How many turns must come in a certain order in the failures that it finds with a known probability.
+        depth: u32,
+    },
 }
 
 /// The strategies to choose from by name.

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 
-use super::one_step::FIRST_WITH_SQL_BODIES;
 use super::session::WaitTimeout;
 use crate::postgres::wire::{Connection, Reply, Value};
 use crate::postgres::{PostgresError, Server};
@@ -35,7 +34,8 @@ const MOST_VALUES: usize = 999;
 /// Functions that set or read the setting that their first argument names.
 const FUNCTIONS: [&str; 2] = ["set_config", "current_setting"];
 
-const ROUTINES: &str = "SELECT p.proname, concat(p.prosrc, ' ', array_to_string(p.proconfig, ' '), {sql_body}),
+const ROUTINES: &str = "SELECT p.proname, concat(p.prosrc, ' ', array_to_string(p.proconfig, ' '), ' ',
+      pg_catalog.pg_get_function_sqlbody(p.oid)),
     EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid),
     l.lanname IN ('sql', 'plpgsql')
   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
@@ -107,11 +107,7 @@ impl Timeouts {
         if initial == ["0", "0"] && !texts.any(|sql| names_timeouts(&sql.text)) {
             return Ok(None);
         }
-        let sql_body = match server.version() < FIRST_WITH_SQL_BODIES {
-            true => "''",
-            false => "' ', pg_catalog.pg_get_function_sqlbody(p.oid)",
-        };
-        let routines = rows(control, &ROUTINES.replace("{sql_body}", sql_body)).await?;
+        let routines = rows(control, ROUTINES).await?;
         let routines = routines.into_iter();
         let routines = routines.filter_map(|row| match <[Option<String>; 4]>::try_from(row) {
             Ok([Some(name), Some(body), Some(unnamed), Some(readable)]) => Some(Routine {

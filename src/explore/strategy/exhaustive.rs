@@ -28,6 +28,7 @@ struct Prefix {
 }
 
 impl Exhaustive {
+    /// A search that has not begun.
     pub fn new() -> Exhaustive {
         Exhaustive::default()
     }

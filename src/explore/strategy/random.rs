@@ -26,6 +26,7 @@ pub struct Random {
 }
 
 impl Random {
+    /// Draws `samples` schedules of a scenario. The same `seed` draws the same ones.
     pub fn new(scenario: &Scenario, seed: u64, samples: u64) -> Random {
         let turns = scenario
             .sessions
