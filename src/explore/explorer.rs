@@ -23,7 +23,9 @@ const TICK: Duration = Duration::from_millis(100);
 pub struct Options {
     /// Schedules run at a time, each on a scratch database of its own.
     pub jobs: usize,
+    /// Stop after so many schedules; the verdict is then inconclusive.
     pub max_schedules: Option<u64>,
+    /// Stop searching after this time; the verdict is then inconclusive.
     pub timeout: Option<Duration>,
     /// Goes on after a failure, to collect all outcomes.
     pub keep_going: bool,
@@ -38,25 +40,32 @@ pub struct Options {
 /// Which schedules are run twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeterminismCheck {
+    /// None is.
     #[default]
     None,
     /// A worker's first, second, fourth, eighth … schedule.
     Sample,
+    /// Every one.
     All,
 }
 
 /// How far an exploration has got.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
+    /// Schedules that have been run.
     pub schedules_run: u64,
+    /// Of these, how many failed.
     pub failures: u64,
+    /// How many there will be, where that is known.
     pub planned: Option<u64>,
 }
 
+/// What an exploration says of a scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Every interleaving was covered and none fails.
     Holds,
+    /// A schedule fails, and failed in the same way when it was run again.
     Fails,
     /// Neither: not everything was covered, or something was not under control.
     Inconclusive,
@@ -65,6 +74,7 @@ pub enum Verdict {
 /// What an exploration found.
 #[derive(Debug, Clone)]
 pub struct Exploration {
+    /// What it says of the scenario.
     pub verdict: Verdict,
     /// Every interleaving was covered.
     pub exhaustive: bool,
@@ -74,6 +84,7 @@ pub struct Exploration {
     pub reasons: Vec<Reason>,
     /// Orders of the declared steps that keep each session's own.
     pub interleavings: BigUint,
+    /// Schedules that have been run.
     pub schedules_run: u64,
     /// How many of them failed.
     pub failures: u64,
@@ -81,6 +92,7 @@ pub struct Exploration {
     pub tally: Tally,
     /// What those stand for.
     pub coverage: Coverage,
+    /// How long it took.
     pub elapsed: Duration,
     /// In the order in which they were first reached.
     pub outcomes: Vec<OutcomeTally>,
@@ -127,8 +139,11 @@ impl Tally {
 /// An outcome and the schedules that led to it.
 #[derive(Debug, Clone)]
 pub struct OutcomeTally {
+    /// The id of the outcome, see [`Outcome`](crate::verdict::outcome::Outcome).
     pub id: String,
+    /// How many of the schedules that have been run came to it.
     pub schedules: u64,
+    /// Names of what it violates; empty where it holds.
     pub violations: Vec<String>,
     /// One schedule that leads to it: sessions by index, one entry a turn.
     pub order: Vec<usize>,

@@ -16,7 +16,9 @@ pub enum MoveKind {
 /// One choice of the schedule, and whom it moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Move {
+    /// The session that was scheduled.
     pub session: usize,
+    /// What it did.
     pub kind: MoveKind,
     /// The turn of its step.
     pub turn: usize,
@@ -31,6 +33,7 @@ pub struct Move {
 }
 
 impl Move {
+    /// A move with which nothing is known to have happened yet.
     pub fn new(session: usize, kind: MoveKind, turn: usize) -> Move {
         Move {
             session,
@@ -47,7 +50,9 @@ impl Move {
 /// A run up to a choice: steps that are blocked have [`Turn::IN_FLIGHT`] for their end.
 #[derive(Debug, Clone, Copy)]
 pub struct SoFar<'a> {
+    /// In the order in which they were sent.
     pub turns: &'a [Turn],
+    /// In the order in which they were made.
     pub moves: &'a [Move],
 }
 

@@ -2,20 +2,26 @@
 
 use super::{Origin, TxEnd};
 
+/// What a step brought back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepResult {
+    /// A statement with rows, though there may be none.
     Rows {
+        /// The names of the columns.
         columns: Vec<String>,
         /// As text; in the statement's own order where it asks for one, else sorted.
         rows: Vec<Vec<Option<String>>>,
+        /// The statement asks for an order.
         ordered: bool,
         /// The command tag, such as `SELECT 1`.
         tag: String,
     },
     /// A statement without rows: its command tag, such as `UPDATE 1`.
     Done {
+        /// The command tag.
         tag: String,
     },
+    /// The server refused it.
     Error(StepError),
 }
 
@@ -32,16 +38,20 @@ impl StepResult {
 /// An error of the server, less what names a process, a transaction or an object by number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepError {
+    /// Five characters, such as `23505`.
     pub sqlstate: String,
+    /// The message without its severity.
     pub message: String,
 }
 
 /// What a step of a session brought back, where that counts: a transaction that was run again counts as it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepOutcome {
+    /// Which step it was.
     pub origin: Origin,
     /// How it ended its transaction.
     pub end: Option<TxEnd>,
+    /// What it brought back.
     pub result: StepResult,
 }
 
@@ -72,6 +82,7 @@ impl std::fmt::Display for Exit {
     }
 }
 
+/// How a session ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionEnd {
     /// No error ended the session, and its last transaction was not rolled back.

@@ -5,6 +5,7 @@ use thiserror::Error;
 /// Something beside the schedule that may have decided what a run did. The text is a clause for people; programs are told
 /// the [code](Uncontrolled::code).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the text of each variant says what it is")]
 pub enum Uncontrolled {
     #[error(
         "the server does not let pgbraid set deadlock_timeout, so which session is a deadlock's victim is not under control"
@@ -83,6 +84,7 @@ impl Uncontrolled {
 
 /// Where two runs of the same schedule did not do the same.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the text of each variant says what it is")]
 pub enum Difference {
     #[error("step {step} of {session} did not do the same")]
     Step { session: String, step: String },

@@ -7,8 +7,9 @@ use tokio_postgres::config::Config;
 use super::wire::{Canceller, Connection, WireError};
 use super::{PostgresError, expect};
 
-/// The oldest major version that is supported.
-pub const OLDEST_MAJOR: u32 = 12;
+/// The oldest major version that is supported: the first whose catalog has the bodies of functions that are no text
+/// (`pg_get_function_sqlbody`).
+pub const OLDEST_MAJOR: u32 = 14;
 
 /// Settings that every connection of ours starts with, so that values print the same everywhere and plans do not depend
 /// on how often a statement has run.

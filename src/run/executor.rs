@@ -2,8 +2,11 @@
 
 mod deadlocks;
 mod outside;
+mod happening;
+mod looks;
 mod release;
 mod settling;
+mod standing;
 mod turns;
 
 use std::time::Duration;
@@ -192,6 +195,11 @@ struct Executor<'a, S> {
 }
 
 impl CurrentWait {
+    /// Whether it is the same wait, whenever it began.
+    fn is_same(&self, other: &CurrentWait) -> bool {
+        self.blocked_by == other.blocked_by && self.lock == other.lock
+    }
+
     fn until(self, turn: usize) -> Wait {
         Wait {
             blocked_by: self.blocked_by,

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 
-use super::one_step::FIRST_WITH_SQL_BODIES;
 use super::session::WaitTimeout;
 use crate::postgres::wire::{Connection, Reply, Value};
 use crate::postgres::{PostgresError, Server};
@@ -26,7 +25,8 @@ const STAND_IN: u64 = 2_000_000_000;
 /// A stand-in is printed in milliseconds for as long as it is no whole number of seconds.
 const MOST_VALUES: usize = 999;
 
-const ROUTINES: &str = "SELECT p.proname, concat(p.prosrc, ' ', array_to_string(p.proconfig, ' '), {sql_body}),
+const ROUTINES: &str = "SELECT p.proname, concat(p.prosrc, ' ', array_to_string(p.proconfig, ' '), ' ',
+      pg_catalog.pg_get_function_sqlbody(p.oid)),
     EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid),
     l.lanname IN ('sql', 'plpgsql')
   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
@@ -98,11 +98,7 @@ impl Timeouts {
         if initial == ["0", "0"] && !texts.any(|sql| names_timeouts(&sql.text)) {
             return Ok(None);
         }
-        let sql_body = match server.version() < FIRST_WITH_SQL_BODIES {
-            true => "''",
-            false => "' ', pg_catalog.pg_get_function_sqlbody(p.oid)",
-        };
-        let routines = rows(control, &ROUTINES.replace("{sql_body}", sql_body)).await?;
+        let routines = rows(control, ROUTINES).await?;
         let routines = routines.into_iter();
         let routines = routines.filter_map(|row| match <[Option<String>; 4]>::try_from(row) {
             Ok([Some(name), Some(body), Some(unnamed), Some(readable)]) => Some(Routine {

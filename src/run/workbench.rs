@@ -80,7 +80,7 @@ impl Template {
         super::check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
         let timeouts = Timeouts::find(&mut control, &server, &database, &scenario).await?;
         let program = program_with(timeouts.as_ref(), program, &scenario);
-        let mut notes = one_step::notes(&mut control, server.version(), &scenario).await?;
+        let mut notes = one_step::notes(&mut control, &scenario).await?;
         notes.extend(timeouts::not_explored(&scenario));
         let scenario = with_begins(scenario, &program);
         let serial = serial_oracle(&scenario)?;

@@ -16,6 +16,7 @@ pub type ScenarioError = Located<Mistake>;
 
 /// What is wrong.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the text of each variant says what is wrong")]
 pub enum Mistake {
     #[error("cannot read {path}: {cause}")]
     Unreadable { path: String, cause: std::io::Error },

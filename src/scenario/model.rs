@@ -19,8 +19,11 @@ pub struct Scenario {
     pub setup: Option<SqlText>,
     /// A program that makes more of the state, once the setup has run.
     pub setup_command: Option<ProgramCommand>,
+    /// The sessions, copies included, in their order.
     pub sessions: Vec<Session>,
+    /// What must hold when the sessions are over.
     pub invariants: Vec<Invariant>,
+    /// What a deadlock means.
     pub deadlock: DeadlockPolicy,
     /// `table.column` names whose values are no part of an outcome.
     pub ignore: Vec<IgnoredColumn>,
@@ -74,12 +77,15 @@ pub struct Session {
     pub entry: usize,
     /// Its number among the copies, from 1; `None` where the entry has no copies.
     pub copy: Option<usize>,
+    /// The level that its transactions ask for, where they name no other.
     pub isolation: Isolation,
     /// Values known before the first step, by variable name.
     pub params: BTreeMap<String, Param>,
+    /// What it runs, in this order.
     pub steps: Arc<[Step]>,
     /// SQLSTATEs that may end this session without failing the schedule.
     pub allow_errors: Vec<String>,
+    /// When it runs a transaction again.
     pub retry: Option<Retry>,
     /// The program that it is, where it has no steps of its own.
     pub program: Option<Arc<ProgramCommand>>,
@@ -104,9 +110,11 @@ pub struct Step {
     pub name: String,
     /// Whether the file named it.
     pub named: bool,
+    /// Its text as the file has it.
     pub sql: SqlText,
     /// The SQL with `:name` replaced by `$n`.
     pub template: Template,
+    /// What kind of statement it is.
     pub statement: Statement,
     /// The step is passed over unless this is true.
     pub when: Option<Condition>,
@@ -115,27 +123,37 @@ pub struct Step {
 /// An SQL expression over a session's variables.
 #[derive(Debug, Clone)]
 pub struct Condition {
+    /// Its text as the file has it.
     pub sql: SqlText,
+    /// The same with parameters in place of its variables.
     pub template: Template,
 }
 
+/// A query that must return exactly one true.
 #[derive(Debug, Clone)]
 pub struct Invariant {
+    /// Its name, as reports show it.
     pub name: String,
+    /// The query.
     pub sql: SqlText,
 }
 
 /// Which errors make a session run its whole transaction again, and how often.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
+    /// SQLSTATEs after which the transaction is run again.
     pub on: Vec<String>,
+    /// How often at most.
     pub max: u32,
 }
 
+/// Whether sessions may deadlock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeadlockPolicy {
+    /// A deadlock is a failure.
     #[default]
     Fails,
+    /// It is not; the victim's error counts as any other.
     Allowed,
 }
 
@@ -144,16 +162,20 @@ pub enum DeadlockPolicy {
 pub enum Param {
     /// Untyped, as a quoted literal is: the server infers the type from the place.
     Text(String),
+    /// A whole number.
     Integer(i64),
     /// Kept as text: numeric in SQL.
     Numeric(String),
+    /// True or false.
     Boolean(bool),
 }
 
 /// A column whose values are no part of an outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IgnoredColumn {
+    /// The table as it is named.
     pub table: String,
+    /// The column as it is named.
     pub column: String,
 }
 

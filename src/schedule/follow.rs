@@ -25,9 +25,11 @@ struct Tracked {
 pub struct Departure {
     /// The index of the entry that was not followed.
     pub entry: usize,
+    /// The index of the session that the entry names.
     pub session: usize,
     /// How many turns had been taken by then.
     pub turn: usize,
+    /// How the order was left.
     pub kind: DepartureKind,
 }
 
@@ -35,16 +37,23 @@ pub struct Departure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DepartureKind {
     /// The session was blocked in the step that it was let go on with in this turn; its turn passed.
-    Blocked { in_turn: usize },
+    Blocked {
+        /// The turn in which it was.
+        in_turn: usize,
+    },
     /// The session was to resume or time out, but was not blocked.
     NotBlocked,
     /// The session had ended.
     Ended,
     /// The session ended without coming to this step.
-    NotReached { step: String },
+    NotReached {
+        /// The step by its name.
+        step: String,
+    },
 }
 
 impl Follower {
+    /// Begins at the first entry.
     pub fn new(plan: &Plan) -> Follower {
         let entries = plan.entries.iter().map(|(session, extent)| Tracked {
             session: *session,

@@ -14,17 +14,24 @@ const DEADLOCK_DETECTED: &str = "40P01";
 /// What an invariant's query returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InvariantAnswer {
+    /// Rows, as text.
     Rows {
+        /// The names of the columns.
         columns: Vec<String>,
+        /// By column; `None` for NULL.
         rows: Vec<Vec<Option<String>>>,
     },
+    /// The server refused the query.
     Error {
+        /// Five characters, such as `42P01`.
         sqlstate: String,
+        /// What the server said.
         message: String,
     },
 }
 
 impl InvariantAnswer {
+    /// The answer to an invariant. `volatile` replaces what differs from run to run.
     pub fn from_reply(reply: Reply, volatile: &Volatile) -> InvariantAnswer {
         match reply.into_result() {
             Err(error) => InvariantAnswer::Error {

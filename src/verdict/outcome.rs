@@ -17,6 +17,7 @@ pub struct Outcome {
     /// The same for the same outcome, whatever the strategy, the run or the machine: the first digits of a SHA-256 of
     /// everything else.
     pub id: String,
+    /// What is in the tables at the end.
     pub tables: Vec<TableContent>,
 }
 
@@ -102,7 +103,9 @@ pub(super) fn write_rows(text: &mut String, columns: &[String], rows: &[Vec<Opti
 pub struct TableContent {
     /// Qualified where its schema is not `public`.
     pub name: String,
+    /// The names of the columns.
     pub columns: Vec<String>,
+    /// The rows as text, in an order that does not depend on the run.
     pub rows: Vec<Vec<Option<String>>>,
 }
 
@@ -111,29 +114,42 @@ pub struct TableContent {
 pub enum Violation {
     /// An invariant was not true.
     Invariant {
+        /// Its name.
         name: String,
+        /// Its query.
         sql: String,
         /// What it returned: column names and rows as text.
         columns: Vec<String>,
+        /// The rows as text.
         rows: Vec<Vec<Option<String>>>,
     },
     /// An invariant could not be evaluated in the final state.
     InvariantError {
+        /// Its name.
         name: String,
+        /// Five characters, such as `42P01`.
         sqlstate: String,
+        /// What the server said.
         message: String,
     },
     /// An error ended a session that does not allow it.
     Error {
+        /// The session by its name.
         session: String,
+        /// The step by its name.
         step: String,
+        /// Five characters, such as `23505`.
         sqlstate: String,
+        /// What the server said.
         message: String,
     },
     /// A program ended in a way that its session does not allow.
     Exit { session: String, exit: Exit },
     /// Sessions waited for each other, and the scenario does not allow it.
-    Deadlock { sessions: Vec<String> },
+    Deadlock {
+        /// Their names.
+        sessions: Vec<String>,
+    },
     /// No serial order of the committed transactions has this outcome.
     NotSerializable {
         /// How many serial orders there are.

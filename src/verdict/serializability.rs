@@ -83,15 +83,27 @@ impl CommittedPart {
 pub enum Difference {
     /// A step of a committed transaction brought back something else.
     Step {
+        /// The session by its name.
         session: String,
+        /// The step by its name.
         step: String,
+        /// What it brought back in the run.
         seen: StepResult,
+        /// What it brings back in the serial order.
         serial: StepResult,
     },
     /// Other steps of the session were passed over, or another number of its transactions committed.
-    OtherSteps { session: String },
+    OtherSteps {
+        /// The session by its name.
+        session: String,
+    },
     /// A table has another content at the end.
-    Table { seen: TableContent, serial: TableContent },
+    Table {
+        /// In the run.
+        seen: TableContent,
+        /// In the serial order.
+        serial: TableContent,
+    },
 }
 
 /// The run of one serial order.
@@ -99,6 +111,7 @@ pub enum Difference {
 pub struct SerialRun {
     /// The session of each transaction.
     pub order: Vec<usize>,
+    /// What its transactions did.
     pub part: CommittedPart,
 }
 

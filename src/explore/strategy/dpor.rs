@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use super::source_sets::{Choices, Guide, SourceSets, Trace};
-use super::{Coverage, Job, Key, Strategy};
+use super::{Job, Key, Strategy};
 use crate::conflict::{Event, EventLog, Filled, OnlyWaits, Piece, Program, Waited};
+use crate::explore::Coverage;
+use crate::explore::source_sets::{Choices, Guide, SourceSets, Trace};
 use crate::history::Uncontrolled;
 use crate::history::{Move, MoveKind, SoFar};
 use crate::run::{Candidate, Run, Scheduler};

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::{Coverage, Job, Key, Strategy};
+use super::{Job, Key, Strategy};
+use crate::explore::Coverage;
 use crate::history::{Difference, Uncontrolled};
 use crate::history::{MoveKind, SoFar};
 use crate::run::{Candidate, Run, Scheduler};
@@ -27,6 +28,7 @@ struct Prefix {
 }
 
 impl Exhaustive {
+    /// A search that has not begun.
     pub fn new() -> Exhaustive {
         Exhaustive::default()
     }

@@ -7,7 +7,8 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::samples::Samples;
-use super::{Coverage, Job, Key, Strategy, turns};
+use super::{Job, Key, Strategy};
+use crate::explore::{Coverage, turns};
 use crate::history::Uncontrolled;
 use crate::history::{MoveKind, SoFar};
 use crate::run::{Candidate, Entry, Run, Scheduler, take_first};
@@ -25,6 +26,7 @@ pub struct Random {
 }
 
 impl Random {
+    /// Draws `samples` schedules of a scenario. The same `seed` draws the same ones.
     pub fn new(scenario: &Scenario, seed: u64, samples: u64) -> Random {
         let turns = scenario
             .sessions

@@ -13,7 +13,8 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 
 use super::samples::Samples;
-use super::{Coverage, Job, Key, Strategy, turns};
+use super::{Job, Key, Strategy};
+use crate::explore::{Coverage, turns};
 use crate::history::Uncontrolled;
 use crate::history::{MoveKind, SoFar};
 use crate::run::{Candidate, Run, Scheduler};
