@@ -58,7 +58,9 @@ pub struct StepOutcome {
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
+    /// By itself, with this code.
     Code(i32),
+    /// By this signal.
     Signal(i32),
 }
 

@@ -213,4 +213,3 @@ pub(super) fn take_text(bytes: &mut Bytes) -> Result<String, ProxyError> {
     bytes.advance(1);
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
-

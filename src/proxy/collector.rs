@@ -262,7 +262,9 @@ mod tests {
                 None => IsNull::Yes,
             })
         };
-        frontend::bind("p", "s", [], [Some("7"), None], write, [], &mut bytes).ok().unwrap();
+        frontend::bind("p", "s", [], [Some("7"), None], write, [], &mut bytes)
+            .ok()
+            .unwrap();
         frontend::execute("p", 0, &mut bytes).unwrap();
         frontend::sync(&mut bytes);
         let collected = collect(&mut Collector::default(), bytes);
@@ -277,9 +279,14 @@ mod tests {
             panic!("{requests:?}");
         };
         assert_eq!((prepares.statements.len(), prepares.answers), (0, 3));
-        let [asked] = runs.statements.as_slice() else { panic!("{runs:?}") };
+        let [asked] = runs.statements.as_slice() else {
+            panic!("{runs:?}")
+        };
         assert_eq!(&*asked.sql, "SELECT $1, $2");
-        assert_eq!(asked.values.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(
+            asked.values.iter().map(Option::is_some).collect::<Vec<_>>(),
+            [true, false]
+        );
         assert_eq!(runs.answers, 2);
     }
 

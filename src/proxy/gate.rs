@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::client::{queue_message, put_text, take_text};
+use super::client::{put_text, queue_message, take_text};
 use super::{Client, LOGIN_TIMEOUT, ProxyError};
 use crate::postgres::wire::Stream;
 
@@ -123,7 +123,10 @@ impl Gate {
             ("PGPASSWORD", password.clone()),
             ("PGDATABASE", DATABASE.to_owned()),
             ("PGSSLMODE", "disable".to_owned()),
-            ("PGBRAID_SOCKET_FOLDER", PathBuf::from(self.folder()).display().to_string()),
+            (
+                "PGBRAID_SOCKET_FOLDER",
+                PathBuf::from(self.folder()).display().to_string(),
+            ),
         ]
     }
 }
@@ -210,7 +213,10 @@ impl Entry {
             (b'S', "FATAL"),
             (b'V', "FATAL"),
             (b'C', "28P01"),
-            (b'M', "pgbraid gave this program another password, in PGPASSWORD and DATABASE_URL"),
+            (
+                b'M',
+                "pgbraid gave this program another password, in PGPASSWORD and DATABASE_URL",
+            ),
         ];
         queue_message(&mut refusal, b'E', |body| {
             for (field, text) in fields {

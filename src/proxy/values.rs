@@ -67,7 +67,11 @@ fn uuid(bytes: &[u8]) -> Option<String> {
 
 /// Digits of four, weight, sign, and how many decimals are shown (PostgreSQL's `numeric_send`).
 fn numeric(bytes: &[u8]) -> Option<String> {
-    let word = |index: usize| Some(i16::from_be_bytes(bytes.get(2 * index..2 * index + 2)?.try_into().ok()?));
+    let word = |index: usize| {
+        Some(i16::from_be_bytes(
+            bytes.get(2 * index..2 * index + 2)?.try_into().ok()?,
+        ))
+    };
     let (count, weight, sign, decimals) = (word(0)?, word(1)?, word(2)? as u16, usize::try_from(word(3)?).ok()?);
     match sign {
         0xC000 => return Some("NaN".to_owned()),
@@ -82,7 +86,11 @@ fn numeric(bytes: &[u8]) -> Option<String> {
     let mut text = String::new();
     for place in 0..=i32::from(weight).max(0) {
         let group = digit(if weight < 0 { -1 } else { place })?;
-        text += &if text.is_empty() { group.to_string() } else { format!("{group:04}") };
+        text += &if text.is_empty() {
+            group.to_string()
+        } else {
+            format!("{group:04}")
+        };
     }
     let text = text.trim_start_matches('0');
     let mut fraction = String::new();
@@ -170,8 +178,14 @@ mod tests {
         assert_eq!(readable(DATE, true, &0i32.to_be_bytes()), "2000-01-01");
         assert_eq!(readable(DATE, true, &59i32.to_be_bytes()), "2000-02-29");
         assert_eq!(readable(DATE, true, &(-1i32).to_be_bytes()), "1999-12-31");
-        assert_eq!(readable(TIMESTAMP, true, &(DAY + 1_500_000).to_be_bytes()), "2000-01-02 00:00:01.5");
-        assert_eq!(readable(TIMESTAMPTZ, true, &(-DAY).to_be_bytes()), "1999-12-31 00:00:00+00");
+        assert_eq!(
+            readable(TIMESTAMP, true, &(DAY + 1_500_000).to_be_bytes()),
+            "2000-01-02 00:00:01.5"
+        );
+        assert_eq!(
+            readable(TIMESTAMPTZ, true, &(-DAY).to_be_bytes()),
+            "1999-12-31 00:00:00+00"
+        );
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::task::{Context, Poll};
 
-use super::driver::Sent;
 use super::attached::Attached;
+use super::driver::Sent;
 use super::session::{DeadlockCheck, Next, Outside, Progress, Session, WaitTimeout};
 use super::{Conditions, RunError, Script};
 use crate::history::{SessionEnd, StepOutcome, Uncontrolled, Variables};

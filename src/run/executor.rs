@@ -1,9 +1,9 @@
 //! One schedule, step by step.
 
 mod deadlocks;
-mod outside;
 mod happening;
 mod looks;
+mod outside;
 mod release;
 mod settling;
 mod standing;
@@ -11,11 +11,11 @@ mod turns;
 
 use std::time::Duration;
 
+use super::RunError;
 use super::committed_states::CommittedStates;
 use super::condition::ConditionCache;
 use super::scheduler::{Candidate, Decision, Scheduler};
 use super::session::{DeadlockCheck, Pending, Session};
-use super::RunError;
 use crate::history::{Deadlock, History, Move, MoveKind, Origin, SessionEnd, SoFar, Turn, Uncontrolled, Wait};
 use crate::postgres::locks::{LockMonitor, Waiting};
 use crate::postgres::wire::Connection;

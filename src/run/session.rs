@@ -5,7 +5,9 @@ use std::task::{Context, Poll};
 
 use super::driver::Sent;
 use super::{Conditions, RunError};
-use crate::history::{Origin, SessionEnd, Statement, StepOutcome, StepResult, Turn, Tx, TxEnd, Uncontrolled, Variables};
+use crate::history::{
+    Origin, SessionEnd, Statement, StepOutcome, StepResult, Turn, Tx, TxEnd, Uncontrolled, Variables,
+};
 use crate::process::Output;
 use crate::sql::Isolation;
 

@@ -28,7 +28,10 @@ pub async fn run(server: &Arc<Server>, database: &str, scenario: &Scenario) -> R
         source,
     };
     let mut gate = Gate::open(server.user()).await.map_err(proxy)?;
-    let variables = gate.variables().into_iter().map(|(name, value)| (name.to_owned(), value));
+    let variables = gate
+        .variables()
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value));
     let launch = Launch {
         command: program.command.clone(),
         variables: variables.collect(),

@@ -15,7 +15,10 @@ use super::large_objects::LargeObjects;
 use super::recorded::Recorded;
 use super::scheduler::{Decision, Scheduler};
 use super::timeouts::{self, SessionTimeouts, Timeouts};
-use super::{AnySession, Attached, DeadlockCheck, Driver, Place, RunError, Script, SerialOracle, Session, custom_settings, one_step};
+use super::{
+    AnySession, Attached, DeadlockCheck, Driver, Place, RunError, Script, SerialOracle, Session, custom_settings,
+    one_step,
+};
 use crate::conflict::{Object, Program, ProgramStep, Snapshots};
 use crate::history::{Deadlock, Exit, History, StepOutcome, Uncontrolled, Volatile};
 use crate::postgres::baseline::{self, Baseline, Reset, Table};
@@ -73,7 +76,8 @@ impl Template {
             .iter()
             .any(|session| session.steps.iter().any(|step| step.statement.changes_schema));
         let large_objects = LargeObjects::find(&mut control, &scenario).await?;
-        let more_than_rows = changes_schema || scenario.has_programs() || large_objects.are_expected() || vacuums(&scenario);
+        let more_than_rows =
+            changes_schema || scenario.has_programs() || large_objects.are_expected() || vacuums(&scenario);
         let baseline = Baseline::take(&mut control, &server, more_than_rows).await?;
         let probe = Probe::new(&mut control, &since).await?;
         let program = super::check::check_statements(&mut control, &server, &scenario, changes_schema).await?;
@@ -665,7 +669,9 @@ fn exit_code(exit: Option<Exit>) -> Option<i32> {
 /// Interchangeable sessions can as well begin in one order as in another.
 fn start_order_not_explored(scenario: &Scenario, waited: &[(usize, usize)]) -> Option<Uncontrolled> {
     let symmetry = Symmetry::of(scenario);
-    let differ = waited.iter().find(|(waiter, holder)| waiter == holder || !symmetry.are_alike(*waiter, *holder));
+    let differ = waited
+        .iter()
+        .find(|(waiter, holder)| waiter == holder || !symmetry.are_alike(*waiter, *holder));
     differ.map(|(waiter, _)| Uncontrolled::StartOrder {
         session: scenario.sessions[*waiter].name.clone(),
     })

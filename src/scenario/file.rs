@@ -60,7 +60,10 @@ impl Scenario {
         let raw: RawScenario = document.parse()?;
 
         let setup = document.setup(raw.setup, raw.setup_file, base_dir)?;
-        let setup_command = raw.setup_command.map(|command| document.setup_command(&command, base_dir)).transpose()?;
+        let setup_command = raw
+            .setup_command
+            .map(|command| document.setup_command(&command, base_dir))
+            .transpose()?;
         let deadlock = raw
             .deadlock
             .map_or(Ok(DeadlockPolicy::default()), |value| document.deadlock(&value))?;
@@ -280,7 +283,9 @@ impl Document {
         if command.get_ref().first().is_none_or(|word| word.get_ref().is_empty()) {
             return Err(self
                 .error(Mistake::Empty("`setup_command`".to_owned()), command.span(), "here")
-                .hint("name the program and its arguments: `setup_command = [\"python3\", \"manage.py\", \"migrate\"]`"));
+                .hint(
+                    "name the program and its arguments: `setup_command = [\"python3\", \"manage.py\", \"migrate\"]`",
+                ));
         }
         if let Some(word) = command.get_ref().iter().find(|word| word.get_ref().contains('\0')) {
             return Err(self

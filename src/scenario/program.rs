@@ -28,7 +28,11 @@ impl ProgramCommand {
         ProgramCommand {
             command: self.command.iter().map(fill).collect(),
             stdin: self.stdin.as_ref().map(fill),
-            env: self.env.iter().map(|(name, value)| (name.clone(), fill(value))).collect(),
+            env: self
+                .env
+                .iter()
+                .map(|(name, value)| (name.clone(), fill(value)))
+                .collect(),
             cwd: self.cwd.clone(),
             allow_exit: self.allow_exit.clone(),
         }
@@ -57,7 +61,9 @@ fn fill(text: &str, params: &BTreeMap<String, Param>) -> String {
     let mut pieces = text.split('{');
     let mut filled = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
-        let value = piece.split_once('}').and_then(|(name, rest)| Some((params.get(name)?, rest)));
+        let value = piece
+            .split_once('}')
+            .and_then(|(name, rest)| Some((params.get(name)?, rest)));
         match value {
             Some((value, rest)) => {
                 filled += &plain(value);
@@ -87,7 +93,10 @@ mod tests {
     #[test]
     fn names_in_braces_are_parameters_and_json_stays_as_it_is() {
         let params = BTreeMap::from([("id".to_owned(), Param::Integer(7))]);
-        assert_eq!(fill(r#"{"id": {id}, "name": "{name}"}"#, &params), r#"{"id": 7, "name": "{name}"}"#);
+        assert_eq!(
+            fill(r#"{"id": {id}, "name": "{name}"}"#, &params),
+            r#"{"id": 7, "name": "{name}"}"#
+        );
         let found: Vec<&str> = placeholders(r#"{"id": {id}, "n": "{name}", "x": { a }}"#).collect();
         assert_eq!(found, ["id", "name"]);
     }

@@ -144,7 +144,12 @@ pub enum Violation {
         message: String,
     },
     /// A program ended in a way that its session does not allow.
-    Exit { session: String, exit: Exit },
+    Exit {
+        /// The session's name.
+        session: String,
+        /// How the program ended.
+        exit: Exit,
+    },
     /// Sessions waited for each other, and the scenario does not allow it.
     Deadlock {
         /// Their names.

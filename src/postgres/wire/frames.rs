@@ -51,7 +51,11 @@ impl Frame {
         let Message::RowDescription(body) = self.parse()? else {
             return Ok(None);
         };
-        let formats: Vec<i16> = body.fields().map(|field| Ok(field.format())).collect().map_err(invalid)?;
+        let formats: Vec<i16> = body
+            .fields()
+            .map(|field| Ok(field.format()))
+            .collect()
+            .map_err(invalid)?;
         let columns = reply::columns(&body)?.into_iter().zip(formats);
         let column = |(column, format)| FrameColumn {
             column,
@@ -189,8 +193,16 @@ impl Connection {
         const NAME: &str = "pgbraid_aside";
         let buffer = &mut self.outgoing;
         frontend::parse(NAME, sql, [], buffer).map_err(invalid)?;
-        frontend::bind(NAME, NAME, [], [(); 0], |(), _| Ok(postgres_protocol::IsNull::Yes), [], buffer)
-            .map_err(|_| WireError::Protocol("a statement of its own that cannot be bound".into()))?;
+        frontend::bind(
+            NAME,
+            NAME,
+            [],
+            [(); 0],
+            |(), _| Ok(postgres_protocol::IsNull::Yes),
+            [],
+            buffer,
+        )
+        .map_err(|_| WireError::Protocol("a statement of its own that cannot be bound".into()))?;
         frontend::execute(NAME, 0, buffer).map_err(invalid)?;
         frontend::close(b'P', NAME, buffer).map_err(invalid)?;
         frontend::close(b'S', NAME, buffer).map_err(invalid)?;

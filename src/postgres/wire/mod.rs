@@ -20,8 +20,8 @@ pub use cancel::Canceller;
 pub use connection::{Connection, Event, Value};
 pub use frames::{Frame, FrameColumn};
 pub use parts::{CopyDirection, Part, Report, Rows};
-pub(crate) use stream::Stream;
 pub use reply::{Column, Notice, Notification, Reply, ResultSet, ServerError, TransactionStatus};
+pub(crate) use stream::Stream;
 
 use std::time::Duration;
 

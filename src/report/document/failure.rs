@@ -1,7 +1,7 @@
 //! A run that fails.
 
-use crate::process::Output;
 use crate::history::History;
+use crate::process::Output;
 use crate::run::Run;
 use crate::verdict::dependencies::Explanation;
 use crate::verdict::outcome::{TableContent, Violation};

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 
-use super::told::{Told, Telling};
+use super::told::{Telling, Told};
 use crate::postgres::PostgresError;
 use crate::postgres::wire::{Connection, Frame, ServerError, WireError};
 use crate::proxy::{Client, Collected, Collector, ProxyError, Request, RequestEnd};
@@ -97,8 +97,6 @@ impl Link {
             described: VecDeque::new(),
         }
     }
-
-
 
     /// Reads what the client has sent, and writes what it is to hear. Returns the next request, or `None` where the client
     /// has gone.
@@ -212,7 +210,9 @@ impl Link {
                 Poll::Pending => break,
             }
         }
-        if self.closed && let Some(exchange) = &mut self.exchange {
+        if self.closed
+            && let Some(exchange) = &mut self.exchange
+        {
             exchange.copying = false;
             self.server.queue_copy_failure("the program has gone")?;
         }
@@ -222,7 +222,9 @@ impl Link {
     /// Takes in what the server says of its own accord: notifications, mostly.
     pub fn poll_unasked(&mut self, cx: &mut Context<'_>) -> Result<(), WireError> {
         while self.exchange.is_none() {
-            let Poll::Ready(frame) = self.server.poll_frame(cx) else { break };
+            let Poll::Ready(frame) = self.server.poll_frame(cx) else {
+                break;
+            };
             self.take_in(frame?)?;
             self.release();
         }
@@ -282,7 +284,11 @@ impl Link {
         if kind == b'E' || exchange.telling.failed() {
             self.described.clear();
         }
-        let telling = self.exchange.take().map(|exchange| exchange.telling).unwrap_or_default();
+        let telling = self
+            .exchange
+            .take()
+            .map(|exchange| exchange.telling)
+            .unwrap_or_default();
         Ok(Some(Heard::Finished(telling.told(self.server.transaction()))))
     }
 
@@ -292,7 +298,11 @@ impl Link {
         let ServerError { severity, message, .. } = *notice;
         if severity != "LOG" {
             // a BEGIN of the client's, or a setting of pgbraid's, comes as it would without the other
-            if self.exchange.as_ref().is_none_or(|exchange| exchange.aside == 0 && !exchange.own) {
+            if self
+                .exchange
+                .as_ref()
+                .is_none_or(|exchange| exchange.aside == 0 && !exchange.own)
+            {
                 self.withheld.push(frame);
             }
             return Ok(None);

@@ -31,7 +31,13 @@ use crate::scenario::{self, ProgramCommand};
 use crate::sql::StatementKind;
 
 /// Settings of a client's that pgbraid does without: it says itself which database, and which messages are sent.
-const NOT_HANDED_ON: [&str; 5] = ["user", "database", "client_min_messages", "replication", "deadlock_timeout"];
+const NOT_HANDED_ON: [&str; 5] = [
+    "user",
+    "database",
+    "client_min_messages",
+    "replication",
+    "deadlock_timeout",
+];
 
 /// How soon a program that says nothing is looked at; the last pause repeats.
 const LOOKS_MILLIS: [u64; 5] = [5, 10, 20, 50, 100];
@@ -258,7 +264,9 @@ impl Attached {
                     client.queue_welcome(server.parameters(), server.backend_pid(), server.secret_key());
                     self.links.push(Link::new(client, server, self.at.check));
                 }
-                Err(PostgresError::Wire(WireError::Refused(error))) => refuse(client, &error.sqlstate, &error.message).await,
+                Err(PostgresError::Wire(WireError::Refused(error))) => {
+                    refuse(client, &error.sqlstate, &error.message).await
+                }
                 Err(error) => return Err(error.into()),
             },
             Arrival::Cancel {
@@ -283,7 +291,10 @@ impl Attached {
     }
 
     fn canceller(&self, backend_pid: i32, secret_key: i32) -> Option<Canceller> {
-        let link = self.links.iter().find(|link| link.server.backend_pid() == backend_pid)?;
+        let link = self
+            .links
+            .iter()
+            .find(|link| link.server.backend_pid() == backend_pid)?;
         (link.server.secret_key() == secret_key).then(|| self.at.server.canceller(&link.server))
     }
 
@@ -305,10 +316,11 @@ impl Attached {
         match treatment {
             Treatment::PutOff => {
                 let sql = commands.into_iter().next().map(|(_, sql)| sql).unwrap_or_default();
-                link.client.queue_complete(match sql.to_lowercase().starts_with("start") {
-                    true => "START TRANSACTION",
-                    false => "BEGIN",
-                });
+                link.client
+                    .queue_complete(match sql.to_lowercase().starts_with("start") {
+                        true => "START TRANSACTION",
+                        false => "BEGIN",
+                    });
                 link.client.queue_ready(b'T');
                 link.begin = Some(sql);
                 link.savepoint_open = false;
@@ -411,7 +423,11 @@ impl Attached {
         let sql = match own.as_slice() {
             [] => "(prepare)".to_owned(),
             [(_, sql)] => sql.clone(),
-            several => several.iter().map(|(_, sql)| sql.as_str()).collect::<Vec<_>>().join("; "),
+            several => several
+                .iter()
+                .map(|(_, sql)| sql.as_str())
+                .collect::<Vec<_>>()
+                .join("; "),
         };
         let name = match own.as_slice() {
             [] => "prepare".to_owned(),
@@ -435,7 +451,10 @@ impl Attached {
             statement: Arc::new(statement),
             origin: Origin::Step(self.statements),
             filled,
-            values: values.iter().map(|value| value.text.clone().filter(|_| value.plain)).collect(),
+            values: values
+                .iter()
+                .map(|value| value.text.clone().filter(|_| value.plain))
+                .collect(),
             opens: link.fresh || link.server.transaction() == TransactionStatus::Idle,
             begin,
             attempt: 0,
@@ -476,11 +495,23 @@ impl Attached {
         link.begin = None;
         match link.server.transaction() {
             TransactionStatus::Open if !link.fresh => {
-                self.hold_own(index, Action::Rollback, last, "rollback (connection closed)".to_owned(), "ROLLBACK");
+                self.hold_own(
+                    index,
+                    Action::Rollback,
+                    last,
+                    "rollback (connection closed)".to_owned(),
+                    "ROLLBACK",
+                );
                 return Ok(true);
             }
             TransactionStatus::Aborted if link.savepoint_open => {
-                self.hold_own(index, Action::Rollback, last, "rollback (connection closed)".to_owned(), "ROLLBACK");
+                self.hold_own(
+                    index,
+                    Action::Rollback,
+                    last,
+                    "rollback (connection closed)".to_owned(),
+                    "ROLLBACK",
+                );
                 return Ok(true);
             }
             TransactionStatus::Open | TransactionStatus::Aborted => {

@@ -15,7 +15,9 @@ const NAMES: &str = "pgbraid:";
 
 /// What a statement does, and to which table: `update account`. A comment can give another name.
 pub fn name(sql: &str) -> String {
-    let comment = tokens(sql).filter(|token| token.kind == TokenKind::Comment).find_map(named_by);
+    let comment = tokens(sql)
+        .filter(|token| token.kind == TokenKind::Comment)
+        .find_map(named_by);
     if let Some(name) = comment {
         return name;
     }
@@ -73,7 +75,9 @@ fn table(command: &[Token<'_>], mut place: usize) -> Option<String> {
 pub fn values(asked: &Asked, volatile: &Volatile) -> Vec<Shown> {
     let shown = |(index, value): (usize, &Option<crate::proxy::Bound>)| {
         let type_oid = asked.types.get(index).copied().unwrap_or_default();
-        let text = value.as_ref().map(|bound| readable(type_oid, bound.binary, &bound.bytes));
+        let text = value
+            .as_ref()
+            .map(|bound| readable(type_oid, bound.binary, &bound.bytes));
         let column = Column {
             name: String::new(),
             type_oid,
@@ -114,7 +118,9 @@ impl Shown {
 pub fn filled(sql: &Arc<str>, values: &[Shown]) -> String {
     let piece = |token: Token<'_>| {
         let number = (token.kind == TokenKind::Parameter).then(|| token.text.trim_start_matches('$').parse::<usize>());
-        let value = number.and_then(Result::ok).and_then(|number| values.get(number.checked_sub(1)?));
+        let value = number
+            .and_then(Result::ok)
+            .and_then(|number| values.get(number.checked_sub(1)?));
         value.map_or_else(|| token.text.to_owned(), Shown::literal)
     };
     tokens(sql).map(piece).collect()
@@ -150,6 +156,9 @@ mod tests {
             plain: true,
         };
         let values = [shown(INT4, Some("7")), shown(25, Some("it's")), shown(0, None)];
-        assert_eq!(filled(&"SELECT $1, $2, $3, '$1', $4".into(), &values), "SELECT 7, 'it''s', NULL, '$1', $4");
+        assert_eq!(
+            filled(&"SELECT $1, $2, $3, '$1', $4".into(), &values),
+            "SELECT 7, 'it''s', NULL, '$1', $4"
+        );
     }
 }

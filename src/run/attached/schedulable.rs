@@ -2,10 +2,10 @@
 
 use crate::postgres::wire::TransactionStatus;
 use crate::proxy::Request;
+use crate::sql;
 use crate::sql::commands::split;
 use crate::sql::lexer::{Token, TokenKind};
 use crate::sql::{Isolation, StatementKind};
-use crate::sql;
 
 /// Where a connection stands as a request comes.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +54,11 @@ pub fn treatment(commands: &[(StatementKind, String)], is_simple: bool, standing
     if commands.is_empty() {
         // a transaction whose snapshot lasts takes it with its first statement, when that is prepared
         let takes_snapshot = (standing.begins || standing.fresh) && standing.isolation != Isolation::ReadCommitted;
-        return if takes_snapshot { Treatment::Step } else { Treatment::Pass };
+        return if takes_snapshot {
+            Treatment::Step
+        } else {
+            Treatment::Pass
+        };
     }
     if let [(StatementKind::Begin, sql)] = commands
         && is_simple
@@ -89,7 +93,6 @@ pub fn treatment(commands: &[(StatementKind, String)], is_simple: bool, standing
     }
 }
 
-
 /// Whether the server is sure to take a BEGIN: the client is told so before it is asked.
 fn is_plain_begin(sql: &str) -> bool {
     let commands = split(sql);
@@ -101,7 +104,9 @@ fn is_plain_begin(sql: &str) -> bool {
         .collect();
     let begin: Vec<&str> = texts.iter().map(String::as_str).collect();
     let rest = match begin.as_slice() {
-        ["begin", "transaction" | "work", rest @ ..] | ["start", "transaction", rest @ ..] | ["begin", rest @ ..] => rest,
+        ["begin", "transaction" | "work", rest @ ..] | ["start", "transaction", rest @ ..] | ["begin", rest @ ..] => {
+            rest
+        }
         _ => return false,
     };
     let modes: [&[&str]; 6] = [
@@ -157,12 +162,24 @@ fn is_silent(sql: &str) -> bool {
             let is_called = command.get(index + 1).is_some_and(|next| next.text == "(");
             let name = token.text.trim_matches('"').to_lowercase();
             let is_value = [
-                "select", "as", "true", "false", "null", "current_user", "session_user", "pg_catalog", "current_schema",
+                "select",
+                "as",
+                "true",
+                "false",
+                "null",
+                "current_user",
+                "session_user",
+                "pg_catalog",
+                "current_schema",
                 "current_catalog",
             ];
             let is_alias = index > 0 && command[index - 1].is("AS");
             let is_known = SILENT_FUNCTIONS.contains(&name.as_str());
-            if is_called { is_known } else { is_value.contains(&name.as_str()) || is_alias || is_known }
+            if is_called {
+                is_known
+            } else {
+                is_value.contains(&name.as_str()) || is_alias || is_known
+            }
         }
         _ => true,
     };
@@ -218,7 +235,13 @@ mod tests {
 
     #[test]
     fn what_may_meet_one_is_a_step() {
-        for sql in ["SELECT x FROM t", "SELECT f()", "SELECT now()", "SELECT pg_advisory_lock(1)", "INSERT INTO t VALUES (1)"] {
+        for sql in [
+            "SELECT x FROM t",
+            "SELECT f()",
+            "SELECT now()",
+            "SELECT pg_advisory_lock(1)",
+            "INSERT INTO t VALUES (1)",
+        ] {
             assert_eq!(treated(sql, IDLE), Treatment::Autocommitted, "{sql}");
             assert_eq!(treated(sql, OPEN), Treatment::Step, "{sql}");
         }
@@ -232,7 +255,12 @@ mod tests {
 
     #[test]
     fn a_begin_that_the_server_is_sure_to_take_is_put_off() {
-        for sql in ["BEGIN", "begin work", "START TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ WRITE", "BEGIN READ ONLY"] {
+        for sql in [
+            "BEGIN",
+            "begin work",
+            "START TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ WRITE",
+            "BEGIN READ ONLY",
+        ] {
             assert_eq!(treated(sql, IDLE), Treatment::PutOff, "{sql}");
         }
         assert_eq!(treated("BEGIN", OPEN), Treatment::Pass);

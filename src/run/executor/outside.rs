@@ -2,7 +2,7 @@
 
 use tokio::time::{Instant, sleep};
 
-use super::settling::pause_before;
+use super::looks::longest_pause;
 use super::{Executor, State};
 use crate::run::RunError;
 use crate::run::session::{Next, Outside, Session};
@@ -12,7 +12,7 @@ impl<S: Session> Executor<'_, S> {
     /// move, waits until one has.
     pub(super) async fn look_outside(&mut self) -> Result<(), RunError> {
         let started = Instant::now();
-        for look in 0.. {
+        loop {
             let thinking = self.thinking();
             if thinking.is_empty() {
                 return Ok(());
@@ -27,10 +27,14 @@ impl<S: Session> Executor<'_, S> {
             if started.elapsed() > self.limits.step_timeout {
                 break;
             }
-            sleep(pause_before(look)).await;
+            sleep(longest_pause()).await;
         }
         Err(RunError::WaitsOutside {
-            sessions: self.thinking().iter().map(|&index| self.sessions[index].name().to_owned()).collect(),
+            sessions: self
+                .thinking()
+                .iter()
+                .map(|&index| self.sessions[index].name().to_owned())
+                .collect(),
             limit: self.limits.step_timeout,
         })
     }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use toml::Spanned;
 
-use super::{Document, folder_of};
 use super::raw::{RawSession, Text};
+use super::{Document, folder_of};
 use crate::scenario::error::{Mistake, ScenarioError};
 use crate::scenario::program::{ProgramCommand, placeholders};
 use crate::suggest;
@@ -14,7 +14,11 @@ use crate::suggest;
 const PROGRAM_KEYS: &str = "`stdin`, `env`, `cwd` and `allow_exit` go with `command`";
 
 /// The program that a session runs; `None` where it has steps of its own.
-pub(super) fn read(document: &Document, raw: &RawSession, base_dir: &Path) -> Result<Option<ProgramCommand>, ScenarioError> {
+pub(super) fn read(
+    document: &Document,
+    raw: &RawSession,
+    base_dir: &Path,
+) -> Result<Option<ProgramCommand>, ScenarioError> {
     let Some(command) = &raw.command else {
         let stray = raw.stdin.as_ref().map(Spanned::span);
         let stray = stray.or_else(|| raw.cwd.as_ref().map(Spanned::span));
@@ -39,7 +43,8 @@ pub(super) fn read(document: &Document, raw: &RawSession, base_dir: &Path) -> Re
         ("allow_errors", raw.allow_errors.first().map(Spanned::span)),
     ] {
         if let Some(span) = span {
-            let hint = "a program chooses isolation levels and handles errors by itself; `allow_exit` says how it may end";
+            let hint =
+                "a program chooses isolation levels and handles errors by itself; `allow_exit` says how it may end";
             return Err(document.error(Mistake::NotOfPrograms(key), span, "here").hint(hint));
         }
     }
