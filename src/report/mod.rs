@@ -1,6 +1,6 @@
 //! The same result for people and for programs.
 //!
-//! What is to be said is a [`Document`](document::Document), built once. A format is a module here, and a pure function from
+//! What is to be said is a [`Document`], built once. A format is a module here, and a pure function from
 //! the document to its text; [`Format`] lists them. A person is shown turns counted from 1.
 
 pub mod diagnostic;
