@@ -6,9 +6,15 @@ use crate::scenario::{Scenario, Session};
 use crate::sql::StatementKind;
 use crate::sql::lexer::{TokenKind, tokens};
 
+/// What a program is assumed to take, since it does not say. Samples are drawn with it.
+const TURNS_OF_PROGRAM: u32 = 12;
+
 /// Turns that a session takes when each of its steps runs once: a BEGIN goes with the statement after it, and an
 /// autocommitted statement's commit has a turn of its own. So has the end of a connection with advisory locks.
 pub fn turns(session: &Session) -> u32 {
+    if session.program.is_some() {
+        return TURNS_OF_PROGRAM;
+    }
     let mut in_transaction = false;
     let mut turns = 0;
     for step in session.steps.iter() {

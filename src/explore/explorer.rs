@@ -13,6 +13,7 @@ use super::work::{Report, work};
 use super::{Coverage, Job, Key, Reason, Strategy, interleavings};
 use crate::history::Uncontrolled;
 use crate::run::{Ordered, Run, RunError, Template, Worker, differs, leaves_otherwise};
+use crate::scenario::Scenario;
 use crate::verdict::dependencies::Explanation;
 
 /// How often the progress is told, and the time bound looked at, while no run ends.
@@ -83,7 +84,7 @@ pub struct Exploration {
     /// Why it is inconclusive.
     pub reasons: Vec<Reason>,
     /// Orders of the declared steps that keep each session's own.
-    pub interleavings: BigUint,
+    pub interleavings: Option<BigUint>,
     /// Schedules that have been run.
     pub schedules_run: u64,
     /// How many of them failed.
@@ -215,12 +216,17 @@ pub fn explore(
         _ => options.interrupt.clone(),
     };
     let to_confirm = collector.failure.clone().or_else(|| collector.first.take());
-    let mut exploration = collector.into_exploration(strategy.coverage(), end, interleavings(template.scenario()));
+    let mut exploration = collector.into_exploration(strategy.coverage(), end, counted(template.scenario()));
     if let Some(run) = to_confirm {
         confirm(template, options, interrupt, run, &mut exploration)?;
     }
     exploration.elapsed = started.elapsed();
     Ok(exploration)
+}
+
+/// How many interleavings there are, where that is known beforehand: programs do not say what they will do.
+fn counted(scenario: &Scenario) -> Option<BigUint> {
+    (!scenario.has_programs()).then(|| interleavings(scenario))
 }
 
 /// Why no more schedules are run.
@@ -385,7 +391,7 @@ impl Collector {
         failed
     }
 
-    fn into_exploration(self, coverage: Coverage, end: End, interleavings: BigUint) -> Exploration {
+    fn into_exploration(self, coverage: Coverage, end: End, interleavings: Option<BigUint>) -> Exploration {
         let mut reasons: Vec<Reason> = self.uncontrolled.into_values().map(Reason::from).collect();
         match end {
             End::MaxSchedules(limit) => reasons.push(Reason::MaxSchedules(limit)),

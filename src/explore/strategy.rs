@@ -168,6 +168,7 @@ impl StrategyKind {
     pub fn most_schedules(self, scenario: &Scenario) -> Option<u64> {
         match self {
             StrategyKind::Dpor { .. } => None,
+            StrategyKind::Exhaustive if scenario.has_programs() => None,
             StrategyKind::Exhaustive => u64::try_from(interleavings(scenario)).ok(),
             StrategyKind::Random { samples, .. } | StrategyKind::Pct { samples, .. } => Some(samples),
         }

@@ -32,7 +32,7 @@ pub(crate) fn searched() -> Search {
         stopped_at_failure: false,
         strategy: "exhaustive",
         seed: None,
-        interleavings: BigUint::from(20u32),
+        interleavings: Some(BigUint::from(20u32)),
         schedules_run: 0,
         failures: 0,
         elapsed: Duration::from_millis(41),

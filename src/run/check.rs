@@ -53,6 +53,14 @@ pub async fn run_setup(control: &mut Connection, server: &Server, scenario: &Sce
             return Err(refuse_prepared(setup, Some(ahead.saturating_add(1)), waits).into());
         };
         if let Some(error) = &reply.error {
+            if is_of_the_server(&error.sqlstate) {
+                let error = error.clone();
+                return Err(PostgresError::Query {
+                    doing: "running the setup",
+                    error,
+                }
+                .into());
+            }
             let position = error.position.unwrap_or(1);
             return Err(rejected(setup, Some(ahead.saturating_add(position)), error, "the setup").into());
         }
@@ -96,6 +104,12 @@ async fn run_command(control: &mut Connection, server: &Server, sql: &str) -> Re
             return Ok(None);
         }
     }
+}
+
+/// Whether an error tells of the server's state and not of the statement: it lacks resources, an operator intervened, or the
+/// system or the server itself failed (classes 53, 57, 58 and XX; appendix A of PostgreSQL's manual).
+fn is_of_the_server(sqlstate: &str) -> bool {
+    ["53", "57", "58", "XX"].iter().any(|class| sqlstate.starts_with(class))
 }
 
 fn refuse_prepared(setup: &SqlText, position: Option<u32>, message: &str) -> ScenarioError {

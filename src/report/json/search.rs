@@ -25,9 +25,10 @@ pub(super) struct Report {
     reason_codes: Vec<&'static str>,
     /// Whether every interleaving was covered.
     exhaustive: bool,
-    /// How many interleavings there are; a decimal string, as it may exceed what a JSON number holds.
+    /// How many interleavings there are; a decimal string, as it may exceed what a JSON number holds. `None` where
+    /// sessions are programs, which do not say what they will do.
     #[serde(serialize_with = "decimal")]
-    interleavings: BigUint,
+    interleavings: Option<BigUint>,
     schedules_run: u64,
     /// Milliseconds.
     elapsed_ms: u64,
@@ -87,8 +88,11 @@ impl Outcome {
     }
 }
 
-fn decimal<S: Serializer>(n: &BigUint, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(n)
+fn decimal<S: Serializer>(n: &Option<BigUint>, serializer: S) -> Result<S::Ok, S::Error> {
+    match n {
+        Some(n) => serializer.collect_str(n),
+        None => serializer.serialize_none(),
+    }
 }
 
 #[cfg(test)]
@@ -121,7 +125,7 @@ mod tests {
         };
         let search = Search {
             verdict: Verdict::Fails,
-            interleavings: BigUint::from(10u8).pow(20),
+            interleavings: Some(BigUint::from(10u8).pow(20)),
             reasons: vec![Reason::Interrupted],
             schedules_run: 3,
             outcomes: vec![Outcome {

@@ -100,13 +100,18 @@ pub fn run_folders(run: u32, tmpdir: &std::path::Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Which of the System V segments that these processes made are still there.
-pub fn segments(makers: &BTreeSet<i32>) -> Vec<String> {
+/// Which of the System V segments that these processes made are still there. `since` is in seconds since 1970: what is older
+/// was made by another process of the same number.
+pub fn segments(makers: &BTreeSet<i32>, since: u64) -> Vec<String> {
     let listed = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
     let made_by = |line: &&str| {
-        // key shmid perms size cpid lpid …
-        let maker = line.split_whitespace().nth(4).and_then(|field| field.parse().ok());
-        maker.is_some_and(|maker: i32| makers.contains(&maker))
+        // key shmid perms size cpid lpid nattch uid gid cuid cgid atime dtime ctime …
+        let field = |place: usize| line.split_whitespace().nth(place)?.parse::<i64>().ok();
+        let maker = field(4).and_then(|maker| i32::try_from(maker).ok());
+        let is_new = field(13)
+            .and_then(|made| u64::try_from(made).ok())
+            .is_some_and(|made| made >= since);
+        is_new && maker.is_some_and(|maker| makers.contains(&maker))
     };
     listed.lines().skip(1).filter(made_by).map(str::to_owned).collect()
 }

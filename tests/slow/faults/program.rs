@@ -27,6 +27,8 @@ pub struct Ended {
     pub took: Duration,
     /// In kB.
     pub memory: u64,
+    /// When it was started, in seconds since 1970.
+    pub began: u64,
     /// Every process of its server that was seen.
     pub processes: BTreeSet<i32>,
 }
@@ -44,8 +46,10 @@ pub fn run(mut command: Command, reading: Reading, mut injection: Injection) -> 
     let mut child = command.stdin(Stdio::null()).spawn().unwrap();
     let output = child.stdout.take().map(|stream| read(stream, reading.stdout));
     let errors = child.stderr.take().map(|stream| read(stream, reading.stderr));
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let mut ended = Ended {
         pid: child.id(),
+        began: since_1970.unwrap().as_secs(),
         ..Ended::default()
     };
     let mut looked = None;

@@ -277,7 +277,7 @@ impl Bench {
     fn left(&mut self, place: &Place, given: bool, ended: &Ended) -> Vec<String> {
         let folders = processes::run_folders(ended.pid, &place.tmpdir());
         let mut left: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
-        let segments = processes::segments(&ended.processes);
+        let segments = processes::segments(&ended.processes, ended.began);
         left.extend(segments.iter().map(|segment| format!("segment {segment}")));
         if given {
             let databases = self.given().databases(ended.pid);
