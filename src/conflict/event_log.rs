@@ -83,15 +83,15 @@ impl EventLog {
         }
     }
 
-    /// The ends of other transactions that held the row of the step that is next to be taken down, see
-    /// [`HeldRows::waited_for`].
+    /// The ends of other transactions that held the row of the step that is next to be taken down: had it come right
+    /// before one, it could only have waited.
     pub fn waited_for(&self, next: &Turn) -> Vec<(usize, Waited)> {
         let step = self.taken_by(next);
         step.map(|step| self.rows.waited_for(&step)).unwrap_or_default()
     }
 
-    /// The moves before which the step that is next to be taken down could have begun to wait, see
-    /// [`HeldRows::could_have_waited_for`].
+    /// The moves before which the step that is next to be taken down could have begun to wait for its row, to do then what
+    /// it did. `None` where it depends on more whether it would have waited, or who would have waited before whom.
     pub fn could_have_waited_for(&self, next: &Turn) -> Option<Vec<usize>> {
         match self.taken_by(next) {
             Some(step) => self.rows.could_have_waited_for(&step, &self.events),
