@@ -36,4 +36,4 @@ pub use held_rows::{HeldRows, Taking};
 pub use program::{Filled, Program, ProgramStep, RowTaken, SessionProgram, StepFacts};
 pub use rules::conflict;
 pub use snapshots::Snapshots;
-pub use statement::{Meaning, parameters_needed};
+pub use statement::{Meaning, parameters_needed, reads_catalogs_only};

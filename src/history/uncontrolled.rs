@@ -39,6 +39,14 @@ pub enum Uncontrolled {
          not explored"
     )]
     StartOrder { session: String },
+    #[error(
+        "session {session} changes the schema, and what drivers read of the system catalogs was not scheduled; \
+         `prelude = \"scheduled\"` in the scenario has that scheduled too"
+    )]
+    PreludeNotScheduled {
+        /// The session's name.
+        session: String,
+    },
     /// The run began with another state than that after setup. What was other.
     #[error(
         "a run began with another state than that after setup, since one before it left something behind that pgbraid \
@@ -72,6 +80,7 @@ impl Uncontrolled {
             Uncontrolled::ReleasedTogether => "released-together",
             Uncontrolled::ProgramCancelled { .. } => "program-cancelled",
             Uncontrolled::StartOrder { .. } => "start-order",
+            Uncontrolled::PreludeNotScheduled { .. } => "prelude-not-scheduled",
             Uncontrolled::LeftBehind(_) => "left-behind",
             Uncontrolled::TablesDiffer { .. } => "tables-differ",
             Uncontrolled::RunsDiffer(_)

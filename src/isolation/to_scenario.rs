@@ -46,6 +46,7 @@ impl Specification {
             path: None,
             setup: join(&self.setups),
             setup_command: None,
+            schedules_prelude: false,
             sessions,
             invariants: Vec::new(),
             deadlock: DeadlockPolicy::Allowed,

@@ -45,7 +45,7 @@ pub fn search(template: &Arc<Template>, plan: &Plan, progress: &mut dyn FnMut(Pr
     let mut exploration = explore(template, strategy.as_mut(), &plan.options, &mut |so_far| {
         progress(Progress::Searching(so_far));
     })?;
-    let mut notes = template.notes().to_vec();
+    let mut notes = template.notes();
     let started = Instant::now();
     let failing = exploration
         .failure

@@ -7,6 +7,8 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::client::take_text;
 use super::values::Bound;
+use crate::postgres::wire::FrameColumn;
+
 use super::{ClientMessage, MOST_IN_REQUEST, ProxyError};
 
 /// Messages of a client's that the server answers together.
@@ -42,6 +44,39 @@ pub struct Asked {
     pub types: Vec<u32>,
     /// `None` for NULL.
     pub values: Vec<Option<Bound>>,
+    /// The prepared statement's name; `None` in a simple Query.
+    pub prepared: Option<String>,
+    /// How its results are wanted: binary, for all columns or each; text where there is none.
+    pub formats: Vec<bool>,
+    /// The columns of its results, where the server has described them before.
+    pub columns: Option<Vec<FrameColumn>>,
+}
+
+impl Asked {
+    fn simple(sql: &str) -> Asked {
+        Asked {
+            sql: sql.into(),
+            types: Vec::new(),
+            values: Vec::new(),
+            prepared: None,
+            formats: Vec::new(),
+            columns: None,
+        }
+    }
+
+    /// These columns, with their values written as they are wanted.
+    pub fn written(&self, mut columns: Vec<FrameColumn>) -> Vec<FrameColumn> {
+        if self.prepared.is_some() {
+            for (index, column) in columns.iter_mut().enumerate() {
+                column.binary = match self.formats.as_slice() {
+                    [] => false,
+                    [all] => *all,
+                    each => each.get(index).copied().unwrap_or_default(),
+                };
+            }
+        }
+        columns
+    }
 }
 
 /// What has become of a message.
@@ -56,10 +91,11 @@ pub enum Collected {
     Terminate,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Prepared {
     sql: Arc<str>,
     types: Vec<u32>,
+    columns: Option<Vec<FrameColumn>>,
 }
 
 /// One connection's messages, statements and portals.
@@ -91,20 +127,12 @@ impl Collector {
         match kind {
             b'Q' => {
                 let sql = take_text(&mut body)?;
-                self.ask(Asked {
-                    sql: sql.into(),
-                    types: Vec::new(),
-                    values: Vec::new(),
-                });
+                self.ask(Asked::simple(&sql));
                 return Ok(self.end(RequestEnd::Query));
             }
             // a call of a function by its number, which libpq's large objects are
             b'F' => {
-                self.ask(Asked {
-                    sql: "(function call)".into(),
-                    types: Vec::new(),
-                    values: Vec::new(),
-                });
+                self.ask(Asked::simple("(function call)"));
                 return Ok(self.end(RequestEnd::Query));
             }
             b'S' => return Ok(self.end(RequestEnd::Sync)),
@@ -126,6 +154,13 @@ impl Collector {
         }
     }
 
+    /// Takes down the columns of a prepared statement's results, as the server described them.
+    pub fn learn_columns(&mut self, name: &str, columns: Vec<FrameColumn>) {
+        if let Some(prepared) = self.prepared.get_mut(name) {
+            prepared.columns = Some(columns);
+        }
+    }
+
     fn ask(&mut self, asked: Asked) {
         self.request.statements.push(asked);
     }
@@ -139,7 +174,7 @@ impl Collector {
         let sql = take_text(body)?.into();
         let count = take_u16(body)?;
         let types = (0..count).map(|_| take_u32(body)).collect::<Result<_, _>>()?;
-        self.prepared.insert(name, Prepared { sql, types });
+        self.prepared.insert(name, Prepared { sql, types, columns: None });
         self.request.prepares = true;
         self.request.answers += 1;
         Ok(())
@@ -168,11 +203,19 @@ impl Collector {
                 Ok(_) => return Err(MALFORMED),
             });
         }
-        let Prepared { sql, types } = self.prepared.get(&name).cloned().unwrap_or_else(|| Prepared {
-            sql: "".into(),
-            types: Vec::new(),
-        });
-        self.portals.insert(portal, Asked { sql, types, values });
+        // those of results come last
+        let count = take_u16(body)?;
+        let formats = (0..count).map(|_| Ok(take_u16(body)? == 1)).collect::<Result<_, ProxyError>>()?;
+        let Prepared { sql, types, columns } = self.prepared.get(&name).cloned().unwrap_or_default();
+        let asked = Asked {
+            sql,
+            types,
+            values,
+            prepared: Some(name),
+            formats,
+            columns,
+        };
+        self.portals.insert(portal, asked);
         self.request.prepares = true;
         self.request.answers += 1;
         Ok(())
@@ -192,12 +235,8 @@ impl Collector {
     fn execute(&mut self, body: &mut Bytes) -> Result<(), ProxyError> {
         let portal = take_text(body)?;
         let asked = self.portals.get(&portal).cloned();
-        self.ask(asked.unwrap_or_else(|| Asked {
-            // a cursor that a statement has declared
-            sql: format!("FETCH ALL FROM \"{portal}\"").into(),
-            types: Vec::new(),
-            values: Vec::new(),
-        }));
+        // a cursor that a statement has declared
+        self.ask(asked.unwrap_or_else(|| Asked::simple(&format!("FETCH ALL FROM \"{portal}\""))));
         self.request.answers += 1;
         Ok(())
     }

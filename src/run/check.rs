@@ -146,7 +146,7 @@ pub async fn check_statements(
     server: &Server,
     scenario: &Scenario,
     schema_changes: bool,
-) -> Result<Program, RunError> {
+) -> Result<(Program, Catalog), RunError> {
     let quiet = server.deadlock_control;
     let reaching = match server.is_given() {
         true => Reaching::find(control).await?,
@@ -154,7 +154,9 @@ pub async fn check_statements(
     };
     let mut catalog = Catalog::read(control).await?;
     catalog.try_constants(control, quiet).await?;
-    let nothing_known = schema_changes || catalog.changing_routines;
+    // what a program will send is not known
+    let has_programs = scenario.has_programs();
+    let nothing_known = schema_changes || catalog.changing_routines || has_programs;
     let mut checker = Checker {
         control,
         schema_changes,
@@ -209,10 +211,12 @@ pub async fn check_statements(
             return Err(rejected(&invariant.sql, None, &error, &what).into());
         }
     }
-    Ok(match nothing_known {
-        true => Program::unknown(scenario, !checker.catalog.changing_routines),
+    let catalog = checker.catalog.clone();
+    let program = match nothing_known {
+        true => Program::unknown(scenario, !checker.catalog.changing_routines && !has_programs),
         false => Program::new(scenario, facts, checker.watchers, checker.catalog),
-    })
+    };
+    Ok((program, catalog))
 }
 
 /// Finds the columns that the scenario ignores.

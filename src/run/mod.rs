@@ -33,7 +33,7 @@ mod workbench;
 mod worker;
 
 pub use any_session::AnySession;
-pub use attached::{Attached, Place};
+pub use attached::{Attached, Observed, Place};
 pub use condition::Conditions;
 pub use driver::Driver;
 pub use executor::{Execution, Limits, execute};

@@ -16,7 +16,7 @@ use super::recorded::Recorded;
 use super::scheduler::{Decision, Scheduler};
 use super::timeouts::{self, SessionTimeouts, Timeouts};
 use super::{
-    AnySession, Attached, DeadlockCheck, Driver, Place, RunError, Script, SerialOracle, Session, custom_settings,
+    AnySession, Attached, DeadlockCheck, Driver, Observed, Place, RunError, Script, SerialOracle, Session, custom_settings,
     one_step,
 };
 use crate::conflict::{Object, Program, ProgramStep, Snapshots};
@@ -52,6 +52,7 @@ pub struct Template {
     volatile: Arc<Volatile>,
     program: Arc<Program>,
     notes: Vec<String>,
+    observed: Arc<Observed>,
     timeouts: Option<Timeouts>,
     /// Where outcomes must be serializable.
     serial: Option<SerialOracle>,
@@ -80,7 +81,7 @@ impl Template {
             changes_schema || scenario.has_programs() || large_objects.are_expected() || vacuums(&scenario);
         let baseline = Baseline::take(&mut control, &server, more_than_rows).await?;
         let probe = Probe::new(&mut control, &since).await?;
-        let program = super::check::check_statements(&mut control, &server, &scenario, changes_schema).await?;
+        let (program, catalog) = super::check::check_statements(&mut control, &server, &scenario, changes_schema).await?;
         super::check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
         let timeouts = Timeouts::find(&mut control, &server, &database, &scenario).await?;
         let program = program_with(timeouts.as_ref(), program, &scenario);
@@ -88,6 +89,7 @@ impl Template {
         notes.extend(timeouts::not_explored(&scenario));
         let scenario = with_begins(scenario, &program);
         let serial = serial_oracle(&scenario)?;
+        let observed = Arc::new(Observed::new(catalog, server.deadlock_control, scenario.schedules_prelude));
         Ok(Template {
             server,
             scenario,
@@ -99,6 +101,7 @@ impl Template {
             volatile: Arc::new(volatile),
             program: Arc::new(program),
             notes,
+            observed,
             timeouts,
             serial,
         })
@@ -118,8 +121,10 @@ impl Template {
     }
 
     /// What was not explored because it is in one step, a sentence each.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = self.notes.clone();
+        notes.extend(self.observed.notes());
+        notes
     }
 
     /// The database that workbenches are copied from.
@@ -212,8 +217,8 @@ impl Workbench {
                 .scenario
                 .sessions
                 .iter()
-                .any(|session| Snapshots::of_session(session).serializable),
-            releases_at_end: releases_at_end(template.program()),
+                .any(|session| session.program.is_some() || Snapshots::of_session(session).serializable),
+            releases_at_end: releases_at_end(&template),
         };
         let mut workbench = Workbench {
             reconnects: false,
@@ -251,7 +256,7 @@ impl Workbench {
             .sessions
             .iter()
             .any(|session| session.steps.iter().any(|step| step.statement.changes_schema));
-        let program =
+        let (program, _) =
             super::check::check_statements(&mut self.control, &self.template.server, &scenario, changes_schema).await?;
         let program = program_with(self.template.timeouts.as_ref(), program, &scenario);
         let scenario = with_begins(scenario, &program);
@@ -268,10 +273,11 @@ impl Workbench {
             volatile: old.volatile.clone(),
             program: Arc::new(program),
             notes: old.notes.clone(),
+            observed: old.observed.clone(),
             timeouts: old.timeouts.clone(),
             serial,
         });
-        self.limits.releases_at_end = releases_at_end(self.template.program());
+        self.limits.releases_at_end = releases_at_end(&self.template);
         self.connect_sessions().await?;
         let template = self.template.clone();
         if let Some(serial) = &template.serial {
@@ -319,7 +325,8 @@ impl Workbench {
                     check: default_check,
                     limit: self.limits.step_timeout,
                 };
-                let attached = Attached::new(session.clone(), program.clone(), at, volatile.clone()).await?;
+                let observed = self.template.observed.clone();
+                let attached = Attached::new(session.clone(), program.clone(), at, volatile.clone(), observed).await?;
                 sessions.push(AnySession::Attached(Box::new(attached)));
                 continue;
             }
@@ -733,7 +740,10 @@ fn may_keep_advisory_locks(scenario: &Scenario) -> bool {
 }
 
 /// Whether a session releases others only as it ends: it is one transaction, and keeps what it locks.
-fn releases_at_end(program: &Program) -> bool {
+fn releases_at_end(template: &Template) -> bool {
+    if template.scenario.has_programs() {
+        return false;
+    }
     let keeps = |step: &ProgramStep| {
         let gives_back = matches!(
             step.kind,
@@ -742,7 +752,7 @@ fn releases_at_end(program: &Program) -> bool {
         let footprint = &step.facts.footprint;
         !gives_back && !footprint.unknown && !footprint.takes(&Object::AdvisoryLocks)
     };
-    let mut sessions = program.sessions().iter();
+    let mut sessions = template.program.sessions().iter();
     sessions.all(|session| session.is_one_transaction() && session.steps.iter().all(keeps))
 }
 
@@ -755,7 +765,7 @@ fn default_check(scenario: &Scenario, closes_no_cycle: bool) -> DeadlockCheck {
             .iter()
             .any(|step| step.statement.kind == StatementKind::OutsideBlock)
     };
-    if scenario.sessions.len() <= 2 && closes_no_cycle && !scenario.sessions.iter().any(outside_block) {
+    if scenario.sessions.len() <= 2 && !scenario.has_programs() && closes_no_cycle && !scenario.sessions.iter().any(outside_block) {
         DeadlockCheck::Never
     } else {
         DeadlockCheck::Soon

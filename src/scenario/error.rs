@@ -38,6 +38,8 @@ pub enum Mistake {
     UnknownIsolation(String),
     #[error("unknown deadlock policy `{0}`")]
     UnknownDeadlockPolicy(String),
+    #[error("`prelude` is \"{0}\"")]
+    UnknownPrelude(String),
     #[error("`setup` and `setup_file` are both given")]
     BothSetups,
     #[error("`{0}` is not a column")]

@@ -67,6 +67,7 @@ impl Scenario {
         let deadlock = raw
             .deadlock
             .map_or(Ok(DeadlockPolicy::default()), |value| document.deadlock(&value))?;
+        let schedules_prelude = raw.prelude.map_or(Ok(false), |value| document.prelude(&value))?;
         let ignore = raw
             .ignore
             .iter()
@@ -83,6 +84,7 @@ impl Scenario {
             sessions,
             invariants,
             deadlock,
+            schedules_prelude,
             ignore,
             serializable: raw.serializable,
             warnings,
@@ -306,6 +308,16 @@ impl Document {
             other => Err(self
                 .error(Mistake::UnknownDeadlockPolicy(other.to_owned()), value.span(), "here")
                 .hint(suggest::word(other, ["fails", "allowed"]))),
+        }
+    }
+
+    fn prelude(&self, value: &Text) -> Result<bool, ScenarioError> {
+        match value.get_ref().as_str() {
+            "passes" => Ok(false),
+            "scheduled" => Ok(true),
+            other => Err(self
+                .error(Mistake::UnknownPrelude(other.to_owned()), value.span(), "here")
+                .hint(suggest::word(other, ["passes", "scheduled"]))),
         }
     }
 

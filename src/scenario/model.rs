@@ -25,6 +25,8 @@ pub struct Scenario {
     pub invariants: Vec<Invariant>,
     /// What a deadlock means.
     pub deadlock: DeadlockPolicy,
+    /// What drivers read of the system catalogs by themselves is scheduled like any other statement.
+    pub schedules_prelude: bool,
     /// `table.column` names whose values are no part of an outcome.
     pub ignore: Vec<IgnoredColumn>,
     /// Every outcome must equal that of some serial order of the transactions that committed.

@@ -5,6 +5,7 @@ mod expression;
 mod functions;
 mod key;
 mod nulls;
+mod prelude;
 mod query;
 mod row_order;
 
@@ -12,6 +13,7 @@ pub use clock::{Times, may_take_time, names_the_time};
 pub use functions::{Touches, touches, touches_in_text};
 pub use key::{Confined, NamedRow, NamedValue, PinnedAction, canonical};
 pub use nulls::parameters_needed;
+pub use prelude::reads_catalogs_only;
 pub use query::Command;
 
 use std::collections::BTreeSet;

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use super::told::{Telling, Told};
 use crate::postgres::PostgresError;
-use crate::postgres::wire::{Connection, Frame, ServerError, WireError};
+use crate::postgres::wire::{Connection, Frame, ServerError, TransactionStatus, WireError};
 use crate::proxy::{Client, Collected, Collector, ProxyError, Request, RequestEnd};
 use crate::run::checks::Checks;
 use crate::run::level::Level;
@@ -35,10 +35,14 @@ pub struct Link {
     /// The transaction has had no turn yet.
     pub fresh: bool,
     exchange: Option<Exchange>,
+    /// As it stands before the server has said so: a request that ends with a Flush has begun a transaction, or failed.
+    unsaid: Option<TransactionStatus>,
     /// What the client is to be told once the turn is settled.
     withheld: Vec<Frame>,
     /// Types of parameters that the server is about to describe, by statement.
     described: VecDeque<String>,
+    /// A statement whose columns the server describes next.
+    describing: Option<String>,
 }
 
 /// A request that the server is answering.
@@ -93,9 +97,16 @@ impl Link {
             injected: false,
             fresh: false,
             exchange: None,
+            unsaid: None,
             withheld: Vec::new(),
             described: VecDeque::new(),
+            describing: None,
         }
+    }
+
+    /// Whether a transaction is open.
+    pub fn status(&self) -> TransactionStatus {
+        self.unsaid.unwrap_or_else(|| self.server.transaction())
     }
 
     /// Reads what the client has sent, and writes what it is to hear. Returns the next request, or `None` where the client
@@ -137,6 +148,9 @@ impl Link {
     pub fn send(&mut self, request: &Request, end: RequestEnd, sending: Sending<'_>) -> Result<(), WireError> {
         self.injected = sending.keeps_ready;
         let mut aside = 0;
+        if sending.ahead.is_some() {
+            self.unsaid = Some(TransactionStatus::Open);
+        }
         if let Some(sql) = sending.ahead {
             aside += self.server.queue_aside(sql)?;
         }
@@ -158,7 +172,7 @@ impl Link {
             own: false,
             keeps_ready: sending.keeps_ready,
             copying: false,
-            telling: Telling::default(),
+            telling: Telling::of(&request.statements),
         });
         Ok(())
     }
@@ -256,6 +270,18 @@ impl Link {
             && let Some(name) = self.described.pop_front()
         {
             self.collector.learn_types(&name, frame.parameter_types()?);
+            self.describing = Some(name);
+        } else if let Some(name) = self.describing.take()
+            && let Some(columns) = frame.columns()?
+        {
+            self.collector.learn_columns(&name, columns);
+        }
+        match kind {
+            b'Z' => self.unsaid = None,
+            b'E' if self.unsaid.is_some() || self.server.transaction() == TransactionStatus::Open => {
+                self.unsaid = Some(TransactionStatus::Aborted);
+            }
+            _ => {}
         }
         exchange.telling.take_in(&frame)?;
         exchange.copying = kind == b'G' || (exchange.copying && !matches!(kind, b'C' | b'E' | b'Z'));
@@ -289,7 +315,7 @@ impl Link {
             .take()
             .map(|exchange| exchange.telling)
             .unwrap_or_default();
-        Ok(Some(Heard::Finished(telling.told(self.server.transaction()))))
+        Ok(Some(Heard::Finished(telling.told())))
     }
 
     /// Messages for the log come because pgbraid asked for them.

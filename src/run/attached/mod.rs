@@ -2,8 +2,11 @@
 
 mod link;
 mod naming;
+mod observed;
 mod schedulable;
 mod told;
+
+pub use observed::Observed;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -51,6 +54,7 @@ pub struct Attached {
     program: Arc<ProgramCommand>,
     at: Place,
     volatile: Arc<Volatile>,
+    observed: Arc<Observed>,
     gate: Gate,
     launched: Option<Launched>,
     links: Vec<Link>,
@@ -111,6 +115,7 @@ impl Attached {
         program: Arc<ProgramCommand>,
         at: Place,
         volatile: Arc<Volatile>,
+        observed: Arc<Observed>,
     ) -> Result<Attached, RunError> {
         let gate = Gate::open(at.server.user()).await.map_err(|source| RunError::Proxy {
             session: session.name.clone(),
@@ -121,6 +126,7 @@ impl Attached {
             program,
             at,
             volatile,
+            observed,
             gate,
             launched: None,
             links: Vec::new(),
@@ -189,7 +195,7 @@ impl Attached {
             match self.next_happening(pause).await? {
                 Happening::Arrival(arrival) => self.welcome(arrival).await?,
                 Happening::Request(link, request, end) => {
-                    if self.take_request(link, request, end).await? {
+                    if self.take_request(link, request, end, conditions).await? {
                         return Ok(());
                     }
                 }
@@ -299,20 +305,53 @@ impl Attached {
     }
 
     /// Takes in a request: hands it on, or holds it. Returns whether it is held.
-    async fn take_request(&mut self, index: usize, request: Request, end: RequestEnd) -> Result<bool, RunError> {
-        let link = &mut self.links[index];
+    async fn take_request(
+        &mut self,
+        index: usize,
+        request: Request,
+        end: RequestEnd,
+        conditions: &mut Conditions<'_>,
+    ) -> Result<bool, RunError> {
         let commands = commands(&request);
+        let is_prelude = match (request.statements.as_slice(), commands.as_slice()) {
+            ([asked], [(StatementKind::Plain, sql)]) => {
+                self.observed.is_prelude(sql, &asked.types, conditions).await?
+            }
+            _ => false,
+        };
+        if commands.iter().any(|(_, sql)| crate::sql::Statement::classify(sql).changes_schema)
+            && self.observed.schema_changes()
+        {
+            self.note(Uncontrolled::PreludeNotScheduled {
+                session: self.session.name.clone(),
+            });
+        }
+        if commands.len() > 1 && !commands.iter().all(|(kind, _)| *kind != StatementKind::Plain) {
+            self.observed.note(format!(
+                "the program of {} sends several statements in one request: they are one step",
+                self.session.entry_name()
+            ));
+        }
+        let link = &mut self.links[index];
         if let Some(level) = link.begin.as_deref().and_then(crate::sql::isolation_named) {
             link.level.of_begin(level);
         }
         let standing = Standing {
-            status: link.server.transaction(),
+            status: link.status(),
             begins: link.begin.is_some(),
             fresh: link.fresh,
             savepoint_open: link.savepoint_open,
             isolation: link.level.now(),
         };
-        let treatment = treatment(&commands, end == RequestEnd::Query, standing);
+        let treatment = match treatment(&commands, end == RequestEnd::Query, standing) {
+            // in a transaction whose snapshot lasts it may be what takes it
+            Treatment::Step | Treatment::Autocommitted
+                if is_prelude && standing.isolation == crate::sql::Isolation::ReadCommitted =>
+            {
+                Treatment::Pass
+            }
+            other => other,
+        };
         match treatment {
             Treatment::PutOff => {
                 let sql = commands.into_iter().next().map(|(_, sql)| sql).unwrap_or_default();
@@ -369,7 +408,7 @@ impl Attached {
                 _ => {}
             }
         }
-        if told.status == TransactionStatus::Idle {
+        if link.status() == TransactionStatus::Idle {
             link.end_transaction();
         }
         link.release();
@@ -455,7 +494,7 @@ impl Attached {
                 .iter()
                 .map(|value| value.text.clone().filter(|_| value.plain))
                 .collect(),
-            opens: link.fresh || link.server.transaction() == TransactionStatus::Idle,
+            opens: link.fresh || link.status() == TransactionStatus::Idle,
             begin,
             attempt: 0,
         };
@@ -493,7 +532,7 @@ impl Attached {
         let last = Origin::Rollback(self.statements.saturating_sub(1));
         let link = &mut self.links[index];
         link.begin = None;
-        match link.server.transaction() {
+        match link.status() {
             TransactionStatus::Open if !link.fresh => {
                 self.hold_own(
                     index,
@@ -566,7 +605,8 @@ impl Attached {
             link.checks.forget();
         }
         let tag = told.results.last().map(|result| result.tag.clone());
-        let ended = told.status == TransactionStatus::Idle && action != Action::Autocommitted;
+        let status = link.status();
+        let ended = status == TransactionStatus::Idle && action != Action::Autocommitted;
         let end = match (&told.error, action) {
             (_, Action::Disconnect) => None,
             (Some(_), _) => Some(TxEnd::Failed),
@@ -576,7 +616,7 @@ impl Attached {
             }),
             (None, _) => None,
         };
-        if told.status == TransactionStatus::Idle {
+        if status == TransactionStatus::Idle {
             link.end_transaction();
         }
         let deadlock = told.error.as_deref().map(deadlocked_backends).unwrap_or_default();
@@ -719,7 +759,7 @@ impl Session for Attached {
     fn in_transaction(&self) -> bool {
         self.links
             .iter()
-            .any(|link| link.server.transaction() != TransactionStatus::Idle)
+            .any(|link| link.status() != TransactionStatus::Idle)
     }
 
     fn next(&self) -> Next<'_> {
@@ -744,7 +784,7 @@ impl Session for Attached {
         let Some(held) = self.held.take() else { return Ok(()) };
         self.current = held.link;
         let link = &mut self.links[held.link];
-        let is_open = link.server.transaction() == TransactionStatus::Open;
+        let is_open = link.status() == TransactionStatus::Open;
         let sent = match (&held.request, held.action) {
             (Some((request, end)), Action::Statement | Action::Autocommitted) => {
                 let begin = link.begin.take();
@@ -813,7 +853,7 @@ impl Session for Attached {
         self.outside = None;
         if let Some(link) = self.links.get(self.current) {
             // what is left of an autocommitted statement that failed
-            let failed = link.server.transaction() == TransactionStatus::Aborted && link.injected;
+            let failed = link.status() == TransactionStatus::Aborted && link.injected;
             if failed {
                 self.roll_back_failed().await?;
             }

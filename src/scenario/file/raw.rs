@@ -20,6 +20,7 @@ pub(super) struct RawScenario {
     pub setup_file: Option<Text>,
     pub setup_command: Option<Spanned<Vec<Text>>>,
     pub deadlock: Option<Text>,
+    pub prelude: Option<Text>,
     #[serde(default)]
     pub ignore: Vec<Text>,
     #[serde(default)]
