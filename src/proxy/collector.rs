@@ -174,7 +174,14 @@ impl Collector {
         let sql = take_text(body)?.into();
         let count = take_u16(body)?;
         let types = (0..count).map(|_| take_u32(body)).collect::<Result<_, _>>()?;
-        self.prepared.insert(name, Prepared { sql, types, columns: None });
+        self.prepared.insert(
+            name,
+            Prepared {
+                sql,
+                types,
+                columns: None,
+            },
+        );
         self.request.prepares = true;
         self.request.answers += 1;
         Ok(())
@@ -205,7 +212,9 @@ impl Collector {
         }
         // those of results come last
         let count = take_u16(body)?;
-        let formats = (0..count).map(|_| Ok(take_u16(body)? == 1)).collect::<Result<_, ProxyError>>()?;
+        let formats = (0..count)
+            .map(|_| Ok(take_u16(body)? == 1))
+            .collect::<Result<_, ProxyError>>()?;
         let Prepared { sql, types, columns } = self.prepared.get(&name).cloned().unwrap_or_default();
         let asked = Asked {
             sql,

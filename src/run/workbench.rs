@@ -16,8 +16,8 @@ use super::recorded::Recorded;
 use super::scheduler::{Decision, Scheduler};
 use super::timeouts::{self, SessionTimeouts, Timeouts};
 use super::{
-    AnySession, Attached, DeadlockCheck, Driver, Observed, Place, RunError, Script, SerialOracle, Session, custom_settings,
-    one_step,
+    AnySession, Attached, DeadlockCheck, Driver, Observed, Place, RunError, Script, SerialOracle, Session,
+    custom_settings, one_step,
 };
 use crate::conflict::{Object, Program, ProgramStep, Snapshots};
 use crate::history::{Deadlock, Exit, History, StepOutcome, Uncontrolled, Volatile};
@@ -81,7 +81,8 @@ impl Template {
             changes_schema || scenario.has_programs() || large_objects.are_expected() || vacuums(&scenario);
         let baseline = Baseline::take(&mut control, &server, more_than_rows).await?;
         let probe = Probe::new(&mut control, &since).await?;
-        let (program, catalog) = super::check::check_statements(&mut control, &server, &scenario, changes_schema).await?;
+        let (program, catalog) =
+            super::check::check_statements(&mut control, &server, &scenario, changes_schema).await?;
         super::check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
         let timeouts = Timeouts::find(&mut control, &server, &database, &scenario).await?;
         let program = program_with(timeouts.as_ref(), program, &scenario);
@@ -89,7 +90,11 @@ impl Template {
         notes.extend(timeouts::not_explored(&scenario));
         let scenario = with_begins(scenario, &program);
         let serial = serial_oracle(&scenario)?;
-        let observed = Arc::new(Observed::new(catalog, server.deadlock_control, scenario.schedules_prelude));
+        let observed = Arc::new(Observed::new(
+            catalog,
+            server.deadlock_control,
+            scenario.schedules_prelude,
+        ));
         Ok(Template {
             server,
             scenario,
@@ -765,7 +770,11 @@ fn default_check(scenario: &Scenario, closes_no_cycle: bool) -> DeadlockCheck {
             .iter()
             .any(|step| step.statement.kind == StatementKind::OutsideBlock)
     };
-    if scenario.sessions.len() <= 2 && !scenario.has_programs() && closes_no_cycle && !scenario.sessions.iter().any(outside_block) {
+    if scenario.sessions.len() <= 2
+        && !scenario.has_programs()
+        && closes_no_cycle
+        && !scenario.sessions.iter().any(outside_block)
+    {
         DeadlockCheck::Never
     } else {
         DeadlockCheck::Soon

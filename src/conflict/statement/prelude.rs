@@ -55,7 +55,9 @@ pub fn reads_catalogs_only(analysis: &Analysis, catalog: &Catalog) -> bool {
             .is_some_and(|known| known.is_built_in && OF_CATALOGS.contains(&known.name.as_str()))
     };
     let is_harmless = |function: u32| touches(function, catalog) == Touches::Nothing || is_of_catalogs(function);
-    let [query] = analysis.queries.as_slice() else { return false };
+    let [query] = analysis.queries.as_slice() else {
+        return false;
+    };
     super::command(query) == super::Command::Select
         && analysis.relations.is_empty()
         && analysis.functions().into_iter().all(is_harmless)

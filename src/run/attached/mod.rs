@@ -1,6 +1,7 @@
 //! A session that is a program: its statements are held at the gate until they are scheduled.
 
 mod link;
+mod messages;
 mod naming;
 mod observed;
 mod schedulable;
@@ -268,7 +269,10 @@ impl Attached {
             Arrival::Client(mut client, login) => match self.connect(&login).await {
                 Ok(server) => {
                     client.queue_welcome(server.parameters(), server.backend_pid(), server.secret_key());
-                    self.links.push(Link::new(client, server, self.at.check));
+                    let least = login.parameters.iter().find(|(name, _)| name == "client_min_messages");
+                    let mut link = Link::new(client, server, self.at.check);
+                    link.least = least.map_or_else(Default::default, |(_, value)| messages::Least::named(value));
+                    self.links.push(link);
                 }
                 Err(PostgresError::Wire(WireError::Refused(error))) => {
                     refuse(client, &error.sqlstate, &error.message).await
@@ -314,12 +318,12 @@ impl Attached {
     ) -> Result<bool, RunError> {
         let commands = commands(&request);
         let is_prelude = match (request.statements.as_slice(), commands.as_slice()) {
-            ([asked], [(StatementKind::Plain, sql)]) => {
-                self.observed.is_prelude(sql, &asked.types, conditions).await?
-            }
+            ([asked], [(StatementKind::Plain, sql)]) => self.observed.is_prelude(sql, &asked.types, conditions).await?,
             _ => false,
         };
-        if commands.iter().any(|(_, sql)| crate::sql::Statement::classify(sql).changes_schema)
+        if commands
+            .iter()
+            .any(|(_, sql)| crate::sql::Statement::classify(sql).changes_schema)
             && self.observed.schema_changes()
         {
             self.note(Uncontrolled::PreludeNotScheduled {
@@ -411,7 +415,16 @@ impl Attached {
         if link.status() == TransactionStatus::Idle {
             link.end_transaction();
         }
-        link.release();
+        for (again, least) in commands.iter().filter_map(|(kind, sql)| messages::changed(*kind, sql)) {
+            let link = &mut self.links[index];
+            link.least = least.unwrap_or(link.least);
+            if link.status() != TransactionStatus::Aborted && end != RequestEnd::Flush {
+                let sent = link.send_own(&[again], None);
+                sent.map_err(|error| self.lost("", error))?;
+                self.await_told(index).await?;
+            }
+        }
+        self.links[index].release();
         Ok(())
     }
 
@@ -757,9 +770,7 @@ impl Session for Attached {
     }
 
     fn in_transaction(&self) -> bool {
-        self.links
-            .iter()
-            .any(|link| link.status() != TransactionStatus::Idle)
+        self.links.iter().any(|link| link.status() != TransactionStatus::Idle)
     }
 
     fn next(&self) -> Next<'_> {

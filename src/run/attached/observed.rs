@@ -42,7 +42,12 @@ impl Observed {
     ///
     /// # Errors
     /// When the server fails.
-    pub async fn is_prelude(&self, sql: &str, types: &[u32], conditions: &mut Conditions<'_>) -> Result<bool, RunError> {
+    pub async fn is_prelude(
+        &self,
+        sql: &str,
+        types: &[u32],
+        conditions: &mut Conditions<'_>,
+    ) -> Result<bool, RunError> {
         if self.schedules_prelude || self.changes_schema.load(Ordering::Relaxed) || !may_be_prelude(sql) {
             return Ok(false);
         }
@@ -86,7 +91,8 @@ impl Observed {
 /// Statements of an application name its tables; those of a driver name the catalogs. Large objects lie in a catalog.
 fn may_be_prelude(sql: &str) -> bool {
     let text = sql.to_lowercase();
-    (text.contains("pg_") || text.contains("information_schema") || text.contains("::reg")) && !text.contains("largeobject")
+    (text.contains("pg_") || text.contains("information_schema") || text.contains("::reg"))
+        && !text.contains("largeobject")
 }
 
 /// What another thread may have left half done is no more than a missing entry.
