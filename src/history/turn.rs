@@ -35,6 +35,11 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// The index of its statement among those that its session may run.
+    pub fn program_step(&self) -> usize {
+        self.statement.seen.unwrap_or(self.origin.step())
+    }
+
     /// What `finished_in` is while the step is under way.
     pub const IN_FLIGHT: usize = usize::MAX;
 
@@ -65,6 +70,8 @@ pub struct Statement {
     pub kind: StatementKind,
     /// Its rows come in an order that it asks for.
     pub ordered: bool,
+    /// Its number among the statements that programs were seen to send; `None` where the scenario declares it.
+    pub seen: Option<usize>,
 }
 
 impl Statement {
@@ -75,6 +82,7 @@ impl Statement {
             sql: sql.to_owned(),
             kind,
             ordered,
+            seen: None,
         }
     }
 }
