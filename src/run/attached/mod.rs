@@ -301,7 +301,7 @@ impl Attached {
         settings.extend(self.at.settings.iter().map(|(name, value)| (*name, value.as_str())));
         for (name, value) in &settings[..settings.len() - self.at.settings.len()] {
             match *name {
-                "client_encoding" if value.to_lowercase().replace('-', "") == "utf8" => {}
+                "client_encoding" if is_utf8(value) => {}
                 "client_encoding" | "options" => self.observed.meets_elsewhere(),
                 name => self.observed.sets(&format!("SET {name} = DEFAULT")),
             }
@@ -776,6 +776,12 @@ impl Attached {
             self.uncontrolled.push(what);
         }
     }
+}
+
+/// The name of the encoding, which clients write in more ways than one.
+fn is_utf8(encoding: &str) -> bool {
+    let letters = encoding.chars().filter(|c| c.is_ascii_alphanumeric());
+    letters.collect::<String>().eq_ignore_ascii_case("utf8")
 }
 
 /// The number of what was not analysed.
