@@ -1,4 +1,4 @@
-//! What steps brought back, and how sessions ended.
+//! What steps returned, and how sessions ended.
 
 use super::{Origin, TxEnd};
 
@@ -6,7 +6,7 @@ use super::{Origin, TxEnd};
 pub enum StepResult {
     Rows {
         columns: Vec<String>,
-        /// As text; in the statement's own order where it asks for one, else sorted.
+        /// As text, in the statement's own order where it asks for one, otherwise sorted.
         rows: Vec<Vec<Option<String>>>,
         ordered: bool,
         /// The command tag, such as `SELECT 1`.
@@ -29,14 +29,14 @@ impl StepResult {
     }
 }
 
-/// An error of the server, less what names a process, a transaction or an object by number.
+/// An error of the server, without the numbers of processes, transactions and objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepError {
     pub sqlstate: String,
     pub message: String,
 }
 
-/// What a step of a session brought back, where that counts: a transaction that was run again counts as it ended.
+/// What a step of a session returned. A transaction that was run again appears once, as it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepOutcome {
     pub origin: Origin,

@@ -1,9 +1,9 @@
-//! What of a run was not under control.
+//! What was not under control in a run.
 
 use thiserror::Error;
 
-/// Something beside the schedule that may have decided what a run did. The text is a clause for people; programs are told
-/// the [code](Uncontrolled::code).
+/// Something other than the schedule that may have decided what a run did. The text is a clause for people; programs
+/// use the [code](Uncontrolled::code).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Uncontrolled {
     #[error(
@@ -14,7 +14,7 @@ pub enum Uncontrolled {
     DeadlockCheckLate,
     #[error("a wait ended by itself, by a timeout that the session set")]
     WaitTimedOut,
-    /// What a timeout would do to a step that waited is not known. Why, in words.
+    /// It is not known what a timeout would do to a step that waited. Holds the reason in words.
     #[error("{0}")]
     TimeoutNotExplored(String),
     #[error(
@@ -31,7 +31,7 @@ pub enum Uncontrolled {
         "sessions were released together, and on a server that pgbraid did not start it cannot decide which resumes first"
     )]
     ReleasedTogether,
-    /// The run began with another state than that after setup. What was other.
+    /// The run began in a state other than the one after setup. Holds what differed.
     #[error(
         "a run began with another state than that after setup, since one before it left something behind that pgbraid \
          does not take back: {}",
@@ -52,7 +52,7 @@ pub enum Uncontrolled {
 }
 
 impl Uncontrolled {
-    /// A name for programs, which stays.
+    /// A stable name for programs.
     pub fn code(&self) -> &'static str {
         match self {
             Uncontrolled::DeadlockVictim => "deadlock-victim",
@@ -72,7 +72,7 @@ impl Uncontrolled {
     }
 }
 
-/// Where two runs of the same schedule did not do the same.
+/// Where two runs of the same schedule differed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Difference {
     #[error("step {step} of {session} did not do the same")]

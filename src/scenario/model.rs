@@ -14,16 +14,16 @@ pub struct Scenario {
     pub name: String,
     /// Where it was read from, if it was read from a file.
     pub path: Option<PathBuf>,
-    /// SQL that makes the state every run starts from; may hold several statements.
+    /// SQL that creates the state every run starts from; may hold several statements.
     pub setup: Option<SqlText>,
     pub sessions: Vec<Session>,
     pub invariants: Vec<Invariant>,
     pub deadlock: DeadlockPolicy,
-    /// `table.column` names whose values are no part of an outcome.
+    /// Columns, as `table.column`, whose values are not part of an outcome.
     pub ignore: Vec<IgnoredColumn>,
     /// Every outcome must equal that of some serial order of the transactions that committed.
     pub serializable: bool,
-    /// What the reader of the file should know: sources of nondeterminism, mostly.
+    /// What users should know about the scenario: mostly sources of nondeterminism.
     pub warnings: Vec<String>,
 }
 
@@ -62,7 +62,7 @@ impl Scenario {
 pub struct Session {
     /// Unique within the scenario: `worker`, or `worker-1` where there are copies.
     pub name: String,
-    /// Index of the `[[session]]` entry this is a copy of.
+    /// The index of the `[[session]]` entry that this is a copy of.
     pub entry: usize,
     /// Its number among the copies, from 1; `None` where the entry has no copies.
     pub copy: Option<usize>,
@@ -73,12 +73,12 @@ pub struct Session {
     /// SQLSTATEs that may end this session without failing the schedule.
     pub allow_errors: Vec<String>,
     pub retry: Option<Retry>,
-    /// BEGIN has a turn of its own: it takes the transaction's time, and that matters.
+    /// BEGIN is a turn of its own: it takes the transaction's time, and that matters.
     pub begins_apart: bool,
 }
 
 impl Session {
-    /// The name of its `[[session]]` entry: `worker` of `worker-1`.
+    /// The name of its `[[session]]` entry: `worker` for `worker-1`.
     pub fn entry_name(&self) -> &str {
         match self.copy {
             Some(number) => self.name.strip_suffix(&format!("-{number}")).unwrap_or(&self.name),
@@ -90,7 +90,7 @@ impl Session {
 /// One statement of a session.
 #[derive(Debug, Clone)]
 pub struct Step {
-    /// Unique within the session; made from the statement's first word where the file gives none.
+    /// Unique within the session; made from the statement's first word unless the file names it.
     pub name: String,
     /// Whether the file named it.
     pub named: bool,
@@ -98,7 +98,7 @@ pub struct Step {
     /// The SQL with `:name` replaced by `$n`.
     pub template: Template,
     pub statement: Statement,
-    /// The step is passed over unless this is true.
+    /// The step is skipped unless this is true.
     pub when: Option<Condition>,
 }
 
@@ -132,7 +132,7 @@ pub enum DeadlockPolicy {
 /// A parameter's value, typed as the same literal would be in SQL.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Param {
-    /// Untyped, as a quoted literal is: the server infers the type from the place.
+    /// Untyped, as a quoted literal is: the server infers the type from the context.
     Text(String),
     Integer(i64),
     /// Kept as text: numeric in SQL.
@@ -140,7 +140,7 @@ pub enum Param {
     Boolean(bool),
 }
 
-/// A column whose values are no part of an outcome.
+/// A column whose values are not part of an outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IgnoredColumn {
     pub table: String,

@@ -27,7 +27,7 @@ pub type ScheduleError = Located<Mistake>;
 pub enum Mistake {
     #[error("cannot read {path}: {cause}")]
     Unreadable { path: String, cause: std::io::Error },
-    /// The file is no TOML, or not of the right form.
+    /// The file is not TOML, or does not have the right form.
     #[error(transparent)]
     File(crate::scenario::Mistake),
     #[error("`expect` is \"{0}\"")]
@@ -40,10 +40,10 @@ pub enum Mistake {
     NoSession,
     #[error("an entry goes to two places")]
     TwoExtents,
-    /// The order names what the scenario does not have.
+    /// The order names something that the scenario does not have.
     #[error("the order does not fit scenario {scenario}: {}", .problems.join("; "))]
     DoesNotFit { scenario: String, problems: Vec<String> },
-    /// `violates` names what the scenario cannot violate.
+    /// `violates` names something that the scenario cannot violate.
     #[error("scenario {scenario} has no invariant `{name}`")]
     UnknownViolation { scenario: String, name: String },
 }
@@ -57,7 +57,7 @@ pub struct PinnedFile {
     places: Places,
 }
 
-/// Where things stand in the file, in bytes.
+/// Byte offsets of the parts of the file.
 #[derive(Debug, Clone)]
 struct Places {
     scenario: Range<usize>,
@@ -70,7 +70,7 @@ impl PinnedFile {
     /// Reads a pinned schedule.
     ///
     /// # Errors
-    /// The first mistake in the file, or that it cannot be read.
+    /// The first mistake in the file, or a file that cannot be read.
     pub fn read(path: impl AsRef<Path>) -> Result<PinnedFile, ScheduleError> {
         let path = path.as_ref();
         let text = bounded::read_text(path).map_err(|cause| {
@@ -154,7 +154,7 @@ impl PinnedFile {
     /// The scenario's file.
     ///
     /// # Errors
-    /// When it cannot be read; what is in it is not looked at.
+    /// When it cannot be read; its content is not checked.
     pub fn scenario_path(&self) -> Result<PathBuf, ScheduleError> {
         let folder = self.path.parent().unwrap_or(Path::new(""));
         let path = folder.join(&self.pinned.scenario);
@@ -170,10 +170,10 @@ impl PinnedFile {
         }
     }
 
-    /// Looks the names of the schedule up in its scenario.
+    /// Looks up the names of the schedule in its scenario.
     ///
     /// # Errors
-    /// When the scenario does not have some of them, with all of these.
+    /// When the scenario lacks some of them; the error lists all of these.
     pub fn fit(&self, scenario: &Scenario) -> Result<Plan, ScheduleError> {
         let plan = fit(&self.pinned.order, scenario).map_err(|misfits| {
             let mut error = does_not_fit(scenario, &misfits);
@@ -220,10 +220,10 @@ impl PinnedFile {
 }
 
 impl Schedule {
-    /// Looks the names of the schedule up in a scenario.
+    /// Looks up the names of the schedule in a scenario.
     ///
     /// # Errors
-    /// When the scenario does not have some of them, with all of these.
+    /// When the scenario lacks some of them; the error lists all of these.
     pub fn fit(&self, scenario: &Scenario) -> Result<Plan, ScheduleError> {
         fit(self, scenario).map_err(|misfits| {
             let error = does_not_fit(scenario, &misfits);

@@ -13,7 +13,7 @@ pub(super) type Text = Spanned<String>;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawScenario {
-    /// For whoever reads the file.
+    /// For human readers of the file.
     #[serde(rename = "description")]
     pub _description: Option<String>,
     pub setup: Option<Text>,
@@ -89,7 +89,7 @@ impl<'de> Deserialize<'de> for RawParams {
 }
 
 pub(super) enum RawStep {
-    /// The place is that of the step itself.
+    /// Its place is that of the step itself.
     Sql(String),
     Table(RawStepTable),
 }

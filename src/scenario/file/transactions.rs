@@ -1,7 +1,7 @@
 //! Follows a session's transactions through its steps.
 //!
-//! A step with a condition may run or not, so a transaction can be open, closed, or either. Only what is wrong whichever
-//! way the conditions turn out is a mistake.
+//! A step with a condition may or may not run, so a transaction can be open, closed, or either. Only what is wrong
+//! however the conditions turn out is a mistake.
 
 use crate::scenario::Step;
 use crate::scenario::error::{Mistake, ScenarioError};
