@@ -1,4 +1,4 @@
-//! The moves of a run, as far as conflicts go.
+//! The moves of a run, as far as conflicts are concerned.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use crate::sql::lexer::tokens;
 
 const UNIQUE_VIOLATION: &str = "23505";
 
-/// One move: what the session did that was scheduled, and what others did that ran on with it.
+/// One move: what the scheduled session did, and what others did that ran on with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// The session that was scheduled.
     pub session: usize,
-    /// Every session whose state it changed: that one, and those that it released, made wait for another, or made able to
-    /// run a transaction again.
+    /// Every session whose state it changed: that one, and those that it released, made wait for another session, or
+    /// allowed to run a transaction again.
     pub participants: Vec<usize>,
     pub pieces: Vec<Piece>,
 }
@@ -30,10 +30,10 @@ pub struct Piece {
     pub statement: Footprint,
     /// What its transaction has read, locked and written before.
     pub held: Footprint,
-    /// What its transaction has read, locked and written so far, this statement included, where another's statement
-    /// alone may doom it: where there are three serializable transactions or more.
+    /// What its transaction has read, locked and written so far, including this statement, if another session's
+    /// statement alone may doom it: where there are three or more serializable transactions.
     pub tracked: Option<Footprint>,
-    /// Where the statement takes the transaction's one snapshot: all that the transaction may look at with it.
+    /// If the statement takes the transaction's only snapshot: everything that the transaction may read with it.
     pub transaction: Option<Footprint>,
     /// The transaction (or a part of it, behind a savepoint) ended.
     pub end: Option<End>,
@@ -62,7 +62,7 @@ struct HeldRow {
 pub struct Waited {
     /// The move that took the row.
     pub taken: usize,
-    /// It could have done nothing else.
+    /// It could have done nothing but wait.
     pub surely: bool,
 }
 
@@ -71,12 +71,12 @@ pub struct Waited {
 pub enum OnlyWaits {
     No,
     Yes,
-    /// If this query says so of what is committed.
+    /// It would if this query is true of what is committed.
     If(String),
 }
 
 impl OnlyWaits {
-    /// Whether it does, given the answer to the query; a query without an answer does not tell.
+    /// Whether it would, given the answer to the query; without an answer this is not known.
     pub fn given(&self, answer: Option<bool>) -> bool {
         match self {
             OnlyWaits::No => false,
@@ -94,11 +94,11 @@ struct Transaction {
     held: Footprint,
     /// INSERTs that it has run.
     added: Vec<String>,
-    /// It has locked or changed something otherwise than by INSERTs of constants.
+    /// It has locked or changed something other than by INSERTs of constants.
     does_more_than_add: bool,
 }
 
-/// The events of a run, taken down move by move.
+/// The events of a run, recorded move by move.
 #[derive(Debug, Clone)]
 pub struct EventLog {
     program: Arc<Program>,

@@ -1,4 +1,4 @@
-//! In which order transactions may take locks, and whether they may come to wait for each other in a cycle.
+//! The orders in which transactions may take locks, and whether transactions may wait for each other in a cycle.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::footprint::{LockStrength, Object};
 use super::known_row::{KnownRow, KnownRows};
 use super::program::SessionProgram;
 
-/// What may be waited for: an object, or of the table that is asked about a row.
+/// What may be waited for: an object, or a row of the table in question.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Node {
     Object(Object),
@@ -19,7 +19,7 @@ enum Node {
 struct Claim {
     session: usize,
     node: Node,
-    /// Of the table that is asked about; that row, as far as it is known.
+    /// For the table in question: the row, as far as it is known.
     row: Option<KnownRow>,
     strength: LockStrength,
 }
@@ -87,7 +87,7 @@ pub fn may_wait_in_cycle(sessions: &[SessionProgram], table: u32, rows: &KnownRo
         })
 }
 
-/// Gives the rows of the table nodes of their own, where all of them are known: one that is not may be any.
+/// Gives the rows of the table nodes of their own, if all of them are known: an unknown one may be any of them.
 fn name_rows(transactions: &mut [Vec<Vec<Claim>>]) {
     let mut claims: Vec<&mut Claim> = transactions.iter_mut().flatten().flatten().collect();
     let constants = |claim: &Claim| claim.row.as_ref().map(KnownRow::constants);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     /// Whether sessions with these parameters may wait in a cycle through a row of `items`. A step that reads a column
-    /// `id` has it from there.
+    /// `id` gets it from that table.
     fn cycle(sessions: &[(&str, &[&str])]) -> bool {
         let mut toml = String::new();
         for (index, (params, steps)) in sessions.iter().enumerate() {
@@ -256,7 +256,7 @@ mod tests {
         for steps in steps {
             assert!(!cycle(&[("a = 1", steps), ("a = 1", steps)]), "{steps:?}");
         }
-        // where the variable is some other number
+        // here the variable is another number
         let other = ["SELECT stock AS id FROM items WHERE id = 1 FOR UPDATE", by_id];
         assert!(cycle(&[("", &other), ("", &other)]));
         let set_between = [

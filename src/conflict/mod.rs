@@ -1,5 +1,5 @@
 //! Which turns of a run can matter to each other: the conflict relation of partial-order reduction, in terms of
-//! Postgres's multi-version concurrency control.
+//! PostgreSQL's multi-version concurrency control.
 //!
 //! Everything here errs on one side: two turns that are said not to conflict lead to the same state in either order;
 //! what is not known conflicts with everything.
