@@ -3,7 +3,7 @@
 use super::Run;
 use crate::history::Difference;
 
-/// Where two runs of the same schedule did not do the same.
+/// Where two runs of the same schedule differed.
 pub fn differs(one: &Run, other: &Run) -> Option<Difference> {
     let turns = one.history.turns.iter().zip(&other.history.turns);
     if let Some((turn, _)) = turns.into_iter().find(|(one, other)| one != other) {

@@ -1,4 +1,4 @@
-//! Waiting until every session that runs has finished its step or is blocked.
+//! Waiting until every running session has finished its step or is blocked.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use crate::run::RunError;
 use crate::run::session::{Progress, Session};
 use crate::run::wait_for::WaitForGraph;
 
-/// Pauses between two looks at the lock table; the last one repeats. The first looks come at once.
+/// Pauses between two looks at the lock table; the last one repeats. The first looks follow at once.
 const BACKOFF_MILLIS: [u64; 9] = [0, 0, 0, 1, 1, 2, 4, 8, 16];
 
 pub(super) enum Happening {
