@@ -15,27 +15,27 @@ use crate::history::Uncontrolled;
 use crate::run::{Ordered, Run, RunError, Template, Worker, differs, leaves_otherwise};
 use crate::verdict::dependencies::Explanation;
 
-/// How often the progress is told, and the time bound looked at, while no run ends.
+/// How often progress is reported and the time bound checked while no run ends.
 const TICK: Duration = Duration::from_millis(100);
 
 /// What bounds an exploration.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Schedules run at a time, each on a scratch database of its own.
+    /// How many schedules run at a time, each on a scratch database of its own.
     pub jobs: usize,
     pub max_schedules: Option<u64>,
     pub timeout: Option<Duration>,
-    /// Goes on after a failure, to collect all outcomes.
+    /// Continues after a failure, to collect all outcomes.
     pub keep_going: bool,
-    /// Longest time that a step may take while it does not wait for another session.
+    /// The longest time that a step may take while it does not wait for another session.
     pub step_timeout: Duration,
-    /// Which schedules are run twice, to see whether they do the same both times.
+    /// Which schedules run twice, to check that they do the same both times.
     pub check_determinism: DeterminismCheck,
-    /// Ends the exploration early; it then ends with [`RunError::Interrupted`].
+    /// Cancelling this ends the exploration early, with [`RunError::Interrupted`].
     pub interrupt: CancellationToken,
 }
 
-/// Which schedules are run twice.
+/// Which schedules run twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeterminismCheck {
     #[default]
@@ -58,7 +58,7 @@ pub enum Verdict {
     /// Every interleaving was covered and none fails.
     Holds,
     Fails,
-    /// Neither: not everything was covered, or something was not under control.
+    /// Not everything was covered, or something was not under control.
     Inconclusive,
 }
 
@@ -68,16 +68,16 @@ pub struct Exploration {
     pub verdict: Verdict,
     /// Every interleaving was covered.
     pub exhaustive: bool,
-    /// It ended with the first failing schedule, as it was meant to.
+    /// It ended with the first failing schedule, as intended.
     pub stopped_at_failure: bool,
     /// Why it is inconclusive.
     pub reasons: Vec<Reason>,
-    /// Orders of the declared steps that keep each session's own.
+    /// Orders of the declared steps that keep each session's own order.
     pub interleavings: BigUint,
     pub schedules_run: u64,
     /// How many of them failed.
     pub failures: u64,
-    /// How they ended otherwise.
+    /// What else happened in them.
     pub tally: Tally,
     /// What those stand for.
     pub coverage: Coverage,
@@ -86,7 +86,7 @@ pub struct Exploration {
     pub outcomes: Vec<OutcomeTally>,
     /// The first failing schedule.
     pub failure: Option<Run>,
-    /// How its committed transactions depend on each other, where that could be told.
+    /// How its committed transactions depend on each other, if that could be determined.
     pub explanation: Option<Explanation>,
 }
 
@@ -104,7 +104,7 @@ impl Exploration {
 pub struct Tally {
     /// Some session was blocked.
     pub blocked: u64,
-    /// Postgres broke a deadlock.
+    /// PostgreSQL broke a deadlock.
     pub deadlocks: u64,
     /// An error ended a session that allows it.
     pub allowed_errors: u64,
@@ -130,14 +130,15 @@ pub struct OutcomeTally {
     pub id: String,
     pub schedules: u64,
     pub violations: Vec<String>,
-    /// One schedule that leads to it: sessions by index, one entry a turn.
+    /// One schedule that leads to it: sessions by index, one entry for each turn.
     pub order: Vec<usize>,
 }
 
 /// Runs schedules until the strategy has no more, one fails, or a bound is reached.
 ///
 /// # Errors
-/// When a run comes to no result, or it is interrupted before a schedule has failed; there is then no verdict at all.
+/// When a run has no result, or the exploration is interrupted before a schedule has failed; there is then no verdict
+/// at all.
 pub fn explore(
     template: &Arc<Template>,
     strategy: &mut dyn Strategy,
@@ -152,7 +153,7 @@ pub fn explore(
         let (report, reports) = channel();
         let mut workers = Vec::new();
         let mut threads = Vec::new();
-        // the names of prepared transactions are the whole server's
+        // the names of prepared transactions are shared by the whole server
         let jobs = if template.scenario().prepares_transactions() {
             1
         } else {
@@ -176,14 +177,14 @@ pub fn explore(
             stop: stop.clone(),
         };
         let result = coordinator.run(&mut collector, progress);
-        // what a search that was cut short has run is no verdict, and a failure is confirmed in a new database
+        // an interrupted search gives no verdict on its runs, and a failure is confirmed in a new database
         if !matches!(result, Ok(End::Complete)) {
             stop.cancel();
             return result;
         }
         opening.cancel();
         for thread in threads {
-            // one that panicked has told of it
+            // one that panicked has reported it
             if let Ok(left_behind) = thread.join() {
                 collector.note(left_behind?);
             }
@@ -191,7 +192,7 @@ pub fn explore(
         result
     });
     let end = match result {
-        // what was found counts, and is confirmed yet
+        // what was found counts, and is still confirmed
         Err(RunError::Interrupted) if collector.failure.is_some() => End::Interrupted,
         result => result?,
     };
@@ -254,7 +255,7 @@ impl Coordinator<'_> {
                 let Some(worker) = idle.pop_first() else { break };
                 let Some(job) = self.strategy.next() else { break };
                 under_way.insert(key);
-                // a worker that has gone has said why
+                // a worker that is gone has reported why
                 let _ = self.workers[worker].send(job);
             }
             if let Some(limit) = self.options.timeout.filter(|limit| self.started.elapsed() >= *limit) {
@@ -296,7 +297,7 @@ struct Collector {
     outcomes: Vec<OutcomeTally>,
     first: Option<Run>,
     failure: Option<Run>,
-    /// By what is said of it.
+    /// By the text of the report.
     uncontrolled: BTreeMap<String, Uncontrolled>,
 }
 
@@ -403,9 +404,9 @@ impl Collector {
     }
 }
 
-/// Runs a schedule again: the failing one, which is no verdict where it does not fail every time, else the first, which
-/// shows what no step sees (a table that chance writes to). Of a failing one, finds out what anomaly it is; that this
-/// cannot be done does not change the verdict.
+/// Runs a schedule again: the failing one, which counts only if it fails every time, or else the first, which shows
+/// what no step sees (a table that chance writes to). For a failing one, determines the anomaly; if that cannot be
+/// done, the verdict does not change.
 fn confirm(
     template: &Arc<Template>,
     options: &Options,

@@ -1,13 +1,13 @@
-//! The strategies that there are to choose from.
+//! The available strategies.
 
 use super::{Dpor, Exhaustive, Pct, Random, Strategy, interleavings};
 use crate::run::Template;
 use crate::scenario::Scenario;
 
-/// A strategy, and what it takes to make one.
+/// A strategy, and what is needed to build it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StrategyKind {
-    /// One schedule of each class of schedules that cannot differ; `symmetric` lets interchangeable sessions stand for each
+    /// One schedule of each class of equivalent schedules; `symmetric` lets interchangeable sessions stand for each
     /// other.
     Dpor { symmetric: bool },
     /// Every schedule.
@@ -29,7 +29,7 @@ impl StrategyKind {
         }
     }
 
-    /// How many schedules it runs at most, where that is known beforehand.
+    /// The most schedules that it runs, if that is known beforehand.
     pub fn most_schedules(self, scenario: &Scenario) -> Option<u64> {
         match self {
             StrategyKind::Dpor { .. } => None,

@@ -6,8 +6,8 @@ use thiserror::Error;
 
 use crate::history::{Difference, Uncontrolled};
 
-/// Why a verdict is inconclusive; beside a failure, why not everything is known of it. The text is a clause for people;
-/// programs are told the [code](Reason::code).
+/// Why a verdict is inconclusive; with a failure, why not everything is known about it. The text is a clause for
+/// people; programs use the [code](Reason::code).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Reason {
     #[error(transparent)]
@@ -20,7 +20,7 @@ pub enum Reason {
     Interrupted,
     #[error("schedules were sampled, not all run")]
     Sampled,
-    /// A schedule did otherwise when it was run again.
+    /// A schedule behaved differently when it was run again.
     #[error(
         "a schedule {}did otherwise when it was run again: something outside the schedule decides (time, chance, or work \
          outside the run): {difference}",
@@ -42,13 +42,13 @@ pub enum Reason {
          decides (time, chance, or work outside the run)"
     )]
     NotConfirmed { fails: u32, of: u32 },
-    /// The failure stands, but what it is called is not known. Why, in words.
+    /// The failure stands, but its anomaly is not known. Holds the reason in words.
     #[error("the anomaly could not be named: {0}")]
     NotExplained(String),
 }
 
 impl Reason {
-    /// A name for programs, which stays.
+    /// A stable name for programs.
     pub fn code(&self) -> &'static str {
         match self {
             Reason::Uncontrolled(what) => what.code(),

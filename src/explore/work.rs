@@ -1,4 +1,4 @@
-//! What the threads of an exploration do: one schedule after another, each on a scratch database of its own.
+//! What the threads of an exploration do: run one schedule after another, each thread on a scratch database of its own.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
@@ -10,7 +10,7 @@ use super::{DeterminismCheck, Job, Key, Options};
 use crate::history::Uncontrolled;
 use crate::run::{Ordered, Run, RunError, Template, Worker, differs, leaves_otherwise};
 
-/// What a worker tells.
+/// What a worker reports.
 pub enum Report {
     /// It waits for a job.
     Idle(usize),
@@ -23,8 +23,8 @@ pub enum Report {
     },
 }
 
-/// Runs the jobs that come, until there are no more or one has no result. Says where the runs left something
-/// behind that is not taken back. `opening` gives up a worker that has not yet begun.
+/// Runs the jobs that arrive, until there are no more or one has no result. Reports if the runs left something behind
+/// that is not restored. `opening` stops a worker that has not begun yet.
 pub fn work(
     worker: usize,
     template: Arc<Template>,
@@ -80,7 +80,7 @@ pub fn work(
     bench.left_behind()
 }
 
-/// Runs the schedule of `run` again, and notes in it what came out differently.
+/// Runs the schedule of `run` again, and notes in it what differed.
 fn check(worker: &mut Worker, run: &mut Run) -> Result<(), RunError> {
     let again = worker.run(&mut Ordered::of(run))?;
     if let Some(difference) = differs(run, &again) {
@@ -91,7 +91,7 @@ fn check(worker: &mut Worker, run: &mut Run) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Tells of a worker that panicked, so that nobody waits for it.
+/// Reports a worker that panicked, so that nobody waits for it.
 struct LastWords<'a> {
     worker: usize,
     report: &'a Sender<Report>,
