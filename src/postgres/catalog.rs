@@ -1,4 +1,4 @@
-//! How the tables of a scratch database hang together, as the system catalogs say.
+//! What the system catalogs say about the tables of a scratch database and their relations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ const UNIQUE: &str = "SELECT DISTINCT indrelid FROM pg_catalog.pg_index WHERE in
     AND (indisunique OR indisexclusion)";
 const TRIGGERS: &str = "SELECT tgrelid, tgfoid, pg_catalog.pg_get_triggerdef(oid)
   FROM pg_catalog.pg_trigger WHERE NOT tgisinternal";
-/// A domain's default, and a sequence that is named in a text, are seen nowhere else.
+/// A domain's default, and a sequence that is named in a text, cannot be seen elsewhere.
 const SIDE_EFFECTS: &str = "SELECT attrelid FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
   WHERE a.attrelid >= 16384 AND t.typtype = 'd'
     AND EXISTS (SELECT FROM pg_catalog.pg_type WHERE typtype = 'd' AND typdefaultbin IS NOT NULL)
@@ -54,16 +54,16 @@ const ROUTINES: &str = "SELECT p.oid, p.proname, p.prorettype = 'trigger'::regty
   WHERE p.oid >= 16384 AND p.prorettype <> 'event_trigger'::regtype
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                     WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')";
-/// What calls a function without being a statement, or the text of a function, depends on it: the server keeps account of
-/// it, since it does not let the function be dropped then.
+/// Anything that calls a function without being a statement or the text of a function depends on it: the server records
+/// this, since it then does not permit dropping the function.
 const UNNAMED_CALLS: &str = "SELECT EXISTS (
   SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_proc p ON p.oid = d.refobjid
   WHERE d.refclassid = 'pg_proc'::regclass AND p.oid >= 16384
     AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
                     WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e'))";
-/// A function that sets what names mean, or that changes the schema, has its effect on later statements that do not call
-/// it. A body that is no text (BEGIN ATOMIC) is not looked into.
+/// A function that changes what names mean, or that changes the schema, affects later statements that do not call it. A
+/// body that is not a text (BEGIN ATOMIC) is not examined.
 const CHANGING_ROUTINES: &str = "SELECT EXISTS (
   SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
   WHERE p.oid >= 16384 AND n.nspname <> 'pgbraid'
@@ -85,7 +85,7 @@ const TABLES: &str = "SELECT c.oid, n.nspname, c.relname FROM pg_catalog.pg_clas
 
 const GENERATED: &str = "SELECT attrelid FROM pg_catalog.pg_attribute WHERE attrelid >= 16384 AND attgenerated <> ''";
 
-/// What an UPDATE looks at before it waits for the row.
+/// What an UPDATE evaluates before it waits for the row.
 const CHECKED: &str = "SELECT conrelid FROM pg_catalog.pg_constraint WHERE contype = 'c' AND conrelid >= 16384
  UNION SELECT attrelid FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
   WHERE attrelid >= 16384 AND (attgenerated <> '' OR t.typtype = 'd')
@@ -112,7 +112,7 @@ const UNIQUE_KEYS: &str = "SELECT i.indrelid, i.indexrelid, string_agg(a.attname
 const POLICIES: &str = "SELECT polrelid, concat_ws(' ', pg_catalog.pg_get_expr(polqual, polrelid),
     pg_catalog.pg_get_expr(polwithcheck, polrelid)) FROM pg_catalog.pg_policy";
 
-/// Whether a constraint, a unique index, a generated column or a partition key tells one time from another: date, time,
+/// Whether a constraint, a unique index, a generated column or a partition key distinguishes times: date, time,
 /// timestamp, timestamptz, interval, timetz, or a type of the scenario's own.
 const COMPARES_TIMES: &str = "WITH timed AS (
   SELECT attrelid, attnum FROM pg_catalog.pg_attribute
@@ -127,7 +127,7 @@ const COMPARES_TIMES: &str = "WITH timed AS (
 const FUNCTIONS: &str =
     "SELECT oid, proname, provolatile, proleakproof FROM pg_catalog.pg_proc WHERE oid = ANY ($1::oid[])";
 
-/// How many unique or exclusion indexes each table has, and the columns that stand in any of them.
+/// How many unique or exclusion indexes each table has, and the columns that occur in any of them.
 const UNIQUE_COLUMNS: &str = "SELECT i.indrelid, count(DISTINCT i.indexrelid),
     coalesce(string_agg(DISTINCT a.attname, E'\\x01'), ''),
     bool_or(i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)
@@ -156,7 +156,8 @@ pub struct Catalog {
     pub unique: BTreeSet<u32>,
     /// The definitions of each table's triggers.
     pub triggers: BTreeMap<u32, Vec<String>>,
-    /// Tables with triggers that are not the scenario's own, with rules, or with defaults or checks that do as much.
+    /// Tables with triggers that are not the scenario's own, with rules, or with defaults or checks that have side
+    /// effects.
     pub side_effects: BTreeSet<u32>,
     pub all_sequences: BTreeSet<u32>,
     /// The conditions of each table's row-level security policies.
@@ -169,7 +170,7 @@ pub struct Catalog {
     pub reads_constants: bool,
     /// The sequences that a table's columns draw from.
     pub sequences: BTreeMap<u32, BTreeSet<u32>>,
-    /// Foreign tables and whatever else is no table of ours.
+    /// Foreign tables and whatever else is not a table of the scenario.
     pub opaque: BTreeSet<u32>,
     /// Views and their definitions.
     pub views: BTreeMap<u32, String>,
@@ -181,19 +182,19 @@ pub struct Catalog {
     pub columns: BTreeMap<u32, Vec<Column>>,
     /// Tables with generated columns.
     pub generated: BTreeSet<u32>,
-    /// Tables of which a new row is checked for more than columns that are not to be NULL.
+    /// Tables that check a new row for more than columns that must not be NULL.
     pub checked: BTreeSet<u32>,
     pub unique_keys: Vec<UniqueKey>,
     /// How many unique or exclusion indexes of any kind a table has.
     pub unique_indexes: BTreeMap<u32, u32>,
-    /// Columns that stand in any of these.
+    /// Columns that occur in any of these.
     pub indexed_columns: BTreeMap<u32, BTreeSet<String>>,
-    /// Functions of the scenario's own may run that no statement and no function names: by a default, a check, a view, an
-    /// operator, a cast, an index, a policy.
+    /// Functions of the scenario's own may run although no statement and no function names them: by a default, a check,
+    /// a view, an operator, a cast, an index, a policy.
     pub unnamed_calls: bool,
     /// Functions of the scenario's own may change what later statements mean.
     pub changing_routines: bool,
-    /// Some constraint or trigger may be put off until a commit.
+    /// Some constraint or trigger may be deferred to the commit.
     pub deferrable: bool,
 }
 
@@ -202,7 +203,7 @@ pub struct Catalog {
 pub struct Function {
     pub name: String,
     pub volatility: Volatility,
-    /// It tells nothing of its arguments but by its result, so it raises no error either.
+    /// It reveals nothing about its arguments except by its result, so it raises no error either.
     pub leakproof: bool,
     /// It came with the server.
     pub is_built_in: bool,
@@ -231,7 +232,7 @@ pub struct ForeignKey {
     pub referenced: u32,
     /// A change of a referenced row changes those that reference it.
     pub cascades: bool,
-    /// It may give them the defaults of their columns, whatever these do.
+    /// It may give them the defaults of their columns, whatever these are.
     pub sets_default: bool,
     /// The unique index of the referenced table.
     pub index: u32,
@@ -256,7 +257,7 @@ pub struct UniqueKey {
     pub columns: Vec<(String, KeyType)>,
 }
 
-/// Types whose equal values can be told by how they are written.
+/// Types whose equal values can be recognised by their text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyType {
     Integer,
@@ -437,13 +438,13 @@ pub enum RelationLock {
     Other,
 }
 
-/// What the server makes of a statement.
+/// The server's analysis of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Analysis {
-    /// The tables that it names, views looked through, by the locks that the analysis takes; those of the system catalogs are
-    /// left out.
+    /// The tables that it names, including those behind views, by the locks that the analysis takes; without those of
+    /// the system catalogs.
     pub relations: Vec<(u32, RelationLock)>,
-    /// The queries that come of it when views are expanded and rules and policies applied: one as a rule.
+    /// The queries that remain when views are expanded and rules and policies applied: usually one.
     pub queries: Vec<Struct>,
 }
 

@@ -1,4 +1,4 @@
-//! Sending requests and putting replies together.
+//! Sends requests and assembles replies.
 
 use std::future::poll_fn;
 use std::io;
@@ -16,8 +16,8 @@ use super::stream::Stream;
 use super::target::Target;
 use super::{ServerError, WireError};
 
-/// The start of the server's message, logged with `log_lock_waits`, that a session has waited for `deadlock_timeout`
-/// and that its deadlock check found none; the second is the message that the wait is over.
+/// Part of the server's message, logged with `log_lock_waits`, that a session has waited for `deadlock_timeout` and
+/// that its deadlock check found none; the second is the message that the wait is over.
 const STILL_WAITING: &str = " still waiting for ";
 const ACQUIRED: &str = " acquired ";
 
@@ -75,7 +75,7 @@ impl Connection {
         self.backend_pid
     }
 
-    /// Does the first work on a connection, in the time that connecting may take.
+    /// Does the first work on a connection within the time that connecting may take.
     ///
     /// # Errors
     /// Those of the work, and when it takes longer.
@@ -140,7 +140,7 @@ impl Connection {
         frontend::execute("", 0, buffer).map_err(invalid)
     }
 
-    /// Ends a request: the server replies once for everything queued since the last.
+    /// Ends a request: the server sends one reply for everything queued since the last.
     pub fn queue_sync(&mut self) {
         frontend::sync(&mut self.outgoing);
     }
@@ -153,7 +153,7 @@ impl Connection {
         }
     }
 
-    /// What the server said before it hung up: it may wait to be read when there is nobody left to write to.
+    /// What the server said before it hung up, which may still be readable when writing fails.
     async fn last_words(&mut self) -> Option<WireError> {
         loop {
             if let Err(error) = poll_fn(|cx| self.poll_event(cx)).await {
@@ -223,7 +223,7 @@ impl Connection {
             Message::ErrorResponse(body) => {
                 self.result = ResultSet::default();
                 let error = reply::error(&body)?;
-                // of several, the last says why the connection goes
+                // of several errors, the last says why the connection ends
                 if self.building.error.is_none() || error.severity == "FATAL" {
                     self.building.error = Some(error);
                 }
@@ -250,7 +250,7 @@ impl Connection {
                 channel: body.channel().map_err(invalid)?.to_owned(),
                 payload: body.message().map_err(invalid)?.to_owned(),
             }),
-            // the scenario's reader refuses it; a function cannot start one
+            // a scenario with it is refused when it is read, and a function cannot start one
             Message::CopyInResponse(_) => return Err(WireError::Protocol("a request for COPY data".into())),
             Message::ReadyForQuery(body) => {
                 if self.result.columns.is_some() {

@@ -1,7 +1,7 @@
 //! A connection that shows what a step-wise run needs to see and ordinary clients hide: whether a transaction is open,
 //! results as the server prints them together with their types, and messages that arrive while a statement waits.
 //!
-//! The messages themselves are encoded and decoded by `postgres-protocol`; connection strings are read by
+//! The messages themselves are encoded and decoded by `postgres-protocol`; connection strings are parsed by
 //! `tokio-postgres`.
 
 mod cancel;
