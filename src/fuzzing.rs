@@ -1,4 +1,4 @@
-//! What the fuzz targets in `fuzz/` call of the inside.
+//! Internals that the fuzz targets in `fuzz/` call.
 
 use crate::isolation::message::{Severity, in_full};
 use crate::postgres::wire::Report;
@@ -8,7 +8,7 @@ use crate::sql::lexer::tokens;
 
 pub use crate::postgres::wire::fuzzing::{Talk, hear};
 
-/// The tokens are the text, from end to end.
+/// Checks that the tokens make up the whole text.
 pub fn lex(sql: &str) {
     let mut end = 0;
     for token in tokens(sql) {
@@ -19,7 +19,7 @@ pub fn lex(sql: &str) {
     let _ = one_line(sql);
 }
 
-/// Shows an error at a position that a server named, which may be anywhere.
+/// Shows an error at a position that a server named, which may be any position.
 pub fn point_at(sql: &str, position: u32) {
     let range = token_at(sql, position);
     let _ = &sql[range];

@@ -1,4 +1,4 @@
-//! How a command ends, and what it says when it fails: errors are rendered here and nowhere else.
+//! How a command ends, and what it prints when it fails: errors are rendered here and nowhere else.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use super::output;
 
 pub const INPUT: u8 = 2;
 pub const ENVIRONMENT: u8 = 3;
-/// As shells report a program that SIGINT ended.
+/// The code that shells report for a program that SIGINT ended.
 const INTERRUPTED: u8 = 130;
 
 /// The code for a verdict.
@@ -33,7 +33,7 @@ pub fn code(verdict: Verdict) -> ExitCode {
     })
 }
 
-/// Why a command came to no verdict.
+/// Why a command has no verdict.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum Failure {
     #[error(transparent)]
@@ -155,7 +155,7 @@ impl From<ReplayError> for Failure {
     }
 }
 
-/// Whether the path is right, and only the space is missing.
+/// Whether only space is missing, so that the path is right.
 fn is_no_space(cause: &std::io::Error) -> bool {
     matches!(
         cause.kind(),
@@ -168,7 +168,7 @@ fn in_words(paths: &[PathBuf]) -> String {
     paths.join(", ")
 }
 
-/// Says on standard error what went wrong, and returns the exit code.
+/// Prints on standard error what went wrong, and returns the exit code.
 pub fn say(failure: Failure) -> u8 {
     let code = failure.code();
     output::say(format_args!("{:?}", shown(failure)));
@@ -176,7 +176,7 @@ pub fn say(failure: Failure) -> u8 {
 }
 
 impl Failure {
-    /// Says on standard error what went wrong, and returns the exit code.
+    /// Prints on standard error what went wrong, and returns the exit code.
     pub fn report(self) -> ExitCode {
         ExitCode::from(say(self))
     }

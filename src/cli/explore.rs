@@ -14,9 +14,9 @@ use super::{Common, EXIT_CODES};
 
 /// Look for a schedule that breaks the scenario
 ///
-/// Runs the sessions of the scenario in one order of their steps after another, each from the same state, and stops at
-/// the first that fails: an invariant is not true at the end, an error ends a session that does not allow it, or
-/// sessions deadlock.
+/// Runs the scenario's sessions in one order of their steps after another, each from the same state, and stops at the
+/// first that fails: an invariant is not true at the end, an error ends a session that does not allow it, or sessions
+/// deadlock.
 #[derive(Debug, Args)]
 #[command(after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub struct Explore {
@@ -31,11 +31,12 @@ pub struct Explore {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     samples: Option<u64>,
 
-    /// Seed of `random` and `pct`, for the same schedules again [default: a new one each time, which is printed]
+    /// Seed for `random` and `pct`: the same seed draws the same schedules [default: a new one each time, which is
+    /// printed]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
-    /// How many turns must come in a certain order in the failures that `pct` is sure to find with some probability
+    /// Depth of the failures that `pct` finds with a known probability: how many turns must come in a certain order
     /// [default: 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     depth: Option<u32>,
@@ -60,7 +61,7 @@ Examples:
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum StrategyName {
-    /// Every interleaving, by running one schedule of each class that cannot differ
+    /// Every interleaving, by running one schedule of each class of equivalent ones
     Dpor,
     /// Every interleaving, depth first
     Exhaustive,

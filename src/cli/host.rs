@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::exit::Failure;
 use super::output;
 
-/// A server for as long as this lives, and the signals that end the command.
+/// A server for as long as this value lives, and the signals that end the command.
 pub struct Host {
     pub server: Arc<Server>,
     /// Cancelled by Ctrl-C or SIGTERM.

@@ -1,4 +1,4 @@
-//! Where a report goes and how it looks.
+//! Where a report is written and how it looks.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -18,7 +18,7 @@ use pgbraid::terminal::visible;
 use super::exit::Failure;
 use super::files::{behind_links, folder_of, replace};
 
-/// Columns of a report that does not go to a terminal.
+/// The width of a report that is not printed on a terminal, in columns.
 const DEFAULT_WIDTH: usize = 100;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -45,7 +45,7 @@ impl Format {
     }
 }
 
-/// Colour and width of the terminal, where the report goes to one.
+/// The colours and width of the terminal, if the report is printed on one.
 pub fn text_options(output: Option<&Path>) -> TextOptions {
     let terminal = console::Term::stdout();
     if output.is_some() || !stdout().is_terminal() {
@@ -63,7 +63,7 @@ pub fn text_options(output: Option<&Path>) -> TextOptions {
     }
 }
 
-/// Whether a file can be written, as far as can be told before there is anything to write.
+/// Whether a file can be written, as far as this can be known before there is anything to write.
 ///
 /// # Errors
 /// When it cannot.
@@ -77,13 +77,13 @@ pub fn check(file: Option<&Path>) -> Result<(), Failure> {
             let opened = OpenOptions::new().append(true).open(&path);
             opened.map(drop).map_err(|cause| unwritable(file, cause))
         }
-        // the reader of a pipe would see it end
+        // a pipe's reader would see it end
         Ok(_) => Ok(()),
         Err(_) => check_folder(folder_of(&path), file),
     }
 }
 
-/// Whether files can be made in a folder; `wanted` is what is to be made there.
+/// Whether files can be created in a folder; `wanted` is what is to be created there.
 pub fn check_folder(folder: &Path, wanted: &Path) -> Result<(), Failure> {
     match tempfile::tempfile_in(folder) {
         Ok(_) => Ok(()),
@@ -114,7 +114,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
     while_read(written).map_err(Failure::StandardOutput)
 }
 
-/// That the reader of a pipe is gone is no failure: it has read what it wanted.
+/// A pipe whose reader is gone is not a failure: the reader has read what it wanted.
 pub fn while_read(written: io::Result<()>) -> io::Result<()> {
     match written {
         Err(cause) if cause.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -122,7 +122,7 @@ pub fn while_read(written: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Writes a line to standard error. What cannot be said there can be said nowhere.
+/// Writes a line to standard error. There is nowhere to report that this failed.
 pub fn say(text: impl Display) {
     let _ = stderr().write_all(format!("{text}\n").as_bytes());
 }
@@ -137,7 +137,7 @@ pub fn shell_word(text: &OsStr) -> String {
     }
 }
 
-/// Bytes as bash reads them in `$'…'`.
+/// Bytes in the form that bash reads in `$'…'`.
 fn escaped(bytes: &[u8]) -> String {
     let byte = |byte: u8| format!("\\x{byte:02x}");
     let character = |c: char| -> Cow<'static, str> {

@@ -13,8 +13,8 @@ use super::{Common, EXIT_CODES};
 
 /// Cover every interleaving, or say what is missing
 ///
-/// Runs one schedule of each class of schedules that cannot lead to different outcomes, and some of them twice to see
-/// that nothing but the schedule decides. Holds when none fails.
+/// Runs one schedule of each class of schedules that cannot lead to different outcomes, and some of them twice to check
+/// that nothing but the schedule decides. The scenario holds if none fails.
 #[derive(Debug, Args)]
 #[command(after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub struct Prove {

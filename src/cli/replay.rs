@@ -31,15 +31,15 @@ pub struct Replays {
     #[arg(required = true)]
     paths: Vec<PathBuf>,
 
-    /// Run each so many times; all histories must be identical
+    /// Number of times to run each; all histories must be identical
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
     times: u32,
 
-    /// Change what the files expect to what their schedules do, after showing the difference
+    /// Change what the files expect to what their schedules do, and show the difference
     #[arg(long)]
     update: bool,
 
-    /// Longest time that a step may take while it waits for no other session
+    /// Longest time that a step may take without waiting for another session
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     step_timeout: Duration,
 
@@ -71,7 +71,7 @@ Exit codes:
   3  the environment is wrong: no server, a lost connection
   4  a schedule that is expected to hold does, but not everything was under control";
 
-/// As the option's default says.
+/// The option's default.
 const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Replays {
@@ -179,7 +179,8 @@ fn difference(replay: &Replay, text: &str) -> String {
         .to_string()
 }
 
-/// Tells of files that could not be run. What kept the others from being judged counts before what they came to.
+/// Reports files that could not be run. An error that kept others from being judged takes precedence over their
+/// results.
 fn exit_code(of_verdicts: u8, replayed: Vec<Replayed>) -> ExitCode {
     let errors = replayed.into_iter().filter_map(|one| one.result.err());
     let codes: Vec<u8> = errors

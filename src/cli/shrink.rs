@@ -34,7 +34,7 @@ pub struct Shrink {
     #[command(flatten)]
     shrinking: Shrinking,
 
-    /// Longest time that a step may take while it waits for no other session
+    /// Longest time that a step may take without waiting for another session
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     step_timeout: Duration,
 

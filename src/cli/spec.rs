@@ -40,7 +40,7 @@ pub struct Spec {
     #[arg(long, conflicts_with = "dry_run")]
     to_scenario: bool,
 
-    /// With --to-scenario: of each session, the steps that the N-th named permutation uses [default: all]
+    /// With --to-scenario: use only the steps in the N-th named permutation [default: all steps]
     #[arg(long, value_name = "N", requires = "to_scenario")]
     permutation: Option<usize>,
 
@@ -49,7 +49,7 @@ pub struct Spec {
     #[arg(long, value_name = "FOLDER")]
     expected: Option<PathBuf>,
 
-    /// Write what each specification of a test run prints, where it comes to its end, to NAME.out in this folder
+    /// Write the output of each specification that runs to its end to NAME.out in this folder
     #[arg(long, value_name = "FOLDER")]
     results: Option<PathBuf>,
 
@@ -65,7 +65,8 @@ pub struct Spec {
     #[arg(long, value_name = "URL", env = "PGBRAID_DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
 
-    /// Specifications to run at a time; those that use what databases share run alone [default: the number of cores]
+    /// Specifications to run at a time; those that use state shared by all databases run alone [default: the number of
+    /// cores]
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
 
@@ -294,7 +295,7 @@ fn print_permutations(specifications: &[Specification]) -> Result<ExitCode, Fail
     Ok(ExitCode::SUCCESS)
 }
 
-/// The files that are named, and those in the folders that are, by name.
+/// The named files, and those in the named folders, ordered by name.
 fn find_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for path in paths {

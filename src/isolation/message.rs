@@ -1,4 +1,4 @@
-//! Errors and notices as libpq writes them.
+//! Errors and notices in the format of libpq.
 
 use unicode_width::UnicodeWidthChar;
 

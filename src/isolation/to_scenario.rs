@@ -17,9 +17,9 @@ use crate::sql::lexer::Token;
 use crate::sql::{Statement, Template};
 
 impl Specification {
-    /// The scenario of the sessions' setups, all steps in the order of the file, and teardowns; or of the steps that one
-    /// of the named permutations uses, counted from 1. Every statement is a step of its own. Errors that concurrent
-    /// transactions meet fail no schedule, and neither do deadlocks.
+    /// The scenario of the sessions' setups, all steps in the order of the file, and teardowns; or of the steps in one
+    /// of the named permutations, counted from 1. Every statement is a step of its own. Errors that concurrent
+    /// transactions cause do not fail a schedule, and neither do deadlocks.
     ///
     /// # Errors
     ///

@@ -33,10 +33,10 @@ enum CaseOutcome {
     },
 }
 
-/// The document as one suite. Characters that XML has no place for are left out.
+/// The document as one suite. Characters that XML does not permit are left out.
 ///
 /// # Errors
-/// None that the document can cause: the serializer's own.
+/// Only the serializer's own; the document cannot cause any.
 pub fn junit(document: &Document) -> Result<String, SerializeError> {
     let written = || text(document, Extent::Whole, &TextOptions::default());
     match document {
@@ -59,7 +59,7 @@ pub fn junit(document: &Document) -> Result<String, SerializeError> {
     }
 }
 
-/// A scenario passes that holds.
+/// A scenario passes if it holds.
 fn of_search(search: &Search, written: impl Fn() -> String) -> Case {
     let not_met = |message| CaseOutcome::Failure {
         message,
@@ -79,7 +79,7 @@ fn of_search(search: &Search, written: impl Fn() -> String) -> Case {
     }
 }
 
-/// What was made small fails.
+/// A schedule that was made small fails.
 fn of_shrink(report: &ShrinkReport, text: String) -> Case {
     let violated = report.failure.violations.iter().map(|violation| violation.name());
     Case {

@@ -24,7 +24,7 @@ impl Found {
         &self.0.exploration.reasons
     }
 
-    /// The smallest failing run; the one that was found, where it was not made small.
+    /// The smallest failing run, or the one that was found if it was not made small.
     pub fn failure(&self) -> Option<&Run> {
         self.0.failure()
     }

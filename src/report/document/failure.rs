@@ -12,9 +12,9 @@ pub struct Failure {
     pub violations: Vec<Violation>,
     /// The tables at its end.
     pub tables: Vec<TableContent>,
-    /// Its schedule: session names, one a step.
+    /// Its schedule: session names, one for each step.
     pub order: Vec<String>,
-    /// How its committed transactions depend on each other, where that could be told.
+    /// How its committed transactions depend on each other, if that could be determined.
     pub explanation: Option<Explanation>,
 }
 

@@ -27,9 +27,9 @@ use summary::summary;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
     Whole,
-    /// The last lines of a test run, whose entries have been printed as they came.
+    /// The last lines of a test run, whose entries have been printed as they finished.
     Summary,
-    /// What a test that fails says of a search: the failure and the verdict, without the list of outcomes and what the
+    /// What a failing test prints of a search: the failure and the verdict, without the list of outcomes and what the
     /// search cost and covered.
     Failure,
 }

@@ -2,7 +2,7 @@
 
 use crate::report::text::layout::visible;
 
-/// A piece of SQL text, as far as reading needs to tell pieces apart.
+/// A piece of SQL text, as far as a reader distinguishes pieces.
 #[derive(Debug, PartialEq, Eq)]
 enum Piece<'a> {
     /// A keyword, an identifier or a number.

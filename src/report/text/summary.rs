@@ -1,4 +1,4 @@
-//! The last lines of a report: the verdict, and what it rests on.
+//! The last lines of a report: the verdict, and what it is based on.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::report::document::Search;
 use crate::report::text::Extent;
 use crate::report::text::layout::{TextOptions, Tone, counted, grouped, paint, visible, wrap};
 
-/// The verdict, what was covered, how long it took, then reasons, warnings and notes, a line each or wrapped at
+/// The verdict, what was covered, how long it took, then reasons, warnings and notes, one per line or wrapped at
 /// `options.width`. The last line has no line break.
 pub(super) fn summary(search: &Search, extent: Extent, options: &TextOptions) -> String {
     let (word, tone) = match search.verdict {
@@ -22,7 +22,7 @@ pub(super) fn summary(search: &Search, extent: Extent, options: &TextOptions) ->
     if let Some(first) = lines.first_mut() {
         *first = first.replacen(word, &paint(word, tone, options.colour), 1);
     }
-    // beside a failure they are no reason for the verdict
+    // with a failure they are not reasons for the verdict
     let (reasons, doubts) = match search.verdict {
         Verdict::Inconclusive => (search.reasons.as_slice(), [].as_slice()),
         Verdict::Fails => ([].as_slice(), search.reasons.as_slice()),
@@ -95,7 +95,7 @@ fn coverage(search: &Search) -> String {
     )
 }
 
-/// The number in full, and where that is hard to read also as a power of ten.
+/// The number in full, followed by a power of ten if it is hard to read.
 fn big_number(n: &BigUint) -> String {
     const READABLE_DIGITS: usize = 15;
     let digits = n.to_string();

@@ -1,4 +1,4 @@
-//! A schedule as it ran, for people: time runs downward, one column a session.
+//! A schedule as it ran, for people: time runs downward, with one column for each session.
 
 use crate::history::{History, Move, MoveKind, Origin, StepResult, Turn};
 use crate::report::text::layout::{
@@ -9,22 +9,22 @@ use crate::report::text::shrunk::spans;
 use crate::report::text::sql_text::{one_line, starts_clause};
 use crate::schedule::named;
 
-/// Longest statement shown, in columns.
+/// The longest statement that is shown, in columns.
 const STATEMENT_WIDTH: usize = 300;
-/// Longest statement shown where it is repeated, in columns.
+/// The longest statement that is shown when it is repeated, in columns.
 const REPEATED_WIDTH: usize = 32;
-/// More sessions than this, or columns narrower than `NARROWEST_COLUMN`, make a list instead of a column a session.
+/// With more sessions, or columns narrower than `NARROWEST_COLUMN`, the timeline is a list instead.
 const MOST_COLUMNS: usize = 6;
 const NARROWEST_COLUMN: usize = 16;
-/// Widest column of session names in a list.
+/// The widest column of session names in a list.
 const NAME_WIDTH: usize = 24;
 
-/// Draws a history as a table: a row a turn, and a column a session where that is legible, else a column that names
-/// the session.
+/// Draws a history as a table: one row for each turn, and one column for each session if that is legible, otherwise a
+/// single column that names the session.
 ///
-/// A step that blocked has a further row, without a number, after the turn that let it go on. Where other sessions race,
-/// several that ran by themselves ahead of them or after them are named in one line instead. No line is wider than
-/// `options.width` where that is at least 60. The last line has no line break.
+/// A step that blocked has another row, without a number, after the turn that released it. If other sessions race,
+/// several that ran by themselves before or after them are only named in one line. No line is wider than
+/// `options.width` if that is at least 60. The last line has no line break.
 pub fn timeline(history: &History, options: &TextOptions) -> String {
     let number_width = history.turns.len().to_string().len();
     let alone = alone(history);
@@ -55,14 +55,14 @@ pub fn timeline(history: &History, options: &TextOptions) -> String {
         .join("\n")
 }
 
-/// Sessions that nothing happens to but that they run, in the order in which they did.
+/// Sessions that ran without interacting with others, in the order in which they ran.
 struct Alone {
     ahead: Vec<usize>,
     after: Vec<usize>,
 }
 
-/// Sessions that ran from beginning to end with no other in between, without an error, ahead of all that race or after
-/// them. None where no session races, and not one alone.
+/// Sessions that ran from beginning to end with no other in between, without an error, before or after all that race.
+/// Empty if no session races, or if there is only one.
 fn alone(history: &History) -> Alone {
     let turns = &history.turns;
     let mut blocks: Vec<(usize, std::ops::Range<usize>)> = Vec::new();
@@ -114,7 +114,7 @@ fn by_themselves(history: &History, sessions: &[usize], options: &TextOptions) -
 
 /// What one row shows.
 struct Event {
-    /// The turn counted from 1, or nothing where steps only go on.
+    /// The turn counted from 1; empty if steps only resume.
     number: String,
     /// Sessions, each with its lines, ascending.
     cells: Vec<(usize, Vec<Line>)>,
@@ -173,8 +173,7 @@ fn events(history: &History, number_width: usize) -> Vec<Event> {
     events
 }
 
-/// The sessions that resume or time out between a turn and the next, in their order, where that is not the one in which
-/// they resume anyway.
+/// The sessions that resume or time out between a turn and the next, in their order, if that is not the default order.
 fn resumed_by_name(history: &History, index: usize) -> Vec<usize> {
     let moves = history.moves.iter().zip(named(history));
     let moves = moves
@@ -248,7 +247,7 @@ fn ends_transaction(tag: &str) -> bool {
     matches!(tag, "COMMIT" | "ROLLBACK")
 }
 
-/// What the turn with this index brought about for steps that were blocked: a wait for someone else, or going on.
+/// What the turn with this index brought about for blocked steps: they wait for another session, or resume.
 fn later_cells(history: &History, index: usize) -> Vec<(usize, Vec<Line>)> {
     let earlier = || history.turns.iter().enumerate().take(index);
     let released: Vec<usize> = earlier()
@@ -299,7 +298,7 @@ fn statement(turn: &Turn) -> String {
     format!("{}{mark}", shorten(&one_line(&turn.filled), STATEMENT_WIDTH))
 }
 
-/// What ended a step's wait, where that is a timeout.
+/// The timeout that ended a step's wait, if one did.
 fn timeout_line(history: &History, index: usize) -> Option<Line> {
     let ends = |one: &&Move| one.kind == MoveKind::Timeout && one.turn == index;
     history.moves.iter().find(ends)?;

@@ -9,12 +9,12 @@ use crate::report::text::reply::error_line;
 use crate::report::text::sql_text::{mentions, one_line, starts_clause};
 use crate::verdict::outcome::{TableContent, Violation};
 
-/// Rows shown of a table or of what an invariant returned.
+/// The most rows that are shown of a table or of what an invariant returned.
 const ROWS_SHOWN: usize = 10;
-/// Said where an outcome is not that of a serial order.
+/// Printed if an outcome is not that of a serial order.
 const IGNORE_HINT: &str =
     "Columns that differ between orders by nature, such as ids drawn from a sequence, go into `ignore`.";
-/// Longest statement shown, in columns.
+/// The longest statement that is shown, in columns.
 const STATEMENT_WIDTH: usize = 600;
 
 /// Says for each violation what is wrong, with the values that were seen: for an invariant its SQL, what it returned
@@ -162,7 +162,7 @@ fn truth(cell: Option<&str>) -> String {
     }
 }
 
-/// One line a session that waited when the server found the deadlock.
+/// One line for each session that waited when the server found the deadlock.
 fn cycle(history: &History, sessions: &[String]) -> Vec<String> {
     let name = |session: usize| history.sessions.get(session).filter(|name| sessions.contains(name));
     let is_victim = |turn: &&Turn| {
@@ -194,7 +194,7 @@ fn cycle(history: &History, sessions: &[String]) -> Vec<String> {
     history.turns.iter().enumerate().filter_map(line).collect()
 }
 
-/// The content of a table: drawn where that fits, else a line a row.
+/// The content of a table: drawn if that fits, otherwise one line for each row.
 fn table_lines(content: &TableContent, options: &TextOptions) -> Vec<String> {
     let name = visible(&content.name);
     if content.rows.is_empty() {

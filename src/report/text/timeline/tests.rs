@@ -681,7 +681,7 @@ proptest! {
     }
 }
 
-/// `a b …`: the sessions in the order in which they go on, each by a step of its own name.
+/// `a b …`: the sessions in the order in which they move, each by a step named after it.
 fn order(sessions: &[&str], turns: &str) -> Sample {
     turns.split(' ').fold(Sample::new(sessions), |sample, name| {
         let session = sessions.iter().position(|session| *session == name).expect("a session");
