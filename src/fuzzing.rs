@@ -1,7 +1,7 @@
 //! Internals that the fuzz targets in `fuzz/` call.
 
 use crate::isolation::message::{Severity, in_full};
-use crate::postgres::wire::Report;
+use crate::postgres::wire::MessageFields;
 use crate::report::text::sql_text::one_line;
 use crate::scenario::error::token_at;
 use crate::sql::lexer::tokens;
@@ -23,10 +23,10 @@ pub fn lex(sql: &str) {
 pub fn point_at(sql: &str, position: u32) {
     let range = token_at(sql, position);
     let _ = &sql[range];
-    let report = Report {
+    let report = MessageFields {
         severity: "ERROR".to_owned(),
         position: Some(position as usize),
-        ..Report::default()
+        ..MessageFields::default()
     };
     let _ = in_full(&report, sql, Severity::Error);
 }

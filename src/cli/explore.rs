@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use pgbraid::explore::StrategyKind;
 use pgbraid::report::document::Purpose;
 
-use super::exit::Failure;
+use super::exit::CommandError;
 use super::limits::Limits;
 use super::report::report;
 use super::{Common, EXIT_CODES};
@@ -53,9 +53,9 @@ Examples:
   pgbraid explore fixtures/counter.toml
       find the lost update, on a server that pgbraid starts by itself
   pgbraid explore fixtures/counter.toml --keep-going
-      go on after the failure, and list all outcomes
+      continue after the failure, and list all outcomes
   pgbraid explore fixtures/counter-10.toml --strategy random --samples 500 --seed 7
-      sample where there are too many
+      sample, since there are too many interleavings to cover
   pgbraid explore fixtures/seats.toml --database-url postgres://me@localhost/postgres --format json
       run on another server, in databases that pgbraid creates and drops";
 
@@ -73,16 +73,16 @@ enum StrategyName {
 }
 
 impl Explore {
-    pub fn run(self) -> Result<ExitCode, Failure> {
+    pub fn run(self) -> Result<ExitCode, CommandError> {
         let samples = matches!(self.strategy, StrategyName::Random | StrategyName::Pct);
         if !samples && (self.seed.is_some() || self.samples.is_some()) {
-            return Err(Failure::Usage(match self.seed {
+            return Err(CommandError::Usage(match self.seed {
                 Some(_) => "--seed goes with --strategy random or pct",
                 None => "--samples goes with --strategy random or pct",
             }));
         }
         if self.strategy != StrategyName::Pct && self.depth.is_some() {
-            return Err(Failure::Usage("--depth goes with --strategy pct"));
+            return Err(CommandError::Usage("--depth goes with --strategy pct"));
         }
         let explored = self
             .limits

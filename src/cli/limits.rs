@@ -12,7 +12,7 @@ use pgbraid::report::document::Files;
 use pgbraid::scenario::Scenario;
 
 use super::Common;
-use super::exit::Failure;
+use super::exit::CommandError;
 use super::host::Host;
 use super::output;
 use super::progress::ProgressLine;
@@ -69,7 +69,7 @@ pub struct Explored {
     /// Further remarks.
     pub notes: Vec<String>,
     /// A requested file that could not be written.
-    pub unwritten: Option<Failure>,
+    pub unwritten: Option<CommandError>,
 }
 
 impl Limits {
@@ -88,7 +88,7 @@ impl Limits {
         common: &Common,
         sample_determinism: bool,
         strategy: StrategyKind,
-    ) -> Result<Explored, Failure> {
+    ) -> Result<Explored, CommandError> {
         let reading = Reading {
             serializable: self.serializable,
             permutation: self.permutation,

@@ -17,7 +17,7 @@ mod spec;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use exit::Failure;
+use exit::CommandError;
 use pgbraid::descriptors;
 
 /// Explores the interleavings of database transactions on a real PostgreSQL
@@ -87,7 +87,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     files::survive_size_limit();
     if let Err(cause) = descriptors::check() {
-        return Failure::TooFewDescriptors(cause).report();
+        return CommandError::TooFewDescriptors(cause).report();
     }
     let result = match cli.command {
         Command::Explore(command) => command.run(),

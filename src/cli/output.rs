@@ -12,10 +12,10 @@ use clap::ValueEnum;
 use pgbraid::report::document::Document;
 use pgbraid::report::json::json;
 use pgbraid::report::junit::junit;
-use pgbraid::report::text::{Extent, TextOptions, text};
+use pgbraid::report::text::{Detail, TextOptions, text};
 use pgbraid::terminal::visible;
 
-use super::exit::Failure;
+use super::exit::CommandError;
 use super::files::{behind_links, folder_of, replace};
 
 /// The width of a report that is not printed on a terminal, in columns.
@@ -36,11 +36,11 @@ impl Format {
     ///
     /// # Errors
     /// When it cannot be serialized.
-    pub fn render(self, document: &Document, output: Option<&Path>) -> Result<String, Failure> {
+    pub fn render(self, document: &Document, output: Option<&Path>) -> Result<String, CommandError> {
         Ok(match self {
-            Format::Table => text(document, Extent::Whole, &text_options(output)),
+            Format::Table => text(document, Detail::Whole, &text_options(output)),
             Format::Json => json(document),
-            Format::Junit => junit(document).map_err(Failure::Junit)?.trim_end().to_owned(),
+            Format::Junit => junit(document).map_err(CommandError::Junit)?.trim_end().to_owned(),
         })
     }
 }
@@ -67,7 +67,7 @@ pub fn text_options(output: Option<&Path>) -> TextOptions {
 ///
 /// # Errors
 /// When it cannot.
-pub fn check(file: Option<&Path>) -> Result<(), Failure> {
+pub fn check(file: Option<&Path>) -> Result<(), CommandError> {
     let Some(file) = file else { return Ok(()) };
     let Some(path) = behind_links(file).map_err(|cause| unwritable(file, cause))? else {
         return Ok(());
@@ -84,22 +84,22 @@ pub fn check(file: Option<&Path>) -> Result<(), Failure> {
 }
 
 /// Whether files can be created in a folder; `wanted` is what is to be created there.
-pub fn check_folder(folder: &Path, wanted: &Path) -> Result<(), Failure> {
+pub fn check_folder(folder: &Path, wanted: &Path) -> Result<(), CommandError> {
     match tempfile::tempfile_in(folder) {
         Ok(_) => Ok(()),
         Err(cause) => Err(unwritable(wanted, cause)),
     }
 }
 
-pub fn unwritable(path: &Path, cause: io::Error) -> Failure {
-    Failure::Output {
+pub fn unwritable(path: &Path, cause: io::Error) -> CommandError {
+    CommandError::Output {
         path: path.display().to_string(),
         cause,
     }
 }
 
 /// Writes a report to a file or to standard output.
-pub fn write(report: &str, output: Option<&Path>) -> Result<(), Failure> {
+pub fn write(report: &str, output: Option<&Path>) -> Result<(), CommandError> {
     let report = format!("{report}\n");
     match output {
         Some(path) => while_read(replace(path, report.as_bytes())).map_err(|cause| unwritable(path, cause)),
@@ -108,10 +108,10 @@ pub fn write(report: &str, output: Option<&Path>) -> Result<(), Failure> {
 }
 
 /// Writes to standard output.
-pub fn print(text: &str) -> Result<(), Failure> {
+pub fn print(text: &str) -> Result<(), CommandError> {
     let mut out = stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    while_read(written).map_err(Failure::StandardOutput)
+    while_read(written).map_err(CommandError::StandardOutput)
 }
 
 /// A pipe whose reader is gone is not a failure: the reader has read what it wanted.

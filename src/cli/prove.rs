@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use pgbraid::report::document::Purpose;
 
-use super::exit::Failure;
+use super::exit::CommandError;
 use super::limits::Limits;
 use super::report::report;
 use super::{Common, EXIT_CODES};
@@ -38,7 +38,7 @@ Examples:
       stop after a minute, with exit code 4 if not everything is covered by then";
 
 impl Prove {
-    pub fn run(self) -> Result<ExitCode, Failure> {
+    pub fn run(self) -> Result<ExitCode, CommandError> {
         let explored = self
             .limits
             .explore(&self.scenario, &self.common, true, self.limits.dpor())?;

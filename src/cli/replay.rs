@@ -12,7 +12,7 @@ use pgbraid::run::RunError;
 use pgbraid::terminal::visible_lines;
 use similar::TextDiff;
 
-use super::exit::{self, Failure};
+use super::exit::{self, CommandError};
 use super::files::replace;
 use super::host::Host;
 use super::limits::seconds;
@@ -60,9 +60,9 @@ Examples:
   pgbraid replay schedules/
       run every pinned schedule
   pgbraid replay schedules/counter.toml --times 1000
-      see that it does the same a thousand times
+      check that it does the same a thousand times
   pgbraid replay schedules/ --format junit --output replay.xml
-      for a CI service; GitHub is also told by annotations
+      for a CI service; on GitHub, annotations are printed too
 
 Exit codes:
   0  every schedule does what its file expects
@@ -75,10 +75,10 @@ Exit codes:
 const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Replays {
-    pub fn run(self) -> Result<ExitCode, Failure> {
+    pub fn run(self) -> Result<ExitCode, CommandError> {
         let files = find_files(&self.paths)?;
         if files.is_empty() {
-            return Err(Failure::NoFiles {
+            return Err(CommandError::NoFiles {
                 extension: "toml",
                 paths: self.paths,
             });
@@ -97,7 +97,7 @@ impl Replays {
         let elapsed = started.elapsed();
         drop(line);
         if host.interrupt.is_cancelled() {
-            return Err(Failure::Interrupted);
+            return Err(CommandError::Interrupted);
         }
         drop(host);
         let mut replayed: Vec<Replayed> = files
@@ -125,7 +125,7 @@ impl Replays {
         Ok(exit_code(of_verdicts, replayed))
     }
 
-    fn report(&self, document: &Document, differences: &str) -> Result<(), Failure> {
+    fn report(&self, document: &Document, differences: &str) -> Result<(), CommandError> {
         let output = self.output.as_deref();
         let text = self.format.render(document, output)?;
         if self.format != Format::Table && !differences.is_empty() {
@@ -154,7 +154,7 @@ impl Replays {
 }
 
 /// Rewrites the file's expectation; returns what changes.
-fn update(replayed: &mut Replayed) -> Result<String, Failure> {
+fn update(replayed: &mut Replayed) -> Result<String, CommandError> {
     let Ok(replay) = &replayed.result else {
         return Ok(String::new());
     };

@@ -14,7 +14,7 @@ use pgbraid::schedule::PinnedFile;
 use pgbraid::shrink::{ShrinkOptions, shrink};
 
 use super::Common;
-use super::exit::{self, Failure};
+use super::exit::{self, CommandError};
 use super::host::Host;
 use super::limits::seconds;
 use super::output;
@@ -50,7 +50,7 @@ Examples:
       keep it for `pgbraid replay`, and the smallest scenario too";
 
 impl Shrink {
-    pub fn run(self) -> Result<ExitCode, Failure> {
+    pub fn run(self) -> Result<ExitCode, CommandError> {
         let file = PinnedFile::read(&self.schedule)?;
         let scenario_file = file.scenario_path()?;
         let reading = file.pinned.reading;

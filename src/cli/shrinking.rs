@@ -8,7 +8,7 @@ use pgbraid::report::document::{Files, Pinned};
 use pgbraid::schedule::{Expectation, PinnedFile, PinnedSchedule, relative_path};
 use pgbraid::shrink::{ShrinkOptions, Shrunk};
 
-use super::exit::Failure;
+use super::exit::CommandError;
 use super::files::replace;
 use super::output::{self, shell_word, unwritable};
 
@@ -38,14 +38,14 @@ impl Shrinking {
     ///
     /// # Errors
     /// When they cannot.
-    pub fn check(&self, scenario_file: &Path) -> Result<(), Failure> {
+    pub fn check(&self, scenario_file: &Path) -> Result<(), CommandError> {
         if let Some(folder) = &self.pin {
             let scenario = scenario_file.canonicalize().unwrap_or_default();
             if scenario.to_str().is_none() {
-                return Err(Failure::Unpinnable(scenario));
+                return Err(CommandError::Unpinnable(scenario));
             }
             if folder.extension().is_some_and(|extension| extension == "toml") || folder.is_file() {
-                return Err(Failure::Usage(
+                return Err(CommandError::Usage(
                     "--pin takes a folder: the file in it is named after the scenario",
                 ));
             }
@@ -63,7 +63,7 @@ impl Shrinking {
         reading: Reading,
         seed: Option<u64>,
         files: &mut Files,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandError> {
         if let Some(folder) = &self.pin {
             let smallest = &shrunk.smallest;
             let pinned = |scenario| PinnedSchedule {
@@ -94,7 +94,7 @@ fn pin(
     scenario_file: &Path,
     pinned: impl FnOnce(PathBuf) -> PinnedSchedule,
     found_by: &str,
-) -> Result<PathBuf, Failure> {
+) -> Result<PathBuf, CommandError> {
     std::fs::create_dir_all(folder).map_err(|cause| unwritable(folder, cause))?;
     let scenario = relative_path(folder, scenario_file).map_err(|cause| unwritable(folder, cause))?;
     let pinned = pinned(scenario);

@@ -13,10 +13,10 @@ use pgbraid::isolation::{
 use pgbraid::postgres::PostgresError;
 use pgbraid::report::document::{Compared, Comparison, Document};
 use pgbraid::report::text::specifications::entry;
-use pgbraid::report::text::{Extent, text};
+use pgbraid::report::text::{Detail, text};
 use pgbraid::terminal::visible;
 
-use super::exit::{Failure, INPUT};
+use super::exit::{CommandError, INPUT};
 use super::files::replace;
 use super::host::Host;
 use super::output::{self, Format};
@@ -92,7 +92,7 @@ Exit codes:
   3  the environment is wrong: no server, a lost connection";
 
 impl Spec {
-    pub fn run(self) -> Result<ExitCode, Failure> {
+    pub fn run(self) -> Result<ExitCode, CommandError> {
         let files = find_files(&self.paths)?;
         let specifications: Vec<Specification> = files.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
         if self.dry_run {
@@ -100,7 +100,7 @@ impl Spec {
         }
         if self.to_scenario {
             let [specification] = specifications.as_slice() else {
-                return Err(Failure::Usage("one specification is made into one scenario"));
+                return Err(CommandError::Usage("one specification is made into one scenario"));
             };
             let scenario = specification.scenario(self.permutation)?;
             for warning in &scenario.warnings {
@@ -115,18 +115,18 @@ impl Spec {
             .chain(&self.results)
             .find(|folder| !folder.is_dir())
         {
-            return Err(Failure::NoFolder(folder.clone()));
+            return Err(CommandError::NoFolder(folder.clone()));
         }
         match (specifications.as_slice(), self.expected_folder()) {
-            ([], _) => Err(Failure::NoFiles {
+            ([], _) => Err(CommandError::NoFiles {
                 extension: "spec",
                 paths: self.paths,
             }),
-            ([_], None) if self.asks_for_test_run() => Err(Failure::Usage(
+            ([_], None) if self.asks_for_test_run() => Err(CommandError::Usage(
                 "--format, --output and --results belong to a test run: add --expected, the folder of expected outputs",
             )),
             ([one], None) => self.run_one(one),
-            (_, None) => Err(Failure::Usage(
+            (_, None) => Err(CommandError::Usage(
                 "several specifications are a test run: --expected says where the expected outputs are",
             )),
             (several, Some(expected)) => self.run_suite(several, &expected),
@@ -137,7 +137,7 @@ impl Spec {
         self.format != Format::Table || self.output.is_some() || self.results.is_some()
     }
 
-    fn run_one(&self, specification: &Specification) -> Result<ExitCode, Failure> {
+    fn run_one(&self, specification: &Specification) -> Result<ExitCode, CommandError> {
         let host = Host::obtain(self.database_url.as_deref())?;
         let settings = match self.database_url {
             Some(_) => settings::of_environment(|name| std::env::var(name).ok()),
@@ -149,14 +149,14 @@ impl Spec {
             // the reason is printed where isolationtester prints it
             Err(TestError::GivenUp(_)) => Ok(ExitCode::FAILURE),
             Err(TestError::Output(cause)) => {
-                output::while_read(Err(cause)).map_err(Failure::StandardOutput)?;
+                output::while_read(Err(cause)).map_err(CommandError::StandardOutput)?;
                 Ok(ExitCode::SUCCESS)
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    fn run_suite(&self, specifications: &[Specification], expected: &Path) -> Result<ExitCode, Failure> {
+    fn run_suite(&self, specifications: &[Specification], expected: &Path) -> Result<ExitCode, CommandError> {
         let host = Host::obtain(self.database_url.as_deref())?;
         let options = self.options(&host, settings::of_test_run());
         let text_options = output::text_options(self.output.as_deref());
@@ -189,7 +189,7 @@ impl Spec {
         isolation::run_suite(specifications, &options, &mut done)?;
         let elapsed = started.elapsed();
         if host.interrupt.is_cancelled() {
-            return Err(Failure::Interrupted);
+            return Err(CommandError::Interrupted);
         }
         drop(options);
         drop(host);
@@ -197,7 +197,7 @@ impl Spec {
         let code = exit_code(&compared);
         let document = Document::of_specifications(compared, elapsed);
         let report = match live {
-            true => text(&document, Extent::Summary, &text_options),
+            true => text(&document, Detail::Summary, &text_options),
             false => self.format.render(&document, self.output.as_deref())?,
         };
         output::write(&report, self.output.as_deref())?;
@@ -268,14 +268,14 @@ fn exit_code(compared: &[Compared]) -> ExitCode {
     }
 }
 
-fn read(path: &Path) -> Result<Specification, Failure> {
+fn read(path: &Path) -> Result<Specification, CommandError> {
     Ok(match path.as_os_str() == "-" {
         true => Specification::from_reader("stdin", "standard input", std::io::stdin())?,
         false => Specification::from_file(path)?,
     })
 }
 
-fn print_permutations(specifications: &[Specification]) -> Result<ExitCode, Failure> {
+fn print_permutations(specifications: &[Specification]) -> Result<ExitCode, CommandError> {
     use std::io::{IsTerminal, Write};
     let on_terminal = std::io::stdout().is_terminal();
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
@@ -291,19 +291,19 @@ fn print_permutations(specifications: &[Specification]) -> Result<ExitCode, Fail
         }
         out.flush()
     };
-    output::while_read(print()).map_err(Failure::StandardOutput)?;
+    output::while_read(print()).map_err(CommandError::StandardOutput)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The named files, and those in the named folders, ordered by name.
-fn find_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+fn find_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CommandError> {
     let mut files = Vec::new();
     for path in paths {
         if !path.is_dir() {
             files.push(path.clone());
             continue;
         }
-        let unreadable = |cause| Failure::Unreadable {
+        let unreadable = |cause| CommandError::Unreadable {
             path: path.clone(),
             cause,
         };
@@ -318,14 +318,16 @@ fn find_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-impl From<TestError> for Failure {
-    fn from(error: TestError) -> Failure {
+impl From<TestError> for CommandError {
+    fn from(error: TestError) -> CommandError {
         match error {
-            TestError::Interrupted => Failure::Interrupted,
-            TestError::Postgres(error @ PostgresError::Wire(_)) => Failure::Server(error),
-            TestError::Postgres(error) if error.may_not_create_databases() => Failure::MayNotCreateDatabases(error),
-            TestError::Output(cause) => Failure::StandardOutput(cause),
-            other => Failure::Specifications(other),
+            TestError::Interrupted => CommandError::Interrupted,
+            TestError::Postgres(error @ PostgresError::Wire(_)) => CommandError::Server(error),
+            TestError::Postgres(error) if error.may_not_create_databases() => {
+                CommandError::MayNotCreateDatabases(error)
+            }
+            TestError::Output(cause) => CommandError::StandardOutput(cause),
+            other => CommandError::Specifications(other),
         }
     }
 }

@@ -128,7 +128,7 @@ mod tests {
     use super::super::footprint::{Footprint, WriteKind};
     use super::super::known_row::Columns;
     use super::super::program::StepFacts;
-    use super::super::statement::{Confined, Meaning, NamedRow, NamedValue, PinnedAction};
+    use super::super::statement::{Confined, Meaning, NamedRow, NamedValue, RowAction};
     use super::*;
     use crate::postgres::catalog::{Catalog, Column, KeyType, UniqueKey};
     use crate::scenario::{Scenario, Session, Step};
@@ -173,7 +173,7 @@ mod tests {
                     index: ITEMS * 10,
                     values: vec![value],
                 },
-                action: PinnedAction::Update,
+                action: RowAction::Update,
                 takes_first: true,
                 by_key_alone: true,
             }),

@@ -6,12 +6,12 @@
 
 mod additions;
 mod analysis;
+mod confined_row;
 mod event;
 mod footprint;
 mod known_row;
 mod lock_order;
 mod numbers;
-mod pin;
 mod program;
 mod row_by_row;
 mod row_condition;

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::additions::{adds_constants, order_additions};
 use super::analysis::StatementKnown;
+use super::confined_row::ConfinedRow;
 use super::footprint::{Footprint, Object, RowKey};
 use super::known_row::Columns;
 use super::numbers::order_numbers;
-use super::pin::Pin;
 use super::row_by_row::{TablesByRow, tables_by_row, takes_row};
 use super::row_condition::{RowCondition, condition};
 use super::snapshots::Snapshots;
@@ -378,7 +378,7 @@ impl Program {
         Some((confined.row.table, RowKey::named(&confined.row, filled.values)?))
     }
 
-    fn pin(&self, filled: Filled<'_>) -> Option<Pin> {
+    fn confined_row(&self, filled: Filled<'_>) -> Option<ConfinedRow> {
         let confined = self.meaning(filled)?.confined.as_ref()?;
         let table = confined.row.table;
         // what a panicking thread may have left unfinished is at worst a missing entry
@@ -390,7 +390,7 @@ impl Program {
                     true => condition(filled.sql, table, confined.by_key_alone, &self.declared.catalog),
                     false => RowCondition::Other,
                 });
-        Some(Pin {
+        Some(ConfinedRow {
             table,
             row: RowKey::named(&confined.row, filled.values)?,
             condition: condition.clone(),
@@ -414,13 +414,15 @@ impl Program {
         if self.by_row.row_by_row.is_empty() {
             return None;
         }
-        let pin = self.pin(filled)?;
-        if !takes_row(&pin.condition, pin.action) || self.by_row.row_by_row.get(&pin.table) != Some(&pin.row.index) {
+        let confined = self.confined_row(filled)?;
+        if !takes_row(&confined.condition, confined.action)
+            || self.by_row.row_by_row.get(&confined.table) != Some(&confined.row.index)
+        {
             return None;
         }
         Some(RowTaken {
-            row: Object::Row(pin.table, pin.row),
-            if_true: match pin.condition {
+            row: Object::Row(confined.table, confined.row),
+            if_true: match confined.condition {
                 RowCondition::Row(query) => Some(query),
                 _ => None,
             },

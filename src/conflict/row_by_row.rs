@@ -10,7 +10,7 @@ use super::lock_order::may_wait_in_cycle;
 use super::numbers::numbered_sessions;
 use super::program::{ProgramStep, SessionProgram};
 use super::row_condition::{RowCondition, condition};
-use super::statement::{Confined, NamedRow, NamedValue, PinnedAction};
+use super::statement::{Confined, NamedRow, NamedValue, RowAction};
 use crate::postgres::catalog::Catalog;
 use crate::sql::StatementKind;
 use crate::sql::lexer::tokens;
@@ -137,7 +137,7 @@ fn is_row_by_row(
             && (claim.condition == RowCondition::None || holds_already(claim, claims, session, rows) || rest())
     };
     let references = catalog.foreign_keys.iter().any(|key| key.referencing == table);
-    let updates_only = claims.iter().all(|claim| claim.confined.action == PinnedAction::Update);
+    let updates_only = claims.iter().all(|claim| claim.confined.action == RowAction::Update);
     let is_checked = |step: &ProgramStep| step.facts.footprint.checks.contains(&Object::Relation(table));
     let mut checks = sessions.iter().enumerate().flat_map(|(index, session)| {
         let steps = session.steps.iter().enumerate();
@@ -216,11 +216,11 @@ fn holds_referenced(
         .filter(is_constant);
     referenced.next().is_some_and(|row| {
         taken_before(&sessions[session], (session, step), claims)
-            .any(|taken| taken.confined.row == *row && taken.confined.action == PinnedAction::LockExclusive)
+            .any(|taken| taken.confined.row == *row && taken.confined.action == RowAction::LockExclusive)
     })
 }
 
 /// Whether a statement takes its row exclusively.
-pub fn takes_row(condition: &RowCondition, action: PinnedAction) -> bool {
-    *condition != RowCondition::Other && matches!(action, PinnedAction::LockExclusive | PinnedAction::Update)
+pub fn takes_row(condition: &RowCondition, action: RowAction) -> bool {
+    *condition != RowCondition::Other && matches!(action, RowAction::LockExclusive | RowAction::Update)
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::{Coverage, Job, Key, Strategy};
-use crate::history::{Difference, Uncontrolled};
 use crate::history::{MoveKind, SoFar};
+use crate::history::{RunDifference, Uncontrolled};
 use crate::run::{Candidate, Run, Scheduler};
 
 /// Runs a schedule and, at each move that it chose itself, notes the other choices as prefixes of schedules still to be
@@ -139,7 +139,7 @@ fn difference(parent: &Run, run: &Run, prefix: &[usize]) -> Option<Uncontrolled>
         let turn = &parent.history.turns[before.turn];
         let session = &parent.history.sessions[before.session];
         if parent.decisions[place] != run.decisions[place] {
-            return Some(Uncontrolled::RunsDiffer(Difference::Enabled {
+            return Some(Uncontrolled::RunsDiffer(RunDifference::Enabled {
                 session: session.clone(),
                 step: turn.step.clone(),
             }));
@@ -149,7 +149,7 @@ fn difference(parent: &Run, run: &Run, prefix: &[usize]) -> Option<Uncontrolled>
             before.step == now.step && before.result == now.result && before.waits == now.waits
         };
         if before != now || !before.finished.iter().all(same) {
-            return Some(Uncontrolled::RunsDiffer(Difference::Result {
+            return Some(Uncontrolled::RunsDiffer(RunDifference::Result {
                 session: session.clone(),
                 step: turn.step.clone(),
             }));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use num_bigint::BigUint;
 use tokio_util::sync::CancellationToken;
 
-use super::work::{Report, work};
+use super::work::{WorkerMessage, work};
 use super::{Coverage, Job, Key, Reason, Strategy, interleavings};
 use crate::history::Uncontrolled;
 use crate::run::{Ordered, Run, RunError, Template, Worker, differs, leaves_otherwise};
@@ -178,7 +178,7 @@ pub fn explore(
         };
         let result = coordinator.run(&mut collector, progress);
         // an interrupted search gives no verdict on its runs, and a failure is confirmed in a new database
-        if !matches!(result, Ok(End::Complete)) {
+        if !matches!(result, Ok(StopReason::Complete)) {
             stop.cancel();
             return result;
         }
@@ -193,11 +193,11 @@ pub fn explore(
     });
     let end = match result {
         // what was found counts, and is still confirmed
-        Err(RunError::Interrupted) if collector.failure.is_some() => End::Interrupted,
+        Err(RunError::Interrupted) if collector.failure.is_some() => StopReason::Interrupted,
         result => result?,
     };
     let interrupt = match end {
-        End::Interrupted => CancellationToken::new(),
+        StopReason::Interrupted => CancellationToken::new(),
         _ => options.interrupt.clone(),
     };
     let to_confirm = collector.failure.clone().or_else(|| collector.first.take());
@@ -211,7 +211,7 @@ pub fn explore(
 
 /// Why no more schedules are run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum End {
+enum StopReason {
     Complete,
     Failure,
     MaxSchedules(u64),
@@ -224,12 +224,12 @@ struct Coordinator<'a> {
     options: &'a Options,
     started: Instant,
     workers: Vec<Sender<Job>>,
-    reports: Receiver<Report>,
+    reports: Receiver<WorkerMessage>,
     stop: CancellationToken,
 }
 
 impl Coordinator<'_> {
-    fn run(self, collector: &mut Collector, progress: &mut dyn FnMut(Progress)) -> Result<End, RunError> {
+    fn run(self, collector: &mut Collector, progress: &mut dyn FnMut(Progress)) -> Result<StopReason, RunError> {
         let mut idle: BTreeSet<usize> = BTreeSet::new();
         let mut under_way: BTreeSet<Key> = BTreeSet::new();
         let planned = self.strategy.planned();
@@ -245,7 +245,7 @@ impl Coordinator<'_> {
                 planned,
             });
             if next.is_none() && under_way.is_empty() {
-                return Ok(End::Complete);
+                return Ok(StopReason::Complete);
             }
             while let Some(key) = self
                 .strategy
@@ -259,13 +259,13 @@ impl Coordinator<'_> {
                 let _ = self.workers[worker].send(job);
             }
             if let Some(limit) = self.options.timeout.filter(|limit| self.started.elapsed() >= *limit) {
-                return Ok(End::Timeout(limit));
+                return Ok(StopReason::Timeout(limit));
             }
             match self.reports.recv_timeout(TICK) {
-                Ok(Report::Idle(worker)) => {
+                Ok(WorkerMessage::Idle(worker)) => {
                     idle.insert(worker);
                 }
-                Ok(Report::Done {
+                Ok(WorkerMessage::Done {
                     worker,
                     key,
                     run,
@@ -315,7 +315,7 @@ impl Collector {
     }
 
     /// Counts the runs before `frontier`; no schedule before it is still to come.
-    fn commit(&mut self, frontier: Option<&Key>, options: &Options) -> Option<End> {
+    fn commit(&mut self, frontier: Option<&Key>, options: &Options) -> Option<StopReason> {
         while let Some(entry) = self.waiting.first_entry() {
             if frontier.is_some_and(|frontier| entry.key() > frontier) {
                 return None;
@@ -323,11 +323,11 @@ impl Collector {
             let (run, difference, checked) = entry.remove();
             let failed = self.count(run, difference, checked);
             if failed && !options.keep_going {
-                return Some(End::Failure);
+                return Some(StopReason::Failure);
             }
             if let Some(limit) = options.max_schedules.filter(|limit| self.schedules_run >= *limit) {
                 let more = frontier.is_some() || !self.waiting.is_empty();
-                return more.then_some(End::MaxSchedules(limit));
+                return more.then_some(StopReason::MaxSchedules(limit));
             }
         }
         None
@@ -371,16 +371,16 @@ impl Collector {
         failed
     }
 
-    fn into_exploration(self, coverage: Coverage, end: End, interleavings: BigUint) -> Exploration {
+    fn into_exploration(self, coverage: Coverage, end: StopReason, interleavings: BigUint) -> Exploration {
         let mut reasons: Vec<Reason> = self.uncontrolled.into_values().map(Reason::from).collect();
         match end {
-            End::MaxSchedules(limit) => reasons.push(Reason::MaxSchedules(limit)),
-            End::Timeout(limit) => reasons.push(Reason::Timeout(limit)),
-            End::Interrupted => reasons.push(Reason::Interrupted),
-            End::Complete if !coverage.is_exhaustive => reasons.push(Reason::Sampled),
-            End::Complete | End::Failure => {}
+            StopReason::MaxSchedules(limit) => reasons.push(Reason::MaxSchedules(limit)),
+            StopReason::Timeout(limit) => reasons.push(Reason::Timeout(limit)),
+            StopReason::Interrupted => reasons.push(Reason::Interrupted),
+            StopReason::Complete if !coverage.is_exhaustive => reasons.push(Reason::Sampled),
+            StopReason::Complete | StopReason::Failure => {}
         }
-        let exhaustive = coverage.is_exhaustive && end == End::Complete && reasons.is_empty();
+        let exhaustive = coverage.is_exhaustive && end == StopReason::Complete && reasons.is_empty();
         let verdict = match self.failure {
             Some(_) => Verdict::Fails,
             None if exhaustive => Verdict::Holds,
@@ -389,7 +389,7 @@ impl Collector {
         Exploration {
             verdict,
             exhaustive,
-            stopped_at_failure: end == End::Failure,
+            stopped_at_failure: end == StopReason::Failure,
             reasons,
             interleavings,
             schedules_run: self.schedules_run,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::history::{Difference, Uncontrolled};
+use crate::history::{RunDifference, Uncontrolled};
 
 /// Why a verdict is inconclusive; with a failure, why not everything is known about it. The text is a clause for
 /// people; programs use the [code](Reason::code).
@@ -22,17 +22,17 @@ pub enum Reason {
     Sampled,
     /// A schedule behaved differently when it was run again.
     #[error(
-        "a schedule {}did otherwise when it was run again: something outside the schedule decides (time, chance, or work \
+        "a schedule {}behaved differently when it was run again: something outside the schedule decides (time, chance, or work \
          outside the run): {difference}",
         if *failed { "failed, and " } else { "" }
     )]
     NotRepeated {
         /// It had failed the first time.
         failed: bool,
-        difference: Difference,
+        difference: RunDifference,
     },
     #[error(
-        "a schedule left table {table} otherwise when it was run again: chance or time decides; `ignore` leaves out a \
+        "a schedule left table {table} in another state when it was run again: chance or time decides; `ignore` leaves out a \
          column that does not matter"
     )]
     LeftOtherwise { table: String },
@@ -92,11 +92,11 @@ mod tests {
     #[test]
     fn a_failure_that_does_not_come_again_is_told_from_what_did_not_fail() {
         let said = |failed| {
-            let difference = Difference::Ends;
+            let difference = RunDifference::Ends;
             Reason::NotRepeated { failed, difference }.to_string()
         };
-        assert!(said(true).starts_with("a schedule failed, and did otherwise when it was run again: something"));
-        assert!(said(false).starts_with("a schedule did otherwise when it was run again: something"));
-        assert!(said(false).ends_with("(time, chance, or work outside the run): the sessions did not end alike"));
+        assert!(said(true).starts_with("a schedule failed, and behaved differently when it was run again: something"));
+        assert!(said(false).starts_with("a schedule behaved differently when it was run again: something"));
+        assert!(said(false).ends_with("(time, chance, or work outside the run): the sessions ended differently"));
     }
 }

@@ -11,7 +11,7 @@ use crate::history::Uncontrolled;
 use crate::run::{Ordered, Run, RunError, Template, Worker, differs, leaves_otherwise};
 
 /// What a worker reports.
-pub enum Report {
+pub enum WorkerMessage {
     /// It waits for a job.
     Idle(usize),
     Done {
@@ -32,13 +32,13 @@ pub fn work(
     opening: CancellationToken,
     stop: CancellationToken,
     jobs: &Receiver<Job>,
-    report: &Sender<Report>,
+    report: &Sender<WorkerMessage>,
 ) -> Result<Option<Uncontrolled>, RunError> {
     let _last_words = LastWords { worker, report };
     // a coordinator that no longer listens has what it needs
     let tell = |key: Key, run: Result<Run, RunError>, checked: bool| {
         report
-            .send(Report::Done {
+            .send(WorkerMessage::Done {
                 worker,
                 key,
                 run: run.map(Box::new),
@@ -54,7 +54,7 @@ pub fn work(
         }
     };
     bench.stop_by(stop);
-    if report.send(Report::Idle(worker)).is_err() {
+    if report.send(WorkerMessage::Idle(worker)).is_err() {
         return Ok(None);
     }
     let mut runs: u64 = 0;
@@ -94,7 +94,7 @@ fn check(worker: &mut Worker, run: &mut Run) -> Result<(), RunError> {
 /// Reports a worker that panicked, so that nobody waits for it.
 struct LastWords<'a> {
     worker: usize,
-    report: &'a Sender<Report>,
+    report: &'a Sender<WorkerMessage>,
 }
 
 impl Drop for LastWords<'_> {
@@ -102,7 +102,7 @@ impl Drop for LastWords<'_> {
         if thread::panicking() {
             let run = Err(RunError::Interrupted);
             // a coordinator that no longer listens has what it needs
-            let _ = self.report.send(Report::Done {
+            let _ = self.report.send(WorkerMessage::Done {
                 worker: self.worker,
                 key: Key::new(),
                 run,

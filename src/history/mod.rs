@@ -17,7 +17,7 @@ pub use moves::{Move, MoveKind, SoFar};
 pub use result::{SessionEnd, StepError, StepOutcome, StepResult};
 pub use transaction::{Tx, TxEnd};
 pub use turn::{DISCONNECT, Origin, Statement, Turn, Wait};
-pub use uncontrolled::{Difference, Uncontrolled};
+pub use uncontrolled::{RunDifference, Uncontrolled};
 pub use variable::{Variable, Variables};
 pub use volatile::Volatile;
 

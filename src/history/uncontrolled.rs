@@ -12,7 +12,7 @@ pub enum Uncontrolled {
     DeadlockVictim,
     #[error("the server did not report a deadlock check in time; the victim of a deadlock may differ")]
     DeadlockCheckLate,
-    #[error("a wait ended by itself, by a timeout that the session set")]
+    #[error("a timeout that the session set ended a wait")]
     WaitTimedOut,
     /// It is not known what a timeout would do to a step that waited. Holds the reason in words.
     #[error("{0}")]
@@ -33,14 +33,14 @@ pub enum Uncontrolled {
     ReleasedTogether,
     /// The run began in a state other than the one after setup. Holds what differed.
     #[error(
-        "a run began with another state than that after setup, since one before it left something behind that pgbraid \
-         does not take back: {}",
+        "a run began in another state than the one after setup, because an earlier run left something behind that \
+         pgbraid does not restore: {}",
         .0.join(", ")
     )]
     LeftBehind(Vec<String>),
     #[error("in two runs of the same schedule, {0}")]
-    RunsDiffer(Difference),
-    #[error("two runs of the same schedule left table {table} otherwise")]
+    RunsDiffer(RunDifference),
+    #[error("two runs of the same schedule left table {table} in different states")]
     TablesDiffer { table: String },
     /// Moves are counted from 1.
     #[error("two runs of the same schedule differ at move {number}")]
@@ -74,14 +74,14 @@ impl Uncontrolled {
 
 /// Where two runs of the same schedule differed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Difference {
-    #[error("step {step} of {session} did not do the same")]
+pub enum RunDifference {
+    #[error("step {step} of {session} behaved differently")]
     Step { session: String, step: String },
     #[error("step {step} of {session} gave different results")]
     Result { session: String, step: String },
     #[error("different sessions were enabled before step {step} of {session}")]
     Enabled { session: String, step: String },
-    #[error("the sessions did not end alike")]
+    #[error("the sessions ended differently")]
     Ends,
     #[error("they broke different invariants")]
     Violations,

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, ready};
 
-use crate::postgres::wire::{Connection, Event, Value};
+use crate::postgres::wire::{Connection, ServerEvent, Value};
 use crate::postgres::{PostgresError, Server, expect};
 
 /// The first column is the reference tester's own query. The second tells whether the answer is final: one picture of
@@ -77,7 +77,7 @@ impl BlockingMonitor {
     /// The answer to the last question, once it has arrived.
     pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Look, PostgresError>> {
         loop {
-            let Event::Reply(reply) = ready!(self.connection.poll_event(cx))? else {
+            let ServerEvent::Reply(reply) = ready!(self.connection.poll_event(cx))? else {
                 continue;
             };
             if self.stale > 0 {

@@ -21,7 +21,7 @@ use super::lexer::{Keyword, Misplaced, Token, TokenKind, tokens};
 use super::link::link;
 use super::specification::Specification;
 use crate::scenario::bounded;
-use crate::scenario::source::{Origin, Source, SqlText};
+use crate::scenario::source::{Placement, Source, SqlText};
 
 impl Specification {
     /// Reads a file; the specification is named after the file, without its extension.
@@ -278,7 +278,7 @@ impl<'a> Parser<'a> {
                 ..
             }) => Ok(SqlText {
                 text: self.source.text[range.clone()].to_owned(),
-                origin: Some(Origin {
+                origin: Some(Placement {
                     source: self.source.clone(),
                     offsets: (range.start..=range.end).collect(),
                 }),

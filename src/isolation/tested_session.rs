@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::message::{self, CONNECTION_LOST, Severity};
 use super::transcript::Transcript;
-use crate::postgres::wire::{Canceller, Connection, Notification, Part, Report, WireError};
+use crate::postgres::wire::{Canceller, Connection, MessageFields, Notification, Part, WireError};
 
 #[derive(Debug)]
 pub(super) struct TestedSession {
@@ -229,7 +229,7 @@ impl TestedSession {
         Ok(())
     }
 
-    fn print_notice(&mut self, report: &Report, transcript: &mut dyn Transcript) -> io::Result<()> {
+    fn print_notice(&mut self, report: &MessageFields, transcript: &mut dyn Transcript) -> io::Result<()> {
         self.notices += 1;
         let text = message::in_full(report, &self.query, Severity::Notice);
         transcript.out(format!("{}: {text}", self.name).as_bytes())

@@ -413,12 +413,12 @@ impl<'a> Tester<'a> {
                 self.step_limit
             };
             match self.next_event(id.session, &clock, limit).await? {
-                Event::Received => {}
-                Event::LookIsDue => {
+                Wakeup::Received => {}
+                Wakeup::LookIsDue => {
                     self.transcript.flush()?;
                     self.look(id.session).await?;
                 }
-                Event::Looked(look) => {
+                Wakeup::Looked(look) => {
                     clock.looked();
                     if look.blocked && (look.settled || clock.is_reference_time()) {
                         // what arrived before the answer is printed before the wait
@@ -430,12 +430,12 @@ impl<'a> Tester<'a> {
                         }
                     }
                 }
-                Event::LimitReached if cancelled => {
+                Wakeup::LimitReached if cancelled => {
                     let seconds = clock.elapsed().as_secs();
                     let message = format!("step {name} timed out after {seconds} seconds\n");
                     return Err(TestError::GivenUp(message));
                 }
-                Event::LimitReached => {
+                Wakeup::LimitReached => {
                     cancelled = true;
                     let seconds = clock.elapsed().as_secs();
                     match self.sessions[id.session].canceller.cancel().await {
@@ -455,22 +455,22 @@ impl<'a> Tester<'a> {
         let mut clock = Clock::start(self.pace(), Attempt::First, true);
         while self.sessions[id.session].is_running() && !clock.is_reference_time() {
             match self.next_event(id.session, &clock, REFERENCE_INTERVAL).await? {
-                Event::Received => {}
-                Event::LookIsDue => self.look(id.session).await?,
-                Event::Looked(look) => {
+                Wakeup::Received => {}
+                Wakeup::LookIsDue => self.look(id.session).await?,
+                Wakeup::Looked(look) => {
                     clock.looked();
                     if look.blocked && look.settled {
                         break;
                     }
                 }
-                Event::LimitReached => break,
+                Wakeup::LimitReached => break,
             }
         }
         self.monitor.abandon();
         Ok(())
     }
 
-    async fn next_event(&mut self, session: usize, clock: &Clock, limit: Duration) -> Result<Event, TestError> {
+    async fn next_event(&mut self, session: usize, clock: &Clock, limit: Duration) -> Result<Wakeup, TestError> {
         let limit = clock.started + limit;
         let look = clock.next_look.filter(|_| !self.monitor.is_under_way());
         let alarm = sleep_until(look.map_or(limit, |look| look.min(limit)).into());
@@ -478,17 +478,17 @@ impl<'a> Tester<'a> {
         let (session, monitor) = (&mut self.sessions[session], &mut *self.monitor);
         poll_fn(|cx| {
             if let Poll::Ready(received) = session.poll_receive(cx) {
-                return Poll::Ready(received.map(|()| Event::Received).map_err(TestError::from));
+                return Poll::Ready(received.map(|()| Wakeup::Received).map_err(TestError::from));
             }
             if monitor.is_under_way()
                 && let Poll::Ready(look) = monitor.poll_answer(cx)
             {
-                return Poll::Ready(look.map(Event::Looked).map_err(TestError::from));
+                return Poll::Ready(look.map(Wakeup::Looked).map_err(TestError::from));
             }
             alarm.as_mut().poll(cx).map(|()| {
                 Ok(match Instant::now() >= limit {
-                    true => Event::LimitReached,
-                    false => Event::LookIsDue,
+                    true => Wakeup::LimitReached,
+                    false => Wakeup::LookIsDue,
                 })
             })
         })
@@ -589,7 +589,7 @@ struct Steps<'a> {
     waiting: Vec<usize>,
 }
 
-enum Event {
+enum Wakeup {
     /// Something arrived from the session.
     Received,
     LookIsDue,

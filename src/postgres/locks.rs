@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, ready};
 
-use super::wire::{Connection, Event, Reply, Value};
+use super::wire::{Connection, Reply, ServerEvent, Value};
 use super::{PostgresError, expect};
 
 /// `pg_locks` takes one consistent picture of the whole lock table, so the sessions found waiting in it wait at the
@@ -71,7 +71,7 @@ impl LockMonitor {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Vec<Waiting>, PostgresError>> {
         loop {
-            let Event::Reply(reply) = ready!(control.poll_event(cx))? else {
+            let ServerEvent::Reply(reply) = ready!(control.poll_event(cx))? else {
                 continue;
             };
             if self.stale > 0 {

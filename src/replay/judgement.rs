@@ -1,6 +1,6 @@
 //! Whether a replay meets the expectation.
 
-use crate::history::{Difference, Uncontrolled};
+use crate::history::{RunDifference, Uncontrolled};
 use crate::run::Run;
 use crate::schedule::{Departure, Expectation, PinnedSchedule};
 
@@ -19,7 +19,7 @@ pub enum Judgement {
     /// It left the order of a strict schedule.
     LeftOrder,
     /// It did not do the same each time: what differed in a later run, counted from 1.
-    Differs { run: u32, difference: Difference },
+    Differs { run: u32, difference: RunDifference },
     /// It holds, but this was not under control.
     NotControlled(Vec<Uncontrolled>),
 }
@@ -29,7 +29,7 @@ impl Judgement {
         pinned: &PinnedSchedule,
         run: &Run,
         departures: &[Departure],
-        difference: Option<(u32, Difference)>,
+        difference: Option<(u32, RunDifference)>,
     ) -> Judgement {
         if let Some((run, difference)) = difference {
             return Judgement::Differs { run, difference };

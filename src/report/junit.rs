@@ -7,7 +7,7 @@ use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStat
 use super::document::{Compared, Comparison, Document, Purpose, ReplayedSchedule, Search, ShrinkReport, Status};
 use super::text::replays::{headline, in_full};
 use super::text::specifications::nothing_expected;
-use super::text::{Extent, TextOptions, text};
+use super::text::{Detail, TextOptions, text};
 use crate::explore::{Reason, Verdict};
 
 /// One test.
@@ -38,7 +38,7 @@ enum CaseOutcome {
 /// # Errors
 /// Only the serializer's own; the document cannot cause any.
 pub fn junit(document: &Document) -> Result<String, SerializeError> {
-    let written = || text(document, Extent::Whole, &TextOptions::default());
+    let written = || text(document, Detail::Whole, &TextOptions::default());
     match document {
         Document::Search(search) => suite(
             match search.purpose {

@@ -360,7 +360,7 @@ impl Checker<'_> {
         let error = ServerError {
             sqlstate: "0A000".into(),
             message: "it looks at a table".into(),
-            hint: Some("a condition is about the session's variables; read the value in a step ahead of it".into()),
+            hint: Some("a condition is about the session's variables; read the value in an earlier step".into()),
             ..ServerError::default()
         };
         Err(rejected(&condition.sql, None, &error, what).into())

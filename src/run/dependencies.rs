@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use super::RunError;
 use super::committed_states::Version;
 use super::recorded::{Committed, Recorded, Write, is_insert, is_query, selects_rows, takes_command};
-use super::trial::{Change, Effect, Trials};
+use super::trial::{Change, Effect, StatementTrials};
 use crate::conflict::{Footprint, Object};
 use crate::postgres::wire::Connection;
 use crate::scenario::Isolation;
@@ -29,7 +29,7 @@ pub async fn explain(run: Recorded<'_>, control: &mut Connection) -> Result<Opti
         run: &run,
         committed: &committed,
         writes: &writes,
-        trials: Trials::new(&run, control),
+        trials: StatementTrials::new(&run, control),
         known: HashMap::new(),
     };
     let mut dependencies = finder.overwrites();
@@ -70,7 +70,7 @@ struct Finder<'a, 'c> {
     run: &'a Recorded<'a>,
     committed: &'a [Committed],
     writes: &'a [Write],
-    trials: Trials<'a, 'c>,
+    trials: StatementTrials<'a, 'c>,
     /// What statements do, by turn and view; `None` if that is not always the same.
     known: HashMap<(usize, View), Option<Effect>>,
 }

@@ -8,7 +8,9 @@ use super::session::{DeadlockCheck, Pending, WaitTimeout};
 use super::timeouts::{self, SessionTimeouts, StepSql};
 use crate::history::TxEnd;
 use crate::postgres::PostgresError;
-use crate::postgres::wire::{Connection, Event, Reply, ResultSet, ServerError, TransactionStatus, Value, WireError};
+use crate::postgres::wire::{
+    Connection, Reply, ResultSet, ServerError, ServerEvent, TransactionStatus, Value, WireError,
+};
 use crate::sql::{Isolation, StatementKind};
 
 /// How long a session that may close a cycle waits before its deadlock check: the shortest time that PostgreSQL
@@ -358,15 +360,15 @@ impl Driver {
             source: error.into(),
         })?;
         match event {
-            Event::Reply(reply) => match self.under_way.take() {
+            ServerEvent::Reply(reply) => match self.under_way.take() {
                 Some(request) => Poll::Ready(Ok(Received::Answered(Box::new(self.take_in(request, reply))))),
                 None => {
                     cx.waker().wake_by_ref();
                     Poll::Pending
                 }
             },
-            Event::StillWaiting => Poll::Ready(Ok(Received::StillWaiting)),
-            Event::Acquired => Poll::Ready(Ok(Received::Acquired)),
+            ServerEvent::StillWaiting => Poll::Ready(Ok(Received::StillWaiting)),
+            ServerEvent::Acquired => Poll::Ready(Ok(Received::Acquired)),
         }
     }
 

@@ -74,7 +74,7 @@ pub enum RunError {
         limit: Duration,
         outsider: Option<String>,
     },
-    #[error("no session can go on: {waiting} waits for a lock that no session of the run will release")]
+    #[error("no session can continue: {waiting} waits for a lock that no session of the run will release")]
     Stuck { waiting: String },
     /// A variable was used whose step returned several rows.
     #[error(
@@ -103,7 +103,7 @@ pub enum RunError {
     },
     /// Something that belongs to the whole server has changed.
     #[error(
-        "while {what} ran, what all databases of the server share was changed: {}; pgbraid does not take that back{}",
+        "while {what} ran, what all databases of the server share was changed: {}; pgbraid does not undo that{}",
         changes.join(", "),
         if *given { " (where another client of the server did that, run again)" } else { "" }
     )]

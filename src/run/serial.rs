@@ -42,13 +42,13 @@ pub struct SerialOracle {
 }
 
 /// How many transactions of each session are run; `None` for all transactions.
-type Limits = Option<Vec<usize>>;
+type Counts = Option<Vec<usize>>;
 
 #[derive(Debug, Default)]
 struct Known {
     /// Digests of what serial orders lead to.
     outcomes: BTreeSet<String>,
-    orders: BTreeMap<Limits, Vec<SerialRun>>,
+    orders: BTreeMap<Counts, Vec<SerialRun>>,
     /// The most transactions that each session ran up to its last committed one, without a limit.
     most: Vec<usize>,
 }
@@ -113,7 +113,7 @@ impl SerialOracle {
         Ok(Some(not_serializable(workbench.scenario(), part, orders)))
     }
 
-    async fn run_orders(&self, known: &mut Known, limits: Limits, workbench: &mut Workbench) -> Result<(), RunError> {
+    async fn run_orders(&self, known: &mut Known, limits: Counts, workbench: &mut Workbench) -> Result<(), RunError> {
         if known.orders.contains_key(&limits) {
             return Ok(());
         }
@@ -199,7 +199,7 @@ impl<'a> SerialOrder<'a> {
     }
 
     /// Whether the current session's transaction continues after its last turn.
-    fn goes_on(&mut self, session: usize, turn: &Turn, ready: &[usize]) -> bool {
+    fn continues(&mut self, session: usize, turn: &Turn, ready: &[usize]) -> bool {
         let failed = turn.tx.end == Some(TxEnd::Failed) || matches!(turn.origin, Origin::Rollback(_));
         if turn.tx.end.is_some() && !failed {
             self.ended[session] += 1;
@@ -239,7 +239,7 @@ impl Scheduler for SerialOrder<'_> {
             return false;
         }
         if let (Some(session), Some(turn)) = (self.current, last)
-            && self.goes_on(session, turn, ready)
+            && self.continues(session, turn, ready)
         {
             return false;
         }

@@ -40,7 +40,7 @@ pub struct Change<'a> {
 type Content = BTreeMap<Option<String>, Vec<Option<String>>>;
 
 /// Runs statements again.
-pub struct Trials<'a, 'c> {
+pub struct StatementTrials<'a, 'c> {
     run: &'a Recorded<'a>,
     control: &'c mut Connection,
     count: usize,
@@ -48,10 +48,10 @@ pub struct Trials<'a, 'c> {
     pub incomplete: bool,
 }
 
-impl<'a, 'c> Trials<'a, 'c> {
+impl<'a, 'c> StatementTrials<'a, 'c> {
     /// `control` is on the run's database, where no session has anything open.
-    pub fn new(run: &'a Recorded<'a>, control: &'c mut Connection) -> Trials<'a, 'c> {
-        Trials {
+    pub fn new(run: &'a Recorded<'a>, control: &'c mut Connection) -> StatementTrials<'a, 'c> {
+        StatementTrials {
             run,
             control,
             count: 0,

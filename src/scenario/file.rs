@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use crate::scenario::bounded;
 use crate::scenario::error::{Mistake, ScenarioError};
 use crate::scenario::located::first_line;
-use crate::scenario::source::{Origin, Source, SqlText};
+use crate::scenario::source::{Placement, Source, SqlText};
 use crate::scenario::{DeadlockPolicy, IgnoredColumn, Invariant, Scenario};
 use crate::sql::classify::copies_to_client;
 use crate::sql::commands::split;
@@ -223,7 +223,7 @@ impl Document {
         };
         SqlText {
             text,
-            origin: Some(Origin {
+            origin: Some(Placement {
                 source: self.source.clone(),
                 offsets: offsets.into(),
             }),
@@ -388,7 +388,7 @@ fn no_nul(sql: &SqlText, what: &str) -> Result<(), ScenarioError> {
         None => Ok(()),
         Some(offset) => Err(ScenarioError::new(Mistake::Nul(what.to_owned()))
             .at_sql(sql, offset..offset + 1, "here")
-            .hint("Postgres takes no text with one")),
+            .hint("PostgreSQL accepts no text that contains one")),
     }
 }
 

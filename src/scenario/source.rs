@@ -15,12 +15,12 @@ pub struct Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqlText {
     pub text: String,
-    pub origin: Option<Origin>,
+    pub origin: Option<Placement>,
 }
 
 /// The place of a piece of SQL in a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub struct Placement {
     pub source: Arc<Source>,
     /// For each byte of the SQL, and one past the end, the byte offset in the source.
     pub offsets: Arc<[usize]>,
@@ -33,7 +33,7 @@ impl SqlText {
         let offsets = (source.text.len() - text.len()..=source.text.len()).collect();
         SqlText {
             text,
-            origin: Some(Origin { source, offsets }),
+            origin: Some(Placement { source, offsets }),
         }
     }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::fit::{Misfit, fit};
-use super::{Expectation, PinnedSchedule, Plan, Schedule};
+use super::{Expectation, FittedSchedule, PinnedSchedule, Schedule};
 use crate::input::Reading;
 use crate::scenario::bounded;
 use crate::scenario::file::Document;
@@ -174,7 +174,7 @@ impl PinnedFile {
     ///
     /// # Errors
     /// When the scenario lacks some of them; the error lists all of these.
-    pub fn fit(&self, scenario: &Scenario) -> Result<Plan, ScheduleError> {
+    pub fn fit(&self, scenario: &Scenario) -> Result<FittedSchedule, ScheduleError> {
         let plan = fit(&self.pinned.order, scenario).map_err(|misfits| {
             let mut error = does_not_fit(scenario, &misfits);
             for misfit in &misfits {
@@ -224,7 +224,7 @@ impl Schedule {
     ///
     /// # Errors
     /// When the scenario lacks some of them; the error lists all of these.
-    pub fn fit(&self, scenario: &Scenario) -> Result<Plan, ScheduleError> {
+    pub fn fit(&self, scenario: &Scenario) -> Result<FittedSchedule, ScheduleError> {
         fit(self, scenario).map_err(|misfits| {
             let error = does_not_fit(scenario, &misfits);
             match misfits.into_iter().next() {

@@ -10,7 +10,7 @@ use crate::suggest::one_of;
 
 /// A schedule whose names are those of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct FittedSchedule {
     /// Sessions by index.
     pub(super) entries: Vec<(usize, Extent)>,
 }
@@ -29,7 +29,7 @@ pub struct Misfit {
 /// The most misfits that are reported.
 const MOST_MISFITS: usize = 10;
 
-pub(super) fn fit(schedule: &Schedule, scenario: &Scenario) -> Result<Plan, Vec<Misfit>> {
+pub(super) fn fit(schedule: &Schedule, scenario: &Scenario) -> Result<FittedSchedule, Vec<Misfit>> {
     let mut entries = Vec::new();
     let mut misfits = Vec::new();
     // by session: index of the last step that it has certainly passed by this entry
@@ -51,7 +51,7 @@ pub(super) fn fit(schedule: &Schedule, scenario: &Scenario) -> Result<Plan, Vec<
     if !misfits.is_empty() {
         return Err(misfits);
     }
-    Ok(Plan { entries })
+    Ok(FittedSchedule { entries })
 }
 
 fn look_up(

@@ -1,6 +1,6 @@
 //! Runs a schedule as written, and notes where that was not possible.
 
-use super::{Extent, Plan, at_once};
+use super::{Extent, FittedSchedule, at_once};
 use crate::history::{History, MoveKind, SoFar, Turn};
 use crate::run::{Candidate, Scheduler, first_without_timeout};
 
@@ -45,7 +45,7 @@ pub enum DepartureKind {
 }
 
 impl Follower {
-    pub fn new(plan: &Plan) -> Follower {
+    pub fn new(plan: &FittedSchedule) -> Follower {
         let entries = plan.entries.iter().map(|(session, extent)| Tracked {
             session: *session,
             extent: extent.clone(),
@@ -275,7 +275,7 @@ mod tests {
         fn follow(&self, entries: &[&str]) -> (History, String, Vec<(usize, DepartureKind)>) {
             let schedule = Schedule::parse(entries.iter().copied()).expect("entries");
             let place = |name: &str| NAMES.iter().position(|other| *other == name).expect("a session");
-            let plan = Plan {
+            let plan = FittedSchedule {
                 entries: schedule
                     .entries
                     .iter()

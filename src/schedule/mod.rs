@@ -28,7 +28,7 @@ mod resumption;
 
 pub use entry::{Entry, Extent, Schedule};
 pub use file::{Mistake, PinnedFile, ScheduleError};
-pub use fit::Plan;
+pub use fit::FittedSchedule;
 pub use follow::{Departure, DepartureKind, Follower};
 pub use pinned::{Expectation, PinnedSchedule};
 pub use relative::relative_path;

@@ -6,7 +6,7 @@ use crate::explore::{Reason, Verdict};
 use crate::history::History;
 use crate::pipeline::Findings;
 use crate::report::document::{Added, Document};
-use crate::report::text::{Extent, TextOptions, text};
+use crate::report::text::{Detail, TextOptions, text};
 use crate::run::Run;
 use crate::schedule::Schedule;
 
@@ -65,6 +65,6 @@ impl Found {
 impl Display for Found {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let document = Document::of_search(&self.0, Added::default());
-        formatter.write_str(&text(&document, Extent::Failure, &TextOptions::default()))
+        formatter.write_str(&text(&document, Detail::Failure, &TextOptions::default()))
     }
 }

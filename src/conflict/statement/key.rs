@@ -36,7 +36,7 @@ pub enum NamedValue {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confined {
     pub row: NamedRow,
-    pub action: PinnedAction,
+    pub action: RowAction,
     /// Nothing that it computes before it takes the row can fail or differ each time, except for the new values of an
     /// UPDATE.
     pub takes_first: bool,
@@ -45,7 +45,7 @@ pub struct Confined {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PinnedAction {
+pub enum RowAction {
     Read,
     /// FOR UPDATE or FOR NO KEY UPDATE, waiting for the row.
     LockExclusive,
@@ -135,11 +135,11 @@ fn by_condition(query: &Struct, catalog: &Catalog) -> Option<Confined> {
             assigns_no_key(query, table, catalog).then_some(())?;
             before.add(query.field("targetList"), catalog);
             (
-                PinnedAction::Update,
+                RowAction::Update,
                 !before.unknown && !before.differs && before.sublinks.is_empty(),
             )
         }
-        _ => (PinnedAction::Delete, false),
+        _ => (RowAction::Delete, false),
     };
     Some(Confined {
         row,
@@ -157,18 +157,18 @@ fn is_key_column(number: i16, table: u32, key: &UniqueKey, catalog: &Catalog) ->
     name.is_some_and(|name| key.columns.iter().any(|(own, _)| own == name))
 }
 
-fn lock_of(query: &Struct) -> PinnedAction {
+fn lock_of(query: &Struct) -> RowAction {
     // LockClauseStrength: NONE, FORKEYSHARE, FORSHARE, FORNOKEYUPDATE, FORUPDATE; LockWaitPolicy: Block, Skip, Error
     const FOR_NO_KEY_UPDATE: u32 = 3;
     let marks: Vec<&Struct> = query.structs("rowMarks").collect();
     match marks.as_slice() {
-        [] => PinnedAction::Read,
+        [] => RowAction::Read,
         [mark]
             if mark.number::<u32>("strength") >= FOR_NO_KEY_UPDATE && mark.field("waitPolicy").atom() == Some("0") =>
         {
-            PinnedAction::LockExclusive
+            RowAction::LockExclusive
         }
-        _ => PinnedAction::Lock,
+        _ => RowAction::Lock,
     }
 }
 
@@ -204,7 +204,7 @@ fn by_insertion(query: &Struct, catalog: &Catalog) -> Option<Confined> {
             index: key.index,
             values: values.collect::<Option<_>>()?,
         },
-        action: PinnedAction::Insert,
+        action: RowAction::Insert,
         takes_first: false,
         by_key_alone: false,
     })

@@ -10,7 +10,7 @@ mod row_order;
 
 pub use clock::{Times, may_take_time, names_the_time};
 pub use functions::{OF_SEQUENCES, Touches, touches};
-pub use key::{Confined, NamedRow, NamedValue, PinnedAction, canonical};
+pub use key::{Confined, NamedRow, NamedValue, RowAction, canonical};
 pub use nulls::parameters_needed;
 pub use query::Command;
 

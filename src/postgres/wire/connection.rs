@@ -61,7 +61,7 @@ impl Value {
 
 /// What can come from the server while a request is under way.
 #[derive(Debug)]
-pub enum Event {
+pub enum ServerEvent {
     Reply(Reply),
     /// The session waits for a lock, and its deadlock check has run and found none.
     StillWaiting,
@@ -189,14 +189,14 @@ impl Connection {
     /// Waits for the next reply. Nothing is lost when the future is dropped.
     pub async fn reply(&mut self) -> Result<Reply, WireError> {
         loop {
-            if let Event::Reply(reply) = poll_fn(|cx| self.poll_event(cx)).await? {
+            if let ServerEvent::Reply(reply) = poll_fn(|cx| self.poll_event(cx)).await? {
                 return Ok(reply);
             }
         }
     }
 
     /// What comes next from the server.
-    pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, WireError>> {
+    pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<ServerEvent, WireError>> {
         loop {
             while let Some(message) = self.next_message()? {
                 if let Some(event) = self.take_in(message)? {
@@ -207,7 +207,7 @@ impl Connection {
         }
     }
 
-    fn take_in(&mut self, message: Message) -> Result<Option<Event>, WireError> {
+    fn take_in(&mut self, message: Message) -> Result<Option<ServerEvent>, WireError> {
         match message {
             Message::RowDescription(body) => self.result.columns = Some(reply::columns(&body)?),
             Message::DataRow(body) => {
@@ -240,9 +240,9 @@ impl Connection {
                 } else if severity != "LOG" {
                     self.building.notices.push(Notice { severity, message });
                 } else if message.contains(STILL_WAITING) {
-                    return Ok(Some(Event::StillWaiting));
+                    return Ok(Some(ServerEvent::StillWaiting));
                 } else if message.contains(ACQUIRED) {
-                    return Ok(Some(Event::Acquired));
+                    return Ok(Some(ServerEvent::Acquired));
                 }
             }
             Message::NotificationResponse(body) => self.building.notifications.push(Notification {
@@ -260,7 +260,7 @@ impl Connection {
                 self.transaction = TransactionStatus::from_byte(body.status())?;
                 let mut reply = std::mem::take(&mut self.building);
                 reply.transaction = self.transaction;
-                return Ok(Some(Event::Reply(reply)));
+                return Ok(Some(ServerEvent::Reply(reply)));
             }
             Message::ParseComplete
             | Message::BindComplete

@@ -16,8 +16,8 @@ mod stream;
 mod target;
 
 pub use cancel::Canceller;
-pub use connection::{Connection, Event, Value};
-pub use parts::{CopyDirection, Part, Report, Rows};
+pub use connection::{Connection, ServerEvent, Value};
+pub use parts::{CopyDirection, MessageFields, Part, Rows};
 pub use reply::{Column, Notice, Notification, Reply, ResultSet, ServerError, TransactionStatus};
 
 use std::time::Duration;

@@ -22,8 +22,8 @@ pub enum Part {
     },
     /// A statement that returns rows.
     Rows(Rows),
-    Error(Report),
-    Notice(Report),
+    Error(MessageFields),
+    Notice(MessageFields),
     Notification(Notification),
     /// The server asks for rows of COPY, or sends them.
     Copy(CopyDirection),
@@ -46,7 +46,7 @@ pub struct Rows {
 
 /// The fields of an error or a notice that a client shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct MessageFields {
     /// Translated, if the server's messages are.
     pub severity: String,
     pub sqlstate: String,
@@ -153,8 +153,8 @@ fn row(body: &DataRowBody) -> Result<Vec<Option<Bytes>>, WireError> {
         .map_err(invalid)
 }
 
-fn report(mut fields: ErrorFields<'_>) -> Result<Report, WireError> {
-    let mut report = Report::default();
+fn report(mut fields: ErrorFields<'_>) -> Result<MessageFields, WireError> {
+    let mut report = MessageFields::default();
     while let Some(field) = fields.next().map_err(invalid)? {
         let value = String::from_utf8_lossy(field.value_bytes()).into_owned();
         match field.type_() {

@@ -16,7 +16,7 @@ pub(super) fn shrunk(shrunk: &Shrink, options: &TextOptions) -> String {
         known => format!(" ({known} more had been run before)"),
     };
     lines.push(format!(
-        "  made from a schedule of {} in {}{known}",
+        "  reduced from a schedule of {} in {}{known}",
         counted(shrunk.found_turns as u64, "step"),
         counted(shrunk.runs, "run")
     ));
@@ -58,7 +58,7 @@ pub(super) fn shrunk(shrunk: &Shrink, options: &TextOptions) -> String {
 fn race(shrunk: &Shrink) -> String {
     let racing: Vec<String> = shrunk.racing.iter().map(|name| visible(name)).collect();
     match (racing.len(), shrunk.others) {
-        (0, _) => "this is no race: it fails though the sessions run one after another; look at the steps and at what must hold".to_owned(),
+        (0, _) => "this is not a race: it fails even if the sessions run one after another; check the steps and the invariants".to_owned(),
         (_, 0) => format!("{} race", joined(&racing)),
         (_, 1) => format!("{} race, the other session runs by itself", joined(&racing)),
         (_, others) => format!("{} race, the {others} others run by themselves", joined(&racing)),

@@ -6,12 +6,12 @@ use num_bigint::BigUint;
 
 use crate::explore::Verdict;
 use crate::report::document::Search;
-use crate::report::text::Extent;
+use crate::report::text::Detail;
 use crate::report::text::layout::{TextOptions, Tone, counted, grouped, paint, visible, wrap};
 
 /// The verdict, what was covered, how long it took, then reasons, warnings and notes, one per line or wrapped at
 /// `options.width`. The last line has no line break.
-pub(super) fn summary(search: &Search, extent: Extent, options: &TextOptions) -> String {
+pub(super) fn summary(search: &Search, detail: Detail, options: &TextOptions) -> String {
     let (word, tone) = match search.verdict {
         Verdict::Holds => ("HOLDS", Tone::Good),
         Verdict::Fails => ("FAILS", Tone::Bad),
@@ -28,9 +28,9 @@ pub(super) fn summary(search: &Search, extent: Extent, options: &TextOptions) ->
         Verdict::Fails => ([].as_slice(), search.reasons.as_slice()),
         Verdict::Holds => ([].as_slice(), [].as_slice()),
     };
-    let account = match extent {
-        Extent::Whole => search.account.as_slice(),
-        Extent::Failure | Extent::Summary => &[],
+    let account = match detail {
+        Detail::Whole => search.account.as_slice(),
+        Detail::Failure | Detail::Summary => &[],
     };
     let notes = search.notes.iter().chain(account).map(|note| visible(note));
     let notes = doubts.iter().map(|doubt| visible(&doubt.to_string())).chain(notes);
@@ -55,7 +55,7 @@ fn claim(search: &Search) -> String {
             let failing = grouped(&search.failures.to_string());
             let covered = match (search.exhaustive, search.stopped_at_failure) {
                 (true, _) => "; every interleaving is covered",
-                (false, true) => ", and the search stopped there (--keep-going goes on)",
+                (false, true) => ", and the search stopped there (--keep-going continues)",
                 (false, false) => "; not every interleaving is covered",
             };
             format!("{failing} of {run} {ran} {fail}{covered}")
@@ -142,7 +142,7 @@ mod tests {
     }
 
     fn said(search: &Search) -> String {
-        summary(search, Extent::Whole, &TextOptions::default())
+        summary(search, Detail::Whole, &TextOptions::default())
     }
 
     #[test]
@@ -167,7 +167,7 @@ mod tests {
             ..exhaustive(Verdict::Holds, 12)
         };
         assert!(said(&search).ends_with("\n  note: of the run\n  note: of the search"));
-        let short = summary(&search, Extent::Failure, &TextOptions::default());
+        let short = summary(&search, Detail::Failure, &TextOptions::default());
         assert!(short.ends_with("\n  note: of the run"), "{short}");
     }
 
@@ -228,7 +228,7 @@ mod tests {
     fn only_the_verdict_is_coloured() {
         let coloured = summary(
             &exhaustive(Verdict::Holds, 12),
-            Extent::Whole,
+            Detail::Whole,
             &TextOptions {
                 colour: true,
                 width: 100,

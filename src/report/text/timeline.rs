@@ -113,7 +113,7 @@ fn by_themselves(history: &History, sessions: &[usize], options: &TextOptions) -
 }
 
 /// What one row shows.
-struct Event {
+struct Row {
     /// The turn counted from 1; empty if steps only resume.
     number: String,
     /// Sessions, each with its lines, ascending.
@@ -146,11 +146,11 @@ impl Line {
     }
 }
 
-fn events(history: &History, number_width: usize) -> Vec<Event> {
+fn events(history: &History, number_width: usize) -> Vec<Row> {
     let mut events = Vec::new();
     for (index, turn) in history.turns.iter().enumerate() {
         let number = format!("{:>number_width$}", index + 1);
-        events.push(Event {
+        events.push(Row {
             number,
             cells: vec![(turn.session, own_lines(history, index))],
             blocked: blocked(history, |i| i < index && finish(history, i) >= index),
@@ -164,7 +164,7 @@ fn events(history: &History, number_width: usize) -> Vec<Event> {
         if !cells.is_empty() {
             rows.insert(0, cells);
         }
-        events.extend(rows.into_iter().map(|cells| Event {
+        events.extend(rows.into_iter().map(|cells| Row {
             number: String::new(),
             cells,
             blocked: blocked(history, |i| i <= index && finish(history, i) > index),
@@ -235,7 +235,7 @@ fn own_lines(history: &History, index: usize) -> Vec<Line> {
     }
     if finished {
         if !turn.waits.is_empty() && !matches!(turn.result, StepResult::Error(_)) {
-            lines.push(Line::new(Tone::Plain, "▶ goes on"));
+            lines.push(Line::new(Tone::Plain, "▶ resumed"));
         }
         lines.extend(timeout_line(history, index));
         lines.extend(result_lines(&turn.result));
@@ -277,7 +277,7 @@ fn later_cells(history: &History, index: usize) -> Vec<(usize, Vec<Line>)> {
             let repeated = shorten(&statement(turn), REPEATED_WIDTH);
             lines.push(match timeout_line(history, i) {
                 Some(line) => line,
-                None => Line::new(Tone::Plain, format!("▶ goes on{together}: {repeated}")),
+                None => Line::new(Tone::Plain, format!("▶ resumed{together}: {repeated}")),
             });
             lines.extend(result_lines(&turn.result));
         }
@@ -361,7 +361,7 @@ fn name(history: &History, session: usize) -> String {
 }
 
 /// A column for each of `sessions`.
-fn columns(history: &History, sessions: &[usize], events: &[Event], room: usize, colour: bool) -> String {
+fn columns(history: &History, sessions: &[usize], events: &[Row], room: usize, colour: bool) -> String {
     let column = |session: &usize| sessions.iter().position(|shown| shown == session);
     let heads: Vec<String> = sessions.iter().map(|&session| name(history, session)).collect();
     let mut natural: Vec<usize> = heads.iter().map(|head| width(head)).collect();
@@ -396,7 +396,7 @@ fn columns(history: &History, sessions: &[usize], events: &[Event], room: usize,
     table(std::iter::once(head.collect()).chain(rows))
 }
 
-fn list(history: &History, events: &[Event], room: usize, colour: bool) -> String {
+fn list(history: &History, events: &[Row], room: usize, colour: bool) -> String {
     let longest = (0..history.sessions.len())
         .map(|session| width(&name(history, session)))
         .max()

@@ -134,10 +134,10 @@ fn erring_turn(history: &History, session: &str, step: &str, sqlstate: &str) -> 
 
 fn returned(columns: &[String], rows: &[Vec<Option<String>>]) -> String {
     match rows {
-        [] => "→ no row, where exactly one true is needed".to_owned(),
+        [] => "→ no row; expected one row that begins with true".to_owned(),
         [row] => match row.as_slice() {
             [single] => format!("→ {}", truth(single.as_deref())),
-            _ => format!("→ {}, where exactly one true is needed", fields(columns, row)),
+            _ => format!("→ {}; expected one row that begins with true", fields(columns, row)),
         },
         several => {
             let mut shown: Vec<String> = several
@@ -149,7 +149,10 @@ fn returned(columns: &[String], rows: &[Vec<Option<String>>]) -> String {
                 shown.push("…".to_owned());
             }
             let count = counted(several.len() as u64, "row");
-            format!("→ {count}, where exactly one true is needed: {}", shown.join(", "))
+            format!(
+                "→ {count}: {}; expected one row that begins with true",
+                shown.join(", ")
+            )
         }
     }
 }
@@ -158,7 +161,7 @@ fn returned(columns: &[String], rows: &[Vec<Option<String>>]) -> String {
 fn truth(cell: Option<&str>) -> String {
     match cell {
         Some("f") => "false".to_owned(),
-        other => format!("{}, where true is needed", value(other)),
+        other => format!("{}; expected true", value(other)),
     }
 }
 
@@ -290,10 +293,11 @@ mod tests {
     #[test]
     fn what_is_no_boolean_row_is_said() {
         let returned = |rows| said(invariant("SELECT x", rows), &[], &lost_update());
-        assert!(returned(&[]).ends_with("→ no row, where exactly one true is needed"));
-        assert!(returned(&[&[None]]).ends_with("→ NULL, where true is needed"));
+        assert!(returned(&[]).ends_with("→ no row; expected one row that begins with true"));
+        assert!(returned(&[&[None]]).ends_with("→ NULL; expected true"));
         assert!(
-            returned(&[&[Some("t")], &[Some("f")]]).ends_with("→ 2 rows, where exactly one true is needed: (t), (f)")
+            returned(&[&[Some("t")], &[Some("f")]])
+                .ends_with("→ 2 rows: (t), (f); expected one row that begins with true")
         );
     }
 

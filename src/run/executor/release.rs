@@ -86,7 +86,7 @@ impl<S: Session> Executor<'_, S> {
         let released: Vec<&Turn> = finished
             .filter(|other| !other.waits.is_empty() && !is_victim(other.session))
             .collect();
-        let went_on = released
+        let resumed = released
             .iter()
             .any(|other| !matches!(other.result, StepResult::Error(_)));
         let several = released.len() > 1;
@@ -97,13 +97,13 @@ impl<S: Session> Executor<'_, S> {
                 && (self.sessions[index].next().held().is_some() || matches!(self.states[index], State::InFlight(_)))
         };
         let may_be_overtaken = !released.is_empty() && (0..self.sessions.len()).any(overtakes);
-        if self.limits.serializable && went_on {
+        if self.limits.serializable && resumed {
             self.uncontrolled(Uncontrolled::SerializableReleased);
         }
-        if went_on && may_be_overtaken && !several {
+        if resumed && may_be_overtaken && !several {
             self.uncontrolled(Uncontrolled::ReleasedAhead);
         }
-        if several && went_on {
+        if several && resumed {
             self.uncontrolled(Uncontrolled::ReleasedTogether);
         }
     }

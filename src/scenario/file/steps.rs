@@ -110,7 +110,7 @@ fn condition(document: &Document, when: &Text, step: &str) -> Result<Condition, 
     if let Some(token) = query(&sql.text) {
         return Err(ScenarioError::new(Mistake::QueryInCondition(what))
             .at_sql(&sql, token.offset..token.end(), "here")
-            .hint("a condition sees the session's variables only; query in a step ahead of it"));
+            .hint("a condition sees the session's variables only; run the query in an earlier step"));
     }
     let template = Template::parse(&sql.text);
     Ok(Condition { sql, template })
