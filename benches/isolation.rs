@@ -27,7 +27,7 @@ fn main() -> Result<()> {
     let tester = reference_tester()?;
     let folder = match std::env::var_os("PGBRAID_BENCH_SPECS") {
         Some(folder) => PathBuf::from(folder),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/isolation/specs"),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slow/isolation/specs"),
     };
     let rounds = std::env::var("PGBRAID_BENCH_ROUNDS").map_or(Ok(3), |rounds| rounds.parse::<u32>())?;
     let mut bench = Bench::start()?;

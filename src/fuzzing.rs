@@ -2,7 +2,7 @@
 
 use crate::isolation::message::{Severity, in_full};
 use crate::postgres::wire::MessageFields;
-use crate::report::text::sql_text::one_line;
+use crate::report::text::statement::one_line;
 use crate::scenario::error::token_at;
 use crate::sql::lexer::tokens;
 

@@ -99,6 +99,10 @@
 //! # }
 //! ```
 
+#![deny(missing_docs, unsafe_code)]
+#![warn(clippy::unwrap_used)]
+
+#[allow(missing_docs, reason = "public for the command line")]
 pub mod conflict;
 pub mod descriptors;
 pub mod explore;
@@ -107,15 +111,26 @@ pub mod explore;
 pub mod fuzzing;
 pub mod history;
 pub mod input;
+#[allow(missing_docs, reason = "public for the command line")]
 pub mod isolation;
 pub mod pipeline;
+#[allow(missing_docs, reason = "public for the command line")]
 pub mod postgres;
+#[allow(missing_docs, reason = "public for the command line")]
+pub mod process;
+#[allow(missing_docs, reason = "public for the command line")]
+pub mod proxy;
+#[allow(missing_docs, reason = "public for the command line")]
 pub mod replay;
+#[allow(missing_docs, reason = "public for the command line")]
 pub mod report;
+#[allow(missing_docs, reason = "public for the command line")]
 pub mod run;
 pub mod scenario;
 pub mod schedule;
+#[allow(missing_docs, reason = "public for the command line")]
 pub mod shrink;
+#[allow(missing_docs, reason = "public for the command line")]
 pub mod sql;
 mod suggest;
 pub mod terminal;

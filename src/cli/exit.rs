@@ -1,5 +1,6 @@
 //! How a command ends, and what it prints when it fails: errors are rendered here and nowhere else.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,6 +13,7 @@ use pgbraid::postgres::embedded::EmbeddedError;
 use pgbraid::postgres::host::HostError;
 use pgbraid::postgres::wire::WireError;
 use pgbraid::replay::ReplayError;
+use pgbraid::report::RenderError;
 use pgbraid::report::diagnostic::shown;
 use pgbraid::run::RunError;
 use pgbraid::scenario::ScenarioError;
@@ -84,11 +86,11 @@ pub enum CommandError {
     #[error("cannot read {}: {cause}", .path.display())]
     Unreadable { path: PathBuf, cause: std::io::Error },
     #[error("the report cannot be written as JUnit XML: {0}")]
-    Junit(quick_junit::SerializeError),
+    Render(RenderError),
     #[error(transparent)]
     Specifications(TestError),
     #[error("{0}")]
-    Usage(&'static str),
+    Usage(Cow<'static, str>),
     #[error("there is no .{extension} file in {}", in_words(.paths))]
     NoFiles {
         extension: &'static str,

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
-use pgbraid::explore::StrategyKind;
+use clap::Args;
+use pgbraid::explore::{NamedStrategy, Parameters, STRATEGIES};
 use pgbraid::report::document::Purpose;
 
 use super::exit::CommandError;
 use super::limits::Limits;
 use super::report::report;
-use super::{Common, EXIT_CODES};
+use super::{Common, EXIT_CODES, choice};
 
 /// Look for a schedule that breaks the scenario
 ///
@@ -24,8 +24,8 @@ pub struct Explore {
     scenario: PathBuf,
 
     /// Which schedules to run
-    #[arg(long, value_enum, default_value_t = StrategyName::Dpor)]
-    strategy: StrategyName,
+    #[arg(long, value_parser = choice::strategy(), default_value = STRATEGIES[0].name)]
+    strategy: NamedStrategy,
 
     /// How many schedules `random` and `pct` draw [default: 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -59,49 +59,43 @@ Examples:
   pgbraid explore fixtures/seats.toml --database-url postgres://me@localhost/postgres --format json
       run on another server, in databases that pgbraid creates and drops";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum StrategyName {
-    /// Every interleaving, by running one schedule of each class of equivalent ones
-    Dpor,
-    /// Every interleaving, depth first
-    Exhaustive,
-    /// A sample, uniform over interleavings
-    Random,
-    /// A sample by priorities, which finds failures of small depth with a known probability (Burckhardt and others,
-    /// ASPLOS 2010)
-    Pct,
-}
-
 impl Explore {
     pub fn run(self) -> Result<ExitCode, CommandError> {
-        let samples = matches!(self.strategy, StrategyName::Random | StrategyName::Pct);
-        if !samples && (self.seed.is_some() || self.samples.is_some()) {
-            return Err(CommandError::Usage(match self.seed {
-                Some(_) => "--seed goes with --strategy random or pct",
-                None => "--samples goes with --strategy random or pct",
-            }));
+        let misplaced = [
+            ("--seed", self.seed.is_some(), draws as fn(&NamedStrategy) -> bool),
+            ("--samples", self.samples.is_some(), draws),
+            ("--depth", self.depth.is_some(), has_depth),
+        ];
+        for (option, is_given, takes_it) in misplaced {
+            if is_given && !takes_it(&self.strategy) {
+                return Err(CommandError::Usage(goes_with(option, takes_it).into()));
+            }
         }
-        if self.strategy != StrategyName::Pct && self.depth.is_some() {
-            return Err(CommandError::Usage("--depth goes with --strategy pct"));
-        }
-        let explored = self
-            .limits
-            .explore(&self.scenario, &self.common, false, self.strategy())?;
+        let strategy = self.strategy.with(Parameters {
+            symmetric: self.limits.symmetric(),
+            samples: self.samples.unwrap_or(1000),
+            seed: self.seed.unwrap_or_else(rand::random),
+            depth: self.depth.unwrap_or(3),
+        });
+        let explored = self.limits.explore(&self.scenario, &self.common, false, strategy)?;
         report(explored, Purpose::Explore, &self.common)
     }
+}
 
-    fn strategy(&self) -> StrategyKind {
-        let samples = self.samples.unwrap_or(1000);
-        let seed = self.seed.unwrap_or_else(rand::random);
-        match self.strategy {
-            StrategyName::Dpor => self.limits.dpor(),
-            StrategyName::Exhaustive => StrategyKind::Exhaustive,
-            StrategyName::Random => StrategyKind::Random { samples, seed },
-            StrategyName::Pct => StrategyKind::Pct {
-                samples,
-                seed,
-                depth: self.depth.unwrap_or(3),
-            },
-        }
-    }
+fn draws(strategy: &NamedStrategy) -> bool {
+    strategy.draws
+}
+
+fn has_depth(strategy: &NamedStrategy) -> bool {
+    strategy.has_depth
+}
+
+/// What is said of an option that the chosen strategy does not take.
+fn goes_with(option: &str, takes_it: fn(&NamedStrategy) -> bool) -> String {
+    let strategies: Vec<&str> = STRATEGIES
+        .iter()
+        .filter(|one| takes_it(one))
+        .map(|one| one.name)
+        .collect();
+    format!("{option} goes with --strategy {}", strategies.join(" or "))
 }

@@ -76,8 +76,13 @@ impl Limits {
     /// The strategy that covers every interleaving by running few.
     pub fn dpor(&self) -> StrategyKind {
         StrategyKind::Dpor {
-            symmetric: !self.no_symmetry,
+            symmetric: self.symmetric(),
         }
+    }
+
+    /// Whether interchangeable sessions may stand for each other.
+    pub fn symmetric(&self) -> bool {
+        !self.no_symmetry
     }
 
     /// Explores a scenario on a server that is gone when this returns. `sample_determinism` runs some schedules twice

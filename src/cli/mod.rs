@@ -1,5 +1,6 @@
 //! The command line: one file for each command, and what they share.
 
+mod choice;
 mod exit;
 mod explore;
 mod files;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use exit::CommandError;
 use pgbraid::descriptors;
+use pgbraid::report::Format;
 
 /// Explores the interleavings of database transactions on a real PostgreSQL
 #[derive(Debug, Parser)]
@@ -65,8 +67,8 @@ struct Common {
     server: Server,
 
     /// What to print
-    #[arg(long, value_enum, default_value_t = output::Format::Table)]
-    format: output::Format,
+    #[arg(long, value_parser = choice::format(), default_value = Format::Table.name())]
+    format: Format,
 
     /// Write the report to a file instead of standard output
     #[arg(long, value_name = "FILE")]

@@ -8,11 +8,9 @@ use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use clap::ValueEnum;
+use pgbraid::report::Format;
 use pgbraid::report::document::Document;
-use pgbraid::report::json::json;
-use pgbraid::report::junit::junit;
-use pgbraid::report::text::{Detail, TextOptions, text};
+use pgbraid::report::text::TextOptions;
 use pgbraid::terminal::visible;
 
 use super::exit::CommandError;
@@ -21,28 +19,14 @@ use super::files::{behind_links, folder_of, replace};
 /// The width of a report that is not printed on a terminal, in columns.
 const DEFAULT_WIDTH: usize = 100;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Tables for people
-    Table,
-    /// One JSON object, for programs
-    Json,
-    /// JUnit XML, for CI services
-    Junit,
-}
-
-impl Format {
-    /// The document in this format. `output` is the file that it is written to.
-    ///
-    /// # Errors
-    /// When it cannot be serialized.
-    pub fn render(self, document: &Document, output: Option<&Path>) -> Result<String, CommandError> {
-        Ok(match self {
-            Format::Table => text(document, Detail::Whole, &text_options(output)),
-            Format::Json => json(document),
-            Format::Junit => junit(document).map_err(CommandError::Junit)?.trim_end().to_owned(),
-        })
-    }
+/// The document in this format. `output` is the file that it is written to.
+///
+/// # Errors
+/// When it cannot be serialized.
+pub fn render(format: Format, document: &Document, output: Option<&Path>) -> Result<String, CommandError> {
+    format
+        .render(document, &text_options(output))
+        .map_err(CommandError::Render)
 }
 
 /// The colours and width of the terminal, if the report is printed on one.

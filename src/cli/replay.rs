@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use pgbraid::replay::{self, Replay, ReplayError, ReplayOptions, Replayed, find_files, replay_all};
+use pgbraid::report::Format;
 use pgbraid::report::document::{Document, Replays as Report, Status};
 use pgbraid::report::github::annotations;
 use pgbraid::run::RunError;
@@ -16,9 +17,9 @@ use super::exit::{self, CommandError};
 use super::files::replace;
 use super::host::Host;
 use super::limits::seconds;
-use super::output::{self, Format};
 use super::progress::ProgressLine;
 use super::{Server, exit::ENVIRONMENT, exit::INPUT};
+use super::{choice, output};
 
 /// Run pinned schedules as tests
 ///
@@ -47,7 +48,7 @@ pub struct Replays {
     server: Server,
 
     /// What to print
-    #[arg(long, value_enum, default_value_t = Format::Table)]
+    #[arg(long, value_parser = choice::format(), default_value = Format::Table.name())]
     format: Format,
 
     /// Write the report to a file instead of standard output
@@ -127,7 +128,7 @@ impl Replays {
 
     fn report(&self, document: &Document, differences: &str) -> Result<(), CommandError> {
         let output = self.output.as_deref();
-        let text = self.format.render(document, output)?;
+        let text = output::render(self.format, document, output)?;
         if self.format != Format::Table && !differences.is_empty() {
             output::say(visible_lines(differences.trim_end()));
         }

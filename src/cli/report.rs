@@ -20,7 +20,7 @@ pub fn report(explored: Explored, purpose: Purpose, common: &Common) -> Result<E
     let added = Added { purpose, files, notes };
     let document = Document::of_search(&findings, added);
     let output = common.output.as_deref();
-    output::write(&common.format.render(&document, output)?, output)?;
+    output::write(&output::render(common.format, &document, output)?, output)?;
     match unwritten {
         Some(failure) => Err(failure),
         None => Ok(exit::code(findings.verdict())),

@@ -91,7 +91,7 @@ impl Shrink {
         let found_turns = replayed.run.history.turns.len();
         let document = Document::of_shrink(&scenario, &shrunk, found_turns, files, elapsed);
         let output = self.common.output.as_deref();
-        output::write(&self.common.format.render(&document, output)?, output)?;
+        output::write(&output::render(self.common.format, &document, output)?, output)?;
         Ok(exit::code(match shrunk.doubt() {
             None => Verdict::Fails,
             Some(_) => Verdict::Inconclusive,

@@ -46,7 +46,7 @@ impl Shrinking {
             }
             if folder.extension().is_some_and(|extension| extension == "toml") || folder.is_file() {
                 return Err(CommandError::Usage(
-                    "--pin takes a folder: the file in it is named after the scenario",
+                    "--pin takes a folder: the file in it is named after the scenario".into(),
                 ));
             }
             let there = folder.ancestors().find(|ancestor| ancestor.exists());

@@ -11,6 +11,7 @@ use pgbraid::isolation::{
     settings,
 };
 use pgbraid::postgres::PostgresError;
+use pgbraid::report::Format;
 use pgbraid::report::document::{Compared, Comparison, Document};
 use pgbraid::report::text::specifications::entry;
 use pgbraid::report::text::{Detail, text};
@@ -19,7 +20,7 @@ use pgbraid::terminal::visible;
 use super::exit::{CommandError, INPUT};
 use super::files::replace;
 use super::host::Host;
-use super::output::{self, Format};
+use super::{choice, output};
 
 /// Run isolation specifications, printing what isolationtester prints
 ///
@@ -54,7 +55,7 @@ pub struct Spec {
     results: Option<PathBuf>,
 
     /// What a test run prints
-    #[arg(long, value_enum, default_value_t = Format::Table)]
+    #[arg(long, value_parser = choice::format(), default_value = Format::Table.name())]
     format: Format,
 
     /// Write the report of a test run, or the scenario, to a file instead of standard output
@@ -100,7 +101,9 @@ impl Spec {
         }
         if self.to_scenario {
             let [specification] = specifications.as_slice() else {
-                return Err(CommandError::Usage("one specification is made into one scenario"));
+                return Err(CommandError::Usage(
+                    "one specification is made into one scenario".into(),
+                ));
             };
             let scenario = specification.scenario(self.permutation)?;
             for warning in &scenario.warnings {
@@ -123,11 +126,12 @@ impl Spec {
                 paths: self.paths,
             }),
             ([_], None) if self.asks_for_test_run() => Err(CommandError::Usage(
-                "--format, --output and --results belong to a test run: add --expected, the folder of expected outputs",
+                "--format, --output and --results belong to a test run: add --expected, the folder of expected outputs"
+                    .into(),
             )),
             ([one], None) => self.run_one(one),
             (_, None) => Err(CommandError::Usage(
-                "several specifications are a test run: --expected says where the expected outputs are",
+                "several specifications are a test run: --expected says where the expected outputs are".into(),
             )),
             (several, Some(expected)) => self.run_suite(several, &expected),
         }
@@ -198,7 +202,7 @@ impl Spec {
         let document = Document::of_specifications(compared, elapsed);
         let report = match live {
             true => text(&document, Detail::Summary, &text_options),
-            false => self.format.render(&document, self.output.as_deref())?,
+            false => output::render(self.format, &document, self.output.as_deref())?,
         };
         output::write(&report, self.output.as_deref())?;
         match environment {

@@ -5,36 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::footprint::{Footprint, LockStrength, Object, WriteKind};
 use super::statement::{
-    self, Command, Meaning, OF_SEQUENCES, Times, Touches, calls, depends_on_order_of, may_take_time, updates_no_key,
+    self, Command, Meaning, Times, Touches, calls, depends_on_order_of, may_take_time, touches_in_text, updates_no_key,
 };
 use crate::postgres::catalog::{Analysis, Catalog, RelationLock, Routine};
 use crate::sql::StatementKind;
 use crate::sql::lexer::{Token, TokenKind, significant, tokens};
-
-/// Functions that run a query given as text, read a table given by name (as those that produce XML do), or access large
-/// objects.
-const RUN_QUERIES: [&str; 14] = [
-    "connectby",
-    "crosstab",
-    "crosstab2",
-    "crosstab3",
-    "crosstab4",
-    "crosstabn",
-    "currtid2",
-    "loread",
-    "lowrite",
-    "pgrowlocks",
-    "pgstattuple",
-    "ts_rewrite",
-    "ts_stat",
-    "xpath_table",
-];
-
-/// What the server keeps with each row, and what shows its age.
-const OF_ROWS_PLACES: [&str; 6] = ["xmin", "xmax", "cmin", "cmax", "ctid", "age"];
-
-/// Functions that read nothing that a session can change.
-const HARMLESS: [&str; 4] = ["pg_sleep", "pg_sleep_for", "pg_typeof", "pg_backend_pid"];
+use crate::sql::words::{CHANGES, LEVEL_SETTINGS, SET_CONFIG};
 
 /// Words in functions that run a query built at run time, or do something that is not analysed.
 const OUT_OF_SIGHT: [&str; 28] = [
@@ -71,13 +47,10 @@ const OUT_OF_SIGHT: [&str; 28] = [
 /// Words after which a command of a function begins.
 const COMMAND_BEGINS: [&str; 5] = ["begin", "then", "else", "loop", ";"];
 
-/// Words without which a function only reads.
-const CHANGING: [&str; 5] = ["insert", "update", "delete", "merge", "for"];
-
-/// Settings that only change how a session's own statements are planned and what they print. Isolation levels are
-/// handled elsewhere. All other settings may decide what a statement's names and constants mean, which triggers fire,
-/// or what a statement waits for.
-const SETTINGS_OF_ONES_OWN: [&str; 34] = [
+/// Settings that change nothing but how a session's own statements are planned and what they print, beside
+/// [`LEVEL_SETTINGS`], which are known otherwise. All others may decide what a statement's names and constants mean, which triggers fire, or
+/// what a statement waits for.
+const SETTINGS_OF_ONES_OWN: [&str; 32] = [
     "application_name",
     "bytea_output",
     "client_min_messages",
@@ -86,7 +59,6 @@ const SETTINGS_OF_ONES_OWN: [&str; 34] = [
     "datestyle",
     "debug_pretty_print",
     "default_statistics_target",
-    "default_transaction_isolation",
     "default_transaction_read_only",
     "effective_cache_size",
     "effective_io_concurrency",
@@ -107,7 +79,6 @@ const SETTINGS_OF_ONES_OWN: [&str; 34] = [
     "synchronous_commit",
     "temp_buffers",
     "timezone",
-    "transaction_isolation",
     "transaction_read_only",
     "work_mem",
     "xmlbinary",
@@ -133,7 +104,7 @@ pub fn changes_meaning(sql: &str, kind: StatementKind) -> bool {
         StatementKind::Setting => !sets_ones_own(sql),
         StatementKind::Begin => significant(sql).iter().any(|word| word.is("deferrable")),
         _ => tokens(sql).any(|token| {
-            token.kind != TokenKind::String && token.text.trim_matches('"').eq_ignore_ascii_case("set_config")
+            token.kind != TokenKind::String && token.text.trim_matches('"').eq_ignore_ascii_case(SET_CONFIG)
         }),
     }
 }
@@ -164,7 +135,10 @@ fn sets_ones_own(sql: &str) -> bool {
     // a setting of the application's own has a dot in its name
     let is_applications = rest.first().is_some_and(|next| next.text == ".") || name.contains('.');
     let is_of_kind = |(start, end): &(&str, &str)| name.starts_with(start) && name.ends_with(end);
-    is_applications || SETTINGS_OF_ONES_OWN.contains(&name.as_str()) || KINDS_OF_SETTINGS.iter().any(is_of_kind)
+    is_applications
+        || LEVEL_SETTINGS.contains(&name.as_str())
+        || SETTINGS_OF_ONES_OWN.contains(&name.as_str())
+        || KINDS_OF_SETTINGS.iter().any(is_of_kind)
 }
 
 /// What is known of a statement.
@@ -206,7 +180,7 @@ pub fn know(sql: &str, analysis: Option<&Analysis>, catalog: &Catalog) -> Statem
         catalog
             .functions
             .get(&function)
-            .is_some_and(|known| known.name == "set_config")
+            .is_some_and(|known| known.name == SET_CONFIG)
     };
     let changes_settings = queries.flat_map(calls).any(|call| sets(call.function));
     let query = match analysis.map(|analysis| analysis.queries.as_slice()) {
@@ -354,24 +328,14 @@ impl Walk<'_> {
             for routine in routines.filter(|routine| routine.name.to_lowercase() == name) {
                 self.call(routine);
             }
-            let footprint = &mut self.footprint;
-            if name.starts_with("pg_advisory") || name.starts_with("pg_try_advisory") {
-                footprint.write(Object::AdvisoryLocks, WriteKind::Change);
-            } else if name == "pg_notify" {
-                footprint.write(Object::Notifications, WriteKind::Change);
-            } else if OF_SEQUENCES.contains(&name.as_str()) {
-                self.any_sequence();
-            } else if (name.starts_with("pg_") && !HARMLESS.contains(&name.as_str()))
-                || name == "information_schema"
-                || OF_ROWS_PLACES.contains(&name.as_str())
-                || word.text.starts_with(['U', 'u']) && word.kind == TokenKind::QuotedName
-                || name.starts_with("txid_")
-                || name.starts_with("lo_")
-                || name.starts_with("dblink")
-                || RUN_QUERIES.contains(&name.as_str())
-                || name.contains("_to_xml")
-            {
-                footprint.unknown = true;
+            // `U&"…"` may be any name
+            let is_escaped = word.kind == TokenKind::QuotedName && word.text.starts_with(['U', 'u']);
+            match touches_in_text(&name) {
+                Touches::AdvisoryLocks => self.footprint.write(Object::AdvisoryLocks, WriteKind::Change),
+                Touches::Notifications => self.footprint.write(Object::Notifications, WriteKind::Change),
+                Touches::Sequences => self.any_sequence(),
+                Touches::Unknown | Touches::Routine => self.footprint.unknown = true,
+                Touches::Nothing => self.footprint.unknown |= is_escaped,
             }
         }
     }
@@ -400,7 +364,7 @@ impl Walk<'_> {
             return;
         };
         self.named(&words);
-        let changes = words.iter().any(|word| word.is_one_of(&CHANGING));
+        let changes = words.iter().any(|word| word.is("for") || word.is_one_of(&CHANGES));
         let named: BTreeSet<String> = names(&words).map(name_of).collect();
         let tables = self.catalog.tables.iter();
         let tables: Vec<u32> = tables

@@ -24,71 +24,59 @@ struct Claim {
     strength: LockStrength,
 }
 
+impl Claim {
+    /// Whether two claims of one session are surely on the same row, so that the second waits for nobody.
+    fn is_same_row(&self, other: &Claim) -> bool {
+        matches!((&self.row, &other.row), (Some(one), Some(other)) if one.is(other))
+    }
+}
+
+/// What the steps of a transaction claim, step by step.
+type Transaction = Vec<Vec<Claim>>;
+
 /// Whether transactions may wait in a cycle that leads through a row of `table`: each holds something that the next
 /// waits for. Every step that locks or writes the table takes one row of it by the same key, to hold it alone, or is the
 /// check of a foreign key that nobody waits for. Nothing is unknown of any step: locks on tables as a whole are in no
 /// footprint, and statements that take strong ones are unknown.
 pub fn may_wait_in_cycle(sessions: &[SessionProgram], table: u32, rows: &KnownRows) -> bool {
+    let mut transactions = transactions(sessions, table, rows);
+    name_rows(&mut transactions);
+    let order = LockOrder::of(&transactions);
+    let mut claims = transactions.iter().flatten().flatten();
+    claims.any(|claim| claim.row.is_some() && order.has_cycle_through(&claim.node))
+}
+
+/// What each transaction of each session claims.
+fn transactions(sessions: &[SessionProgram], table: u32, rows: &KnownRows) -> Vec<Transaction> {
+    let of_session = |(index, session): (usize, &SessionProgram)| -> Vec<Transaction> {
+        let claims = |step: usize| claims(session, index, step, table, rows);
+        let transactions = session.transactions().into_iter();
+        transactions
+            .map(|steps| steps.into_iter().map(claims).collect())
+            .collect()
+    };
+    sessions.iter().enumerate().flat_map(of_session).collect()
+}
+
+/// What a step claims. Of `table`, the check of a foreign key is left out: nobody waits for it.
+fn claims(session: &SessionProgram, index: usize, step: usize, table: u32, rows: &KnownRows) -> Vec<Claim> {
     let relation = Object::Relation(table);
-    let taken = |session: usize, step: usize| -> Vec<Claim> {
-        let footprint = &sessions[session].steps[step].facts.footprint;
-        let takes_row = footprint.takes(&relation);
-        let row = takes_row.then(|| rows.of_step(session, step));
-        let claims = footprint
-            .claims()
-            .filter(|(object, _)| **object != relation || takes_row);
-        let claims = claims.map(|(object, strength)| Claim {
-            session,
-            node: Node::Object(object.clone()),
-            row: row.clone().filter(|_| *object == relation),
-            strength,
-        });
-        claims.collect()
-    };
-    let mut claims: Vec<Vec<Vec<Claim>>> = Vec::new();
-    for (index, session) in sessions.iter().enumerate() {
-        for steps in session.transactions() {
-            claims.push(steps.into_iter().map(|step| taken(index, step)).collect());
-        }
-    }
-    name_rows(&mut claims);
-    let contended = contended(&claims);
-    let mut order: DiGraphMap<usize, ()> = DiGraphMap::new();
-    let mut waits = |held: &Claim, waited: &Claim| {
-        let same_row = matches!((&held.row, &waited.row), (Some(held), Some(waited)) if held.is(waited));
-        if let (Some(&held), Some(&waited), false) = (contended.get(&held.node), contended.get(&waited.node), same_row)
-        {
-            order.add_edge(held, waited, ());
-        }
-    };
-    for transaction in &claims {
-        for (index, step) in transaction.iter().enumerate() {
-            for held in transaction[..index].iter().flatten() {
-                step.iter().for_each(|claim| waits(held, claim));
-            }
-            // a statement's claims come in any order
-            for (one, other) in step.iter().flat_map(|one| step.iter().map(move |other| (one, other))) {
-                if one.node != other.node {
-                    waits(one, other);
-                }
-            }
-        }
-    }
-    claims
-        .iter()
-        .flatten()
-        .flatten()
-        .filter(|claim| claim.row.is_some())
-        .filter_map(|claim| contended.get(&claim.node).copied())
-        .filter(|&row| order.contains_node(row))
-        .any(|row| {
-            let mut next = order.neighbors(row);
-            next.any(|next| has_path_connecting(&order, next, row, None))
-        })
+    let footprint = &session.steps[step].facts.footprint;
+    let row = footprint.takes(&relation).then(|| rows.of_step(index, step));
+    let claims = footprint
+        .claims()
+        .filter(|(object, _)| **object != relation || row.is_some());
+    let claims = claims.map(|(object, strength)| Claim {
+        session: index,
+        node: Node::Object(object.clone()),
+        row: row.clone().filter(|_| *object == relation),
+        strength,
+    });
+    claims.collect()
 }
 
 /// Gives the rows of the table nodes of their own, if all of them are known: an unknown one may be any of them.
-fn name_rows(transactions: &mut [Vec<Vec<Claim>>]) {
+fn name_rows(transactions: &mut [Transaction]) {
     let mut claims: Vec<&mut Claim> = transactions.iter_mut().flatten().flatten().collect();
     let constants = |claim: &Claim| claim.row.as_ref().map(KnownRow::constants);
     if !claims.iter().any(|claim| constants(claim) == Some(None)) {
@@ -100,8 +88,56 @@ fn name_rows(transactions: &mut [Vec<Vec<Claim>>]) {
     }
 }
 
+/// Which of the things that sessions contend for a transaction may wait for while it holds which.
+struct LockOrder {
+    contended: BTreeMap<Node, usize>,
+    /// From what is held to what is waited for, by their numbers.
+    graph: DiGraphMap<usize, ()>,
+}
+
+impl LockOrder {
+    fn of(transactions: &[Transaction]) -> LockOrder {
+        let mut order = LockOrder {
+            contended: contended(transactions),
+            graph: DiGraphMap::new(),
+        };
+        for transaction in transactions {
+            for (index, step) in transaction.iter().enumerate() {
+                let held_before = || transaction[..index].iter().flatten();
+                for claim in step {
+                    held_before().for_each(|held| order.add(held, claim));
+                    // a statement's claims come in any order
+                    let beside = step.iter().filter(|other| other.node != claim.node);
+                    beside.for_each(|held| order.add(held, claim));
+                }
+            }
+        }
+        order
+    }
+
+    fn add(&mut self, held: &Claim, waited: &Claim) {
+        let numbers = (self.contended.get(&held.node), self.contended.get(&waited.node));
+        if let (Some(&from), Some(&to)) = numbers
+            && !held.is_same_row(waited)
+        {
+            self.graph.add_edge(from, to, ());
+        }
+    }
+
+    fn has_cycle_through(&self, node: &Node) -> bool {
+        let number = self
+            .contended
+            .get(node)
+            .filter(|&&number| self.graph.contains_node(number));
+        number.is_some_and(|&number| {
+            let mut next = self.graph.neighbors(number);
+            next.any(|next| has_path_connecting(&self.graph, next, number, None))
+        })
+    }
+}
+
 /// What one session may have to wait for because of another, numbered.
-fn contended(transactions: &[Vec<Vec<Claim>>]) -> BTreeMap<Node, usize> {
+fn contended(transactions: &[Transaction]) -> BTreeMap<Node, usize> {
     let mut claims: BTreeMap<&Node, BTreeSet<(usize, LockStrength)>> = BTreeMap::new();
     for claim in transactions.iter().flatten().flatten() {
         let of_node = claims.entry(&claim.node).or_default();

@@ -28,6 +28,10 @@ pub struct Program {
     /// A commit may run deferred checks or triggers.
     pub deferred: bool,
     by_row: TablesByRow,
+    /// By session and step, see [`rest_of_transaction`](Self::rest_of_transaction).
+    rests: Vec<Vec<Footprint>>,
+    /// See [`serializable_threes`](Self::serializable_threes).
+    serializable_threes: bool,
     /// By session and step, see [`adds_constants`](Self::adds_constants).
     adds_constants: Vec<Vec<bool>>,
     /// By session: when its transactions begin matters, because that sets their time.
@@ -165,17 +169,22 @@ impl SessionProgram {
         once && !self.retries
     }
 
-    /// Everything its steps may touch, from this one up to a statement that surely ends the transaction.
-    fn rest_of_transaction(&self, step: usize) -> Footprint {
-        let mut whole = Footprint::default();
-        for step in self.steps.iter().skip(step) {
+    /// By step: all that its steps may touch from this one on until a statement that surely ends the transaction.
+    fn rests_of_transactions(&self) -> Vec<Footprint> {
+        let mut rests = Vec::with_capacity(self.steps.len());
+        let mut rest = Footprint::default();
+        for step in self.steps.iter().rev() {
             match step.kind {
-                StatementKind::Plain | StatementKind::OutsideBlock => whole.add(&step.facts.footprint),
-                StatementKind::Commit { .. } | StatementKind::Rollback { .. } if !step.conditional => break,
+                StatementKind::Plain | StatementKind::OutsideBlock => rest.add(&step.facts.footprint),
+                StatementKind::Commit { .. } | StatementKind::Rollback { .. } if !step.conditional => {
+                    rest = Footprint::default();
+                }
                 _ => {}
             }
+            rests.push(rest.clone());
         }
-        whole
+        rests.reverse();
+        rests
     }
 }
 
@@ -189,6 +198,13 @@ impl StepFacts {
             needs: BTreeSet::new(),
         }
     }
+}
+
+/// See [`Program::serializable_threes`].
+fn serializable_threes(sessions: &[SessionProgram]) -> bool {
+    let sessions = sessions.iter().filter(|session| session.snapshots.serializable);
+    let sessions: Vec<&SessionProgram> = sessions.collect();
+    sessions.len() > 2 || (sessions.len() == 2 && !sessions.iter().all(|session| session.is_one_transaction()))
 }
 
 /// Whether the setup may take the time.
@@ -255,6 +271,8 @@ impl Program {
         };
         Program {
             begins_apart: sessions.iter().map(takes_time).collect(),
+            rests: sessions.iter().map(SessionProgram::rests_of_transactions).collect(),
+            serializable_threes: serializable_threes(&sessions),
             sessions,
             deferred: true,
             declared: Arc::new(declared),
@@ -279,6 +297,8 @@ impl Program {
             by_row: tables_by_row(&sessions, watchers, catalog),
             deferred: catalog.deferrable,
             begins_apart,
+            rests: sessions.iter().map(SessionProgram::rests_of_transactions).collect(),
+            serializable_threes: serializable_threes(&sessions),
             sessions,
             declared: Arc::new(declared),
             conditions: Arc::default(),
@@ -313,16 +333,16 @@ impl Program {
 
     /// Everything a session's steps may touch, from this one up to a statement that surely ends the transaction.
     pub fn rest_of_transaction(&self, session: usize, step: usize) -> Footprint {
-        let session = self.sessions.get(session);
-        session.map_or_else(Footprint::unknown, |session| session.rest_of_transaction(step))
+        match self.rests.get(session) {
+            Some(rests) => rests.get(step).cloned().unwrap_or_default(),
+            None => Footprint::unknown(),
+        }
     }
 
     /// Whether three or more serializable transactions can be under way in a run: one that is doomed, one that dooms
     /// it, and one that has committed before.
     pub fn serializable_threes(&self) -> bool {
-        let sessions = self.sessions.iter().filter(|session| session.snapshots.serializable);
-        let sessions: Vec<&SessionProgram> = sessions.collect();
-        sessions.len() > 2 || (sessions.len() == 2 && !sessions.iter().all(|session| session.is_one_transaction()))
+        self.serializable_threes
     }
 
     /// A step's footprint given its statement with the variables filled in.

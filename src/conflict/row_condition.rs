@@ -13,6 +13,7 @@ use sqlparser::parser::Parser;
 
 use crate::postgres::catalog::{Catalog, Column};
 use crate::sql::lexer::{TokenKind, tokens};
+use crate::sql::words::TIMES;
 
 /// What decides, beside the key, whether the statement takes the row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,19 +154,18 @@ fn type_name(type_oid: u32) -> Option<&'static str> {
     })
 }
 
-/// Words that are values without being columns.
-const VALUE_WORDS: [&str; 10] = [
+/// Words that are values without being columns, beside those for the time.
+const VALUE_WORDS: [&str; 5] = [
     "current_catalog",
-    "current_date",
     "current_role",
     "current_schema",
-    "current_time",
-    "current_timestamp",
     "current_user",
-    "localtime",
-    "localtimestamp",
     "user",
 ];
+
+fn is_value_word(word: &str) -> bool {
+    VALUE_WORDS.contains(&word) || TIMES.contains(&word)
+}
 
 /// Whether an expression depends on the row's columns alone, and in a way that no setting changes: comparisons and
 /// arithmetic on numbers, texts and truth values.
@@ -194,7 +194,7 @@ fn is_of_row(expression: &Expr, alias: &str, columns: &[Column]) -> bool {
             value.value,
             Value::Number(..) | Value::SingleQuotedString(_) | Value::Boolean(_) | Value::Null | Value::Placeholder(_)
         ),
-        Expr::Identifier(name) if name.quote_style.is_none() && VALUE_WORDS.contains(&folded(name).as_str()) => false,
+        Expr::Identifier(name) if name.quote_style.is_none() && is_value_word(&folded(name)) => false,
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) => column(expression, alias).is_some_and(|name| {
             columns
                 .iter()

@@ -3,6 +3,7 @@
 use crate::scenario::Session;
 use crate::sql::Isolation;
 use crate::sql::lexer::{TokenKind, tokens};
+use crate::sql::words::{LEVEL_SETTINGS, SET_CONFIG};
 
 /// How a transaction sees others. If its isolation level is not known, all of these are set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,17 +38,14 @@ impl Snapshots {
 
     /// A session that sets an isolation level in SQL may have any of them.
     pub fn of_session(session: &Session) -> Snapshots {
-        const NAMES: [&str; 4] = [
-            "isolation",
-            "default_transaction_isolation",
-            "transaction_isolation",
-            "set_config",
-        ];
+        let sets = |name: &str| {
+            let mut names = ["isolation", SET_CONFIG].into_iter().chain(LEVEL_SETTINGS);
+            names.any(|known| name.eq_ignore_ascii_case(known))
+        };
         let sets_level = session.steps.iter().any(|step| {
             tokens(&step.sql.text).any(|token| {
                 let name = token.text.trim_matches('"');
-                matches!(token.kind, TokenKind::Word | TokenKind::QuotedName)
-                    && NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+                matches!(token.kind, TokenKind::Word | TokenKind::QuotedName) && sets(name)
             })
         });
         if sets_level {

@@ -6,9 +6,15 @@ use crate::scenario::{Scenario, Session};
 use crate::sql::StatementKind;
 use crate::sql::lexer::{TokenKind, tokens};
 
+/// What a program is assumed to take, since it does not say. Samples are drawn with it.
+const TURNS_OF_PROGRAM: u32 = 12;
+
 /// The turns that a session takes if each of its steps runs once: a BEGIN shares the turn of the statement after it,
 /// and the commit of an autocommitted statement has its own. So has the end of a connection with advisory locks.
 pub fn turns(session: &Session) -> u32 {
+    if session.program.is_some() {
+        return TURNS_OF_PROGRAM;
+    }
     let mut in_transaction = false;
     let mut turns = 0;
     for step in session.steps.iter() {

@@ -13,6 +13,7 @@ use super::work::{WorkerMessage, work};
 use super::{Coverage, Job, Key, Reason, Strategy, interleavings};
 use crate::history::Uncontrolled;
 use crate::run::{Ordered, Run, RunError, Template, Worker, differs, leaves_otherwise};
+use crate::scenario::Scenario;
 use crate::verdict::dependencies::Explanation;
 
 /// How often progress is reported and the time bound checked while no run ends.
@@ -23,7 +24,9 @@ const TICK: Duration = Duration::from_millis(100);
 pub struct Options {
     /// How many schedules run at a time, each on a scratch database of its own.
     pub jobs: usize,
+    /// Stop after so many schedules; the verdict is then inconclusive.
     pub max_schedules: Option<u64>,
+    /// Stop searching after this time; the verdict is then inconclusive.
     pub timeout: Option<Duration>,
     /// Continues after a failure, to collect all outcomes.
     pub keep_going: bool,
@@ -38,25 +41,32 @@ pub struct Options {
 /// Which schedules run twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeterminismCheck {
+    /// None is.
     #[default]
     None,
     /// A worker's first, second, fourth, eighth … schedule.
     Sample,
+    /// Every one.
     All,
 }
 
 /// How far an exploration has got.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
+    /// Schedules that have been run.
     pub schedules_run: u64,
+    /// Of these, how many failed.
     pub failures: u64,
+    /// How many there will be, where that is known.
     pub planned: Option<u64>,
 }
 
+/// What an exploration says of a scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Every interleaving was covered and none fails.
     Holds,
+    /// A schedule fails, and failed in the same way when it was run again.
     Fails,
     /// Not everything was covered, or something was not under control.
     Inconclusive,
@@ -65,6 +75,7 @@ pub enum Verdict {
 /// What an exploration found.
 #[derive(Debug, Clone)]
 pub struct Exploration {
+    /// What it says of the scenario.
     pub verdict: Verdict,
     /// Every interleaving was covered.
     pub exhaustive: bool,
@@ -73,7 +84,8 @@ pub struct Exploration {
     /// Why it is inconclusive.
     pub reasons: Vec<Reason>,
     /// Orders of the declared steps that keep each session's own order.
-    pub interleavings: BigUint,
+    pub interleavings: Option<BigUint>,
+    /// Schedules that have been run.
     pub schedules_run: u64,
     /// How many of them failed.
     pub failures: u64,
@@ -81,6 +93,7 @@ pub struct Exploration {
     pub tally: Tally,
     /// What those stand for.
     pub coverage: Coverage,
+    /// How long it took.
     pub elapsed: Duration,
     /// In the order in which they were first reached.
     pub outcomes: Vec<OutcomeTally>,
@@ -127,8 +140,11 @@ impl Tally {
 /// An outcome and the schedules that led to it.
 #[derive(Debug, Clone)]
 pub struct OutcomeTally {
+    /// The id of the outcome, see [`Outcome`](crate::verdict::outcome::Outcome).
     pub id: String,
+    /// How many of the schedules that have been run came to it.
     pub schedules: u64,
+    /// Names of what it violates; empty where it holds.
     pub violations: Vec<String>,
     /// One schedule that leads to it: sessions by index, one entry for each turn.
     pub order: Vec<usize>,
@@ -201,12 +217,17 @@ pub fn explore(
         _ => options.interrupt.clone(),
     };
     let to_confirm = collector.failure.clone().or_else(|| collector.first.take());
-    let mut exploration = collector.into_exploration(strategy.coverage(), end, interleavings(template.scenario()));
+    let mut exploration = collector.into_exploration(strategy.coverage(), end, counted(template.scenario()));
     if let Some(run) = to_confirm {
         confirm(template, options, interrupt, run, &mut exploration)?;
     }
     exploration.elapsed = started.elapsed();
     Ok(exploration)
+}
+
+/// How many interleavings there are, where that is known beforehand: programs do not say what they will do.
+fn counted(scenario: &Scenario) -> Option<BigUint> {
+    (!scenario.has_programs()).then(|| interleavings(scenario))
 }
 
 /// Why no more schedules are run.
@@ -371,7 +392,7 @@ impl Collector {
         failed
     }
 
-    fn into_exploration(self, coverage: Coverage, end: StopReason, interleavings: BigUint) -> Exploration {
+    fn into_exploration(self, coverage: Coverage, end: StopReason, interleavings: Option<BigUint>) -> Exploration {
         let mut reasons: Vec<Reason> = self.uncontrolled.into_values().map(Reason::from).collect();
         match end {
             StopReason::MaxSchedules(limit) => reasons.push(Reason::MaxSchedules(limit)),

@@ -9,6 +9,7 @@ use crate::history::{RunDifference, Uncontrolled};
 /// Why a verdict is inconclusive; with a failure, why not everything is known about it. The text is a clause for
 /// people; programs use the [code](Reason::code).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the text of each variant says what it is")]
 pub enum Reason {
     #[error(transparent)]
     Uncontrolled(#[from] Uncontrolled),
@@ -73,6 +74,8 @@ fn schedules(limit: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -98,5 +101,25 @@ mod tests {
         assert!(said(true).starts_with("a schedule failed, and behaved differently when it was run again: something"));
         assert!(said(false).starts_with("a schedule behaved differently when it was run again: something"));
         assert!(said(false).ends_with("(time, chance, or work outside the run): the sessions ended differently"));
+    }
+
+    /// The codes that the `code` functions return: the texts behind the arrows there.
+    fn codes(source: &str) -> impl Iterator<Item = &str> {
+        let body = source.split("pub fn code(&self)").nth(1).expect("it has codes");
+        let body = body.split("\n    }\n").next().expect("the function ends");
+        let arrows = body.split("=> \"").skip(1);
+        arrows.map(|rest| rest.split('"').next().expect("the text ends"))
+    }
+
+    #[test]
+    fn every_code_is_documented_and_no_other() {
+        let in_code: BTreeSet<&str> = codes(include_str!("reason.rs"))
+            .chain(codes(include_str!("../history/uncontrolled.rs")))
+            .collect();
+        let lines = include_str!("../../docs/json-reports.md").lines();
+        let rows = lines.filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        assert_eq!(in_code, rows.collect());
+        assert!(in_code.contains(Reason::Sampled.code()));
+        assert!(in_code.contains(Uncontrolled::DeadlockVictim.code()));
     }
 }

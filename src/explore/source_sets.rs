@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use num_bigint::BigUint;
 
 use super::happens_before::HappensBefore;
+use super::race::Race;
 use super::reversal::Reversal;
 use crate::conflict::{Event, Piece, Waited, conflict};
 use crate::history::{MoveKind, Uncontrolled};
@@ -308,32 +309,17 @@ impl SourceSets {
     /// Adds a choice at each move that races with a later one, where none there is yet leads to the other order. Races
     /// that were there in the run before are looked at again: what comes with them may be something else.
     fn reverse_races(&mut self, trace: &impl Trace, until: usize) {
-        let events = &trace.events()[..until];
-        let order = HappensBefore::new(events);
+        let order = HappensBefore::new(&trace.events()[..until]);
         for later in 0..until {
             for earlier in order.races(later) {
-                // a session cannot be ahead of its own earlier move, nor be resumed ahead of the one that released it (but
-                // that one can well be ahead of the one in which it began to wait); but its timeout can expire instead
-                let session = events[later].session;
-                let is_enabled =
-                    events[earlier].session != session && trace.choices()[earlier].ready.contains(&session);
-                if events[earlier].participants.contains(&session) && !is_enabled {
-                    continue;
-                }
-                // it could not come before the end of the transaction that held its row, but before that took the row
-                let ends = trace.waited_for(later);
-                let waited = ends.iter().find(|(end, _)| *end == earlier).map(|(_, waited)| waited);
-                if let Some(&Waited { taken, .. }) = waited.filter(|one| comes_free(&order, events, one.taken, later)) {
-                    self.add_choice(trace, &order, taken, later);
-                }
-                // where the row was not free, nor can be before `earlier`
-                let only_waits = self.path[earlier].choices.only_wait.contains(&events[later].session)
-                    && !(earlier + 1..later).any(|index| events[index].session == events[later].session)
-                    && ends
-                        .iter()
-                        .any(|&(end, _)| end == earlier || order.is_before(earlier, end));
-                if !only_waits && waited.is_none_or(|waited| !waited.surely) {
-                    self.add_choice(trace, &order, earlier, later);
+                let race = Race {
+                    trace,
+                    order: &order,
+                    earlier,
+                    later,
+                };
+                for before in race.turned_at() {
+                    self.add_choice(trace, &order, before, later);
                 }
             }
         }
@@ -386,12 +372,6 @@ impl SourceSets {
             _ => None,
         }
     }
-}
-
-/// Whether nothing that the later move's session did in between happens after the earlier move, so that it can be ahead
-/// of it.
-fn comes_free(order: &HappensBefore, events: &[Event], earlier: usize, later: usize) -> bool {
-    !(earlier + 1..later).any(|index| events[index].session == events[later].session && order.is_before(earlier, index))
 }
 
 /// Of the events that are asleep, those that one more event does not wake.

@@ -6,6 +6,8 @@
 mod deadlock;
 mod moves;
 mod result;
+#[cfg(test)]
+pub(crate) mod testing;
 mod transaction;
 mod turn;
 mod uncontrolled;
@@ -14,7 +16,7 @@ mod volatile;
 
 pub use deadlock::Deadlock;
 pub use moves::{Move, MoveKind, SoFar};
-pub use result::{SessionEnd, StepError, StepOutcome, StepResult};
+pub use result::{Exit, SessionEnd, StepError, StepOutcome, StepResult};
 pub use transaction::{Tx, TxEnd};
 pub use turn::{DISCONNECT, Origin, Statement, Turn, Wait};
 pub use uncontrolled::{RunDifference, Uncontrolled};

@@ -16,7 +16,9 @@ pub enum MoveKind {
 /// One choice of the schedule, and the session that it moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Move {
+    /// The session that was scheduled.
     pub session: usize,
+    /// What it did.
     pub kind: MoveKind,
     /// The turn of its step.
     pub turn: usize,
@@ -32,6 +34,7 @@ pub struct Move {
 }
 
 impl Move {
+    /// A move with which nothing is known to have happened yet.
     pub fn new(session: usize, kind: MoveKind, turn: usize) -> Move {
         Move {
             session,
@@ -48,7 +51,9 @@ impl Move {
 /// A run up to a choice. Steps that are still blocked have [`Turn::IN_FLIGHT`] as their end.
 #[derive(Debug, Clone, Copy)]
 pub struct SoFar<'a> {
+    /// In the order in which they were sent.
     pub turns: &'a [Turn],
+    /// In the order in which they were made.
     pub moves: &'a [Move],
 }
 

@@ -2,20 +2,26 @@
 
 use super::{Origin, TxEnd};
 
+/// What a step brought back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepResult {
+    /// A statement with rows, though there may be none.
     Rows {
+        /// The names of the columns.
         columns: Vec<String>,
         /// As text, in the statement's own order where it asks for one, otherwise sorted.
         rows: Vec<Vec<Option<String>>>,
+        /// The statement asks for an order.
         ordered: bool,
         /// The command tag, such as `SELECT 1`.
         tag: String,
     },
     /// A statement without rows: its command tag, such as `UPDATE 1`.
     Done {
+        /// The command tag.
         tag: String,
     },
+    /// The server refused it.
     Error(StepError),
 }
 
@@ -32,19 +38,53 @@ impl StepResult {
 /// An error of the server, without the numbers of processes, transactions and objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepError {
+    /// Five characters, such as `23505`.
     pub sqlstate: String,
+    /// The message without its severity.
     pub message: String,
 }
 
 /// What a step of a session returned. A transaction that was run again appears once, as it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepOutcome {
+    /// Which step it was.
     pub origin: Origin,
     /// How it ended its transaction.
     pub end: Option<TxEnd>,
+    /// What it brought back.
     pub result: StepResult,
 }
 
+/// How a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl Exit {
+    /// What the system says of it.
+    pub fn of(status: std::process::ExitStatus) -> Exit {
+        use std::os::unix::process::ExitStatusExt;
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Exit::Code(code),
+            (None, signal) => Exit::Signal(signal.unwrap_or_default()),
+        }
+    }
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Exit::Code(code) => write!(formatter, "exit code {code}"),
+            Exit::Signal(signal) => write!(formatter, "signal {signal}"),
+        }
+    }
+}
+
+/// How a session ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionEnd {
     /// No error ended the session, and its last transaction was not rolled back.
@@ -53,6 +93,8 @@ pub struct SessionEnd {
     pub error: Option<StepError>,
     /// How often it ran a transaction again.
     pub retries: u32,
+    /// How its program ended; `None` where it is none, or has not ended.
+    pub exit: Option<Exit>,
     /// Its variables at the end, by name, as text.
     pub variables: Vec<(String, Option<String>)>,
 }

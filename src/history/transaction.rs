@@ -17,6 +17,7 @@ pub struct Tx {
 /// How a transaction ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TxEnd {
+    /// By a commit.
     Committed,
     /// By a ROLLBACK, or by the COMMIT of a transaction that had failed before.
     RolledBack,

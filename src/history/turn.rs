@@ -8,9 +8,11 @@ use crate::sql::{self, StatementKind};
 /// A session sent a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {
+    /// The index of the session.
     pub session: usize,
     /// The step's name.
     pub step: String,
+    /// What was sent, before its variables were filled in.
     pub statement: Arc<Statement>,
     /// Statement with its variables filled in, for reading.
     pub filled: String,
@@ -19,10 +21,13 @@ pub struct Turn {
     /// The BEGIN (or START TRANSACTION …) sent right before the step, as written; `None` where the transaction was
     /// open.
     pub begin: Option<String>,
+    /// Where it comes from.
     pub origin: Origin,
+    /// Where its transaction stands, as the server told it.
     pub tx: Tx,
     /// 0 for the first run of a transaction, 1 for the first retry, …
     pub attempt: u32,
+    /// What it brought back.
     pub result: StepResult,
     /// The waits of this step, in order; empty where it never blocked.
     pub waits: Vec<Wait>,
@@ -57,6 +62,7 @@ impl Turn {
 pub struct Statement {
     /// As written.
     pub sql: String,
+    /// What kind of statement it is.
     pub kind: StatementKind,
     /// It asks for its rows in an order.
     pub ordered: bool,
@@ -91,6 +97,7 @@ pub enum Origin {
 pub const DISCONNECT: &str = "disconnect";
 
 impl Origin {
+    /// Whether it is a step of the scenario, not one that pgbraid adds.
     pub fn is_step(self) -> bool {
         matches!(self, Origin::Step(_))
     }

@@ -5,6 +5,7 @@ use thiserror::Error;
 /// Something other than the schedule that may have decided what a run did. The text is a clause for people; programs
 /// use the [code](Uncontrolled::code).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the text of each variant says what it is")]
 pub enum Uncontrolled {
     #[error(
         "the server does not let pgbraid set deadlock_timeout, so which session is a deadlock's victim is not under control"
@@ -31,6 +32,21 @@ pub enum Uncontrolled {
         "sessions were released together, and on a server that pgbraid did not start it cannot decide which resumes first"
     )]
     ReleasedTogether,
+    #[error("the program of session {session} cancelled a statement that waited, by a timer of its own")]
+    ProgramCancelled { session: String },
+    #[error(
+        "session {session} waited for a lock on a file before its first statement, and in which order programs start is \
+         not explored"
+    )]
+    StartOrder { session: String },
+    #[error(
+        "session {session} changes the schema, and what drivers read of the system catalogs was not scheduled; \
+         `prelude = \"scheduled\"` in the scenario has that scheduled too"
+    )]
+    PreludeNotScheduled {
+        /// The session's name.
+        session: String,
+    },
     /// The run began in a state other than the one after setup. Holds what differed.
     #[error(
         "a run began in another state than the one after setup, because an earlier run left something behind that \
@@ -62,6 +78,9 @@ impl Uncontrolled {
             Uncontrolled::SerializableReleased => "serializable-released",
             Uncontrolled::ReleasedAhead => "released-ahead",
             Uncontrolled::ReleasedTogether => "released-together",
+            Uncontrolled::ProgramCancelled { .. } => "program-cancelled",
+            Uncontrolled::StartOrder { .. } => "start-order",
+            Uncontrolled::PreludeNotScheduled { .. } => "prelude-not-scheduled",
             Uncontrolled::LeftBehind(_) => "left-behind",
             Uncontrolled::TablesDiffer { .. } => "tables-differ",
             Uncontrolled::RunsDiffer(_)
@@ -74,6 +93,7 @@ impl Uncontrolled {
 
 /// Where two runs of the same schedule differed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the text of each variant says what it is")]
 pub enum RunDifference {
     #[error("step {step} of {session} behaved differently")]
     Step { session: String, step: String },

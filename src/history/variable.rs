@@ -9,13 +9,20 @@ use crate::postgres::wire::Value;
 /// What a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Variable {
+    /// One value.
     Single {
+        /// The value as it is bound.
         value: Value,
         /// The text for reading, which is the same in every run of the same schedule.
         shown: Option<String>,
     },
     /// The step returned several rows, so there is no single value.
-    Several { step: String, rows: usize },
+    Several {
+        /// The step by its name.
+        step: String,
+        /// How many it returned.
+        rows: usize,
+    },
 }
 
 /// A session's variables by name. A missing one is NULL: its step was skipped.
@@ -46,6 +53,7 @@ impl Variables {
         );
     }
 
+    /// Notes that a step returned several rows, so that a name has no single value.
     pub fn set_several(&mut self, name: &str, step: &str, rows: usize) {
         self.0.insert(
             name.to_owned(),
@@ -56,6 +64,7 @@ impl Variables {
         );
     }
 
+    /// What a name stands for; `None` where no step has set it.
     pub fn get(&self, name: &str) -> Option<&Variable> {
         self.0.get(name)
     }

@@ -3,6 +3,7 @@
 use super::specification::Specification;
 use crate::scenario::source::SqlText;
 use crate::sql::lexer::tokens;
+use crate::sql::words::SESSION_TIMEOUTS;
 
 /// The database that PostgreSQL's own test run works in, which a specification may name.
 pub const REGRESSION_DATABASE: &str = "isolation_regression";
@@ -37,14 +38,6 @@ const SHARED: [&str; 26] = [
     REGRESSION_DATABASE,
 ];
 
-/// Words without which nothing in a specification ends a session: the functions and timeouts that do.
-const ENDING: [&str; 4] = [
-    "pg_terminate_backend",
-    "idle_in_transaction_session_timeout",
-    "idle_session_timeout",
-    "transaction_timeout",
-];
-
 impl Specification {
     /// Whether this specification and another one that runs on the same server, in another database, could affect each
     /// other. Errs on the side of caution.
@@ -60,8 +53,8 @@ impl Specification {
 
     /// Whether the specification itself may cause the loss of a session.
     pub fn may_end_sessions(&self) -> bool {
-        self.texts()
-            .any(|sql| words(&sql.text).any(|word| ENDING.contains(&word.as_str())))
+        let ends = |word: &str| word == "pg_terminate_backend" || SESSION_TIMEOUTS.contains(&word);
+        self.texts().any(|sql| words(&sql.text).any(|word| ends(&word)))
     }
 
     /// Whether the specification expects to run in a database of the name that PostgreSQL's test run gives it.

@@ -45,6 +45,8 @@ impl Specification {
             name: self.name.clone(),
             path: None,
             setup: join(&self.setups),
+            setup_command: None,
+            schedules_prelude: false,
             sessions,
             invariants: Vec::new(),
             deadlock: DeadlockPolicy::Allowed,
@@ -144,6 +146,7 @@ fn scenario_session(
         steps: Arc::from(converted),
         allow_errors: concurrency_errors().map(str::to_owned).collect(),
         retry: None,
+        program: None,
         begins_apart: false,
     })
 }

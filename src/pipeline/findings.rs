@@ -13,6 +13,7 @@ use crate::verdict::dependencies::Explanation;
 /// What a search found.
 #[derive(Debug, Clone)]
 pub struct Findings {
+    /// What was searched.
     pub scenario: Arc<Scenario>,
     /// Verdict, coverage, outcomes, and the failing run as it was found.
     pub exploration: Exploration,
@@ -25,6 +26,7 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// What the search says of the scenario.
     pub fn verdict(&self) -> Verdict {
         self.exploration.verdict
     }

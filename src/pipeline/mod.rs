@@ -16,7 +16,9 @@ use crate::shrink::{self, ShrinkOptions, Shrunk, shrink};
 /// What to do.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// Which schedules are run.
     pub strategy: StrategyKind,
+    /// What bounds the search.
     pub options: Options,
     /// How often the smallest schedule is replayed; `None` leaves a failing schedule as it was found.
     pub confirmations: Option<u32>,
@@ -25,7 +27,9 @@ pub struct Plan {
 /// How far it has got.
 #[derive(Debug, Clone, Copy)]
 pub enum Progress {
+    /// Schedules are run to find a failure.
     Searching(explore::Progress),
+    /// A failing schedule is made small.
     Shrinking(shrink::Progress),
 }
 
@@ -41,7 +45,7 @@ pub fn search(template: &Arc<Template>, plan: &Plan, progress: &mut dyn FnMut(Pr
     let mut exploration = explore(template, strategy.as_mut(), &plan.options, &mut |so_far| {
         progress(Progress::Searching(so_far));
     })?;
-    let mut notes = template.notes().to_vec();
+    let mut notes = template.notes();
     let started = Instant::now();
     let failing = exploration
         .failure

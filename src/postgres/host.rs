@@ -198,10 +198,13 @@ pub fn shared_server() -> Result<Config, EmbeddedError> {
     let server = EmbeddedServer::start(&Binaries::find()?)?;
     let config = config(&server);
     // statics are not dropped
+    #[allow(unsafe_code, reason = "atexit has no safe interface")]
     //
     // SAFETY: `stop_shared` is a plain function that does not unwind into its caller. If it cannot be registered, the
     // server is stopped like that of a killed process.
-    unsafe { libc::atexit(stop_shared) };
+    unsafe {
+        libc::atexit(stop_shared)
+    };
     *shared = Some(server);
     Ok(config)
 }

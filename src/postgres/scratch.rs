@@ -72,17 +72,7 @@ impl Server {
     async fn try_to_drop(&self, name: &str) -> Result<(), PostgresError> {
         let mut connection = self.maintenance().await?;
         expect(connection.simple(LOCK_LIMIT).await?, DROPPING)?;
-        let sql = if self.version() >= 130_000 {
-            format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote_identifier(name))
-        } else {
-            let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
-            let values = [Value::text(name)];
-            expect(
-                connection.query(terminate, &values).await?,
-                "ending sessions of a scratch database",
-            )?;
-            format!("DROP DATABASE IF EXISTS {}", quote_identifier(name))
-        };
+        let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote_identifier(name));
         expect(connection.simple(&sql).await?, DROPPING)?;
         Ok(())
     }

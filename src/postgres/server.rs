@@ -7,8 +7,9 @@ use tokio_postgres::config::Config;
 use super::wire::{Canceller, Connection, WireError};
 use super::{PostgresError, expect};
 
-/// The oldest major version that is supported.
-pub const OLDEST_MAJOR: u32 = 12;
+/// The oldest major version that is supported: the first whose catalog has the bodies of functions that are no text
+/// (`pg_get_function_sqlbody`).
+pub const OLDEST_MAJOR: u32 = 14;
 
 /// Settings that all of pgbraid's connections start with, so that values print the same everywhere and plans do not
 /// depend on how often a statement has run.
@@ -87,6 +88,11 @@ impl Server {
     /// As in `server_version_num`: 150020 for 15.20.
     pub fn version(&self) -> u32 {
         self.version
+    }
+
+    /// Who connects to it.
+    pub fn user(&self) -> &str {
+        self.config.get_user().unwrap_or("postgres")
     }
 
     /// Whether it existed before pgbraid, so that others may use it.

@@ -183,7 +183,8 @@ mod tests {
     use insta::assert_snapshot;
 
     use super::*;
-    use crate::report::sample::{deadlock, failing, searched};
+    use crate::history::testing::deadlock;
+    use crate::report::sample::{failing, searched};
     use crate::verdict::outcome::Violation;
 
     fn written(search: Search) -> String {

@@ -2,15 +2,19 @@
 
 use std::task::{Context, Poll};
 
+use super::attached::Attached;
 use super::driver::Sent;
-use super::session::{DeadlockCheck, Next, Progress, Session, WaitTimeout};
+use super::session::{DeadlockCheck, Next, Outside, Progress, Session, WaitTimeout};
 use super::{Conditions, RunError, Script};
-use crate::history::{SessionEnd, StepOutcome, Variables};
+use crate::history::{SessionEnd, StepOutcome, Uncontrolled, Variables};
+use crate::process::Output;
 
 /// A session of any kind.
 pub enum AnySession {
     /// It runs the steps of a scenario.
     Script(Box<Script>),
+    /// It is a program.
+    Attached(Box<Attached>),
 }
 
 /// Makes the same call on a session of any kind.
@@ -18,6 +22,7 @@ macro_rules! of_its_kind {
     ($session:expr, $inner:ident => $call:expr) => {
         match $session {
             AnySession::Script($inner) => $call,
+            AnySession::Attached($inner) => $call,
         }
     };
 }
@@ -29,6 +34,26 @@ impl Session for AnySession {
 
     fn backend_pid(&self) -> i32 {
         of_its_kind!(self, session => session.backend_pid())
+    }
+
+    fn has_backend(&self, pid: i32) -> bool {
+        of_its_kind!(self, session => session.has_backend(pid))
+    }
+
+    fn outside(&self) -> Option<Outside> {
+        of_its_kind!(self, session => session.outside())
+    }
+
+    fn owns_process(&self, pid: i32) -> bool {
+        of_its_kind!(self, session => session.owns_process(pid))
+    }
+
+    fn output(&self) -> Option<&Output> {
+        of_its_kind!(self, session => session.output())
+    }
+
+    fn uncontrolled(&self) -> &[Uncontrolled] {
+        of_its_kind!(self, session => session.uncontrolled())
     }
 
     fn in_transaction(&self) -> bool {

@@ -54,6 +54,14 @@ pub async fn run_setup(control: &mut Connection, server: &Server, scenario: &Sce
             return Err(refuse_prepared(setup, Some(ahead.saturating_add(1)), waits).into());
         };
         if let Some(error) = &reply.error {
+            if is_of_the_server(&error.sqlstate) {
+                let error = error.clone();
+                return Err(PostgresError::Query {
+                    doing: "running the setup",
+                    error,
+                }
+                .into());
+            }
             let position = error.position.unwrap_or(1);
             return Err(rejected(setup, Some(ahead.saturating_add(position)), error, "the setup").into());
         }
@@ -100,6 +108,12 @@ async fn run_command(control: &mut Connection, server: &Server, sql: &str) -> Re
     }
 }
 
+/// Whether an error tells of the server's state and not of the statement: it lacks resources, an operator intervened, or the
+/// system or the server itself failed (classes 53, 57, 58 and XX; appendix A of PostgreSQL's manual).
+fn is_of_the_server(sqlstate: &str) -> bool {
+    ["53", "57", "58", "XX"].iter().any(|class| sqlstate.starts_with(class))
+}
+
 fn refuse_prepared(setup: &SqlText, position: Option<u32>, message: &str) -> ScenarioError {
     let hint = "end it in the setup, with COMMIT PREPARED or ROLLBACK PREPARED: its locks would be held in every run";
     ScenarioError::rejected_sql(setup, position, NOT_SUPPORTED, message, Some(hint), "the setup")
@@ -134,7 +148,7 @@ pub async fn check_statements(
     server: &Server,
     scenario: &Scenario,
     schema_changes: bool,
-) -> Result<Program, RunError> {
+) -> Result<(Program, Catalog), RunError> {
     let quiet = server.deadlock_control;
     let reaching = match server.is_given() {
         true => Reaching::find(control).await?,
@@ -142,7 +156,9 @@ pub async fn check_statements(
     };
     let mut catalog = Catalog::read(control).await?;
     catalog.try_constants(control, quiet).await?;
-    let nothing_known = schema_changes || catalog.changing_routines;
+    // what a program will send is not known
+    let has_programs = scenario.has_programs();
+    let nothing_known = schema_changes || catalog.changing_routines || has_programs;
     let mut checker = Checker {
         control,
         schema_changes,
@@ -197,10 +213,12 @@ pub async fn check_statements(
             return Err(rejected(&invariant.sql, None, &error, &what).into());
         }
     }
-    Ok(match nothing_known {
-        true => Program::unknown(scenario, !checker.catalog.changing_routines),
+    let catalog = checker.catalog.clone();
+    let program = match nothing_known {
+        true => Program::unknown(scenario, !checker.catalog.changing_routines && !has_programs),
         false => Program::new(scenario, facts, checker.watchers, checker.catalog),
-    })
+    };
+    Ok((program, catalog))
 }
 
 /// Finds the columns that the scenario ignores.

@@ -1,6 +1,7 @@
 //! Settings with names of the application's own, such as `app.user`.
 
 use crate::scenario::Scenario;
+use crate::sql::words::SET_CONFIG;
 
 /// Whether a session may create one, judging by the scenario's SQL (functions of setup included). Such a setting
 /// outlives `DISCARD ALL`: it is then empty where it was NULL before it was first set.
@@ -23,7 +24,7 @@ fn makes_setting(sql: &str) -> bool {
         let mut after = words[index + 1..]
             .iter()
             .skip_while(|word| ["session", "local"].contains(*word));
-        *word == "set_config" || *word == "set" && after.next().is_some_and(|name| name.contains('.'))
+        *word == SET_CONFIG || *word == "set" && after.next().is_some_and(|name| name.contains('.'))
     })
 }
 

@@ -3,6 +3,7 @@
 use std::task::{Context, Poll, ready};
 
 use super::RunError;
+use super::checks::Checks;
 use super::level::Level;
 use super::session::{DeadlockCheck, Pending, WaitTimeout};
 use super::timeouts::{self, SessionTimeouts, StepSql};
@@ -12,11 +13,6 @@ use crate::postgres::wire::{
     Connection, Reply, ResultSet, ServerError, ServerEvent, TransactionStatus, Value, WireError,
 };
 use crate::sql::{Isolation, StatementKind};
-
-/// How long a session that may close a cycle waits before its deadlock check: the shortest time that PostgreSQL
-/// accepts.
-const CHECK_SOON: &str = "SET LOCAL deadlock_timeout = '1ms'";
-const CHECK_NEVER: &str = "SET LOCAL deadlock_timeout = '1h'";
 
 /// What a session has that a new connection does not.
 const LEFT_BEHIND: &str = "SELECT concat_ws(', ',
@@ -46,10 +42,7 @@ pub struct Driver {
     /// The session's name.
     name: String,
     connection: Connection,
-    /// The deadlock check that the session starts with; `None` if the server does not permit setting it.
-    default_check: Option<DeadlockCheck>,
-    /// The one that the transaction has set for itself.
-    transaction_check: Option<DeadlockCheck>,
+    checks: Checks,
     /// Present if a session of the scenario may have a timeout.
     timeouts: Option<SessionTimeouts>,
     /// The level that the session starts with.
@@ -155,8 +148,7 @@ impl Driver {
         Driver {
             name: name.to_owned(),
             connection,
-            default_check,
-            transaction_check: None,
+            checks: Checks::new(default_check),
             timeouts,
             isolation,
             level: Level::new(isolation),
@@ -215,7 +207,7 @@ impl Driver {
             doing: "making a session as if newly connected",
             error,
         })?;
-        self.transaction_check = None;
+        self.checks.forget();
         self.level = Level::new(self.isolation);
         self.savepoint_open = false;
         self.rolled_back = false;
@@ -255,7 +247,7 @@ impl Driver {
             doing: "rolling back after an error",
             error,
         })?;
-        self.transaction_check = None;
+        self.checks.forget();
         Ok(())
     }
 
@@ -315,18 +307,10 @@ impl Driver {
     }
 
     fn queue_deadlock_check(&mut self, check: DeadlockCheck) -> Result<(), WireError> {
-        let Some(default) = self.default_check else {
-            return Ok(());
-        };
-        if self.transaction_check.unwrap_or(default) == check {
-            return Ok(());
+        match self.checks.change_to(check) {
+            Some(sql) => self.connection.queue_statement(sql, &[]),
+            None => Ok(()),
         }
-        let sql = match check {
-            DeadlockCheck::Soon => CHECK_SOON,
-            DeadlockCheck::Never => CHECK_NEVER,
-        };
-        self.transaction_check = Some(check);
-        self.connection.queue_statement(sql, &[])
     }
 
     fn lost(&self, request: &Request, error: WireError) -> RunError {
@@ -392,7 +376,7 @@ impl Driver {
             self.savepoint_open = false;
         }
         if is_of_session && reply.transaction == TransactionStatus::Idle {
-            self.transaction_check = None;
+            self.checks.forget();
             self.rolled_back = reply.results.last().is_some_and(|result| result.tag == "ROLLBACK");
         }
         let deadlock = reply.error.as_deref().map(deadlocked_backends).unwrap_or_default();
@@ -408,7 +392,7 @@ impl Driver {
         match statement.kind {
             StatementKind::Savepoint if result.is_ok() => self.savepoint_open = true,
             // it undoes the setting of a deadlock check after the savepoint
-            StatementKind::RollbackTo if result.is_ok() => self.transaction_check = None,
+            StatementKind::RollbackTo if result.is_ok() => self.checks.forget(),
             _ => {}
         }
         Answer {
@@ -462,7 +446,7 @@ impl Driver {
 
 /// The backends in a deadlock's cycle, from the error's detail: `Process 11 waits for ShareLock on transaction 7;
 /// blocked by process 12.`, one line for each process, the victim first.
-fn deadlocked_backends(error: &ServerError) -> Vec<i32> {
+pub fn deadlocked_backends(error: &ServerError) -> Vec<i32> {
     if error.sqlstate != DEADLOCK_DETECTED {
         return Vec::new();
     }

@@ -1,17 +1,21 @@
 //! Runs one schedule, step by step.
 
 mod deadlocks;
+mod happening;
+mod looks;
+mod outside;
 mod release;
 mod settling;
+mod standing;
 mod turns;
 
 use std::time::Duration;
 
+use super::RunError;
 use super::committed_states::CommittedStates;
 use super::condition::ConditionCache;
 use super::scheduler::{Candidate, Decision, Scheduler};
 use super::session::{DeadlockCheck, Pending, Session};
-use super::{Conditions, RunError};
 use crate::history::{Deadlock, History, Move, MoveKind, Origin, SessionEnd, SoFar, Turn, Uncontrolled, Wait};
 use crate::postgres::locks::{LockMonitor, Waiting};
 use crate::postgres::wire::Connection;
@@ -28,6 +32,8 @@ pub struct Execution {
     pub deadlocks: Vec<Deadlock>,
     /// What was not under control.
     pub uncontrolled: Vec<Uncontrolled>,
+    /// Sessions that waited for a lock on a file before their first step, and the session that held it.
+    pub waited_at_start: Vec<(usize, usize)>,
 }
 
 /// What the server lets a run control, and how long it may take.
@@ -67,15 +73,6 @@ pub async fn execute<S: Session>(
     scheduler: &mut dyn Scheduler,
     mut committed: Option<&mut CommittedStates>,
 ) -> Result<Execution, RunError> {
-    for session in sessions.iter_mut() {
-        session
-            .find_next(&mut Conditions {
-                control,
-                monitor,
-                cache: conditions,
-            })
-            .await?;
-    }
     let states = sessions.iter().map(|_| State::Idle).collect();
     let execution = Execution {
         turns: Vec::new(),
@@ -83,6 +80,7 @@ pub async fn execute<S: Session>(
         decisions: Vec::new(),
         deadlocks: Vec::new(),
         uncontrolled: Vec::new(),
+        waited_at_start: Vec::new(),
     };
     let mut executor = Executor {
         sessions,
@@ -95,6 +93,10 @@ pub async fn execute<S: Session>(
         seen_waiting: None,
         execution,
     };
+    for session in 0..executor.sessions.len() {
+        executor.find_next(session).await?;
+    }
+    executor.look_outside().await?;
     while let Some(enabled) = executor.enabled()? {
         let ready: Vec<usize> = enabled.iter().map(|(session, _)| *session).collect();
         let with_steps: Vec<usize> = (ready.iter().copied())
@@ -193,6 +195,11 @@ struct Executor<'a, S> {
 }
 
 impl CurrentWait {
+    /// Whether it is the same wait, whenever it began.
+    fn is_same(&self, other: &CurrentWait) -> bool {
+        self.blocked_by == other.blocked_by && self.lock == other.lock
+    }
+
     fn until(self, turn: usize) -> Wait {
         Wait {
             blocked_by: self.blocked_by,
@@ -276,7 +283,7 @@ impl<S: Session> Executor<'_, S> {
     }
 
     fn session_of(&self, pid: i32) -> Option<usize> {
-        self.sessions.iter().position(|session| session.backend_pid() == pid)
+        self.sessions.iter().position(|session| session.has_backend(pid))
     }
 
     fn uncontrolled(&mut self, what: Uncontrolled) {

@@ -36,6 +36,16 @@ impl Level {
         self.of_transaction.unwrap_or(self.default)
     }
 
+    /// The level of the transaction under way, or of the next.
+    pub fn now(&self) -> Isolation {
+        self.of_transaction.unwrap_or(self.default)
+    }
+
+    /// The transaction begins at this level.
+    pub fn of_begin(&mut self, level: Isolation) {
+        self.of_transaction = Some(level);
+    }
+
     /// The transaction has ended.
     pub fn end_transaction(&mut self) {
         self.of_transaction = None;

@@ -4,8 +4,10 @@
 //! sessions' steps come from nor how the scheduler decides.
 
 mod any_session;
+mod attached;
 mod binding;
 mod check;
+mod checks;
 mod committed_states;
 mod condition;
 mod custom_settings;
@@ -23,6 +25,7 @@ mod scheduler;
 mod script;
 mod serial;
 mod session;
+mod setup_command;
 pub mod timeouts;
 mod trial;
 mod wait_for;
@@ -30,6 +33,7 @@ mod workbench;
 mod worker;
 
 pub use any_session::AnySession;
+pub use attached::{Attached, Observed, Place};
 pub use condition::Conditions;
 pub use driver::Driver;
 pub use executor::{Execution, Limits, execute};
@@ -39,17 +43,20 @@ pub use sameness::{differs, leaves_otherwise};
 pub use scheduler::{Candidate, Decision, Scheduler};
 pub use script::Script;
 pub use serial::{SerialError, SerialOracle};
-pub use session::{DeadlockCheck, Finished, Next, Pending, Progress, Session, WaitTimeout};
+pub use session::{DeadlockCheck, Finished, Next, Outside, Pending, Progress, Session, WaitTimeout};
 #[doc(hidden)]
 pub use workbench::FreeRun;
 pub use workbench::{Run, Template, Workbench};
 pub use worker::Worker;
 pub(crate) use worker::{interruptible, runtime};
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::postgres::PostgresError;
 use crate::postgres::wire::ServerError;
+use crate::process::Output;
+use crate::proxy::ProxyError;
 use crate::scenario::ScenarioError;
 use crate::scenario::source::SqlText;
 
@@ -120,6 +127,32 @@ pub enum RunError {
     /// The scenario's outcomes cannot be compared with those of serial orders.
     #[error(transparent)]
     Serial(#[from] SerialError),
+    /// A program could not be started.
+    #[error("session {session}: starting {program} in {} failed: {source}", folder.display())]
+    Launch {
+        session: String,
+        program: String,
+        folder: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("session {session}: {source}")]
+    Proxy { session: String, source: ProxyError },
+    #[error(
+        "the program of session {session} neither sent a statement nor ended within {limit:?}{}",
+        printed(output)
+    )]
+    Silent {
+        session: String,
+        limit: Duration,
+        output: Output,
+    },
+    #[error(
+        "{} {} for a lock on a file that nobody gave back within {limit:?}",
+        sessions.join(" and "), if sessions.len() == 1 { "waits" } else { "wait" }
+    )]
+    WaitsOutside { sessions: Vec<String>, limit: Duration },
+    #[error("the program that makes the state ended with {exit}{}", printed(output))]
+    SetupFailed { exit: crate::history::Exit, output: Output },
     #[error("starting a worker failed: {0}")]
     Runtime(std::io::Error),
     /// A run that violates nothing was given to be made small.
@@ -127,6 +160,18 @@ pub enum RunError {
     NothingFails,
     #[error("interrupted")]
     Interrupted,
+}
+
+/// The end of what a program has printed.
+fn printed(output: &Output) -> String {
+    let text = match output.stderr.trim() {
+        "" => output.stdout.trim(),
+        errors => errors,
+    };
+    match text.lines().last() {
+        Some(line) => format!("; the last that it printed is: {line}"),
+        None => String::new(),
+    }
 }
 
 impl RunError {

@@ -20,8 +20,6 @@ const ROUTINES: &str = "SELECT p.proname, CASE WHEN p.prorettype IN ('trigger'::
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                     WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
   ORDER BY p.proname";
-/// `pg_get_function_sqlbody` came with 14.
-pub(super) const FIRST_WITH_SQL_BODIES: u32 = 140_000;
 
 struct Routine {
     name: String,
@@ -32,15 +30,8 @@ struct Routine {
 }
 
 /// What a reader of the verdict should know of them, in one sentence each. Must be called after setup.
-pub async fn notes(control: &mut Connection, version: u32, scenario: &Scenario) -> Result<Vec<String>, PostgresError> {
-    let sql = match version < FIRST_WITH_SQL_BODIES {
-        true => ROUTINES.replace(
-            "coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc)",
-            "p.prosrc",
-        ),
-        false => ROUTINES.to_owned(),
-    };
-    let reply = control.simple(&sql).await?;
+pub async fn notes(control: &mut Connection, scenario: &Scenario) -> Result<Vec<String>, PostgresError> {
+    let reply = control.simple(ROUTINES).await?;
     let found = reply.into_result().map_err(|error| PostgresError::Query {
         doing: "looking for the scenario's functions",
         error,

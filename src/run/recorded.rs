@@ -7,15 +7,8 @@ use super::driver::Sent;
 use crate::conflict::{Footprint, Object, Program};
 use crate::history::{Origin, Turn, TxEnd, Volatile};
 use crate::scenario::{Isolation, Scenario, Step};
-use crate::sql::lexer::significant;
-
-/// Statements that read rows or change some.
-const QUERIES: [&str; 8] = [
-    "select", "insert", "update", "delete", "merge", "with", "values", "table",
-];
-
-/// Statements that change rows.
-const CHANGES: [&str; 4] = ["insert", "update", "delete", "merge"];
+use crate::sql::lexer::{Token, significant};
+use crate::sql::words::CHANGES;
 
 /// A run, and what is needed to run its statements again.
 pub struct Recorded<'a> {
@@ -200,7 +193,7 @@ fn apart_from(versions: &[Version], other: &[Version]) -> Vec<Version> {
 
 /// Whether the statement reads or changes rows, with a snapshot.
 pub fn is_query(sql: &str) -> bool {
-    significant(sql).first().is_some_and(|word| word.is_one_of(&QUERIES))
+    significant(sql).first().is_some_and(Token::begins_query_or_change)
 }
 
 pub fn is_insert(sql: &str) -> bool {

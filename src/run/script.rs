@@ -472,6 +472,7 @@ impl Session for Script {
             committed: self.error.is_none() && !self.driver.has_rolled_back(),
             error: self.error.clone(),
             retries: self.retries,
+            exit: None,
             variables: self.variables.shown(),
         }
     }
@@ -489,7 +490,7 @@ impl Session for Script {
     }
 }
 
-fn step_error(error: &ServerError) -> StepError {
+pub fn step_error(error: &ServerError) -> StepError {
     StepError {
         sqlstate: error.sqlstate.clone(),
         message: without_numbers(&error.message),

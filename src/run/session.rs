@@ -5,7 +5,10 @@ use std::task::{Context, Poll};
 
 use super::driver::Sent;
 use super::{Conditions, RunError};
-use crate::history::{Origin, SessionEnd, Statement, StepOutcome, StepResult, Turn, Tx, TxEnd, Variables};
+use crate::history::{
+    Origin, SessionEnd, Statement, StepOutcome, StepResult, Turn, Tx, TxEnd, Uncontrolled, Variables,
+};
+use crate::process::Output;
 use crate::sql::Isolation;
 
 /// One session of a run. Its steps are scheduled one by one.
@@ -14,6 +17,31 @@ pub trait Session {
 
     /// Process number of its backend, as `pg_locks` names it.
     fn backend_pid(&self) -> i32;
+
+    /// Whether a backend is one of its own.
+    fn has_backend(&self, pid: i32) -> bool {
+        self.backend_pid() == pid
+    }
+
+    /// What it waits for outside the database, where that is known.
+    fn outside(&self) -> Option<Outside> {
+        None
+    }
+
+    /// Whether a process is part of it.
+    fn owns_process(&self, _pid: i32) -> bool {
+        false
+    }
+
+    /// What a program has printed; `None` where the session is none.
+    fn output(&self) -> Option<&Output> {
+        None
+    }
+
+    /// What of the session was not under control.
+    fn uncontrolled(&self) -> &[Uncontrolled] {
+        &[]
+    }
 
     /// Whether it has a transaction open, so that it may hold locks.
     fn in_transaction(&self) -> bool;
@@ -62,6 +90,13 @@ pub trait Session {
 
     /// What was sent, one entry for each turn of the session.
     fn sent(&self) -> &[Sent];
+}
+
+/// What a program waits for outside the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outside {
+    /// A lock on a file, and the process that holds it.
+    FileLock { holder: i32 },
 }
 
 /// What a session is about to do.

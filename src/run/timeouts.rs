@@ -6,23 +6,16 @@
 
 use std::collections::BTreeSet;
 
-use super::one_step::FIRST_WITH_SQL_BODIES;
 use super::session::WaitTimeout;
 use crate::postgres::wire::{Connection, Reply, Value};
 use crate::postgres::{PostgresError, Server};
 use crate::scenario::{Scenario, Session, Step};
 use crate::sql::commands::split;
 use crate::sql::lexer::{Token, TokenKind};
+use crate::sql::words::{CURRENT_SETTING, SESSION_TIMEOUTS, SET_CONFIG};
 
 /// The settings, in the order in which they are queried.
 pub const NAMES: [&str; 2] = ["lock_timeout", "statement_timeout"];
-
-/// Timeouts that end a session, whatever it is doing. Sessions begin without them.
-const ENDING: [&str; 3] = [
-    "idle_in_transaction_session_timeout",
-    "idle_session_timeout",
-    "transaction_timeout",
-];
 
 const QUERY_CANCELED: &str = "57014";
 const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -32,10 +25,8 @@ const STAND_IN: u64 = 2_000_000_000;
 /// A stand-in is printed in milliseconds as long as it is not a whole number of seconds.
 const MOST_VALUES: usize = 999;
 
-/// Functions that set or read the setting that their first argument names.
-const FUNCTIONS: [&str; 2] = ["set_config", "current_setting"];
-
-const ROUTINES: &str = "SELECT p.proname, concat(p.prosrc, ' ', array_to_string(p.proconfig, ' '), {sql_body}),
+const ROUTINES: &str = "SELECT p.proname, concat(p.prosrc, ' ', array_to_string(p.proconfig, ' '), ' ',
+      pg_catalog.pg_get_function_sqlbody(p.oid)),
     EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid),
     l.lanname IN ('sql', 'plpgsql')
   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
@@ -108,11 +99,7 @@ impl Timeouts {
         if initial == ["0", "0"] && !texts.any(|sql| names_timeouts(&sql.text)) {
             return Ok(None);
         }
-        let sql_body = match server.version() < FIRST_WITH_SQL_BODIES {
-            true => "''",
-            false => "' ', pg_catalog.pg_get_function_sqlbody(p.oid)",
-        };
-        let routines = rows(control, &ROUTINES.replace("{sql_body}", sql_body)).await?;
+        let routines = rows(control, ROUTINES).await?;
         let routines = routines.into_iter();
         let routines = routines.filter_map(|row| match <[Option<String>; 4]>::try_from(row) {
             Ok([Some(name), Some(body), Some(unnamed), Some(readable)]) => Some(Routine {
@@ -182,7 +169,7 @@ pub fn not_explored(scenario: &Scenario) -> Vec<String> {
     let steps = scenario.sessions.iter().flat_map(|session| session.steps.iter());
     let texts = steps.map(|step| &step.sql).chain(&scenario.setup);
     let words: BTreeSet<String> = texts.flat_map(|sql| lower_words(&sql.text)).collect();
-    let named = ENDING.iter().filter(|name| words.contains(**name));
+    let named = SESSION_TIMEOUTS.iter().filter(|name| words.contains(**name));
     named
         .map(|name| format!("that the server ends a session for its {name} is not explored"))
         .collect()
@@ -223,7 +210,7 @@ fn names_timeouts(text: &str) -> bool {
     let words = lower_words(text);
     words.contains("pg_settings")
         || NAMES.iter().any(|name| words.contains(*name))
-        || FUNCTIONS
+        || [SET_CONFIG, CURRENT_SETTING]
             .iter()
             .any(|function| names_any_setting(&text.to_lowercase(), function))
 }

@@ -15,15 +15,19 @@ use super::large_objects::LargeObjects;
 use super::recorded::Recorded;
 use super::scheduler::{Decision, Scheduler};
 use super::timeouts::{self, SessionTimeouts, Timeouts};
-use super::{AnySession, DeadlockCheck, Driver, RunError, Script, SerialOracle, Session, custom_settings, one_step};
+use super::{
+    AnySession, Attached, DeadlockCheck, Driver, Observed, Place, RunError, Script, SerialOracle, Session,
+    custom_settings, one_step,
+};
 use crate::conflict::{Object, Program, ProgramStep, Snapshots};
-use crate::history::{Deadlock, History, StepOutcome, Uncontrolled, Volatile};
+use crate::history::{Deadlock, Exit, History, StepOutcome, Uncontrolled, Volatile};
 use crate::postgres::baseline::{self, Baseline, Reset, Table};
 use crate::postgres::fingerprint::{self, Probe};
 use crate::postgres::locks::LockMonitor;
 use crate::postgres::shared_state::SharedState;
 use crate::postgres::wire::{Connection, Reply, Value};
 use crate::postgres::{PostgresError, Server, prepared};
+use crate::process::Output;
 use crate::scenario::{Scenario, Symmetry};
 use crate::sql::StatementKind;
 use crate::sql::classify::first_word;
@@ -48,6 +52,7 @@ pub struct Template {
     volatile: Arc<Volatile>,
     program: Arc<Program>,
     notes: Vec<String>,
+    observed: Arc<Observed>,
     timeouts: Option<Timeouts>,
     /// Present if outcomes must be serializable.
     serial: Option<SerialOracle>,
@@ -65,23 +70,31 @@ impl Template {
         let shared = SharedState::take(&mut control, server.version()).await?;
         let since = fingerprint::next_transaction(&mut control).await?;
         super::check::run_setup(&mut control, &server, &scenario).await?;
+        super::setup_command::run(&server, &database, &scenario).await?;
         refuse_changes(&shared, &mut control, &server, "the setup").await?;
         let changes_schema = scenario
             .sessions
             .iter()
             .any(|session| session.steps.iter().any(|step| step.statement.changes_schema));
         let large_objects = LargeObjects::find(&mut control, &scenario).await?;
-        let more_than_rows = changes_schema || large_objects.are_expected() || vacuums(&scenario);
+        let more_than_rows =
+            changes_schema || scenario.has_programs() || large_objects.are_expected() || vacuums(&scenario);
         let baseline = Baseline::take(&mut control, &server, more_than_rows).await?;
         let probe = Probe::new(&mut control, &since).await?;
-        let program = super::check::check_statements(&mut control, &server, &scenario, changes_schema).await?;
+        let (program, catalog) =
+            super::check::check_statements(&mut control, &server, &scenario, changes_schema).await?;
         super::check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
         let timeouts = Timeouts::find(&mut control, &server, &database, &scenario).await?;
         let program = program_with(timeouts.as_ref(), program, &scenario);
-        let mut notes = one_step::notes(&mut control, server.version(), &scenario).await?;
+        let mut notes = one_step::notes(&mut control, &scenario).await?;
         notes.extend(timeouts::not_explored(&scenario));
         let scenario = with_begins(scenario, &program);
         let serial = serial_oracle(&scenario)?;
+        let observed = Arc::new(Observed::new(
+            catalog,
+            server.deadlock_control,
+            scenario.schedules_prelude,
+        ));
         Ok(Template {
             server,
             scenario,
@@ -93,6 +106,7 @@ impl Template {
             volatile: Arc::new(volatile),
             program: Arc::new(program),
             notes,
+            observed,
             timeouts,
             serial,
         })
@@ -112,8 +126,10 @@ impl Template {
     }
 
     /// What was not explored because it happens within one step, in a sentence each.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = self.notes.clone();
+        notes.extend(self.observed.notes());
+        notes
     }
 
     /// The database that workbenches are copied from.
@@ -167,6 +183,8 @@ pub struct Run {
     pub violations: Vec<Violation>,
     /// What was not under control.
     pub uncontrolled: Vec<Uncontrolled>,
+    /// By session: what its program has printed.
+    pub outputs: Vec<Option<Output>>,
 }
 
 impl Run {
@@ -204,8 +222,8 @@ impl Workbench {
                 .scenario
                 .sessions
                 .iter()
-                .any(|session| Snapshots::of_session(session).serializable),
-            releases_at_end: releases_at_end(template.program()),
+                .any(|session| session.program.is_some() || Snapshots::of_session(session).serializable),
+            releases_at_end: releases_at_end(&template),
         };
         let mut workbench = Workbench {
             reconnects: false,
@@ -243,7 +261,7 @@ impl Workbench {
             .sessions
             .iter()
             .any(|session| session.steps.iter().any(|step| step.statement.changes_schema));
-        let program =
+        let (program, _) =
             super::check::check_statements(&mut self.control, &self.template.server, &scenario, changes_schema).await?;
         let program = program_with(self.template.timeouts.as_ref(), program, &scenario);
         let scenario = with_begins(scenario, &program);
@@ -260,10 +278,11 @@ impl Workbench {
             volatile: old.volatile.clone(),
             program: Arc::new(program),
             notes: old.notes.clone(),
+            observed: old.observed.clone(),
             timeouts: old.timeouts.clone(),
             serial,
         });
-        self.limits.releases_at_end = releases_at_end(self.template.program());
+        self.limits.releases_at_end = releases_at_end(&self.template);
         self.connect_sessions().await?;
         let template = self.template.clone();
         if let Some(serial) = &template.serial {
@@ -301,6 +320,20 @@ impl Workbench {
             let timeouts = timeouts.map(|timeouts| SessionTimeouts::new(timeouts, session));
             if let Some(timeouts) = &timeouts {
                 settings.extend(timeouts.settings());
+            }
+            if let Some(program) = &session.program {
+                let settings = settings.iter().filter(|(name, _)| !LEFT_TO_PROGRAMS.contains(name));
+                let at = Place {
+                    server: server.clone(),
+                    database: self.database.clone(),
+                    settings: settings.map(|(name, value)| (*name, (*value).to_owned())).collect(),
+                    check: default_check,
+                    limit: self.limits.step_timeout,
+                };
+                let observed = self.template.observed.clone();
+                let attached = Attached::new(session.clone(), program.clone(), at, volatile.clone(), observed).await?;
+                sessions.push(AnySession::Attached(Box::new(attached)));
+                continue;
             }
             let connection = server.session(&self.database, &settings).await?;
             let driver = Driver::new(&session.name, session.isolation, connection, default_check, timeouts);
@@ -342,6 +375,8 @@ impl Workbench {
         let uncontrolled = execution
             .uncontrolled
             .iter()
+            .chain(self.sessions.iter().flat_map(|session| session.uncontrolled()))
+            .chain(&start_order_not_explored(scenario, &execution.waited_at_start))
             .chain(&self.left_behind)
             .cloned()
             .collect();
@@ -353,6 +388,7 @@ impl Workbench {
             outcome,
             violations,
             uncontrolled,
+            outputs: self.sessions.iter().map(|session| session.output().cloned()).collect(),
         })
     }
 
@@ -623,10 +659,34 @@ impl Workbench {
                     "committed": end.committed,
                     "sqlstate": end.error.map(|error| error.sqlstate),
                     "variables": script.variables().to_json(),
+                    "exit_code": exit_code(end.exit),
+                    "stdout": script.output().map(|output| &output.stdout),
                 })
             });
         serde_json::Value::from_iter(sessions).to_string()
     }
+}
+
+/// Settings that a program chooses for itself.
+const LEFT_TO_PROGRAMS: [&str; 2] = ["application_name", "default_transaction_isolation"];
+
+fn exit_code(exit: Option<Exit>) -> Option<i32> {
+    match exit? {
+        Exit::Code(code) => Some(code),
+        // as shells have it
+        Exit::Signal(signal) => Some(128 + signal),
+    }
+}
+
+/// Interchangeable sessions can as well begin in one order as in another.
+fn start_order_not_explored(scenario: &Scenario, waited: &[(usize, usize)]) -> Option<Uncontrolled> {
+    let symmetry = Symmetry::of(scenario);
+    let differ = waited
+        .iter()
+        .find(|(waiter, holder)| waiter == holder || !symmetry.are_alike(*waiter, *holder));
+    differ.map(|(waiter, _)| Uncontrolled::StartOrder {
+        session: scenario.sessions[*waiter].name.clone(),
+    })
 }
 
 async fn refuse_changes(
@@ -685,7 +745,10 @@ fn may_keep_advisory_locks(scenario: &Scenario) -> bool {
 }
 
 /// Whether a session releases others only as it ends: it is one transaction, and keeps what it locks.
-fn releases_at_end(program: &Program) -> bool {
+fn releases_at_end(template: &Template) -> bool {
+    if template.scenario.has_programs() {
+        return false;
+    }
     let keeps = |step: &ProgramStep| {
         let gives_back = matches!(
             step.kind,
@@ -694,7 +757,7 @@ fn releases_at_end(program: &Program) -> bool {
         let footprint = &step.facts.footprint;
         !gives_back && !footprint.unknown && !footprint.takes(&Object::AdvisoryLocks)
     };
-    let mut sessions = program.sessions().iter();
+    let mut sessions = template.program.sessions().iter();
     sessions.all(|session| session.is_one_transaction() && session.steps.iter().all(keeps))
 }
 
@@ -707,7 +770,11 @@ fn default_check(scenario: &Scenario, closes_no_cycle: bool) -> DeadlockCheck {
             .iter()
             .any(|step| step.statement.kind == StatementKind::OutsideBlock)
     };
-    if scenario.sessions.len() <= 2 && closes_no_cycle && !scenario.sessions.iter().any(outside_block) {
+    if scenario.sessions.len() <= 2
+        && !scenario.has_programs()
+        && closes_no_cycle
+        && !scenario.sessions.iter().any(outside_block)
+    {
         DeadlockCheck::Never
     } else {
         DeadlockCheck::Soon

@@ -16,6 +16,7 @@ pub type ScenarioError = Located<Mistake>;
 
 /// What is wrong.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the text of each variant says what is wrong")]
 pub enum Mistake {
     #[error("cannot read {path}: {cause}")]
     Unreadable { path: String, cause: std::io::Error },
@@ -37,6 +38,8 @@ pub enum Mistake {
     UnknownIsolation(String),
     #[error("unknown deadlock policy `{0}`")]
     UnknownDeadlockPolicy(String),
+    #[error("`prelude` is \"{0}\"")]
+    UnknownPrelude(String),
     #[error("`setup` and `setup_file` are both given")]
     BothSetups,
     #[error("`{0}` is not a column")]
@@ -45,6 +48,16 @@ pub enum Mistake {
     NoSessions,
     #[error("session `{0}` has no steps")]
     NoSteps(String),
+    #[error("session `{0}` has both steps and a program")]
+    StepsAndCommand(String),
+    #[error("session `{0}` runs no program")]
+    NoCommand(String),
+    #[error("`{0}` does not apply to a program")]
+    NotOfPrograms(&'static str),
+    #[error("{0} is no exit code")]
+    BadExitCode(i64),
+    #[error("unknown parameter `{{{0}}}`")]
+    UnknownParameter(String),
     #[error("the name of {0} is blank or holds control characters")]
     BadName(&'static str),
     #[error("two {what}s have the name `{name}`")]

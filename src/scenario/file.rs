@@ -1,5 +1,6 @@
 //! Reads a scenario file: TOML, checked as far as possible without a server.
 
+mod program;
 mod raw;
 pub(crate) mod session;
 pub(crate) mod sqlstate;
@@ -10,16 +11,17 @@ mod variables;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
+use toml::Spanned;
 
 use crate::scenario::bounded;
 use crate::scenario::error::{Mistake, ScenarioError};
 use crate::scenario::located::first_line;
 use crate::scenario::source::{Placement, Source, SqlText};
-use crate::scenario::{DeadlockPolicy, IgnoredColumn, Invariant, Scenario};
+use crate::scenario::{DeadlockPolicy, IgnoredColumn, Invariant, ProgramCommand, Scenario};
 use crate::sql::classify::copies_to_client;
 use crate::sql::commands::split;
 use crate::sql::lexer::{TokenKind, tokens};
@@ -58,24 +60,31 @@ impl Scenario {
         let raw: RawScenario = document.parse()?;
 
         let setup = document.setup(raw.setup, raw.setup_file, base_dir)?;
+        let setup_command = raw
+            .setup_command
+            .map(|command| document.setup_command(&command, base_dir))
+            .transpose()?;
         let deadlock = raw
             .deadlock
             .map_or(Ok(DeadlockPolicy::default()), |value| document.deadlock(&value))?;
+        let schedules_prelude = raw.prelude.map_or(Ok(false), |value| document.prelude(&value))?;
         let ignore = raw
             .ignore
             .iter()
             .map(|column| document.ignored(column))
             .collect::<Result<_, _>>()?;
         let mut warnings = Vec::new();
-        let sessions = session::read(&document, raw.session, &mut warnings)?;
+        let sessions = session::read(&document, raw.session, base_dir, &mut warnings)?;
         let invariants = document.invariants(raw.invariant)?;
         let mut scenario = Scenario {
             name: name.to_owned(),
             path: None,
             setup,
+            setup_command,
             sessions,
             invariants,
             deadlock,
+            schedules_prelude,
             ignore,
             serializable: raw.serializable,
             warnings,
@@ -272,6 +281,26 @@ impl Document {
         Ok(Some(sql))
     }
 
+    fn setup_command(&self, command: &Spanned<Vec<Text>>, base_dir: &Path) -> Result<ProgramCommand, ScenarioError> {
+        if command.get_ref().first().is_none_or(|word| word.get_ref().is_empty()) {
+            return Err(self
+                .error(Mistake::Empty("`setup_command`".to_owned()), command.span(), "here")
+                .hint(
+                    "name the program and its arguments: `setup_command = [\"python3\", \"manage.py\", \"migrate\"]`",
+                ));
+        }
+        if let Some(word) = command.get_ref().iter().find(|word| word.get_ref().contains('\0')) {
+            return Err(self
+                .error(Mistake::Nul("this text".to_owned()), word.span(), "here")
+                .hint("programs are given texts without one"));
+        }
+        Ok(ProgramCommand {
+            command: command.get_ref().iter().map(|word| word.get_ref().clone()).collect(),
+            cwd: folder_of(base_dir),
+            ..ProgramCommand::default()
+        })
+    }
+
     fn deadlock(&self, value: &Text) -> Result<DeadlockPolicy, ScenarioError> {
         match value.get_ref().as_str() {
             "fails" => Ok(DeadlockPolicy::Fails),
@@ -279,6 +308,16 @@ impl Document {
             other => Err(self
                 .error(Mistake::UnknownDeadlockPolicy(other.to_owned()), value.span(), "here")
                 .hint(suggest::word(other, ["fails", "allowed"]))),
+        }
+    }
+
+    fn prelude(&self, value: &Text) -> Result<bool, ScenarioError> {
+        match value.get_ref().as_str() {
+            "passes" => Ok(false),
+            "scheduled" => Ok(true),
+            other => Err(self
+                .error(Mistake::UnknownPrelude(other.to_owned()), value.span(), "here")
+                .hint(suggest::word(other, ["passes", "scheduled"]))),
         }
     }
 
@@ -317,6 +356,14 @@ impl Document {
             });
         }
         Ok(invariants)
+    }
+}
+
+/// A folder to run programs in.
+fn folder_of(base_dir: &Path) -> PathBuf {
+    match base_dir.as_os_str().is_empty() {
+        true => PathBuf::from("."),
+        false => base_dir.to_owned(),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::scenario::source::{Source, SqlText};
 /// A mistake and where it is. As a [`Diagnostic`] it shows file, line, column, the offending line and a hint.
 #[derive(Debug)]
 pub struct Located<M> {
+    /// What is wrong.
     pub mistake: Box<M>,
     place: Option<Box<Place>>,
     hint: Option<String>,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::scenario::program::ProgramCommand;
 use crate::scenario::source::SqlText;
 use crate::sql::{Isolation, Statement, StatementKind, Template};
 
@@ -16,9 +17,16 @@ pub struct Scenario {
     pub path: Option<PathBuf>,
     /// SQL that creates the state every run starts from; may hold several statements.
     pub setup: Option<SqlText>,
+    /// A program that makes more of the state, once the setup has run.
+    pub setup_command: Option<ProgramCommand>,
+    /// The sessions, copies included, in their order.
     pub sessions: Vec<Session>,
+    /// What must hold when the sessions are over.
     pub invariants: Vec<Invariant>,
+    /// What a deadlock means.
     pub deadlock: DeadlockPolicy,
+    /// What drivers read of the system catalogs by themselves is scheduled like any other statement.
+    pub schedules_prelude: bool,
     /// Columns, as `table.column`, whose values are not part of an outcome.
     pub ignore: Vec<IgnoredColumn>,
     /// Every outcome must equal that of some serial order of the transactions that committed.
@@ -33,6 +41,11 @@ const NEXT_TO_NOTHING_MUST_HOLD: &str = "there are no invariants, and deadlocks 
                                          can fail a schedule; `--serializable` requires more";
 
 impl Scenario {
+    /// Whether a session is a program.
+    pub fn has_programs(&self) -> bool {
+        self.sessions.iter().any(|session| session.program.is_some())
+    }
+
     /// Whether a step prepares a transaction, which then belongs to the whole server.
     pub fn prepares_transactions(&self) -> bool {
         let prepares = |step: &Step| step.statement.kind == StatementKind::PrepareTransaction;
@@ -66,13 +79,18 @@ pub struct Session {
     pub entry: usize,
     /// Its number among the copies, from 1; `None` where the entry has no copies.
     pub copy: Option<usize>,
+    /// The level that its transactions ask for, where they name no other.
     pub isolation: Isolation,
     /// Values known before the first step, by variable name.
     pub params: BTreeMap<String, Param>,
+    /// What it runs, in this order.
     pub steps: Arc<[Step]>,
     /// SQLSTATEs that may end this session without failing the schedule.
     pub allow_errors: Vec<String>,
+    /// When it runs a transaction again.
     pub retry: Option<Retry>,
+    /// The program that it is, where it has no steps of its own.
+    pub program: Option<Arc<ProgramCommand>>,
     /// BEGIN is a turn of its own: it takes the transaction's time, and that matters.
     pub begins_apart: bool,
 }
@@ -94,9 +112,11 @@ pub struct Step {
     pub name: String,
     /// Whether the file named it.
     pub named: bool,
+    /// Its text as the file has it.
     pub sql: SqlText,
     /// The SQL with `:name` replaced by `$n`.
     pub template: Template,
+    /// What kind of statement it is.
     pub statement: Statement,
     /// The step is skipped unless this is true.
     pub when: Option<Condition>,
@@ -105,27 +125,37 @@ pub struct Step {
 /// An SQL expression over a session's variables.
 #[derive(Debug, Clone)]
 pub struct Condition {
+    /// Its text as the file has it.
     pub sql: SqlText,
+    /// The same with parameters in place of its variables.
     pub template: Template,
 }
 
+/// A query that must return exactly one true.
 #[derive(Debug, Clone)]
 pub struct Invariant {
+    /// Its name, as reports show it.
     pub name: String,
+    /// The query.
     pub sql: SqlText,
 }
 
 /// Which errors make a session run its whole transaction again, and how often.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
+    /// SQLSTATEs after which the transaction is run again.
     pub on: Vec<String>,
+    /// How often at most.
     pub max: u32,
 }
 
+/// Whether sessions may deadlock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeadlockPolicy {
+    /// A deadlock is a failure.
     #[default]
     Fails,
+    /// It is not; the victim's error counts as any other.
     Allowed,
 }
 
@@ -134,16 +164,20 @@ pub enum DeadlockPolicy {
 pub enum Param {
     /// Untyped, as a quoted literal is: the server infers the type from the context.
     Text(String),
+    /// A whole number.
     Integer(i64),
     /// Kept as text: numeric in SQL.
     Numeric(String),
+    /// True or false.
     Boolean(bool),
 }
 
 /// A column whose values are not part of an outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IgnoredColumn {
+    /// The table as it is named.
     pub table: String,
+    /// The column as it is named.
     pub column: String,
 }
 

@@ -8,19 +8,23 @@ use std::sync::Arc;
 pub struct Source {
     /// As the user wrote the path.
     pub name: String,
+    /// The whole text.
     pub text: String,
 }
 
 /// A piece of SQL and where each of its bytes stands in its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqlText {
+    /// The SQL.
     pub text: String,
+    /// Where it stands; `None` where it stands in no file.
     pub origin: Option<Placement>,
 }
 
 /// The place of a piece of SQL in a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
+    /// The file.
     pub source: Arc<Source>,
     /// For each byte of the SQL, and one past the end, the byte offset in the source.
     pub offsets: Arc<[usize]>,

@@ -3,9 +3,10 @@
 use crate::scenario::Scenario;
 use crate::scenario::source::SqlText;
 use crate::sql::lexer::{Token, TokenKind, tokens};
+use crate::sql::words::CURRENT_SETTING;
 
 /// Words by which a session can learn its own name.
-const SHOW_A_NAME: [&str; 3] = ["current_setting", "application_name", "pg_stat_activity"];
+const SHOW_A_NAME: [&str; 3] = [CURRENT_SETTING, "application_name", "pg_stat_activity"];
 
 /// Words whose effect depends on the order of rows.
 const ORDER_MATTERS: [&str; 14] = [
@@ -130,6 +131,11 @@ impl Symmetry {
         let group = (0..scenario.sessions.len())
             .map(|session| (0..=session).find(|&first| alike(first, session)).unwrap_or(session));
         Symmetry { group: group.collect() }
+    }
+
+    /// Whether two sessions are interchangeable.
+    pub fn are_alike(&self, one: usize, other: usize) -> bool {
+        self.group[one] == self.group[other]
     }
 
     /// How many sessions there are.

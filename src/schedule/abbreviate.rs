@@ -115,16 +115,14 @@ fn extents(turns: &[Turn], moves: &[&Move], block: Range<usize>) -> Vec<Extent> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::StepResult;
-    use crate::report::sample::{Sample, deadlock};
+    use crate::history::testing::{Sample, deadlock, done};
 
     /// `a1 b1 …`: sessions by letter with their steps; `!` where the step blocks until the next turn.
     fn schedule(turns: &str) -> String {
         let mut sample = Sample::new(&["a", "b", "c"]);
         for (index, turn) in turns.split(' ').enumerate() {
             let session = "abc".find(&turn[..1]).expect("a session");
-            let done = StepResult::Done { tag: String::new() };
-            sample = sample.turn(session, &turn[1..2], done);
+            sample = sample.turn(session, &turn[1..2], done(""));
             if turn.ends_with('!') {
                 sample = sample.with(|turn| turn.finished_in = index + 1);
             }

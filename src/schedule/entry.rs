@@ -13,6 +13,7 @@ const TIMES_OUT: &str = " times out";
 pub struct Entry {
     /// The session's name: `worker-1`.
     pub session: String,
+    /// How far it runs.
     pub extent: Extent,
 }
 
@@ -36,10 +37,12 @@ pub enum Extent {
 /// The order in which sessions run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Schedule {
+    /// In their order.
     pub entries: Vec<Entry>,
 }
 
 impl Entry {
+    /// An entry of the session with this name.
     pub fn new(session: impl Into<String>, extent: Extent) -> Entry {
         Entry {
             session: session.into(),

@@ -25,33 +25,61 @@ pub type ScheduleError = Located<Mistake>;
 /// What is wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Mistake {
+    /// The file cannot be read.
     #[error("cannot read {path}: {cause}")]
-    Unreadable { path: String, cause: std::io::Error },
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system says.
+        cause: std::io::Error,
+    },
     /// The file is not TOML, or does not have the right form.
     #[error(transparent)]
     File(crate::scenario::Mistake),
+    /// `expect` is neither `fails` nor `holds`.
     #[error("`expect` is \"{0}\"")]
     BadExpectation(String),
+    /// `scenario` is missing.
     #[error("the name of the scenario's file is empty")]
     NoScenario,
+    /// The scenario's file cannot be read.
     #[error("the scenario {path} cannot be read: {cause}")]
-    UnreadableScenario { path: String, cause: std::io::Error },
+    UnreadableScenario {
+        /// The file.
+        path: String,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+    /// An entry names no session.
     #[error("an entry names no session")]
     NoSession,
+    /// An entry says twice how far the session runs.
     #[error("an entry goes to two places")]
     TwoExtents,
     /// The order names something that the scenario does not have.
     #[error("the order does not fit scenario {scenario}: {}", .problems.join("; "))]
-    DoesNotFit { scenario: String, problems: Vec<String> },
+    DoesNotFit {
+        /// The scenario by its name.
+        scenario: String,
+        /// What it does not have.
+        problems: Vec<String>,
+    },
     /// `violates` names something that the scenario cannot violate.
     #[error("scenario {scenario} has no invariant `{name}`")]
-    UnknownViolation { scenario: String, name: String },
+    UnknownViolation {
+        /// The scenario by its name.
+        scenario: String,
+        /// What the file names.
+        name: String,
+    },
 }
 
 /// A pinned schedule and the file that it was read from.
 #[derive(Debug, Clone)]
 pub struct PinnedFile {
+    /// The file.
     pub path: PathBuf,
+    /// What it says.
     pub pinned: PinnedSchedule,
     source: Arc<Source>,
     places: Places,

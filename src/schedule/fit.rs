@@ -68,6 +68,10 @@ fn look_up(
     let (Extent::Until(name) | Extent::Before(name)) = &entry.extent else {
         return Ok(place);
     };
+    // what a program will do is not known beforehand
+    if session.program.is_some() {
+        return Ok(place);
+    }
     let turns = turns.entry(place).or_insert_with(|| Turns::of(session));
     let step = turns.find(session, name)?;
     let until = matches!(entry.extent, Extent::Until(_));

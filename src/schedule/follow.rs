@@ -25,9 +25,11 @@ struct Tracked {
 pub struct Departure {
     /// The index of the entry that was not followed.
     pub entry: usize,
+    /// The index of the session that the entry names.
     pub session: usize,
     /// How many turns had been made by then.
     pub turn: usize,
+    /// How the order was left.
     pub kind: DepartureKind,
 }
 
@@ -35,16 +37,23 @@ pub struct Departure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DepartureKind {
     /// The session was blocked in the step that it sent in this turn; its turn passed.
-    Blocked { in_turn: usize },
+    Blocked {
+        /// The turn in which it was.
+        in_turn: usize,
+    },
     /// The session was to resume or time out, but was not blocked.
     NotBlocked,
     /// The session had ended.
     Ended,
     /// The session ended without coming to this step.
-    NotReached { step: String },
+    NotReached {
+        /// The step by its name.
+        step: String,
+    },
 }
 
 impl Follower {
+    /// Begins at the first entry.
     pub fn new(plan: &FittedSchedule) -> Follower {
         let entries = plan.entries.iter().map(|(session, extent)| Tracked {
             session: *session,
@@ -186,6 +195,7 @@ mod tests {
 
     use super::*;
     use crate::history::Move;
+    use crate::history::testing::{done, history, turn};
     use crate::run::Pending;
     use crate::schedule::{Schedule, named};
 
@@ -240,8 +250,11 @@ mod tests {
 
         fn make_move(&self, state: &mut State, session: usize, kind: MoveKind) {
             if kind == MoveKind::Step {
-                let step = self.steps[state.taken(session)];
-                state.turns.push(turn(session, step, Turn::IN_FLIGHT));
+                let step = state.taken(session);
+                state.turns.push(Turn {
+                    finished_in: Turn::IN_FLIGHT,
+                    ..turn(session, (step, self.steps[step]), "", done(""))
+                });
             }
             let own = state.in_flight(session).expect("a step under way");
             state.released.retain(|&released| released != session);
@@ -316,12 +329,7 @@ mod tests {
                 let kind = kind(chosen).expect("an enabled session");
                 self.make_move(&mut state, chosen, kind);
             }
-            let history = History {
-                sessions: NAMES.map(str::to_owned).to_vec(),
-                turns: state.turns,
-                moves: state.moves,
-                ends: Vec::new(),
-            };
+            let history = history(&NAMES, state.turns, state.moves);
             let named = named(&history);
             let moved = history.moves.iter().zip(named).filter(|(_, named)| *named);
             let order = moved
@@ -337,13 +345,6 @@ mod tests {
                 .into_iter()
                 .map(|departure| (departure.entry, departure.kind));
             (history, order, departures.collect())
-        }
-    }
-
-    fn turn(session: usize, step: &str, finished_in: usize) -> Turn {
-        Turn {
-            finished_in,
-            ..Pending::sample(step).turn(session)
         }
     }
 

@@ -14,19 +14,23 @@ pub struct PinnedSchedule {
     pub scenario: PathBuf,
     /// How that file is read.
     pub reading: Reading,
+    /// What the order is expected to lead to.
     pub expect: Expectation,
     /// Names of what it violates when it fails: invariants, `deadlock`, `not serializable`, `error 23505 in worker-1`.
     /// Empty if any violation will do.
     pub violates: Vec<String>,
     /// Whether leaving the order is an error.
     pub strict: bool,
+    /// Who runs when.
     pub order: Schedule,
 }
 
 /// What a pinned schedule is expected to lead to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expectation {
+    /// The run violates something.
     Fails,
+    /// The run violates nothing.
     Holds,
 }
 

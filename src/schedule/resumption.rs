@@ -53,6 +53,7 @@ fn first_to_name(moves: &[Move], named: &[bool]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::testing::history;
 
     /// `a b b> c*bd`: a session by letter; `>` where it resumes, `*` before those that it releases.
     fn told(moves: &str) -> String {
@@ -72,12 +73,7 @@ mod tests {
                 .collect();
             one
         });
-        let history = History {
-            sessions: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
-            turns: Vec::new(),
-            moves: parsed.collect(),
-            ends: Vec::new(),
-        };
+        let history = history(&["a", "b", "c", "d"], Vec::new(), parsed.collect());
         let names = moves.split(' ').zip(named(&history));
         names
             .filter(|(_, named)| *named)

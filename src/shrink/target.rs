@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::history::Exit;
 use crate::run::Run;
 use crate::scenario::Scenario;
 use crate::verdict::outcome::Violation;
@@ -23,6 +24,11 @@ enum Cause {
     Error {
         entry: Option<usize>,
         sqlstate: String,
+    },
+    /// The program of this `[[session]]` entry ended in this way.
+    Exit {
+        entry: Option<usize>,
+        exit: Exit,
     },
     Deadlock,
     NotSerializable,
@@ -53,9 +59,15 @@ impl Target {
     pub fn names_invariant(&self, name: &str) -> bool {
         self.all.iter().any(|cause| match cause {
             Cause::Invariant(own) | Cause::InvariantError(own) => own == name,
-            Cause::Error { .. } | Cause::Deadlock | Cause::NotSerializable => false,
+            Cause::Error { .. } | Cause::Exit { .. } | Cause::Deadlock | Cause::NotSerializable => false,
         })
     }
+}
+
+/// The index of a session's `[[session]]` entry.
+fn entry_of(scenario: &Scenario, session: &str) -> Option<usize> {
+    let found = scenario.sessions.iter().find(|other| other.name == session);
+    found.map(|session| session.entry)
 }
 
 fn causes<'a>(violations: &'a [Violation], scenario: &'a Scenario) -> impl Iterator<Item = Cause> + 'a {
@@ -63,12 +75,12 @@ fn causes<'a>(violations: &'a [Violation], scenario: &'a Scenario) -> impl Itera
         Violation::Invariant { name, .. } => Cause::Invariant(name.clone()),
         Violation::InvariantError { name, .. } => Cause::InvariantError(name.clone()),
         Violation::Error { session, sqlstate, .. } => Cause::Error {
-            entry: scenario
-                .sessions
-                .iter()
-                .find(|other| other.name == *session)
-                .map(|session| session.entry),
+            entry: entry_of(scenario, session),
             sqlstate: sqlstate.clone(),
+        },
+        Violation::Exit { session, exit } => Cause::Exit {
+            entry: entry_of(scenario, session),
+            exit: *exit,
         },
         Violation::Deadlock { .. } => Cause::Deadlock,
         Violation::NotSerializable { .. } => Cause::NotSerializable,

@@ -2,50 +2,9 @@
 
 use super::commands::split;
 use super::lexer::{Token, TokenKind};
+use super::words::{CHANGES, QUERIES};
 use super::{Statement, StatementKind};
 use crate::suggest::one_of;
-
-const QUERY: &[&str] = &["SELECT", "VALUES", "TABLE", "WITH"];
-
-/// First words of statements that do not change the schema; any other statement may.
-const LEAVES_SCHEMA: &[&str] = &[
-    "SELECT",
-    "VALUES",
-    "TABLE",
-    "WITH",
-    "INSERT",
-    "UPDATE",
-    "DELETE",
-    "MERGE",
-    "BEGIN",
-    "START",
-    "COMMIT",
-    "END",
-    "ROLLBACK",
-    "ABORT",
-    "SAVEPOINT",
-    "RELEASE",
-    "SET",
-    "RESET",
-    "SHOW",
-    "LOCK",
-    "NOTIFY",
-    "LISTEN",
-    "UNLISTEN",
-    "DECLARE",
-    "FETCH",
-    "MOVE",
-    "CLOSE",
-    "PREPARE",
-    "EXECUTE",
-    "DEALLOCATE",
-    "TRUNCATE",
-    "DISCARD",
-    "CHECKPOINT",
-    "VACUUM",
-    "ANALYSE",
-    "COPY",
-];
 
 impl Statement {
     /// Classifies a statement by its text; the first one where the text holds several. Takes any text.
@@ -61,57 +20,15 @@ impl Statement {
     }
 }
 
-/// Statements that return no rows unless they have a RETURNING clause.
-const WITHOUT_ROWS: [&str; 40] = [
-    "INSERT",
-    "UPDATE",
-    "DELETE",
-    "MERGE",
-    "BEGIN",
-    "START",
-    "COMMIT",
-    "END",
-    "ROLLBACK",
-    "ABORT",
-    "SAVEPOINT",
-    "RELEASE",
-    "PREPARE",
-    "DEALLOCATE",
-    "SET",
-    "RESET",
-    "DISCARD",
-    "LOCK",
-    "TRUNCATE",
-    "CREATE",
-    "ALTER",
-    "DROP",
-    "COMMENT",
-    "GRANT",
-    "REVOKE",
-    "REASSIGN",
-    "COPY",
-    "DO",
-    "DECLARE",
-    "CLOSE",
-    "MOVE",
-    "LISTEN",
-    "UNLISTEN",
-    "NOTIFY",
-    "VACUUM",
-    "ANALYZE",
-    "CLUSTER",
-    "REINDEX",
-    "REFRESH",
-    "CHECKPOINT",
-];
-
 /// Whether a statement may return rows, which become variables. Only the server can judge a misspelled one.
 pub(crate) fn may_return_rows(sql: &str) -> bool {
     let command = split(sql).into_iter().next().unwrap_or_default();
     let command = Command::new(&command);
     let returning =
         |index: usize| command.depths[index] == 0 && one_of(command.tokens[index].text, ["RETURNING"]).is_some();
-    command.is_query() || !command.at(0, &WITHOUT_ROWS) || (0..command.tokens.len()).any(returning)
+    command.is_query()
+        || !command.tokens.first().is_some_and(Token::returns_no_rows)
+        || (0..command.tokens.len()).any(returning)
 }
 
 /// Whether a statement has an effect only in a transaction block, and is an error outside one.
@@ -193,7 +110,9 @@ impl<'a> Command<'a> {
     }
 
     fn is_query(&self) -> bool {
-        self.at(0, QUERY) || self.tokens.first().is_some_and(|token| token.text == "(")
+        self.tokens
+            .first()
+            .is_some_and(|token| token.begins_query() || token.text == "(")
     }
 
     fn kind(&self) -> StatementKind {
@@ -266,11 +185,11 @@ impl<'a> Command<'a> {
         if !self.at(0, &["WITH"]) {
             return 0;
         }
-        let verbs = ["SELECT", "VALUES", "TABLE", "INSERT", "UPDATE", "DELETE", "MERGE"];
+        let is_verb = |index: usize| self.at(index, &QUERIES) || self.at(index, &CHANGES);
         // the name of a common table expression follows these, and it may be `insert` or `values`
         let names = |index: usize| self.at(index - 1, &["WITH", "RECURSIVE"]) || self.tokens[index - 1].text == ",";
         (1..self.tokens.len())
-            .find(|&i| self.depths[i] == 0 && self.at(i, &verbs) && !names(i))
+            .find(|&i| self.depths[i] == 0 && is_verb(i) && !names(i))
             .unwrap_or(0)
     }
 
@@ -289,7 +208,7 @@ impl<'a> Command<'a> {
                 .map(|other| other.saturating_sub(depth))
                 .collect(),
         };
-        let writes = inside.at(inside.main_verb(), &["INSERT", "UPDATE", "DELETE", "MERGE"]);
+        let writes = inside.at(inside.main_verb(), &CHANGES);
         inside.is_query() && !writes && inside.has(&["ORDER", "BY"])
     }
 
@@ -313,7 +232,7 @@ impl<'a> Command<'a> {
             let rest = explained.map_or(&[][..], |index| &self.tokens[index..]);
             return Command::new(rest).changes_schema();
         }
-        let known = first.is_one_of(LEAVES_SCHEMA) || first.text == "(";
+        let known = first.leaves_schema() || first.text == "(";
         !known || self.selects_into()
     }
 
@@ -530,6 +449,9 @@ mod tests {
             "EXPLAIN (ANALYZE) CREATE TABLE t AS SELECT 1",
             "EXPLAIN ANALYZE SELECT 1 INTO t",
             "whatever",
+            // statistics are no rows that a run could put back
+            "ANALYZE t",
+            "ANALYSE t",
         ] {
             assert!(Statement::classify(sql).changes_schema, "{sql}");
         }
@@ -558,6 +480,7 @@ mod tests {
         assert!(may_return_rows("SELCT a FROM t"));
         assert!(may_return_rows("UPDATE t SET a = 1 RETURNIG a"));
         assert!(!may_return_rows("UPDATE t SET a = (SELECT 1)"));
+        assert!(!may_return_rows("ANALYSE t"));
         assert!(needs_block("LOCK t"));
         assert!(needs_block("DECLARE c CURSOR FOR SELECT 1"));
         assert!(!needs_block("DECLARE c CURSOR WITH HOLD FOR SELECT 1"));

@@ -5,6 +5,7 @@ pub(crate) mod commands;
 mod isolation;
 pub(crate) mod lexer;
 mod template;
+pub(crate) mod words;
 
 pub use commands::commands;
 pub use isolation::{Isolation, isolation_named};

@@ -53,6 +53,7 @@ impl Bench {
         })
     }
 
+    /// The scenario that it runs.
     pub fn scenario(&self) -> &Scenario {
         self.template.scenario()
     }

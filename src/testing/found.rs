@@ -15,6 +15,7 @@ use crate::schedule::Schedule;
 pub struct Found(pub Findings);
 
 impl Found {
+    /// What the search says of the scenario.
     pub fn verdict(&self) -> Verdict {
         self.0.verdict()
     }

@@ -53,6 +53,7 @@ use crate::schedule::ScheduleError;
 /// Why there is no result.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum TestError {
+    /// There is no server to run on.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Host(#[from] HostError),
@@ -60,8 +61,10 @@ pub enum TestError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Scenario(ScenarioError),
+    /// A run came to no result.
     #[error(transparent)]
     Run(RunError),
+    /// A schedule does not fit the scenario.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Schedule(#[from] ScheduleError),

@@ -12,6 +12,7 @@ use super::outcome::Violation;
 /// A committed transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transaction {
+    /// The index of the session.
     pub session: usize,
     /// Its turns, ascending.
     pub turns: Vec<usize>,
@@ -49,8 +50,11 @@ impl DependencyKind {
 pub struct Dependency {
     /// Index of the transaction.
     pub from: usize,
+    /// The later transaction, by its index.
     pub to: usize,
+    /// Of which kind it is.
     pub kind: DependencyKind,
+    /// The table, as it is named.
     pub table: String,
     /// The row by its primary key, `id = 1`; `None` where the table has none.
     pub row: Option<String>,
@@ -69,16 +73,24 @@ impl Dependency {
 /// The name of a cycle of dependencies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Anomaly {
+    /// G0, P0.
     DirtyWrite,
+    /// G1c.
     CircularInformationFlow,
+    /// P4.
     LostUpdate,
+    /// A5A.
     ReadSkew,
+    /// A5B.
     WriteSkew,
+    /// A read-only transaction makes a cycle of two others.
     ReadOnlyTransaction,
+    /// A cycle by a predicate.
     Phantom,
 }
 
 impl Anomaly {
+    /// As reports name it.
     pub fn name(self) -> &'static str {
         match self {
             Anomaly::DirtyWrite => "dirty write",
@@ -107,19 +119,23 @@ impl Anomaly {
 /// Dependencies in a cycle: each one's `to` is the next one's `from`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cycle {
+    /// What it is called.
     pub anomaly: Anomaly,
+    /// The dependencies of which it is made, each from where the last one leads.
     pub dependencies: Vec<Dependency>,
 }
 
 /// What the dependencies of a failing schedule's committed transactions say about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
+    /// Committed transactions.
     pub transactions: Vec<Transaction>,
     /// `None` if the graph has no cycle: the transactions had the effect of running one after another.
     pub cycle: Option<Cycle>,
 }
 
 impl Explanation {
+    /// Looks for cycles in the dependencies between transactions.
     pub fn new(transactions: Vec<Transaction>, dependencies: Vec<Dependency>) -> Explanation {
         let mut cycle = cycle(&transactions, &dependencies);
         if let Some(Cycle { dependencies, .. }) = &mut cycle {
@@ -141,6 +157,7 @@ impl Explanation {
         self.cycle.is_some() || violations.iter().any(is_of_state)
     }
 
+    /// What the first cycle is called; `None` where there is none.
     pub fn anomaly(&self) -> Option<Anomaly> {
         self.cycle.as_ref().map(|cycle| cycle.anomaly)
     }

@@ -4,7 +4,7 @@ pub mod dependencies;
 pub mod outcome;
 pub mod serializability;
 
-use crate::history::{Deadlock, SessionEnd, StepResult, Turn, Volatile};
+use crate::history::{Deadlock, Exit, SessionEnd, StepResult, Turn, Volatile};
 use crate::postgres::wire::Reply;
 use crate::scenario::{DeadlockPolicy, Scenario};
 use outcome::Violation;
@@ -14,17 +14,24 @@ const DEADLOCK_DETECTED: &str = "40P01";
 /// What an invariant's query returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InvariantAnswer {
+    /// Rows, as text.
     Rows {
+        /// The names of the columns.
         columns: Vec<String>,
+        /// By column; `None` for NULL.
         rows: Vec<Vec<Option<String>>>,
     },
+    /// The server refused the query.
     Error {
+        /// Five characters, such as `42P01`.
         sqlstate: String,
+        /// What the server said.
         message: String,
     },
 }
 
 impl InvariantAnswer {
+    /// The answer to an invariant. `volatile` replaces what differs from run to run.
     pub fn from_reply(reply: Reply, volatile: &Volatile) -> InvariantAnswer {
         match reply.into_result() {
             Err(error) => InvariantAnswer::Error {
@@ -127,6 +134,18 @@ pub fn judge(
             sqlstate: error.sqlstate.clone(),
             message: error.message.clone(),
         });
+    }
+    for (session, end) in scenario.sessions.iter().zip(ends) {
+        let (Some(program), Some(exit)) = (&session.program, end.exit) else {
+            continue;
+        };
+        let is_allowed = matches!(exit, Exit::Code(code) if code == 0 || program.allow_exit.contains(&code));
+        if !is_allowed {
+            violations.push(Violation::Exit {
+                session: session.name.clone(),
+                exit,
+            });
+        }
     }
     violations
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use crate::history::{SessionEnd, StepOutcome, StepResult};
+use crate::history::{Exit, SessionEnd, StepOutcome, StepResult};
 use crate::scenario::Scenario;
 use crate::verdict::serializability::Difference;
 
@@ -17,6 +17,7 @@ pub struct Outcome {
     /// The same for the same outcome, whatever the strategy, the run or the machine: the first digits of a SHA-256 of
     /// everything else.
     pub id: String,
+    /// What is in the tables at the end.
     pub tables: Vec<TableContent>,
 }
 
@@ -41,6 +42,9 @@ impl Outcome {
                 "end",
                 end.error.as_ref().map_or("ok", |error| &error.sqlstate),
             );
+            if let Some(exit) = end.exit {
+                write_value(&mut text, "exit", &exit.to_string());
+            }
         }
         for table in &tables {
             write_value(&mut text, "table", &table.name);
@@ -99,7 +103,9 @@ pub(super) fn write_rows(text: &mut String, columns: &[String], rows: &[Vec<Opti
 pub struct TableContent {
     /// Qualified where its schema is not `public`.
     pub name: String,
+    /// The names of the columns.
     pub columns: Vec<String>,
+    /// The rows as text, in an order that does not depend on the run.
     pub rows: Vec<Vec<Option<String>>>,
 }
 
@@ -108,27 +114,47 @@ pub struct TableContent {
 pub enum Violation {
     /// An invariant was not true.
     Invariant {
+        /// Its name.
         name: String,
+        /// Its query.
         sql: String,
         /// What it returned: column names and rows as text.
         columns: Vec<String>,
+        /// The rows as text.
         rows: Vec<Vec<Option<String>>>,
     },
     /// An invariant could not be evaluated in the final state.
     InvariantError {
+        /// Its name.
         name: String,
+        /// Five characters, such as `42P01`.
         sqlstate: String,
+        /// What the server said.
         message: String,
     },
     /// An error ended a session that does not allow it.
     Error {
+        /// The session by its name.
         session: String,
+        /// The step by its name.
         step: String,
+        /// Five characters, such as `23505`.
         sqlstate: String,
+        /// What the server said.
         message: String,
     },
+    /// A program ended in a way that its session does not allow.
+    Exit {
+        /// The session's name.
+        session: String,
+        /// How the program ended.
+        exit: Exit,
+    },
     /// Sessions waited for each other, and the scenario does not allow it.
-    Deadlock { sessions: Vec<String> },
+    Deadlock {
+        /// Their names.
+        sessions: Vec<String>,
+    },
     /// No serial order of the committed transactions has this outcome.
     NotSerializable {
         /// How many serial orders there are.
@@ -146,6 +172,7 @@ impl Violation {
         match self {
             Violation::Invariant { name, .. } | Violation::InvariantError { name, .. } => name.clone(),
             Violation::Error { session, sqlstate, .. } => format!("error {sqlstate} in {session}"),
+            Violation::Exit { session, exit } => format!("{exit} of {session}"),
             Violation::Deadlock { .. } => "deadlock".to_owned(),
             Violation::NotSerializable { .. } => "not serializable".to_owned(),
         }

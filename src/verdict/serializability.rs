@@ -83,15 +83,27 @@ impl CommittedPart {
 pub enum Difference {
     /// A step of a committed transaction returned something else.
     Step {
+        /// The session by its name.
         session: String,
+        /// The step by its name.
         step: String,
+        /// What it brought back in the run.
         seen: StepResult,
+        /// What it brings back in the serial order.
         serial: StepResult,
     },
     /// Other steps of the session were skipped, or a different number of its transactions committed.
-    OtherSteps { session: String },
+    OtherSteps {
+        /// The session by its name.
+        session: String,
+    },
     /// A table has different content at the end.
-    Table { seen: TableContent, serial: TableContent },
+    Table {
+        /// In the run.
+        seen: TableContent,
+        /// In the serial order.
+        serial: TableContent,
+    },
 }
 
 /// The run of one serial order.
@@ -99,6 +111,7 @@ pub enum Difference {
 pub struct SerialRun {
     /// The session of each transaction.
     pub order: Vec<usize>,
+    /// What its transactions did.
     pub part: CommittedPart,
 }
 
@@ -154,7 +167,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::history::StepError;
+    use crate::history::testing::{done, error};
     use crate::sql::StatementKind;
 
     fn scenario() -> Scenario {
@@ -175,10 +188,6 @@ mod tests {
         }
     }
 
-    fn done(tag: &str) -> StepResult {
-        StepResult::Done { tag: tag.to_owned() }
-    }
-
     /// A step of the scenario.
     fn step(index: usize, tag: &str) -> StepOutcome {
         let kind = scenario().sessions[0].steps[index].statement.kind;
@@ -190,12 +199,8 @@ mod tests {
         outcome(Origin::Autocommit(index), commit, done("COMMIT"))
     }
 
-    fn error(index: usize) -> StepOutcome {
-        let error = StepError {
-            sqlstate: "40001".to_owned(),
-            message: String::new(),
-        };
-        outcome(Origin::Step(index), StatementKind::Plain, StepResult::Error(error))
+    fn failed(index: usize) -> StepOutcome {
+        outcome(Origin::Step(index), StatementKind::Plain, error("40001", ""))
     }
 
     fn part(results: [Vec<StepOutcome>; 2]) -> CommittedPart {
@@ -207,7 +212,7 @@ mod tests {
     fn what_failed_or_was_rolled_back_counts_for_nothing() {
         let both = vec![step(1, "a"), step(2, "COMMIT"), step(3, "b"), autocommit(3)];
         let rolled_back = [both.clone(), vec![step(5, "c"), step(6, "ROLLBACK")]].concat();
-        let failed = vec![step(1, "a"), step(2, "COMMIT"), error(3)];
+        let failed = vec![step(1, "a"), step(2, "COMMIT"), failed(3)];
         let part = part([rolled_back, failed]);
         assert_eq!(part.results, [both.clone(), both[..2].to_vec()]);
         assert_eq!(part.transactions, [2, 1]);

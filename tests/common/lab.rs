@@ -11,7 +11,8 @@ use pgbraid::scenario::Scenario;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::server::shared_server;
+use super::program;
+use super::server::{runtime, shared_server};
 
 const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -23,10 +24,7 @@ pub struct Lab {
 
 impl Lab {
     pub fn new() -> Lab {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = runtime();
         let server = runtime.block_on(Server::connect(shared_server(), true)).unwrap();
         Lab {
             runtime,
@@ -145,6 +143,11 @@ pub fn scenario(toml: &str) -> Arc<Scenario> {
         Ok(scenario) => Arc::new(scenario),
         Err(error) => panic!("{:?}", miette::Report::new(error)),
     }
+}
+
+/// The scenario of this name under `fixtures/`.
+pub fn fixture(name: &str) -> Scenario {
+    Scenario::from_file(program::fixture(name)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// No bounds, and all outcomes.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use pgbraid::postgres::embedded::{Binaries, EmbeddedServer};
 use pgbraid::postgres::host;
+use tokio::runtime::Runtime;
 use tokio_postgres::{Client, Config, NoTls};
 
 /// How to connect to the server that all tests of this binary share. It is started by the first that asks, and stopped
@@ -53,6 +54,23 @@ fn config(server: &EmbeddedServer) -> Config {
         .user(server.user())
         .dbname("postgres");
     config
+}
+
+/// For a test's own connections.
+pub fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+/// The same, where connections are to be read while nobody waits for them.
+pub fn busy_runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 /// A client that is no session of a run.

@@ -10,6 +10,7 @@ use super::query::{Command, command, object_numbers, targets_of};
 use crate::postgres::catalog::{Catalog, FIRST_USER_OBJECT};
 use crate::postgres::node_tree::{Node, Struct};
 use crate::sql::lexer::{TokenKind, tokens};
+use crate::sql::words::TIMES;
 
 /// What a statement has to do with the time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -93,14 +94,7 @@ pub fn names_the_time(sql: &str) -> bool {
 
 /// Whether the text of a function may take the time.
 pub fn may_take_time(body: &str) -> bool {
-    const NAMES: [&str; 5] = [
-        "current_date",
-        "current_time",
-        "current_timestamp",
-        "localtime",
-        "localtimestamp",
-    ];
-    names_the_time(body) || tokens(body).any(|token| token.is_one_of(&OF_CLOCK) || token.is_one_of(&NAMES))
+    names_the_time(body) || tokens(body).any(|token| token.is_one_of(&OF_CLOCK) || token.is_one_of(&TIMES))
 }
 
 fn is_clock(node: &Struct, catalog: &Catalog) -> bool {

@@ -220,7 +220,7 @@ const KNOWN_VOLATILE: &[&str] = &[
 ];
 
 /// Functions for sequences.
-pub const OF_SEQUENCES: [&str; 4] = ["nextval", "setval", "currval", "lastval"];
+const OF_SEQUENCES: [&str; 4] = ["nextval", "setval", "currval", "lastval"];
 
 /// Functions that give the time. The first three give the start of the transaction.
 pub const OF_CLOCK: [&str; 5] = [
@@ -248,6 +248,31 @@ pub const PASS_TIMES_ON: [&str; 13] = [
     "interval_pl_timestamp",
 ];
 
+/// Functions that run a query given as text, read a table given by name (as those that produce XML do), or access large
+/// objects.
+const RUN_QUERIES: [&str; 14] = [
+    "connectby",
+    "crosstab",
+    "crosstab2",
+    "crosstab3",
+    "crosstab4",
+    "crosstabn",
+    "currtid2",
+    "loread",
+    "lowrite",
+    "pgrowlocks",
+    "pgstattuple",
+    "ts_rewrite",
+    "ts_stat",
+    "xpath_table",
+];
+
+/// What the server keeps with each row, and what shows its age.
+const OF_ROWS_PLACES: [&str; 6] = ["xmin", "xmax", "cmin", "cmax", "ctid", "age"];
+
+/// Functions whose names begin with `pg_` but which look at nothing that a session can change.
+const HARMLESS: [&str; 4] = ["pg_sleep", "pg_sleep_for", "pg_typeof", "pg_backend_pid"];
+
 /// What a function does apart from its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Touches {
@@ -273,13 +298,37 @@ pub fn touches(function: u32, catalog: &Catalog) -> Touches {
         // this includes functions of extensions that are declared so
         Volatility::Immutable => Touches::Nothing,
         _ if !known.is_built_in => Touches::Unknown,
-        _ if OF_SEQUENCES.contains(&name) => Touches::Sequences,
-        _ if name.starts_with("pg_advisory") || name.starts_with("pg_try_advisory") => Touches::AdvisoryLocks,
-        _ if name == "pg_notify" => Touches::Notifications,
-        Volatility::Stable if KNOWN_STABLE.contains(&name) => Touches::Nothing,
-        Volatility::Volatile if KNOWN_VOLATILE.contains(&name) => Touches::Nothing,
-        _ => Touches::Unknown,
+        volatility => shared_by_name(name).unwrap_or(match volatility {
+            Volatility::Stable if KNOWN_STABLE.contains(&name) => Touches::Nothing,
+            Volatility::Volatile if KNOWN_VOLATILE.contains(&name) => Touches::Nothing,
+            _ => Touches::Unknown,
+        }),
     }
+}
+
+/// What a function of the server's own touches beside its arguments, where its name says that it touches something.
+fn shared_by_name(name: &str) -> Option<Touches> {
+    match name {
+        _ if OF_SEQUENCES.contains(&name) => Some(Touches::Sequences),
+        _ if name.starts_with("pg_advisory") || name.starts_with("pg_try_advisory") => Some(Touches::AdvisoryLocks),
+        "pg_notify" => Some(Touches::Notifications),
+        _ => None,
+    }
+}
+
+/// What a text in which this name stands, in lower case, may touch for it, beside tables and functions of the scenario's
+/// own.
+pub fn touches_in_text(name: &str) -> Touches {
+    if let Some(shared) = shared_by_name(name) {
+        return shared;
+    }
+    let is_unknown = (name.starts_with("pg_") && !HARMLESS.contains(&name))
+        || name == "information_schema"
+        || OF_ROWS_PLACES.contains(&name)
+        || ["txid_", "lo_", "dblink"].iter().any(|start| name.starts_with(start))
+        || RUN_QUERIES.contains(&name)
+        || name.contains("_to_xml");
+    if is_unknown { Touches::Unknown } else { Touches::Nothing }
 }
 
 /// Which errors a call can raise.

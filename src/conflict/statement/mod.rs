@@ -5,13 +5,15 @@ mod expression;
 mod functions;
 mod key;
 mod nulls;
+mod prelude;
 mod query;
 mod row_order;
 
 pub use clock::{Times, may_take_time, names_the_time};
-pub use functions::{OF_SEQUENCES, Touches, touches};
+pub use functions::{Touches, touches, touches_in_text};
 pub use key::{Confined, NamedRow, NamedValue, RowAction, canonical};
 pub use nulls::parameters_needed;
+pub use prelude::reads_catalogs_only;
 pub use query::Command;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
-//! The search against full enumeration, on drawn programs that run in no time: an outcome that the reduction loses in
-//! one of a thousand scenarios on a server shows up here in seconds. What real statements conflict over is compared on
-//! a server (`tests/reduction`).
+//! The search against full enumeration, on drawn programs that run in no time: what the reduction loses in one of a
+//! thousand scenarios on a server shows here in seconds. What real statements conflict over is compared on a server
+//! (`tests/slow/reduction`).
 //!
 //! A longer run, or other programs: `PGBRAID_CASES=50000 PGBRAID_SEED=7 cargo test --release --lib drawn_programs --
 //! --nocapture`.

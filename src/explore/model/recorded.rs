@@ -2,18 +2,10 @@
 
 use super::Outcome;
 use super::world::{Did, Move, Step, World, is_taken_alone};
-use crate::conflict::{End, Event, Footprint, Object, Piece, Snapshots, Waited, WriteKind};
+use crate::conflict::{End, Event, Footprint, HeldRows, Object, Piece, Snapshots, Taking, Waited, WriteKind};
 use crate::explore::source_sets::{Choices, Guide, Trace};
 use crate::history::MoveKind;
 use crate::scenario::Symmetry;
-
-/// A row taken by a step that is about it alone.
-struct HeldRow {
-    row: usize,
-    holder: usize,
-    taken: usize,
-    ended: Option<usize>,
-}
 
 pub struct Recorded<'a> {
     world: World<'a>,
@@ -27,7 +19,7 @@ pub struct Recorded<'a> {
     finishes: Vec<bool>,
     waited_for: Vec<Vec<(usize, Waited)>>,
     could_have_waited_for: Vec<Option<Vec<usize>>>,
-    rows: Vec<HeldRow>,
+    rows: HeldRows,
     /// By session: what its transaction has touched.
     held: Vec<Footprint>,
 }
@@ -44,7 +36,7 @@ impl<'a> Recorded<'a> {
             finishes: Vec::new(),
             waited_for: Vec::new(),
             could_have_waited_for: Vec::new(),
-            rows: Vec::new(),
+            rows: HeldRows::default(),
             held: vec![Footprint::default(); symmetry.sessions()],
         };
         loop {
@@ -78,7 +70,7 @@ impl<'a> Recorded<'a> {
             false => Vec::new(),
         });
         self.could_have_waited_for.push(match is_step {
-            true => self.moves_of_holders(session),
+            true => self.could_have_waited(session),
             false => Some(Vec::new()),
         });
         self.steps.push(self.world.next(session));
@@ -114,20 +106,12 @@ impl<'a> Recorded<'a> {
             committed: one.did != Did::Fail,
             held: std::mem::take(&mut self.held[one.session]),
         });
-        let own = |held: &HeldRow| held.holder == one.session && held.ended.is_none();
         if ends {
-            let rows = self.rows.iter_mut().filter(|held| own(held));
-            rows.for_each(|held| held.ended = Some(index));
+            self.rows.end(one.session, index);
         } else if let Some(row) = self.row_taken(step)
             && one.did == (Did::Finish { wrote: true })
-            && !self.rows.iter().any(|held| own(held) && held.row == row)
         {
-            self.rows.push(HeldRow {
-                row,
-                holder: one.session,
-                taken: index,
-                ended: None,
-            });
+            self.rows.take(object(row), one.session, index);
         }
         Piece {
             snapshots: self.snapshots(one.session),
@@ -170,60 +154,37 @@ impl<'a> Recorded<'a> {
         rows.find(|&row| is_taken_alone(self.world.program(), row))
     }
 
-    /// The row for which the next step of a session could only wait.
-    fn row_waited_for(&self, session: usize) -> Option<usize> {
+    /// The row that the next step of a session takes.
+    fn taking(&self, session: usize) -> Option<Taking> {
         let step = self.world.step(session, self.world.next(session));
-        self.row_taken(step).filter(|_| !self.held[session].holds())
-    }
-
-    fn condition(&self, session: usize) -> Option<u8> {
-        let step = self.world.step(session, self.world.next(session));
-        step.condition.map(|(_, value)| value)
-    }
-
-    fn only_waits(&self, session: usize) -> bool {
-        self.row_waited_for(session).is_some_and(|row| {
-            let mut held = self.rows.iter().filter(|held| held.row == row);
-            held.any(|held| held.ended.is_none() && held.holder != session)
-                && self
-                    .condition(session)
-                    .is_none_or(|value| self.world.committed(row) == value)
+        Some(Taking {
+            session,
+            row: object(self.row_taken(step)?),
+            conditional: step.condition.is_some(),
+            holds: self.held[session].holds(),
         })
     }
 
-    /// The history, with other sessions, of the row that the next step of a session takes.
-    fn taken_by_others(&self, session: usize) -> Vec<&HeldRow> {
-        let row = self.row_taken(self.world.step(session, self.world.next(session)));
-        let others = self.rows.iter().filter(|held| held.holder != session);
-        others.filter(|held| Some(held.row) == row).collect()
+    fn only_waits(&self, session: usize) -> bool {
+        let step = self.world.step(session, self.world.next(session));
+        let meets_condition = |row: usize| {
+            step.condition
+                .is_none_or(|(_, value)| self.world.committed(row) == value)
+        };
+        self.taking(session).is_some_and(|taking| self.rows.makes_wait(&taking))
+            && self.row_taken(step).is_some_and(meets_condition)
     }
 
     fn ends_waited_for(&self, session: usize) -> Vec<(usize, Waited)> {
-        if self.row_waited_for(session).is_none() {
-            return Vec::new();
-        }
-        let surely = self.condition(session).is_none();
-        let end = |held: &HeldRow| {
-            let taken = held.taken;
-            held.ended.map(|ended| (ended, Waited { taken, surely }))
-        };
-        self.taken_by_others(session).into_iter().filter_map(end).collect()
+        let taking = self.taking(session);
+        taking.map(|taking| self.rows.waited_for(&taking)).unwrap_or_default()
     }
 
-    fn moves_of_holders(&self, session: usize) -> Option<Vec<usize>> {
-        let others = self.taken_by_others(session);
-        if self.row_waited_for(session).is_none() {
-            let row = self.row_taken(self.world.step(session, self.world.next(session)));
-            let own = |held: &HeldRow| held.holder == session && held.ended.is_none() && Some(held.row) == row;
-            return (others.len() < 2 || self.rows.iter().any(own)).then(Vec::new);
+    fn could_have_waited(&self, session: usize) -> Option<Vec<usize>> {
+        match self.taking(session) {
+            Some(taking) => self.rows.could_have_waited_for(&taking, &self.events),
+            None => Some(Vec::new()),
         }
-        let turns_of = |held: &HeldRow| {
-            let holder = held.holder;
-            let turns = held.ended.map_or(0..0, |ended| held.taken + 1..ended + 1);
-            turns.filter(move |&turn| self.events[turn].participants.contains(&holder))
-        };
-        let turns: Vec<usize> = others.into_iter().flat_map(turns_of).collect();
-        (self.condition(session).is_none() || turns.is_empty()).then_some(turns)
     }
 }
 

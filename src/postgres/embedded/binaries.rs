@@ -10,12 +10,10 @@ use std::process::Output;
 use super::account::{Account, act_as};
 use super::command::{server_command, spawn_error};
 use super::error::EmbeddedError;
+use crate::postgres::server::OLDEST_MAJOR;
 
 /// The environment variable that names the folder of the server's programs.
 pub(super) const BINDIR_VARIABLE: &str = "PGBRAID_PG_BINDIR";
-
-/// The oldest major version that pgbraid starts.
-pub(super) const OLDEST_MAJOR: u32 = 12;
 
 /// What a folder must contain to be usable.
 const PROGRAMS: [&str; 2] = ["postgres", "initdb"];
@@ -68,7 +66,7 @@ impl Binaries {
     /// # Errors
     ///
     /// `PGBRAID_PG_BINDIR` is set but names a folder without a usable server, or there is no server at all, or none of
-    /// version 12 or newer.
+    /// version 14 or newer.
     pub fn find() -> Result<Binaries, EmbeddedError> {
         let search = Search {
             bindir: env::var_os(BINDIR_VARIABLE),
@@ -100,7 +98,7 @@ impl Binaries {
     ///
     /// # Errors
     ///
-    /// `dir` lacks `postgres` or `initdb`, `postgres --version` does not answer, or it tells a version before 12.
+    /// `dir` lacks `postgres` or `initdb`, `postgres --version` does not answer, or it tells a version before 14.
     pub fn in_dir(dir: &Path) -> Result<Binaries, EmbeddedError> {
         // Absolute, because the server does not run in the folder that pgbraid was started in.
         let dir = path::absolute(dir).map_err(|source| EmbeddedError::File {
@@ -492,12 +490,12 @@ mod tests {
     #[test]
     fn an_old_server_is_refused() {
         let mut machine = Machine::new();
-        machine.server("/usr/lib/postgresql/11/bin", "11.22");
-        assert!(matches!(machine.search.find(), Err(EmbeddedError::TooOld { version, .. }) if version.text == "11.22"));
-        machine.search.bindir = Some(machine.dir("/usr/lib/postgresql/11/bin").into());
+        machine.server("/usr/lib/postgresql/13/bin", "13.22");
+        assert!(matches!(machine.search.find(), Err(EmbeddedError::TooOld { version, .. }) if version.text == "13.22"));
+        machine.search.bindir = Some(machine.dir("/usr/lib/postgresql/13/bin").into());
         assert!(matches!(machine.search.find(), Err(EmbeddedError::TooOld { .. })));
         machine.search.bindir = None;
-        machine.server("/usr/local/pgsql/bin", "12.1");
+        machine.server("/usr/local/pgsql/bin", "14.0");
         assert_eq!(
             machine.found(),
             Path::new("usr/local/pgsql/bin"),

@@ -2,7 +2,8 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
-use super::binaries::{BINDIR_VARIABLE, OLDEST_MAJOR, ServerVersion};
+use super::binaries::{BINDIR_VARIABLE, ServerVersion};
+use crate::postgres::server::OLDEST_MAJOR;
 
 /// Why there is no embedded server.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]

@@ -21,6 +21,7 @@
 mod account;
 mod backoff;
 mod binaries;
+#[allow(unsafe_code, reason = "between fork and exec")]
 mod command;
 mod directory;
 mod error;
@@ -31,6 +32,7 @@ mod postmaster;
 mod processes;
 mod run_folder;
 mod server;
+#[allow(unsafe_code, reason = "System V segments have no safe interface")]
 mod shared_memory;
 
 pub(in crate::postgres) use account::signal_server_process;

@@ -35,6 +35,8 @@ pub struct Connection {
     pub(super) outgoing: BytesMut,
     pub(super) backend_pid: i32,
     pub(super) secret_key: i32,
+    /// Settings that the server reported at the start.
+    pub(super) parameters: Vec<(String, String)>,
     pub(super) transaction: TransactionStatus,
     pub(super) building: Reply,
     pub(super) result: ResultSet,

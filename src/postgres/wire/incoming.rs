@@ -55,7 +55,7 @@ impl Connection {
         }
     }
 
-    fn spend(&mut self, bytes: usize) -> Result<(), WireError> {
+    pub(super) fn spend(&mut self, bytes: usize) -> Result<(), WireError> {
         self.budget = self.budget.checked_sub(bytes).ok_or(WireError::TooLarge)?;
         Ok(())
     }

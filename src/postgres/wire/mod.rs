@@ -6,6 +6,7 @@
 
 mod cancel;
 mod connection;
+mod frames;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod incoming;
@@ -17,8 +18,10 @@ mod target;
 
 pub use cancel::Canceller;
 pub use connection::{Connection, ServerEvent, Value};
+pub use frames::{Frame, FrameColumn};
 pub use parts::{CopyDirection, MessageFields, Part, Rows};
 pub use reply::{Column, Notice, Notification, Reply, ResultSet, ServerError, TransactionStatus};
+pub(crate) use stream::Stream;
 
 use std::time::Duration;
 

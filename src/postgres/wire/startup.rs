@@ -6,6 +6,7 @@ use postgres_protocol::authentication::{md5_hash, sasl};
 use postgres_protocol::message::{backend::Message, frontend};
 use tokio_postgres::config::{Config, SslMode};
 
+use super::connection::invalid;
 use super::incoming::MOST_AT_START;
 use super::stream::Stream;
 use super::target::Target;
@@ -116,7 +117,11 @@ impl Connection {
                     self.backend_pid = body.process_id();
                     self.secret_key = body.secret_key();
                 }
-                Message::ParameterStatus(_) | Message::NoticeResponse(_) => {}
+                Message::ParameterStatus(body) => {
+                    let name = body.name().map_err(invalid)?.to_owned();
+                    self.parameters.push((name, body.value().map_err(invalid)?.to_owned()));
+                }
+                Message::NoticeResponse(_) => {}
                 Message::ReadyForQuery(_) if self.backend_pid == 0 => {
                     return Err(WireError::Protocol("the session's process has no number".into()));
                 }
@@ -159,6 +164,7 @@ impl Connection {
             outgoing: BytesMut::with_capacity(4 * 1024),
             backend_pid: 0,
             secret_key: 0,
+            parameters: Vec::new(),
             transaction: Default::default(),
             building: Default::default(),
             result: Default::default(),

@@ -33,7 +33,8 @@ pub(super) fn proof(exploration: &Exploration) -> Vec<String> {
     const FEWER: &str = "a blocked session cannot be scheduled, so several interleavings are one schedule";
     notes.extend(match schedules {
         Some(covered) => {
-            let fewer = exploration.verdict == Verdict::Holds && *covered < exploration.interleavings;
+            let fewer = exploration.verdict == Verdict::Holds
+                && exploration.interleavings.as_ref().is_some_and(|all| covered < all);
             if *covered == BigUint::from(run) {
                 fewer.then(|| FEWER.to_owned())
             } else {

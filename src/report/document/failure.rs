@@ -1,6 +1,7 @@
 //! A run that fails.
 
 use crate::history::History;
+use crate::process::Output;
 use crate::run::Run;
 use crate::verdict::dependencies::Explanation;
 use crate::verdict::outcome::{TableContent, Violation};
@@ -12,6 +13,8 @@ pub struct Failure {
     pub violations: Vec<Violation>,
     /// The tables at its end.
     pub tables: Vec<TableContent>,
+    /// What programs printed, by session; those that printed nothing are left out.
+    pub outputs: Vec<(String, Output)>,
     /// Its schedule: session names, one for each step.
     pub order: Vec<String>,
     /// How its committed transactions depend on each other, if that could be determined.
@@ -25,10 +28,17 @@ impl Failure {
             history: run.history.clone(),
             violations: run.violations.clone(),
             tables: run.outcome.tables.clone(),
+            outputs: outputs(run),
             order: named(&run.order(), |session| sessions.get(session).cloned()),
             explanation: explanation.cloned(),
         }
     }
+}
+
+fn outputs(run: &Run) -> Vec<(String, Output)> {
+    let sessions = run.history.sessions.iter().zip(&run.outputs);
+    let printed = sessions.filter_map(|(session, output)| Some((session.clone(), output.clone()?)));
+    printed.filter(|(_, output)| *output != Output::default()).collect()
 }
 
 /// The names of sessions.

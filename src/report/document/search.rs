@@ -32,7 +32,7 @@ pub struct Search {
     /// The seed of a strategy that samples.
     pub seed: Option<u64>,
     /// How many interleavings there are.
-    pub interleavings: BigUint,
+    pub interleavings: Option<BigUint>,
     pub schedules_run: u64,
     /// How many of them failed.
     pub failures: u64,

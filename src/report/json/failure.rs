@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::history::{History, Origin, StepResult, Turn};
+use crate::history::{Exit, History, Origin, StepResult, Turn};
 use crate::report::document;
 use crate::report::text::difference::difference_line;
 use crate::verdict::dependencies::{Cycle, Dependency, DependencyKind, Explanation};
@@ -67,6 +67,13 @@ enum ViolationDetail {
         step: String,
         sqlstate: String,
         message: String,
+    },
+    /// A program ended in a way that its session does not allow.
+    Exit {
+        session: String,
+        /// Its exit code; `None` where a signal ended it.
+        code: Option<i32>,
+        signal: Option<i32>,
     },
     /// Sessions waited for each other.
     Deadlock { sessions: Vec<String> },
@@ -209,6 +216,13 @@ impl NamedViolation {
                 sqlstate,
                 message,
             },
+            Violation::Exit { session, exit } => {
+                let (code, signal) = match exit {
+                    Exit::Code(code) => (Some(code), None),
+                    Exit::Signal(signal) => (None, Some(signal)),
+                };
+                ViolationDetail::Exit { session, code, signal }
+            }
             Violation::Deadlock { sessions } => ViolationDetail::Deadlock { sessions },
             Violation::NotSerializable {
                 orders,
@@ -278,7 +292,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::report::sample::{Sample, deadlock, failing, row};
+    use crate::history::testing::{Sample, deadlock, row};
+    use crate::report::sample::failing;
 
     fn names(names: &[&str]) -> Vec<String> {
         names.iter().map(|&name| name.to_owned()).collect()

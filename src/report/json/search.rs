@@ -25,9 +25,10 @@ pub(super) struct Report {
     reason_codes: Vec<&'static str>,
     /// Whether every interleaving was covered.
     exhaustive: bool,
-    /// How many interleavings there are; a decimal string, as it may exceed what a JSON number holds.
+    /// How many interleavings there are; a decimal string, as it may exceed what a JSON number holds. `None` where
+    /// sessions are programs, which do not say what they will do.
     #[serde(serialize_with = "decimal")]
-    interleavings: BigUint,
+    interleavings: Option<BigUint>,
     schedules_run: u64,
     /// Milliseconds.
     elapsed_ms: u64,
@@ -87,8 +88,11 @@ impl Outcome {
     }
 }
 
-fn decimal<S: Serializer>(n: &BigUint, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(n)
+fn decimal<S: Serializer>(n: &Option<BigUint>, serializer: S) -> Result<S::Ok, S::Error> {
+    match n {
+        Some(n) => serializer.collect_str(n),
+        None => serializer.serialize_none(),
+    }
 }
 
 #[cfg(test)]
@@ -97,9 +101,10 @@ mod tests {
     use num_bigint::BigUint;
 
     use crate::explore::{Reason, Verdict};
+    use crate::history::testing::{Sample, row};
     use crate::report::document::{self, Document, Outcome, Search};
     use crate::report::json::json;
-    use crate::report::sample::{Sample, failing, row, searched};
+    use crate::report::sample::{failing, searched};
     use crate::verdict::outcome::Violation;
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -120,7 +125,7 @@ mod tests {
         };
         let search = Search {
             verdict: Verdict::Fails,
-            interleavings: BigUint::from(10u8).pow(20),
+            interleavings: Some(BigUint::from(10u8).pow(20)),
             reasons: vec![Reason::Interrupted],
             schedules_run: 3,
             outcomes: vec![Outcome {
@@ -130,6 +135,7 @@ mod tests {
                 order: names(&["a"]),
             }],
             failure: Some(document::Failure {
+                outputs: Vec::new(),
                 order: names(&["a"]),
                 ..failing(history, vec![broken])
             }),

@@ -126,7 +126,7 @@ mod tests {
     use insta::assert_snapshot;
 
     use super::*;
-    use crate::report::sample::lost_update;
+    use crate::history::testing::lost_update;
     use crate::verdict::dependencies::Transaction;
 
     fn explained(dependencies: Vec<Dependency>) -> String {

@@ -63,7 +63,7 @@ fn rows_apart_from(content: &TableContent, other: &TableContent) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample::row;
+    use crate::history::testing::row;
 
     fn table(rows: &[&str]) -> TableContent {
         TableContent {

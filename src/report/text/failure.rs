@@ -3,6 +3,7 @@
 use crate::report::document::Failure;
 use crate::report::text::anomaly::anomaly;
 use crate::report::text::layout::TextOptions;
+use crate::report::text::printed::printed;
 use crate::report::text::timeline::timeline;
 use crate::report::text::violations::violations;
 
@@ -14,12 +15,14 @@ pub(super) fn failure(failure: &Failure, options: &TextOptions) -> String {
         violations: violated,
         tables,
         explanation,
+        outputs,
         ..
     } = failure;
     let mut parts = vec![
         timeline(history, options),
         violations(violated, tables, history, options),
     ];
+    parts.extend(printed(outputs, options));
     if let Some(explanation) = explanation
         .as_ref()
         .filter(|explanation| explanation.explains(violated))

@@ -74,20 +74,15 @@ fn meaning(tag: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::testing::{self, done, error};
 
     fn rows(columns: &[&str], rows: &[&[Option<&str>]], tag: &str) -> Vec<String> {
-        let text = |cell: &Option<&str>| cell.map(str::to_owned);
-        reply_lines(&StepResult::Rows {
-            columns: columns.iter().map(|&c| c.to_owned()).collect(),
-            rows: rows.iter().map(|row| row.iter().map(text).collect()).collect(),
-            ordered: false,
-            tag: tag.to_owned(),
-        })
+        reply_lines(&testing::rows(columns, rows, tag))
     }
 
     #[test]
     fn a_tag_is_shown_by_its_meaning() {
-        let shown = |tag: &str| reply_lines(&StepResult::Done { tag: tag.to_owned() }).join("|");
+        let shown = |tag: &str| reply_lines(&done(tag)).join("|");
         assert_eq!(shown("UPDATE 1"), "1 row updated");
         assert_eq!(shown("UPDATE 0"), "0 rows updated");
         assert_eq!(shown("INSERT 0 12345"), "12,345 rows inserted");
@@ -124,10 +119,7 @@ mod tests {
 
     #[test]
     fn an_error_is_its_sqlstate_and_its_message_on_one_line() {
-        let error = StepError {
-            sqlstate: "23505".to_owned(),
-            message: "duplicate key\nvalue".to_owned(),
-        };
-        assert_eq!(reply_lines(&StepResult::Error(error)), ["23505 duplicate key value"]);
+        let error = error("23505", "duplicate key\nvalue");
+        assert_eq!(reply_lines(&error), ["23505 duplicate key value"]);
     }
 }

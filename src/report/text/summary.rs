@@ -74,25 +74,33 @@ fn ran(search: &Search) -> &'static str {
 
 /// What was run, out of what, for how long.
 fn coverage(search: &Search) -> String {
-    let noun = if search.interleavings == BigUint::from(1u8) {
-        "interleaving"
-    } else {
-        "interleavings"
-    };
-    let interleavings = format!("{} {noun}", big_number(&search.interleavings));
     let covered = match search.verdict {
         Verdict::Holds => true,
         Verdict::Fails => search.exhaustive,
         Verdict::Inconclusive => false,
     };
-    let relation = if covered { "covering all" } else { "out of" };
+    let out_of = match (&search.interleavings, covered) {
+        (Some(all), true) => format!(", covering all {}", interleavings(all)),
+        (Some(all), false) => format!(", out of {}", interleavings(all)),
+        (None, true) => ", covering all interleavings of what the programs did".to_owned(),
+        (None, false) => String::new(),
+    };
     let seed = search.seed.map_or_else(String::new, |seed| format!(", seed {seed}"));
     format!(
-        "{} {}, {relation} {interleavings}, in {}{seed}",
+        "{} {}{out_of}, in {}{seed}",
         counted(search.schedules_run, "schedule"),
         ran(search),
         duration(search.elapsed)
     )
+}
+
+fn interleavings(all: &BigUint) -> String {
+    let noun = if *all == BigUint::from(1u8) {
+        "interleaving"
+    } else {
+        "interleavings"
+    };
+    format!("{} {noun}", big_number(all))
 }
 
 /// The number in full, followed by a power of ten if it is hard to read.
@@ -197,7 +205,7 @@ mod tests {
             strategy: "random",
             seed: Some(42),
             reasons: vec![Reason::Sampled],
-            interleavings: BigUint::from(10u8).pow(33) * 42u8,
+            interleavings: Some(BigUint::from(10u8).pow(33) * 42u8),
             elapsed: Duration::from_millis(125_300),
             ..exhaustive(Verdict::Inconclusive, 200)
         };

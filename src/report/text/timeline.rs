@@ -6,7 +6,7 @@ use crate::report::text::layout::{
 };
 use crate::report::text::reply::reply_lines;
 use crate::report::text::shrunk::spans;
-use crate::report::text::sql_text::{one_line, starts_clause};
+use crate::report::text::statement::{one_line, starts_clause};
 use crate::schedule::named;
 
 /// The longest statement that is shown, in columns.

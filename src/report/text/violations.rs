@@ -6,7 +6,7 @@ use crate::report::text::layout::{
     TextOptions, Tone, counted, fields, joined, paint, shorten, table, value, visible, width, wrap,
 };
 use crate::report::text::reply::error_line;
-use crate::report::text::sql_text::{mentions, one_line, starts_clause};
+use crate::report::text::statement::{mentions, one_line, starts_clause};
 use crate::verdict::outcome::{TableContent, Violation};
 
 /// The most rows that are shown of a table or of what an invariant returned.
@@ -62,7 +62,7 @@ pub fn violations(
                     lines.extend(indented(wrap(&line, inner_width(options), |_| false)));
                 }
             }
-            Violation::InvariantError { .. } | Violation::Error { .. } => {}
+            Violation::InvariantError { .. } | Violation::Error { .. } | Violation::Exit { .. } => {}
         }
         lines.join("\n")
     };
@@ -94,6 +94,7 @@ fn headline(violation: &Violation, history: &History) -> String {
             let error = error_text(sqlstate, message);
             format!("error in {}, step {}{turn}: {error}", visible(session), visible(step))
         }
+        Violation::Exit { session, exit } => format!("the program of {} ended with {exit}", visible(session)),
         Violation::Deadlock { sessions } => {
             let names: Vec<String> = sessions.iter().map(|name| visible(name)).collect();
             format!("deadlock: {} waited for each other", joined(&names))
@@ -224,11 +225,11 @@ fn table_lines(content: &TableContent, options: &TextOptions) -> Vec<String> {
 
 const INDENT: &str = "  ";
 
-fn inner_width(options: &TextOptions) -> usize {
+pub(super) fn inner_width(options: &TextOptions) -> usize {
     options.width.saturating_sub(INDENT.len())
 }
 
-fn indented(lines: Vec<String>) -> impl Iterator<Item = String> {
+pub(super) fn indented(lines: Vec<String>) -> impl Iterator<Item = String> {
     lines.into_iter().map(|line| format!("{INDENT}{line}"))
 }
 
@@ -237,7 +238,7 @@ mod tests {
     use insta::assert_snapshot;
 
     use super::*;
-    use crate::report::sample::{Sample, deadlock, done, error, lost_update};
+    use crate::history::testing::{Sample, deadlock, done, error, lost_update};
 
     fn content(name: &str, columns: &[&str], rows: &[&[Option<&str>]]) -> TableContent {
         TableContent {

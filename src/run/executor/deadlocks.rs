@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::Executor;
-use super::settling::{Happening, pause_before};
+use super::happening::Happening;
+use super::looks::longest_pause;
 use crate::history::{Deadlock, Uncontrolled, Wait};
 use crate::run::RunError;
 use crate::run::session::{DeadlockCheck, Progress, Session};
@@ -41,7 +42,7 @@ impl<S: Session> Executor<'_, S> {
                 self.uncontrolled(Uncontrolled::DeadlockCheckLate);
                 return Ok(());
             }
-            let mut pause = Box::pin(sleep(pause_before(usize::MAX)));
+            let mut pause = Box::pin(sleep(longest_pause()));
             self.monitor.abandon();
             if let Happening::Session(index, progress) = self.next_happening(&unchecked, pause.as_mut()).await? {
                 match progress {

@@ -2,7 +2,8 @@
 
 use tokio::time::{Instant, sleep};
 
-use super::settling::{Happening, pause_before};
+use super::happening::Happening;
+use super::looks::longest_pause;
 use super::{Executor, InFlight, State};
 use crate::history::{Move, MoveKind};
 use crate::postgres::PostgresError;
@@ -30,6 +31,7 @@ impl<S: Session> Executor<'_, S> {
         for turn in finished.unwrap_or_default() {
             self.find_next(self.execution.turns[turn].session).await?;
         }
+        self.look_outside().await?;
         self.note_released_together(turn);
         Ok(())
     }
@@ -92,7 +94,7 @@ impl<S: Session> Executor<'_, S> {
         })?;
         let started = Instant::now();
         loop {
-            let mut pause = Box::pin(sleep(pause_before(usize::MAX)));
+            let mut pause = Box::pin(sleep(longest_pause()));
             match self.next_happening(&[chosen], pause.as_mut()).await? {
                 Happening::Session(index, Progress::Finished(finished)) => {
                     let turn = self.execution.turns.len() - 1;

@@ -1,4 +1,4 @@
-//! The file as TOML holds it, each value with its place.
+//! The file as TOML holds it, with the place of each value.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +18,9 @@ pub(super) struct RawScenario {
     pub _description: Option<String>,
     pub setup: Option<Text>,
     pub setup_file: Option<Text>,
+    pub setup_command: Option<Spanned<Vec<Text>>>,
     pub deadlock: Option<Text>,
+    pub prelude: Option<Text>,
     #[serde(default)]
     pub ignore: Vec<Text>,
     #[serde(default)]
@@ -41,6 +43,11 @@ pub(super) struct RawSession {
     pub retry: Option<RawRetry>,
     #[serde(default)]
     pub steps: Vec<Spanned<RawStep>>,
+    pub command: Option<Spanned<Vec<Text>>>,
+    pub stdin: Option<Text>,
+    pub env: Option<Spanned<BTreeMap<Text, Text>>>,
+    pub cwd: Option<Text>,
+    pub allow_exit: Option<Spanned<Vec<Spanned<i64>>>>,
 }
 
 #[derive(Deserialize)]

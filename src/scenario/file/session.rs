@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use toml::Spanned;
 
 use super::raw::{RawParamTable, RawParams, RawRetry, RawSession, Text};
-use super::{Document, Names, sqlstate, steps, transactions, variables};
+use super::{Document, Names, program, sqlstate, steps, transactions, variables};
 use crate::scenario::error::{Mistake, ScenarioError};
 use crate::scenario::{Isolation, Param, Retry, Session};
 use crate::suggest;
@@ -22,6 +23,7 @@ pub(crate) const TOO_MANY_STEPS: &str = "all sessions together have up to 2,000,
 pub(super) fn read(
     document: &Document,
     entries: Vec<RawSession>,
+    base_dir: &Path,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Session>, ScenarioError> {
     if entries.is_empty() {
@@ -36,6 +38,7 @@ pub(super) fn read(
     for (entry, raw) in entries.into_iter().enumerate() {
         let name = raw.name.get_ref();
         let places = raw.params.as_ref().map_or_else(Vec::new, ParamPlaces::of);
+        let program = program::read(document, &raw, base_dir)?.map(Arc::new);
         let (copies, params) = copies_and_params(document, raw.copies.as_ref(), raw.params)?;
         let total = copies.saturating_add(i64::try_from(sessions.len()).unwrap_or(i64::MAX));
         if total > MAX_SESSIONS {
@@ -50,10 +53,10 @@ pub(super) fn read(
                 .error(Mistake::TooManySteps(total_steps), raw.name.span(), "with this one")
                 .hint(TOO_MANY_STEPS));
         }
-        if raw.steps.is_empty() {
+        if raw.steps.is_empty() && program.is_none() {
             return Err(document
                 .error(Mistake::NoSteps(name.clone()), raw.name.span(), "this session")
-                .hint("add `steps = [\"…\"]`"));
+                .hint("add `steps = [\"…\"]`, or `command = [\"…\"]` for a program"));
         }
         let isolation = raw
             .isolation
@@ -78,7 +81,10 @@ pub(super) fn read(
             };
             names.add(&name, raw.name.span(), "a session")?;
             let place = places.get(copy).cloned().unwrap_or_default();
-            variables::check(document, &name, &steps, own, &params, &place)?;
+            match &program {
+                Some(program) => program::check_parameters(document, program, &raw.name, own.keys())?,
+                None => variables::check(document, &name, &steps, own, &params, &place)?,
+            }
             sessions.push(Session {
                 name,
                 entry,
@@ -89,6 +95,7 @@ pub(super) fn read(
                 allow_errors: allow_errors.clone(),
                 retry: retry.clone(),
                 begins_apart: false,
+                program: program.as_ref().map(|program| Arc::new(program.filled(own))),
             });
         }
     }

@@ -122,7 +122,7 @@ fn query(expression: &str) -> Option<Token<'_>> {
     let begins = |index: usize| index == 0 || significant[index - 1].kind == TokenKind::Open;
     let found = significant.iter().enumerate().find(|&(index, token)| {
         // elsewhere WITH is part of a type, `timestamp with time zone`
-        token.is("SELECT") || (begins(index) && token.is_one_of(&["VALUES", "TABLE", "WITH"]))
+        token.is("SELECT") || (begins(index) && token.begins_query())
     });
     found.map(|(_, token)| *token)
 }

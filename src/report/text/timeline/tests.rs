@@ -2,10 +2,9 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::*;
-use std::sync::Arc;
 
-use crate::history::{Statement, Tx, Wait};
-use crate::report::sample::{Sample, deadlock, done, error, lost_update, row};
+use crate::history::Wait;
+use crate::history::testing::{self, Sample, deadlock, done, error, lost_update, row, rows};
 
 fn drawn(history: &History) -> String {
     timeline(history, &TextOptions::default())
@@ -185,12 +184,7 @@ fn imports(sessions: &[&str]) -> History {
     let insert = "INSERT INTO accounts (email, name, created_by) VALUES ('ann@example.com', 'Ann', NULL)";
     let mut sample = Sample::new(sessions);
     for session in 0..sessions.len() {
-        let none = StepResult::Rows {
-            columns: vec!["id".into()],
-            rows: vec![],
-            ordered: false,
-            tag: "SELECT 0".into(),
-        };
+        let none = rows(&["id"], &[], "SELECT 0");
         sample = sample
             .turn(session, "SELECT id FROM accounts WHERE email = 'ann@example.com'", none)
             .begun();
@@ -621,19 +615,13 @@ fn any_turn(sessions: usize, turns: usize) -> impl Strategy<Value = Turn> {
         0..turns,
     )
         .prop_map(
-            |(session, origin, filled, begin, attempt, result, waits, finished_in)| Turn {
-                session,
-                step: "step".into(),
-                statement: Arc::new(Statement::of(&filled)),
+            |(session, origin, sql, begin, attempt, result, waits, finished_in)| Turn {
                 origin,
-                tx: Tx::default(),
-                filled,
-                values: Vec::new(),
                 begin,
                 attempt,
-                result,
                 waits,
                 finished_in,
+                ..testing::turn(session, (0, "step"), &sql, result)
             },
         )
 }
@@ -644,12 +632,7 @@ fn any_history(sessions: impl Strategy<Value = usize>) -> impl Strategy<Value = 
             proptest::collection::vec("\\PC{0,40}", sessions),
             proptest::collection::vec(any_turn(sessions, turns.max(1)), turns),
         )
-            .prop_map(|(sessions, turns)| History {
-                sessions,
-                turns,
-                moves: Vec::new(),
-                ends: Vec::new(),
-            })
+            .prop_map(|(sessions, turns)| testing::history(&sessions, turns, Vec::new()))
     })
 }
 

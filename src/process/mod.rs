@@ -1,0 +1,8 @@
+//! The processes of programs that are run as sessions.
+
+mod group;
+mod launched;
+mod waits;
+
+pub use launched::{Launch, Launched, Output};
+pub use waits::{FileLockWait, file_lock_wait};

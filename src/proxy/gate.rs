@@ -1,0 +1,261 @@
+//! Where a program connects: a port on the loopback interface and a Unix socket, both of which ask for a password.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use rand::distr::{Alphanumeric, SampleString};
+use tempfile::TempDir;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::client::{put_text, queue_message, take_text};
+use super::{Client, LOGIN_TIMEOUT, ProxyError};
+use crate::postgres::wire::Stream;
+
+const SSL_REQUEST: i32 = 80_877_103;
+const GSSENC_REQUEST: i32 = 80_877_104;
+const CANCEL_REQUEST: i32 = 80_877_102;
+/// Version 3.0 of the protocol; the lower half is the minor version.
+const VERSION_3: i32 = 3 << 16;
+
+const CLEARTEXT_PASSWORD: i32 = 3;
+
+/// The name that programs are given for the database.
+const DATABASE: &str = "app";
+
+/// Somebody at the gate.
+#[derive(Debug)]
+pub enum Arrival {
+    /// A program has logged in. It awaits the end of its login, and the settings that it asked for.
+    Client(Client, Login),
+    /// A program asks for a query to be cancelled.
+    Cancel { backend_pid: i32, secret_key: i32 },
+}
+
+/// What a program says of itself as it connects.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Login {
+    /// Its settings, user and database among them, in its order.
+    pub parameters: Vec<(String, String)>,
+}
+
+/// Listens for the connections of one program.
+#[derive(Debug)]
+pub struct Gate {
+    port: u16,
+    folder: TempDir,
+    user: String,
+    password: String,
+    arrivals: UnboundedReceiver<Arrival>,
+    _tasks: JoinSet<()>,
+}
+
+impl Gate {
+    /// Opens a gate for a program that is to connect as `user`.
+    ///
+    /// # Errors
+    /// When nothing can be listened at.
+    pub async fn open(user: &str) -> Result<Gate, ProxyError> {
+        Gate::listen(user).await.map_err(ProxyError::Listen)
+    }
+
+    async fn listen(user: &str) -> io::Result<Gate> {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let port = tcp.local_addr()?.port();
+        // only the account itself may look into it
+        let folder = tempfile::Builder::new().prefix("pgbraid-gate-").tempdir()?;
+        let unix = UnixListener::bind(folder.path().join(format!(".s.PGSQL.{port}")))?;
+        let password = Alphanumeric.sample_string(&mut rand::rng(), 32);
+        let (sender, arrivals) = unbounded_channel();
+        let mut tasks = JoinSet::new();
+        let entry = Entry {
+            password: password.clone(),
+            sender,
+        };
+        tasks.spawn(entry.clone().accept_tcp(tcp));
+        tasks.spawn(entry.accept_unix(unix));
+        Ok(Gate {
+            port,
+            folder,
+            user: user.to_owned(),
+            password,
+            arrivals,
+            _tasks: tasks,
+        })
+    }
+
+    /// Who has come, once somebody has.
+    pub fn poll_arrival(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<Arrival>> {
+        self.arrivals.poll_recv(cx)
+    }
+
+    /// The next who comes.
+    pub async fn arrival(&mut self) -> Option<Arrival> {
+        self.arrivals.recv().await
+    }
+
+    /// The folder of its Unix socket.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A text of those variables that no other process has.
+    pub fn marker(&self) -> String {
+        self.password.clone()
+    }
+
+    /// The environment variables that send a program here.
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        let Gate {
+            port, user, password, ..
+        } = self;
+        let host = Ipv4Addr::LOCALHOST;
+        let url = format!("postgresql://{}:{password}@{host}:{port}/{DATABASE}", encoded(user));
+        vec![
+            ("DATABASE_URL", url),
+            ("PGHOST", host.to_string()),
+            ("PGPORT", port.to_string()),
+            ("PGUSER", user.clone()),
+            ("PGPASSWORD", password.clone()),
+            ("PGDATABASE", DATABASE.to_owned()),
+            ("PGSSLMODE", "disable".to_owned()),
+            (
+                "PGBRAID_SOCKET_FOLDER",
+                PathBuf::from(self.folder()).display().to_string(),
+            ),
+        ]
+    }
+}
+
+/// A name as a URL has it.
+fn encoded(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    let part = |byte: u8| match plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    name.bytes().map(part).collect()
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    password: String,
+    sender: UnboundedSender<Arrival>,
+}
+
+impl Entry {
+    async fn accept_tcp(self, listener: TcpListener) {
+        let mut logins = JoinSet::new();
+        loop {
+            if let Ok((stream, _)) = listener.accept().await {
+                let _ = stream.set_nodelay(true);
+                logins.spawn(self.clone().log_in(Stream::Tcp(stream)));
+            }
+            while logins.try_join_next().is_some() {}
+        }
+    }
+
+    async fn accept_unix(self, listener: UnixListener) {
+        let mut logins = JoinSet::new();
+        loop {
+            if let Ok((stream, _)) = listener.accept().await {
+                logins.spawn(self.clone().log_in(Stream::Unix(stream)));
+            }
+            while logins.try_join_next().is_some() {}
+        }
+    }
+
+    /// One who gives up, or is no client of Postgres, has not come.
+    async fn log_in(self, stream: Stream) {
+        if let Ok(Ok(Some(arrival))) = timeout(LOGIN_TIMEOUT, self.greet(Client::new(stream))).await {
+            let _ = self.sender.send(arrival);
+        }
+    }
+
+    async fn greet(&self, mut client: Client) -> io::Result<Option<Arrival>> {
+        let malformed = || io::Error::from(io::ErrorKind::InvalidData);
+        loop {
+            let mut packet = client.read_startup().await?;
+            match packet.get_i32() {
+                SSL_REQUEST | GSSENC_REQUEST => client.write(b"N").await?,
+                CANCEL_REQUEST if packet.remaining() >= 8 => {
+                    return Ok(Some(Arrival::Cancel {
+                        backend_pid: packet.get_i32(),
+                        secret_key: packet.get_i32(),
+                    }));
+                }
+                version if version >> 16 == VERSION_3 >> 16 => {
+                    let (login, unknown) = login(&mut packet).map_err(|_| malformed())?;
+                    if version != VERSION_3 || !unknown.is_empty() {
+                        client.write(&negotiation(&unknown)).await?;
+                    }
+                    return self.ask_for_password(client, login).await;
+                }
+                _ => return Err(malformed()),
+            }
+        }
+    }
+
+    async fn ask_for_password(&self, mut client: Client, login: Login) -> io::Result<Option<Arrival>> {
+        let mut question = BytesMut::new();
+        queue_message(&mut question, b'R', |body| body.put_i32(CLEARTEXT_PASSWORD));
+        client.write(&question).await?;
+        let (kind, answer) = client.read_login().await?;
+        if kind == b'p' && answer.strip_suffix(&[0]) == Some(self.password.as_bytes()) {
+            return Ok(Some(Arrival::Client(client, login)));
+        }
+        let mut refusal = BytesMut::new();
+        let fields = [
+            (b'S', "FATAL"),
+            (b'V', "FATAL"),
+            (b'C', "28P01"),
+            (
+                b'M',
+                "pgbraid gave this program another password, in PGPASSWORD and DATABASE_URL",
+            ),
+        ];
+        queue_message(&mut refusal, b'E', |body| {
+            for (field, text) in fields {
+                body.put_u8(field);
+                put_text(body, text);
+            }
+            body.put_u8(0);
+        });
+        client.write(&refusal).await?;
+        Ok(None)
+    }
+}
+
+/// A startup packet's settings, and the options of the protocol among them, none of which is known.
+fn login(packet: &mut Bytes) -> Result<(Login, Vec<String>), ProxyError> {
+    let mut parameters = Vec::new();
+    let mut unknown = Vec::new();
+    loop {
+        let name = take_text(packet)?;
+        if name.is_empty() {
+            return Ok((Login { parameters }, unknown));
+        }
+        let value = take_text(packet)?;
+        match name.starts_with("_pq_.") {
+            true => unknown.push(name),
+            false => parameters.push((name, value)),
+        }
+    }
+}
+
+/// NegotiateProtocolVersion: minor version 0, and the options that are not known.
+fn negotiation(unknown: &[String]) -> BytesMut {
+    let mut message = BytesMut::new();
+    queue_message(&mut message, b'v', |body| {
+        body.put_i32(0);
+        body.put_i32(i32::try_from(unknown.len()).unwrap_or(i32::MAX));
+        for name in unknown {
+            put_text(body, name);
+        }
+    });
+    message
+}

@@ -1,0 +1,375 @@
+//! A program's connection, and the one to the server behind it.
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll, ready};
+
+use super::told::{Telling, Told};
+use crate::postgres::PostgresError;
+use crate::postgres::wire::{Connection, Frame, ServerError, TransactionStatus, WireError};
+use crate::proxy::{Client, Collected, Collector, ProxyError, Request, RequestEnd};
+use crate::run::checks::Checks;
+use crate::run::level::Level;
+use crate::run::session::DeadlockCheck;
+use crate::sql::Isolation;
+
+const STILL_WAITING: &str = " still waiting for ";
+const ACQUIRED: &str = " acquired ";
+
+/// Both sides of a conversation.
+pub struct Link {
+    pub client: Client,
+    pub server: Connection,
+    collector: Collector,
+    /// What the client has sent and nobody has looked at yet.
+    collected: VecDeque<(Request, RequestEnd)>,
+    /// It has said goodbye, or hung up.
+    closed: bool,
+    pub checks: Checks,
+    pub level: Level,
+    /// Locks from before a savepoint outlive an error.
+    pub savepoint_open: bool,
+    /// A BEGIN that the client has been answered, and the server has not been sent.
+    pub begin: Option<String>,
+    /// The transaction is pgbraid's: its statement came outside one.
+    pub injected: bool,
+    /// The transaction has had no turn yet.
+    pub fresh: bool,
+    exchange: Option<Exchange>,
+    /// As it stands before the server has said so: a request that ends with a Flush has begun a transaction, or failed.
+    unsaid: Option<TransactionStatus>,
+    /// What the client is to be told once the turn is settled.
+    withheld: Vec<Frame>,
+    /// Types of parameters that the server is about to describe, by statement.
+    described: VecDeque<String>,
+    /// A statement whose columns the server describes next.
+    describing: Option<String>,
+}
+
+/// A request that the server is answering.
+#[derive(Debug)]
+struct Exchange {
+    /// Answers yet to come to statements of pgbraid's own that went ahead of it.
+    aside: usize,
+    /// A ReadyForQuery of their own ends them.
+    aside_ready: bool,
+    end: RequestEnd,
+    /// Answers yet to come, where it ends with a Flush.
+    answers: usize,
+    /// Nothing of it is for the client.
+    own: bool,
+    /// The client hears its end later, from pgbraid.
+    keeps_ready: bool,
+    /// The server takes rows from the client.
+    copying: bool,
+    telling: Telling,
+}
+
+/// What can come of an exchange.
+pub enum Heard {
+    Finished(Told),
+    StillWaiting,
+    Acquired,
+}
+
+/// How a request is sent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sending<'a> {
+    /// A statement that goes ahead of it.
+    pub ahead: Option<&'a str>,
+    /// A deadlock check that its transaction is to have.
+    pub check: Option<DeadlockCheck>,
+    /// The client hears its end later.
+    pub keeps_ready: bool,
+}
+
+impl Link {
+    pub fn new(client: Client, server: Connection, check: Option<DeadlockCheck>) -> Link {
+        Link {
+            client,
+            server,
+            collector: Collector::default(),
+            collected: VecDeque::new(),
+            closed: false,
+            checks: Checks::new(check),
+            level: Level::new(Isolation::default()),
+            savepoint_open: false,
+            begin: None,
+            injected: false,
+            fresh: false,
+            exchange: None,
+            unsaid: None,
+            withheld: Vec::new(),
+            described: VecDeque::new(),
+            describing: None,
+        }
+    }
+
+    /// Whether a transaction is open.
+    pub fn status(&self) -> TransactionStatus {
+        self.unsaid.unwrap_or_else(|| self.server.transaction())
+    }
+
+    /// Reads what the client has sent, and writes what it is to hear. Returns the next request, or `None` where the client
+    /// has gone.
+    pub fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<(Request, RequestEnd)>, ProxyError>> {
+        let _ = self.client.poll_flush(cx);
+        loop {
+            if let Some(request) = self.collected.pop_front() {
+                return Poll::Ready(Ok(Some(request)));
+            }
+            if self.closed {
+                return Poll::Ready(Ok(None));
+            }
+            ready!(self.poll_client(cx))?;
+        }
+    }
+
+    /// Takes in one more message of the client's.
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
+        let Some(message) = ready!(self.client.poll_message(cx))? else {
+            self.closed = true;
+            return Poll::Ready(Ok(()));
+        };
+        match self.collector.take(&message)? {
+            Collected::Nothing => {}
+            Collected::Request(request, end) => self.collected.push_back((request, end)),
+            // behind an error the server skips them, too
+            Collected::Copy(bytes) => {
+                if self.exchange.as_ref().is_some_and(|exchange| exchange.copying) {
+                    self.server.queue_frames(&bytes);
+                }
+            }
+            Collected::Terminate => self.closed = true,
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends a request of the client's.
+    pub fn send(&mut self, request: &Request, end: RequestEnd, sending: Sending<'_>) -> Result<(), WireError> {
+        self.injected = sending.keeps_ready;
+        let mut aside = 0;
+        if sending.ahead.is_some() {
+            self.unsaid = Some(TransactionStatus::Open);
+        }
+        if let Some(sql) = sending.ahead {
+            aside += self.server.queue_aside(sql)?;
+        }
+        if let Some(sql) = sending.check.and_then(|check| self.checks.change_to(check)) {
+            aside += self.server.queue_aside(sql)?;
+        }
+        // a simple Query begins a conversation of its own
+        let aside_ready = aside > 0 && end == RequestEnd::Query;
+        if aside_ready {
+            self.server.queue_sync();
+        }
+        self.server.queue_frames(&request.bytes);
+        self.described.extend(request.described.iter().cloned());
+        self.exchange = Some(Exchange {
+            aside,
+            aside_ready,
+            end,
+            answers: request.answers,
+            own: false,
+            keeps_ready: sending.keeps_ready,
+            copying: false,
+            telling: Telling::of(&request.statements),
+        });
+        Ok(())
+    }
+
+    /// Sends statements of pgbraid's own, of which the client hears nothing.
+    pub fn send_own(&mut self, statements: &[&str], check: Option<DeadlockCheck>) -> Result<(), WireError> {
+        if let Some(sql) = check.and_then(|check| self.checks.change_to(check)) {
+            self.server.queue_aside(sql)?;
+        }
+        for sql in statements {
+            self.server.queue_aside(sql)?;
+        }
+        self.server.queue_sync();
+        self.exchange = Some(Exchange {
+            aside: 0,
+            aside_ready: false,
+            end: RequestEnd::Sync,
+            answers: 0,
+            own: true,
+            keeps_ready: true,
+            copying: false,
+            telling: Telling::default(),
+        });
+        Ok(())
+    }
+
+    /// What has come of the exchange under way.
+    pub fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Result<Heard, PostgresError>> {
+        loop {
+            self.pump_copy(cx)?;
+            let _ = self.server.poll_flush(cx)?;
+            let frame = ready!(self.server.poll_frame(cx))?;
+            if let Some(heard) = self.take_in(frame)? {
+                return Poll::Ready(Ok(heard));
+            }
+        }
+    }
+
+    /// Hands the rows of a COPY on to the server.
+    fn pump_copy(&mut self, cx: &mut Context<'_>) -> Result<(), PostgresError> {
+        if !self.exchange.as_ref().is_some_and(|exchange| exchange.copying) {
+            return Ok(());
+        }
+        let _ = self.client.poll_flush(cx);
+        while !self.closed {
+            match self.poll_client(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Err(WireError::Protocol(error.to_string()).into()),
+                Poll::Pending => break,
+            }
+        }
+        if self.closed
+            && let Some(exchange) = &mut self.exchange
+        {
+            exchange.copying = false;
+            self.server.queue_copy_failure("the program has gone")?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what the server says of its own accord: notifications, mostly.
+    pub fn poll_unasked(&mut self, cx: &mut Context<'_>) -> Result<(), WireError> {
+        while self.exchange.is_none() {
+            let Poll::Ready(frame) = self.server.poll_frame(cx) else {
+                break;
+            };
+            self.take_in(frame?)?;
+            self.release();
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, frame: Frame) -> Result<Option<Heard>, WireError> {
+        let kind = frame.kind();
+        if kind == b'N' {
+            return self.notice(frame);
+        }
+        let Some(exchange) = &mut self.exchange else {
+            // a notification, or a setting that was changed from outside
+            self.withheld.push(frame);
+            return Ok(None);
+        };
+        if matches!(kind, b'S' | b'A') {
+            self.withheld.push(frame);
+            return Ok(None);
+        }
+        if exchange.aside > 0 && kind != b'E' && kind != b'Z' {
+            exchange.aside -= 1;
+            return Ok(None);
+        }
+        if kind == b'Z' && std::mem::take(&mut exchange.aside_ready) {
+            return Ok(None);
+        }
+        if kind == b't'
+            && let Some(name) = self.described.pop_front()
+        {
+            self.collector.learn_types(&name, frame.parameter_types()?);
+            self.describing = Some(name);
+        } else if let Some(name) = self.describing.take()
+            && let Some(columns) = frame.columns()?
+        {
+            self.collector.learn_columns(&name, columns);
+        }
+        match kind {
+            b'Z' => self.unsaid = None,
+            b'E' if self.unsaid.is_some() || self.server.transaction() == TransactionStatus::Open => {
+                self.unsaid = Some(TransactionStatus::Aborted);
+            }
+            _ => {}
+        }
+        exchange.telling.take_in(&frame)?;
+        exchange.copying = kind == b'G' || (exchange.copying && !matches!(kind, b'C' | b'E' | b'Z'));
+        let copying = exchange.copying;
+        if !exchange.own && !(kind == b'Z' && exchange.keeps_ready) {
+            self.withheld.push(frame);
+        }
+        if copying {
+            self.release();
+        }
+        let Some(exchange) = &mut self.exchange else {
+            return Ok(None);
+        };
+        let is_over = match exchange.end {
+            RequestEnd::Query | RequestEnd::Sync => kind == b'Z',
+            RequestEnd::Flush => {
+                let is_answer = matches!(kind, b'1' | b'2' | b'3' | b't' | b'T' | b'n' | b'C' | b'I' | b's');
+                exchange.answers -= usize::from(is_answer).min(exchange.answers);
+                // behind an error the server skips everything until the client's Sync
+                exchange.answers == 0 || kind == b'E'
+            }
+        };
+        if !is_over {
+            return Ok(None);
+        }
+        if kind == b'E' || exchange.telling.failed() {
+            self.described.clear();
+        }
+        let telling = self
+            .exchange
+            .take()
+            .map(|exchange| exchange.telling)
+            .unwrap_or_default();
+        Ok(Some(Heard::Finished(telling.told())))
+    }
+
+    /// Messages for the log come because pgbraid asked for them.
+    fn notice(&mut self, frame: Frame) -> Result<Option<Heard>, WireError> {
+        let Some(notice) = frame.error()? else { return Ok(None) };
+        let ServerError { severity, message, .. } = *notice;
+        if severity != "LOG" {
+            // a BEGIN of the client's, or a setting of pgbraid's, comes as it would without the other
+            if self
+                .exchange
+                .as_ref()
+                .is_none_or(|exchange| exchange.aside == 0 && !exchange.own)
+            {
+                self.withheld.push(frame);
+            }
+            return Ok(None);
+        }
+        Ok(if message.contains(STILL_WAITING) {
+            Some(Heard::StillWaiting)
+        } else if message.contains(ACQUIRED) {
+            Some(Heard::Acquired)
+        } else {
+            None
+        })
+    }
+
+    /// No transaction is open any more.
+    pub fn end_transaction(&mut self) {
+        self.checks.forget();
+        self.level.end_transaction();
+        self.savepoint_open = false;
+        self.fresh = false;
+        self.injected = false;
+    }
+
+    /// Has the client hear what has been withheld from it.
+    pub fn release(&mut self) {
+        for frame in self.withheld.drain(..) {
+            self.client.queue(&frame.bytes);
+        }
+    }
+
+    /// The client hears an error in place of the success that it has not heard of yet.
+    pub fn withhold_error(&mut self, error: &[Frame], end: RequestEnd) {
+        if end == RequestEnd::Query
+            && let Some(last) = self.withheld.iter().rposition(|frame| frame.kind() == b'C')
+        {
+            self.withheld.remove(last);
+        }
+        self.withheld.extend(error.iter().cloned());
+    }
+
+    /// The client is ready for its next request once it hears what was withheld.
+    pub fn withhold_ready(&mut self, status: u8) {
+        self.withheld.push(Frame::ready(status));
+    }
+}

@@ -1,0 +1,926 @@
+//! A session that is a program: its statements are held at the gate until they are scheduled.
+
+mod link;
+mod naming;
+mod observed;
+mod schedulable;
+mod told;
+
+pub use observed::Observed;
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use self::link::{Heard, Link, Sending};
+use self::naming::Shown;
+use self::schedulable::{Standing, Treatment, commands, treatment};
+use self::told::Told;
+use super::driver::{Action, Sent, deadlocked_backends};
+use super::script::step_error;
+use super::session::{DeadlockCheck, Finished, Next, Outside, Pending, Progress, Session, WaitTimeout};
+use super::{Conditions, RunError};
+use crate::history::{
+    DISCONNECT, Exit, Origin, SessionEnd, Statement, StepOutcome, StepResult, TxEnd, Uncontrolled, Variables, Volatile,
+};
+use crate::postgres::wire::{Canceller, Connection, TransactionStatus, WireError};
+use crate::postgres::{PostgresError, Server};
+use crate::process::{Launch, Launched, Output, file_lock_wait};
+use crate::proxy::{Arrival, Client, Gate, Login, Request, RequestEnd, readable};
+use crate::scenario::{self, ProgramCommand};
+use crate::sql::StatementKind;
+
+/// Settings of a client's that pgbraid does without: it says itself which database, and which messages are sent.
+const NOT_HANDED_ON: [&str; 5] = [
+    "user",
+    "database",
+    "client_min_messages",
+    "replication",
+    "deadlock_timeout",
+];
+
+/// How soon a program that says nothing is looked at; the last pause repeats.
+const LOOKS_MILLIS: [u64; 5] = [5, 10, 20, 50, 100];
+
+/// What the end of a connection does to advisory locks.
+const FREE_LOCKS: &str = "SELECT pg_advisory_unlock_all()";
+
+/// A program's connections, and the statement of it that is held or under way.
+pub struct Attached {
+    session: scenario::Session,
+    program: Arc<ProgramCommand>,
+    at: Place,
+    volatile: Arc<Volatile>,
+    observed: Arc<Observed>,
+    gate: Gate,
+    launched: Option<Launched>,
+    links: Vec<Link>,
+    held: Option<Held>,
+    under_way: Option<Held>,
+    /// The connection that had the last turn.
+    current: usize,
+    /// Statements so far.
+    statements: usize,
+    results: Vec<StepOutcome>,
+    sent: Vec<Sent>,
+    variables: Variables,
+    outside: Option<Outside>,
+    uncontrolled: Vec<Uncontrolled>,
+    exit: Option<Exit>,
+    output: Output,
+    ended: bool,
+}
+
+/// Where its connections lead.
+#[derive(Clone)]
+pub struct Place {
+    pub server: Arc<Server>,
+    pub database: String,
+    /// Settings that each connection starts with.
+    pub settings: Vec<(&'static str, String)>,
+    pub check: Option<DeadlockCheck>,
+    /// How long the program may neither send a statement nor end.
+    pub limit: Duration,
+}
+
+/// A step that waits to be scheduled, or is under way.
+#[derive(Debug, Clone)]
+struct Held {
+    link: usize,
+    action: Action,
+    pending: Pending,
+    /// What the client has sent; `None` for a step of pgbraid's own.
+    request: Option<(Request, RequestEnd)>,
+}
+
+/// What a program does next.
+enum Happening {
+    Arrival(Arrival),
+    Request(usize, Request, RequestEnd),
+    Gone(usize),
+    Exited(std::process::ExitStatus),
+    Nothing,
+}
+
+impl Attached {
+    /// Opens the gate for a session's program. The program itself is started with each run.
+    ///
+    /// # Errors
+    /// When nothing can be listened at.
+    pub async fn new(
+        session: scenario::Session,
+        program: Arc<ProgramCommand>,
+        at: Place,
+        volatile: Arc<Volatile>,
+        observed: Arc<Observed>,
+    ) -> Result<Attached, RunError> {
+        let gate = Gate::open(at.server.user()).await.map_err(|source| RunError::Proxy {
+            session: session.name.clone(),
+            source,
+        })?;
+        Ok(Attached {
+            session,
+            program,
+            at,
+            volatile,
+            observed,
+            gate,
+            launched: None,
+            links: Vec::new(),
+            held: None,
+            under_way: None,
+            current: 0,
+            statements: 0,
+            results: Vec::new(),
+            sent: Vec::new(),
+            variables: Variables::default(),
+            outside: None,
+            uncontrolled: Vec::new(),
+            exit: None,
+            output: Output::default(),
+            ended: false,
+        })
+    }
+
+    fn proxy_error(&self, source: crate::proxy::ProxyError) -> RunError {
+        RunError::Proxy {
+            session: self.session.name.clone(),
+            source,
+        }
+    }
+
+    fn lost(&self, step: &str, source: impl Into<PostgresError>) -> RunError {
+        RunError::Session {
+            session: self.session.name.clone(),
+            step: step.to_owned(),
+            source: source.into(),
+        }
+    }
+
+    fn start(&mut self) -> Result<(), RunError> {
+        let mut variables: Vec<(String, String)> = self
+            .gate
+            .variables()
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        let own = self.program.env.iter();
+        variables.extend(own.map(|(name, value)| (name.clone(), value.clone())));
+        let launch = Launch {
+            command: self.program.command.clone(),
+            variables,
+            folder: self.program.cwd.clone(),
+            stdin: self.program.stdin.clone().unwrap_or_default(),
+            marker: self.gate.marker(),
+        };
+        let launched = Launched::start(&launch).map_err(|source| RunError::Launch {
+            session: self.session.name.clone(),
+            program: self.program.command.first().cloned().unwrap_or_default(),
+            folder: self.program.cwd.clone(),
+            source,
+        })?;
+        self.launched = Some(launched);
+        Ok(())
+    }
+
+    /// Runs the program until it sends a step, waits for something outside the database, or has ended.
+    async fn advance(&mut self, conditions: &mut Conditions<'_>) -> Result<(), RunError> {
+        let started = Instant::now();
+        let mut looks = 0;
+        loop {
+            let pause = sleep(Duration::from_millis(LOOKS_MILLIS[looks.min(LOOKS_MILLIS.len() - 1)]));
+            match self.next_happening(pause).await? {
+                Happening::Arrival(arrival) => self.welcome(arrival).await?,
+                Happening::Request(link, request, end) => {
+                    if self.take_request(link, request, end, conditions).await? {
+                        return Ok(());
+                    }
+                }
+                Happening::Gone(link) => {
+                    if self.farewell(link, conditions).await? {
+                        return Ok(());
+                    }
+                }
+                Happening::Exited(status) => {
+                    self.exit = Some(Exit::of(status));
+                    if self.links.is_empty() {
+                        self.end().await;
+                        return Ok(());
+                    }
+                }
+                Happening::Nothing => {
+                    looks += 1;
+                    if let Some(wait) = self.launched.as_ref().and_then(|one| file_lock_wait(one.group())) {
+                        self.outside = Some(Outside::FileLock { holder: wait.holder });
+                        return Ok(());
+                    }
+                    if started.elapsed() > self.at.limit {
+                        return Err(RunError::Silent {
+                            session: self.session.name.clone(),
+                            limit: self.at.limit,
+                            output: self.launched.as_ref().map(Launched::output).unwrap_or_default(),
+                        });
+                    }
+                    continue;
+                }
+            }
+            looks = 0;
+        }
+    }
+
+    async fn next_happening(&mut self, pause: tokio::time::Sleep) -> Result<Happening, RunError> {
+        let mut pause = std::pin::pin!(pause);
+        poll_fn(|cx| {
+            if let Poll::Ready(Some(arrival)) = self.gate.poll_arrival(cx) {
+                return Poll::Ready(Ok(Happening::Arrival(arrival)));
+            }
+            for index in 0..self.links.len() {
+                let link = &mut self.links[index];
+                if let Err(error) = link.poll_unasked(cx) {
+                    return Poll::Ready(Err(self.lost("", error)));
+                }
+                match link.poll_request(cx) {
+                    Poll::Ready(Ok(Some((request, end)))) => {
+                        return Poll::Ready(Ok(Happening::Request(index, request, end)));
+                    }
+                    Poll::Ready(Ok(None)) => return Poll::Ready(Ok(Happening::Gone(index))),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(self.proxy_error(error))),
+                    Poll::Pending => {}
+                }
+            }
+            if self.exit.is_none()
+                && let Some(launched) = &mut self.launched
+                && let Poll::Ready(status) = launched.poll_exit(cx)
+            {
+                return Poll::Ready(status.map(Happening::Exited).map_err(RunError::Runtime));
+            }
+            pause.as_mut().poll(cx).map(|()| Ok(Happening::Nothing))
+        })
+        .await
+    }
+
+    /// Connects a client to the server, with the settings that it asked for.
+    async fn welcome(&mut self, arrival: Arrival) -> Result<(), RunError> {
+        match arrival {
+            Arrival::Client(mut client, login) => match self.connect(&login).await {
+                Ok(server) => {
+                    client.queue_welcome(server.parameters(), server.backend_pid(), server.secret_key());
+                    self.links.push(Link::new(client, server, self.at.check));
+                }
+                Err(PostgresError::Wire(WireError::Refused(error))) => {
+                    refuse(client, &error.sqlstate, &error.message).await
+                }
+                Err(error) => return Err(error.into()),
+            },
+            Arrival::Cancel {
+                backend_pid,
+                secret_key,
+            } => {
+                // nothing of this program is under way: there is nothing to cancel
+                self.canceller(backend_pid, secret_key);
+            }
+        }
+        Ok(())
+    }
+
+    async fn connect(&self, login: &Login) -> Result<Connection, PostgresError> {
+        let own = login.parameters.iter();
+        let mut settings: Vec<(&str, &str)> = own
+            .filter(|(name, _)| !NOT_HANDED_ON.contains(&name.as_str()))
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        settings.extend(self.at.settings.iter().map(|(name, value)| (*name, value.as_str())));
+        self.at.server.session(&self.at.database, &settings).await
+    }
+
+    fn canceller(&self, backend_pid: i32, secret_key: i32) -> Option<Canceller> {
+        let link = self
+            .links
+            .iter()
+            .find(|link| link.server.backend_pid() == backend_pid)?;
+        (link.server.secret_key() == secret_key).then(|| self.at.server.canceller(&link.server))
+    }
+
+    /// Takes in a request: hands it on, or holds it. Returns whether it is held.
+    async fn take_request(
+        &mut self,
+        index: usize,
+        request: Request,
+        end: RequestEnd,
+        conditions: &mut Conditions<'_>,
+    ) -> Result<bool, RunError> {
+        let commands = commands(&request);
+        let is_prelude = match (request.statements.as_slice(), commands.as_slice()) {
+            ([asked], [(StatementKind::Plain, sql)]) => self.observed.is_prelude(sql, &asked.types, conditions).await?,
+            _ => false,
+        };
+        if commands
+            .iter()
+            .any(|(_, sql)| crate::sql::Statement::classify(sql).changes_schema)
+            && self.observed.schema_changes()
+        {
+            self.note(Uncontrolled::PreludeNotScheduled {
+                session: self.session.name.clone(),
+            });
+        }
+        if commands.len() > 1 && !commands.iter().all(|(kind, _)| *kind != StatementKind::Plain) {
+            self.observed.note(format!(
+                "the program of {} sends several statements in one request: they are one step",
+                self.session.entry_name()
+            ));
+        }
+        let link = &mut self.links[index];
+        if let Some(level) = link.begin.as_deref().and_then(crate::sql::isolation_named) {
+            link.level.of_begin(level);
+        }
+        let standing = Standing {
+            status: link.status(),
+            begins: link.begin.is_some(),
+            fresh: link.fresh,
+            savepoint_open: link.savepoint_open,
+            isolation: link.level.now(),
+        };
+        let treatment = match treatment(&commands, end == RequestEnd::Query, standing) {
+            // in a transaction whose snapshot lasts it may be what takes it
+            Treatment::Step | Treatment::Autocommitted
+                if is_prelude && standing.isolation == crate::sql::Isolation::ReadCommitted =>
+            {
+                Treatment::Pass
+            }
+            other => other,
+        };
+        match treatment {
+            Treatment::PutOff => {
+                let sql = commands.into_iter().next().map(|(_, sql)| sql).unwrap_or_default();
+                link.client
+                    .queue_complete(match sql.to_lowercase().starts_with("start") {
+                        true => "START TRANSACTION",
+                        false => "BEGIN",
+                    });
+                link.client.queue_ready(b'T');
+                link.begin = Some(sql);
+                link.savepoint_open = false;
+                Ok(false)
+            }
+            Treatment::Pass => {
+                self.pass(index, request, end, &commands).await?;
+                Ok(false)
+            }
+            Treatment::Step | Treatment::Autocommitted => {
+                let action = match treatment {
+                    Treatment::Autocommitted => Action::Autocommitted,
+                    _ => Action::Statement,
+                };
+                self.hold(index, action, request, end, &commands);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Sends a request that meets no other session, and has the client hear the answer.
+    async fn pass(
+        &mut self,
+        index: usize,
+        request: Request,
+        end: RequestEnd,
+        commands: &[(StatementKind, String)],
+    ) -> Result<(), RunError> {
+        let link = &mut self.links[index];
+        let begin = link.begin.take();
+        link.fresh |= begin.is_some();
+        let sending = Sending {
+            ahead: begin.as_deref(),
+            check: None,
+            keeps_ready: false,
+        };
+        let sent = link.send(&request, end, sending);
+        sent.map_err(|error| self.lost("", error))?;
+        let told = self.await_told(index).await?;
+        let link = &mut self.links[index];
+        for (kind, sql) in commands {
+            link.level.take_in(None, Origin::Step(0), *kind, sql);
+            match kind {
+                StatementKind::Begin => link.fresh = true,
+                StatementKind::Savepoint if told.error.is_none() => link.savepoint_open = true,
+                _ => {}
+            }
+        }
+        if link.status() == TransactionStatus::Idle {
+            link.end_transaction();
+        }
+        link.release();
+        Ok(())
+    }
+
+    /// Waits for the answer to what cannot wait for another session.
+    async fn await_told(&mut self, index: usize) -> Result<Told, RunError> {
+        let limit = self.at.limit;
+        let link = &mut self.links[index];
+        let hearing = async {
+            loop {
+                if let Heard::Finished(told) = poll_fn(|cx| link.poll_heard(cx)).await? {
+                    return Ok::<_, PostgresError>(told);
+                }
+            }
+        };
+        match tokio::time::timeout(limit, hearing).await {
+            Ok(told) => told.map_err(|error| self.lost("", error)),
+            Err(_) => Err(RunError::StepTimeout {
+                session: self.session.name.clone(),
+                step: "what its driver sends by itself".to_owned(),
+                limit,
+                outsider: None,
+            }),
+        }
+    }
+
+    fn hold(
+        &mut self,
+        index: usize,
+        action: Action,
+        request: Request,
+        end: RequestEnd,
+        commands: &[(StatementKind, String)],
+    ) {
+        let link = &self.links[index];
+        let own: Vec<&(StatementKind, String)> = match commands {
+            // the driver sends BEGIN together with the statement
+            [(StatementKind::Begin, _), rest @ ..] if !rest.is_empty() => rest.iter().collect(),
+            all => all.iter().collect(),
+        };
+        let begin = link.begin.clone().or_else(|| match commands {
+            [(StatementKind::Begin, sql), _, ..] => Some(sql.clone()),
+            _ => None,
+        });
+        let values: Vec<Shown> = match request.statements.as_slice() {
+            [asked] => naming::values(asked, &self.volatile),
+            _ => Vec::new(),
+        };
+        let sql = match own.as_slice() {
+            [] => "(prepare)".to_owned(),
+            [(_, sql)] => sql.clone(),
+            several => several
+                .iter()
+                .map(|(_, sql)| sql.as_str())
+                .collect::<Vec<_>>()
+                .join("; "),
+        };
+        let name = match own.as_slice() {
+            [] => "prepare".to_owned(),
+            // a comment ahead of the statement may name it
+            [_] => match request.statements.as_slice() {
+                [asked] => naming::name(&asked.sql),
+                _ => naming::name(&sql),
+            },
+            several => {
+                let names: Vec<String> = several.iter().map(|(_, sql)| naming::name(sql)).collect();
+                names.join(", ")
+            }
+        };
+        let filled = naming::filled(&sql.as_str().into(), &values);
+        let mut statement = Statement::of(&sql);
+        if let [_, _, ..] = own.as_slice() {
+            statement.kind = kind_of_several(&own);
+        }
+        let pending = Pending {
+            name,
+            statement: Arc::new(statement),
+            origin: Origin::Step(self.statements),
+            filled,
+            values: values
+                .iter()
+                .map(|value| value.text.clone().filter(|_| value.plain))
+                .collect(),
+            opens: link.fresh || link.status() == TransactionStatus::Idle,
+            begin,
+            attempt: 0,
+        };
+        self.statements += 1;
+        self.held = Some(Held {
+            link: index,
+            action,
+            pending,
+            request: Some((request, end)),
+        });
+    }
+
+    /// A step of pgbraid's own.
+    fn hold_own(&mut self, index: usize, action: Action, origin: Origin, name: String, sql: &str) {
+        let pending = Pending {
+            name,
+            statement: Arc::new(Statement::of(sql)),
+            origin,
+            filled: sql.to_owned(),
+            values: Vec::new(),
+            opens: false,
+            begin: None,
+            attempt: 0,
+        };
+        self.held = Some(Held {
+            link: index,
+            action,
+            pending,
+            request: None,
+        });
+    }
+
+    /// A client has hung up. What its transaction holds is given back in a step. Returns whether there is one.
+    async fn farewell(&mut self, index: usize, conditions: &mut Conditions<'_>) -> Result<bool, RunError> {
+        let last = Origin::Rollback(self.statements.saturating_sub(1));
+        let link = &mut self.links[index];
+        link.begin = None;
+        match link.status() {
+            TransactionStatus::Open if !link.fresh => {
+                self.hold_own(
+                    index,
+                    Action::Rollback,
+                    last,
+                    "rollback (connection closed)".to_owned(),
+                    "ROLLBACK",
+                );
+                return Ok(true);
+            }
+            TransactionStatus::Aborted if link.savepoint_open => {
+                self.hold_own(
+                    index,
+                    Action::Rollback,
+                    last,
+                    "rollback (connection closed)".to_owned(),
+                    "ROLLBACK",
+                );
+                return Ok(true);
+            }
+            TransactionStatus::Open | TransactionStatus::Aborted => {
+                let sent = link.send_own(&["ROLLBACK"], None);
+                sent.map_err(|error| self.lost("rollback", error))?;
+                self.await_told(index).await?;
+            }
+            TransactionStatus::Idle => {}
+        }
+        let backend_pid = self.links[index].server.backend_pid();
+        if conditions.keeps_advisory_locks(backend_pid).await? {
+            let origin = Origin::Disconnect(self.statements.saturating_sub(1));
+            self.hold_own(index, Action::Disconnect, origin, DISCONNECT.to_owned(), "(disconnect)");
+            return Ok(true);
+        }
+        let mut link = self.links.remove(index);
+        link.server.terminate().await;
+        if self.current > index {
+            self.current -= 1;
+        }
+        if self.links.is_empty() && self.exit.is_some() {
+            self.end().await;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// The program has ended, and nothing is left of it.
+    async fn end(&mut self) {
+        if let Some(mut launched) = self.launched.take() {
+            launched.end().await;
+            self.output = launched.output();
+        }
+        self.ended = true;
+    }
+
+    /// The step under way is over.
+    fn take_in(&mut self, held: Held, told: Told) -> Finished {
+        let Held {
+            link: index,
+            action,
+            pending,
+            request,
+        } = held;
+        let link = &mut self.links[index];
+        link.fresh = false;
+        let kind = pending.statement.kind;
+        let isolation = link
+            .level
+            .take_in(pending.begin.as_deref(), pending.origin, kind, &pending.statement.sql);
+        if kind == StatementKind::RollbackTo && told.error.is_none() {
+            link.checks.forget();
+        }
+        let tag = told.results.last().map(|result| result.tag.clone());
+        let status = link.status();
+        let ended = status == TransactionStatus::Idle && action != Action::Autocommitted;
+        let end = match (&told.error, action) {
+            (_, Action::Disconnect) => None,
+            (Some(_), _) => Some(TxEnd::Failed),
+            (None, _) if ended => Some(match (action, tag.as_deref()) {
+                (Action::Rollback, _) | (_, Some("ROLLBACK")) => TxEnd::RolledBack,
+                _ => TxEnd::Committed,
+            }),
+            (None, _) => None,
+        };
+        if status == TransactionStatus::Idle {
+            link.end_transaction();
+        }
+        let deadlock = told.error.as_deref().map(deadlocked_backends).unwrap_or_default();
+        let request_end = request.as_ref().map(|(_, end)| *end);
+        match (action, &told.error) {
+            (Action::Autocommitted, None) => {
+                let name = format!("commit of {}", pending.name);
+                let origin = Origin::Autocommit(pending.origin.step());
+                self.hold_own(index, Action::Commit, origin, name, "COMMIT");
+                // the client's own request is told how it ended
+                if let Some(held) = &mut self.held {
+                    held.request = request.clone();
+                }
+            }
+            (Action::Commit, None) => link.withhold_ready(b'I'),
+            (Action::Commit, Some(_)) => {
+                let frames: Vec<_> = told.error_frame.iter().cloned().collect();
+                link.withhold_error(&frames, request_end.unwrap_or(RequestEnd::Sync));
+                link.withhold_ready(b'I');
+            }
+            _ => {}
+        }
+        let result = match &told.error {
+            Some(error) => StepResult::Error(step_error(error)),
+            None if action == Action::Disconnect => StepResult::Done {
+                tag: "DISCONNECT".to_owned(),
+            },
+            None => self.step_result(told, pending.statement.ordered),
+        };
+        self.results.push(StepOutcome {
+            origin: pending.origin,
+            end,
+            result: result.clone(),
+        });
+        Finished {
+            result,
+            isolation,
+            end,
+            deadlock,
+        }
+    }
+
+    fn step_result(&self, told: Told, ordered: bool) -> StepResult {
+        let Some(result) = told.results.into_iter().last() else {
+            return StepResult::Done { tag: String::new() };
+        };
+        let Some(columns) = result.columns else {
+            return StepResult::Done { tag: result.tag };
+        };
+        let row = |row: &Vec<Option<bytes::Bytes>>| {
+            let cells = columns.iter().zip(row).map(|(column, value)| {
+                let type_oid = column.column.type_oid;
+                let text = value.as_ref().map(|bytes| readable(type_oid, column.binary, bytes));
+                self.volatile.show(&column.column, &text)
+            });
+            cells.collect::<Vec<_>>()
+        };
+        let mut rows: Vec<_> = result.rows.iter().map(row).collect();
+        if !ordered {
+            rows.sort();
+        }
+        StepResult::Rows {
+            columns: columns.iter().map(|column| column.column.name.clone()).collect(),
+            rows,
+            ordered,
+            tag: result.tag,
+        }
+    }
+
+    /// Ends what an error has left of an autocommitted statement, which has released everything.
+    async fn roll_back_failed(&mut self) -> Result<(), RunError> {
+        let index = self.current;
+        let Some(link) = self.links.get_mut(index) else {
+            return Ok(());
+        };
+        let sent = link.send_own(&["ROLLBACK"], None);
+        sent.map_err(|error| self.lost("rollback", error))?;
+        self.await_told(index).await?;
+        let link = &mut self.links[index];
+        link.end_transaction();
+        link.withhold_ready(b'I');
+        Ok(())
+    }
+
+    /// What has come of a cancellation, or of a client that gave up while its statement waits.
+    fn poll_meanwhile(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready(Some(arrival)) = self.gate.poll_arrival(cx) {
+            if let Arrival::Cancel {
+                backend_pid,
+                secret_key,
+            } = arrival
+                && let Some(canceller) = self.canceller(backend_pid, secret_key)
+            {
+                self.note(Uncontrolled::ProgramCancelled {
+                    session: self.session.name.clone(),
+                });
+                tokio::spawn(async move {
+                    // a query that was over by then needs none
+                    let _ = canceller.cancel().await;
+                });
+            }
+        }
+    }
+
+    fn note(&mut self, what: Uncontrolled) {
+        if !self.uncontrolled.contains(&what) {
+            self.uncontrolled.push(what);
+        }
+    }
+}
+
+/// Of several commands, a COMMIT or ROLLBACK at the end says what becomes of the transaction.
+fn kind_of_several(commands: &[&(StatementKind, String)]) -> StatementKind {
+    match commands.last() {
+        Some((kind @ (StatementKind::Commit { .. } | StatementKind::Rollback { .. }), _)) => *kind,
+        _ => StatementKind::Plain,
+    }
+}
+
+async fn refuse(mut client: Client, sqlstate: &str, message: &str) {
+    client.queue_error("FATAL", sqlstate, message);
+    poll_fn(|cx| client.poll_flush(cx)).await;
+}
+
+impl Session for Attached {
+    fn name(&self) -> &str {
+        &self.session.name
+    }
+
+    fn backend_pid(&self) -> i32 {
+        let held = self.under_way.as_ref().or(self.held.as_ref());
+        let index = held.map_or(self.current, |held| held.link);
+        self.links.get(index).map_or(0, |link| link.server.backend_pid())
+    }
+
+    fn has_backend(&self, pid: i32) -> bool {
+        self.links.iter().any(|link| link.server.backend_pid() == pid)
+    }
+
+    fn in_transaction(&self) -> bool {
+        self.links.iter().any(|link| link.status() != TransactionStatus::Idle)
+    }
+
+    fn next(&self) -> Next<'_> {
+        match (&self.held, self.ended) {
+            (Some(held), _) => Next::Held(&held.pending),
+            (None, true) => Next::Ended,
+            (None, false) => Next::Thinking,
+        }
+    }
+
+    fn outside(&self) -> Option<Outside> {
+        self.outside
+    }
+
+    fn owns_process(&self, pid: i32) -> bool {
+        self.launched
+            .as_ref()
+            .is_some_and(|launched| launched.group().processes().contains(&pid))
+    }
+
+    async fn send(&mut self, check: DeadlockCheck) -> Result<(), RunError> {
+        let Some(held) = self.held.take() else { return Ok(()) };
+        self.current = held.link;
+        let link = &mut self.links[held.link];
+        let is_open = link.status() == TransactionStatus::Open;
+        let sent = match (&held.request, held.action) {
+            (Some((request, end)), Action::Statement | Action::Autocommitted) => {
+                let begin = link.begin.take();
+                let autocommitted = held.action == Action::Autocommitted;
+                let begins_itself = begin.is_none() && held.pending.begin.is_some();
+                let in_block = is_open || begin.is_some() || autocommitted || begins_itself;
+                let sending = Sending {
+                    ahead: if autocommitted { Some("BEGIN") } else { begin.as_deref() },
+                    check: in_block.then_some(check),
+                    keeps_ready: autocommitted,
+                };
+                link.send(request, *end, sending)
+            }
+            (_, Action::Commit) => link.send_own(&["COMMIT"], Some(check)),
+            (_, Action::Disconnect) => link.send_own(&[FREE_LOCKS], None),
+            _ => link.send_own(&["ROLLBACK"], None),
+        };
+        sent.map_err(|error| self.lost(&held.pending.name, error))?;
+        self.sent.push(Sent {
+            sql: held.pending.statement.sql.clone(),
+            values: Vec::new(),
+        });
+        self.under_way = Some(held);
+        Ok(())
+    }
+
+    async fn send_begin(&mut self) -> Result<(), RunError> {
+        Ok(())
+    }
+
+    fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, RunError>> {
+        self.poll_meanwhile(cx);
+        let Some(held) = &self.under_way else {
+            return Poll::Pending;
+        };
+        let index = held.link;
+        let heard = ready!(self.links[index].poll_heard(cx));
+        let name = held.pending.name.clone();
+        Poll::Ready(Ok(match heard.map_err(|error| self.lost(&name, error))? {
+            Heard::StillWaiting => Progress::StillWaiting,
+            Heard::Acquired => Progress::Acquired,
+            Heard::Finished(told) => match self.under_way.take() {
+                Some(held) => Progress::Finished(self.take_in(held, told)),
+                None => return Poll::Pending,
+            },
+        }))
+    }
+
+    fn timeout(&self) -> Option<WaitTimeout> {
+        None
+    }
+
+    fn timeout_not_explored(&self) -> Option<String> {
+        None
+    }
+
+    fn expire(&mut self) {}
+
+    async fn find_next(&mut self, conditions: &mut Conditions<'_>) -> Result<(), RunError> {
+        if self.held.is_some() || self.ended || self.under_way.is_some() {
+            return Ok(());
+        }
+        if self.launched.is_none() {
+            self.start()?;
+        }
+        self.outside = None;
+        if let Some(link) = self.links.get(self.current) {
+            // what is left of an autocommitted statement that failed
+            let failed = link.status() == TransactionStatus::Aborted && link.injected;
+            if failed {
+                self.roll_back_failed().await?;
+            }
+        }
+        for link in &mut self.links {
+            link.release();
+        }
+        self.advance(conditions).await
+    }
+
+    async fn begin_reset(&mut self) -> Result<(), RunError> {
+        self.held = None;
+        self.under_way = None;
+        if let Some(mut launched) = self.launched.take() {
+            launched.end().await;
+        }
+        let mut links = std::mem::take(&mut self.links);
+        for link in &mut links {
+            link.server.terminate().await;
+        }
+        Ok(())
+    }
+
+    async fn end_reset(&mut self) -> Result<(), RunError> {
+        // who came too late for the last run is not let into the next
+        while let Poll::Ready(Some(_)) = poll_fn(|cx| Poll::Ready(self.gate.poll_arrival(cx))).await {}
+        self.current = 0;
+        self.statements = 0;
+        self.results.clear();
+        self.sent.clear();
+        self.outside = None;
+        self.uncontrolled.clear();
+        self.exit = None;
+        self.output = Output::default();
+        self.ended = false;
+        Ok(())
+    }
+
+    async fn left_behind(&mut self) -> Result<Option<String>, RunError> {
+        Ok(None)
+    }
+
+    fn end(&self) -> SessionEnd {
+        SessionEnd {
+            committed: self.exit == Some(Exit::Code(0)),
+            error: None,
+            retries: 0,
+            variables: Vec::new(),
+            exit: self.exit,
+        }
+    }
+
+    fn variables(&self) -> &Variables {
+        &self.variables
+    }
+
+    fn results(&self) -> &[StepOutcome] {
+        &self.results
+    }
+
+    fn sent(&self) -> &[Sent] {
+        &self.sent
+    }
+
+    fn output(&self) -> Option<&Output> {
+        Some(&self.output)
+    }
+
+    fn uncontrolled(&self) -> &[Uncontrolled] {
+        &self.uncontrolled
+    }
+}

@@ -1,0 +1,283 @@
+//! Which of a program's requests are steps, and how each is sent.
+
+use crate::postgres::wire::TransactionStatus;
+use crate::proxy::Request;
+use crate::sql;
+use crate::sql::commands::split;
+use crate::sql::lexer::{Token, TokenKind};
+use crate::sql::{Isolation, StatementKind};
+
+/// Where a connection stands as a request comes.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing {
+    pub status: TransactionStatus,
+    /// A BEGIN goes ahead of the request.
+    pub begins: bool,
+    /// The transaction, if one is open, has had no turn yet.
+    pub fresh: bool,
+    pub savepoint_open: bool,
+    /// The level of the transaction under way.
+    pub isolation: Isolation,
+}
+
+/// What is to be done with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Treatment {
+    /// It meets no other session, and goes to the server at once.
+    Pass,
+    /// BEGIN alone: the client is answered, and the server is sent it with what follows.
+    PutOff,
+    /// A step.
+    Step,
+    /// A step outside a transaction: BEGIN goes ahead, and a commit of its own follows.
+    Autocommitted,
+}
+
+/// The commands of a request, by kind, with each one's text.
+pub fn commands(request: &Request) -> Vec<(StatementKind, String)> {
+    let mut found = Vec::new();
+    for asked in &request.statements {
+        for command in split(&asked.sql) {
+            let (Some(first), Some(last)) = (command.first(), command.last()) else {
+                continue;
+            };
+            let sql = &asked.sql[first.offset..last.end()];
+            found.push((sql::Statement::classify(sql).kind, sql.to_owned()));
+        }
+    }
+    found
+}
+
+/// What is to be done with a request of these commands.
+pub fn treatment(commands: &[(StatementKind, String)], is_simple: bool, standing: Standing) -> Treatment {
+    let is_open = standing.begins || standing.status != TransactionStatus::Idle;
+    if commands.is_empty() {
+        // a transaction whose snapshot lasts takes it with its first statement, when that is prepared
+        let takes_snapshot = (standing.begins || standing.fresh) && standing.isolation != Isolation::ReadCommitted;
+        return if takes_snapshot {
+            Treatment::Step
+        } else {
+            Treatment::Pass
+        };
+    }
+    if let [(StatementKind::Begin, sql)] = commands
+        && is_simple
+        && !is_open
+        && is_plain_begin(sql)
+    {
+        return Treatment::PutOff;
+    }
+    let passes = |(kind, sql): &(StatementKind, String)| match kind {
+        StatementKind::Begin | StatementKind::Savepoint | StatementKind::Release => true,
+        StatementKind::Setting => true,
+        StatementKind::Commit { .. } => !is_open || standing.begins || standing.fresh,
+        // the error has released everything, unless locks from before a savepoint are held
+        StatementKind::Rollback { .. } => {
+            !is_open
+                || standing.begins
+                || standing.fresh
+                || (standing.status == TransactionStatus::Aborted && !standing.savepoint_open)
+        }
+        StatementKind::RollbackTo | StatementKind::PrepareTransaction | StatementKind::OutsideBlock => false,
+        StatementKind::Plain => standing.status == TransactionStatus::Aborted || is_silent(sql),
+    };
+    if commands.iter().all(passes) {
+        return Treatment::Pass;
+    }
+    let all_plain = commands
+        .iter()
+        .all(|(kind, _)| matches!(kind, StatementKind::Plain | StatementKind::Setting));
+    match all_plain && !is_open {
+        true => Treatment::Autocommitted,
+        false => Treatment::Step,
+    }
+}
+
+/// Whether the server is sure to take a BEGIN: the client is told so before it is asked.
+fn is_plain_begin(sql: &str) -> bool {
+    let commands = split(sql);
+    let Some(words) = commands.first() else { return false };
+    let texts: Vec<String> = words
+        .iter()
+        .filter(|word| word.text != ",")
+        .map(|word| word.text.to_lowercase())
+        .collect();
+    let begin: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let rest = match begin.as_slice() {
+        ["begin", "transaction" | "work", rest @ ..] | ["start", "transaction", rest @ ..] | ["begin", rest @ ..] => {
+            rest
+        }
+        _ => return false,
+    };
+    let modes: [&[&str]; 6] = [
+        &["isolation", "level", "read", "committed"],
+        &["isolation", "level", "read", "uncommitted"],
+        &["isolation", "level", "repeatable", "read"],
+        &["isolation", "level", "serializable"],
+        &["read", "write"],
+        &["read", "only"],
+    ];
+    let mut rest = rest;
+    while !rest.is_empty() {
+        match modes.iter().find_map(|mode| rest.strip_prefix(*mode)) {
+            Some(after) => rest = after,
+            None => return false,
+        }
+    }
+    true
+}
+
+/// Functions that tell of the server and the session, and of nothing that a session of the scenario can change.
+const SILENT_FUNCTIONS: [&str; 14] = [
+    "version",
+    "current_database",
+    "current_schema",
+    "current_schemas",
+    "current_user",
+    "session_user",
+    "pg_backend_pid",
+    "pg_is_in_recovery",
+    "pg_client_encoding",
+    "current_setting",
+    "inet_server_addr",
+    "inet_server_port",
+    "pg_postmaster_start_time",
+    "unnest",
+];
+
+/// Whether a statement looks at nothing but constants and what is known to be of the server and the session: the ping of a
+/// pool, or a driver that asks for the version. DEALLOCATE concerns the session's own statements.
+fn is_silent(sql: &str) -> bool {
+    let commands = split(sql);
+    let [command] = commands.as_slice() else { return false };
+    let Some(first) = command.first() else { return true };
+    if first.is("DEALLOCATE") {
+        return true;
+    }
+    if !first.is("SELECT") {
+        return false;
+    }
+    let plain = |(index, token): (usize, &Token<'_>)| match token.kind {
+        TokenKind::Word | TokenKind::QuotedName => {
+            let is_called = command.get(index + 1).is_some_and(|next| next.text == "(");
+            let name = token.text.trim_matches('"').to_lowercase();
+            let is_value = [
+                "select",
+                "as",
+                "true",
+                "false",
+                "null",
+                "current_user",
+                "session_user",
+                "pg_catalog",
+                "current_schema",
+                "current_catalog",
+            ];
+            let is_alias = index > 0 && command[index - 1].is("AS");
+            let is_known = SILENT_FUNCTIONS.contains(&name.as_str());
+            if is_called {
+                is_known
+            } else {
+                is_value.contains(&name.as_str()) || is_alias || is_known
+            }
+        }
+        _ => true,
+    };
+    command.iter().enumerate().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn treated(sql: &str, standing: Standing) -> Treatment {
+        let commands: Vec<_> = split(sql)
+            .iter()
+            .map(|command| {
+                let text = &sql[command[0].offset..command[command.len() - 1].end()];
+                (sql::Statement::classify(text).kind, text.to_owned())
+            })
+            .collect();
+        treatment(&commands, true, standing)
+    }
+
+    const IDLE: Standing = Standing {
+        status: TransactionStatus::Idle,
+        begins: false,
+        fresh: false,
+        savepoint_open: false,
+        isolation: Isolation::ReadCommitted,
+    };
+    const OPEN: Standing = Standing {
+        status: TransactionStatus::Open,
+        ..IDLE
+    };
+
+    #[test]
+    fn what_meets_no_session_passes() {
+        for sql in [
+            "SELECT 1",
+            "select pg_catalog.version()",
+            "SELECT current_schema()",
+            "SET application_name = 'x'",
+            "SHOW transaction isolation level",
+            "ROLLBACK",
+            "COMMIT",
+            "DEALLOCATE ALL",
+            "",
+        ] {
+            assert_eq!(treated(sql, IDLE), Treatment::Pass, "{sql}");
+        }
+        assert_eq!(treated("SAVEPOINT a", OPEN), Treatment::Pass);
+        let begun = Standing { begins: true, ..IDLE };
+        assert_eq!(treated("COMMIT", begun), Treatment::Pass);
+    }
+
+    #[test]
+    fn what_may_meet_one_is_a_step() {
+        for sql in [
+            "SELECT x FROM t",
+            "SELECT f()",
+            "SELECT now()",
+            "SELECT pg_advisory_lock(1)",
+            "INSERT INTO t VALUES (1)",
+        ] {
+            assert_eq!(treated(sql, IDLE), Treatment::Autocommitted, "{sql}");
+            assert_eq!(treated(sql, OPEN), Treatment::Step, "{sql}");
+        }
+        for sql in ["COMMIT", "ROLLBACK", "ROLLBACK TO a"] {
+            assert_eq!(treated(sql, OPEN), Treatment::Step, "{sql}");
+        }
+        assert_eq!(treated("VACUUM t", IDLE), Treatment::Step);
+        assert_eq!(treated("BEGIN; UPDATE t SET x = 1; COMMIT", IDLE), Treatment::Step);
+        assert_eq!(treated("DISCARD ALL", IDLE), Treatment::Step);
+    }
+
+    #[test]
+    fn a_begin_that_the_server_is_sure_to_take_is_put_off() {
+        for sql in [
+            "BEGIN",
+            "begin work",
+            "START TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ WRITE",
+            "BEGIN READ ONLY",
+        ] {
+            assert_eq!(treated(sql, IDLE), Treatment::PutOff, "{sql}");
+        }
+        assert_eq!(treated("BEGIN", OPEN), Treatment::Pass);
+        assert_eq!(treated("BEGIN ISOLATION LEVEL WRONG", IDLE), Treatment::Pass);
+    }
+
+    #[test]
+    fn a_rollback_behind_an_error_releases_nothing_unless_there_was_a_savepoint() {
+        let failed = Standing {
+            status: TransactionStatus::Aborted,
+            ..IDLE
+        };
+        assert_eq!(treated("ROLLBACK", failed), Treatment::Pass);
+        let saved = Standing {
+            savepoint_open: true,
+            ..failed
+        };
+        assert_eq!(treated("ROLLBACK", saved), Treatment::Step);
+    }
+}

@@ -1,0 +1,111 @@
+//! Sessions of the file that are programs.
+
+use std::path::Path;
+
+use toml::Spanned;
+
+use super::raw::{RawSession, Text};
+use super::{Document, folder_of};
+use crate::scenario::error::{Mistake, ScenarioError};
+use crate::scenario::program::{ProgramCommand, placeholders};
+use crate::suggest;
+
+/// Keys that concern programs alone.
+const PROGRAM_KEYS: &str = "`stdin`, `env`, `cwd` and `allow_exit` go with `command`";
+
+/// The program that a session runs; `None` where it has steps of its own.
+pub(super) fn read(
+    document: &Document,
+    raw: &RawSession,
+    base_dir: &Path,
+) -> Result<Option<ProgramCommand>, ScenarioError> {
+    let Some(command) = &raw.command else {
+        let stray = raw.stdin.as_ref().map(Spanned::span);
+        let stray = stray.or_else(|| raw.cwd.as_ref().map(Spanned::span));
+        let stray = stray.or_else(|| raw.env.as_ref().map(Spanned::span));
+        return match stray.or_else(|| raw.allow_exit.as_ref().map(Spanned::span)) {
+            Some(span) => Err(document
+                .error(Mistake::NoCommand(raw.name.get_ref().clone()), span, "here")
+                .hint(PROGRAM_KEYS)),
+            None => Ok(None),
+        };
+    };
+    let name = raw.name.get_ref();
+    if let Some(step) = raw.steps.first() {
+        let error = document.error(Mistake::StepsAndCommand(name.clone()), command.span(), "one too many");
+        return Err(error
+            .at(&document.source, document.first_line(step.span()), "the other")
+            .hint("a session runs either its steps or a program"));
+    }
+    for (key, span) in [
+        ("isolation", raw.isolation.as_ref().map(Spanned::span)),
+        ("retry", raw.retry.as_ref().map(|retry| retry.on.span())),
+        ("allow_errors", raw.allow_errors.first().map(Spanned::span)),
+    ] {
+        if let Some(span) = span {
+            let hint =
+                "a program chooses isolation levels and handles errors by itself; `allow_exit` says how it may end";
+            return Err(document.error(Mistake::NotOfPrograms(key), span, "here").hint(hint));
+        }
+    }
+    if command.get_ref().first().is_none_or(|word| word.get_ref().is_empty()) {
+        return Err(document
+            .error(Mistake::Empty("`command`".to_owned()), command.span(), "here")
+            .hint("name the program and its arguments: `command = [\"python3\", \"import.py\"]`"));
+    }
+    let words = command.get_ref().iter();
+    let env = raw.env.iter().flat_map(|env| env.get_ref());
+    let texts = words.chain(&raw.stdin).chain(raw.cwd.iter());
+    for text in texts.chain(env.clone().flat_map(|(name, value)| [name, value])) {
+        if text.get_ref().contains('\0') {
+            return Err(document
+                .error(Mistake::Nul("this text".to_owned()), text.span(), "here")
+                .hint("programs are given texts without one"));
+        }
+    }
+    let mut allow_exit = Vec::new();
+    for code in raw.allow_exit.iter().flat_map(|codes| codes.get_ref()) {
+        match i32::try_from(*code.get_ref()) {
+            Ok(number @ 0..=255) => allow_exit.push(number),
+            _ => {
+                return Err(document
+                    .error(Mistake::BadExitCode(*code.get_ref()), code.span(), "here")
+                    .hint("exit codes go from 0 to 255"));
+            }
+        }
+    }
+    let cwd = raw.cwd.as_ref().map_or("", |cwd| cwd.get_ref());
+    Ok(Some(ProgramCommand {
+        command: command.get_ref().iter().map(|word| word.get_ref().clone()).collect(),
+        stdin: raw.stdin.as_ref().map(|text| text.get_ref().clone()),
+        env: env
+            .map(|(name, value)| (name.get_ref().clone(), value.get_ref().clone()))
+            .collect(),
+        cwd: folder_of(&base_dir.join(cwd)),
+        allow_exit,
+    }))
+}
+
+/// Names in braces are parameters of every copy. JSON has braces of its own, so that one without parameters is left alone.
+pub(super) fn check_parameters<'a>(
+    document: &Document,
+    program: &ProgramCommand,
+    place: &Text,
+    known: impl Iterator<Item = &'a String> + Clone,
+) -> Result<(), ScenarioError> {
+    for name in program.texts().flat_map(|text| placeholders(text)) {
+        if !known.clone().any(|one| one == name) {
+            let names: Vec<&str> = known.clone().map(String::as_str).collect();
+            let hint = match names.is_empty() {
+                true => "`{name}` stands for a parameter: add `params = { … }`".to_owned(),
+                false => match suggest::one_of(name, names.iter().copied()) {
+                    Some(near) => format!("did you mean `{{{near}}}`?"),
+                    None => format!("the parameters are {}", names.join(", ")),
+                },
+            };
+            let mistake = Mistake::UnknownParameter(name.to_owned());
+            return Err(document.error(mistake, place.span(), "in this session").hint(hint));
+        }
+    }
+    Ok(())
+}

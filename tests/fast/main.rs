@@ -1,0 +1,12 @@
+//! Tests that take seconds each. They run in this process, on one server where they can share it.
+
+mod analysis;
+mod api;
+mod cli;
+#[path = "../common/mod.rs"]
+mod common;
+#[cfg(feature = "proptest")]
+mod property;
+mod replay;
+mod running;
+mod shrink;

@@ -1,0 +1,14 @@
+//! Tests that take minutes, or much of the machine.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod embedded_server;
+// what is looked at lies in /proc
+#[cfg(target_os = "linux")]
+mod faults;
+mod gallery;
+#[cfg(target_os = "linux")]
+mod hostile_account;
+mod isolation;
+mod reduction;
+mod serializability;
