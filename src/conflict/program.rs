@@ -62,6 +62,8 @@ pub struct SessionProgram {
     pub snapshots: Snapshots,
     /// It may run a transaction again.
     pub retries: bool,
+    /// It is a program: it may run its steps in any order, any number of times, in any transactions.
+    pub is_program: bool,
 }
 
 /// A statement that a session may run.
@@ -127,11 +129,15 @@ impl SessionProgram {
             params: session.params.clone(),
             snapshots: Snapshots::of_session(session),
             retries: session.retry.is_some(),
+            is_program: session.program.is_some(),
         }
     }
 
     /// The steps of each of its transactions. A transaction may be assumed to be longer than it is.
     pub fn transactions(&self) -> Vec<Vec<usize>> {
+        if self.is_program {
+            return vec![(0..self.steps.len()).collect()];
+        }
         let mut transactions = vec![Vec::new()];
         let mut open = false;
         for (index, step) in self.steps.iter().enumerate() {
@@ -153,6 +159,9 @@ impl SessionProgram {
 
     /// Whether it is a single transaction, however that ends.
     pub fn is_one_transaction(&self) -> bool {
+        if self.is_program {
+            return false;
+        }
         let ends = |kind| matches!(kind, StatementKind::Commit { .. } | StatementKind::Rollback { .. });
         let once = match self.steps.as_slice() {
             [] | [_] => true,
@@ -171,6 +180,13 @@ impl SessionProgram {
 
     /// By step: all that its steps may touch from this one on until a statement that surely ends the transaction.
     fn rests_of_transactions(&self) -> Vec<Footprint> {
+        if self.is_program {
+            let mut whole = Footprint::default();
+            for step in &self.steps {
+                whole.add(&step.facts.footprint);
+            }
+            return vec![whole; self.steps.len()];
+        }
         let mut rests = Vec::with_capacity(self.steps.len());
         let mut rest = Footprint::default();
         for step in self.steps.iter().rev() {
@@ -255,6 +271,21 @@ impl Program {
         Program::of(declared)
     }
 
+    /// The program where those of its sessions that are programs may run these statements, at these levels.
+    pub fn with_seen(&self, steps: &[ProgramStep], snapshots: Snapshots) -> Program {
+        let mut declared = Declared::clone(&self.declared);
+        for session in declared.sessions.iter_mut().filter(|session| session.is_program) {
+            session.steps = steps.to_vec();
+            session.snapshots = snapshots;
+        }
+        Program::of(declared)
+    }
+
+    /// The program where nothing is known of any statement, declared or seen.
+    pub fn opaque(&self) -> Program {
+        Program::without_facts(Declared::clone(&self.declared), false)
+    }
+
     fn without_facts(declared: Declared, keep_isolation: bool) -> Program {
         let mut sessions = declared.sessions.clone();
         for session in &mut sessions {
@@ -292,9 +323,15 @@ impl Program {
         let begins_apart = note_times(&mut sessions, watchers, catalog);
         order_additions(&mut sessions, watchers);
         order_numbers(&mut sessions);
+        // these go by the order of a session's steps, which a program does not tell
+        let has_programs = sessions.iter().any(|session| session.is_program);
+        let (adds_constants, by_row) = match has_programs {
+            true => (Vec::new(), TablesByRow::default()),
+            false => (adds_constants(&sessions), tables_by_row(&sessions, watchers, catalog)),
+        };
         Program {
-            adds_constants: adds_constants(&sessions),
-            by_row: tables_by_row(&sessions, watchers, catalog),
+            adds_constants,
+            by_row,
             deferred: catalog.deferrable,
             begins_apart,
             rests: sessions.iter().map(SessionProgram::rests_of_transactions).collect(),
@@ -334,6 +371,10 @@ impl Program {
     /// Everything a session's steps may touch, from this one up to a statement that surely ends the transaction.
     pub fn rest_of_transaction(&self, session: usize, step: usize) -> Footprint {
         match self.rests.get(session) {
+            // of a program, nothing is known of a statement that was not seen
+            Some(rests) if self.sessions[session].is_program => {
+                rests.get(step).cloned().unwrap_or_else(Footprint::unknown)
+            }
             Some(rests) => rests.get(step).cloned().unwrap_or_default(),
             None => Footprint::unknown(),
         }
@@ -491,6 +532,7 @@ mod tests {
             params: BTreeMap::new(),
             snapshots: Snapshots::UNKNOWN,
             retries: false,
+            is_program: false,
         };
         Program::of(Declared {
             sessions: sessions.into_iter().map(session).collect(),

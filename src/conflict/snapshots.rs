@@ -28,6 +28,20 @@ impl Snapshots {
         serializable: true,
     };
 
+    /// Of transactions at any of these levels.
+    pub fn of_levels(levels: impl IntoIterator<Item = Isolation>) -> Snapshots {
+        let none = Snapshots {
+            per_statement: false,
+            per_transaction: false,
+            serializable: false,
+        };
+        levels.into_iter().map(Snapshots::of).fold(none, |all, one| Snapshots {
+            per_statement: all.per_statement || one.per_statement,
+            per_transaction: all.per_transaction || one.per_transaction,
+            serializable: all.serializable || one.serializable,
+        })
+    }
+
     fn of(isolation: Isolation) -> Snapshots {
         Snapshots {
             per_statement: isolation == Isolation::ReadCommitted,

@@ -36,7 +36,7 @@ impl Transaction {
         let piece = Piece {
             snapshots: program.snapshots(turn.session),
             tracked: is_tracked(program, turn.session, &statement).then(|| self.held.clone()),
-            transaction: takes_snapshot.then(|| program.rest_of_transaction(turn.session, turn.origin.step())),
+            transaction: takes_snapshot.then(|| program.rest_of_transaction(turn.session, turn.program_step())),
             end: finished.then(|| self.end(turn)).flatten(),
             statement,
             held,

@@ -218,6 +218,10 @@ pub fn explore(
     };
     let to_confirm = collector.failure.clone().or_else(|| collector.first.take());
     let mut exploration = collector.into_exploration(strategy.coverage(), end, counted(template.scenario()));
+    let begins_apart = || template.observed().is_some_and(|observed| observed.begins_apart());
+    if exploration.verdict == Verdict::Holds && !strategy.begins_again() && begins_apart() {
+        exploration.put_in_doubt(Reason::Uncontrolled(Uncontrolled::BeginNotScheduled));
+    }
     if let Some(run) = to_confirm {
         confirm(template, options, interrupt, run, &mut exploration)?;
     }

@@ -38,6 +38,11 @@ pub trait Strategy {
         None
     }
 
+    /// Whether it begins again when more is seen of sessions that are programs.
+    fn begins_again(&self) -> bool {
+        false
+    }
+
     /// The next schedule, the one with the smallest key first; `None` if there is none at present (a run under way may
     /// lead to more).
     fn next(&mut self) -> Option<Job>;
@@ -157,7 +162,10 @@ impl StrategyKind {
     pub fn build(self, template: &Template) -> Box<dyn Strategy> {
         let scenario = template.scenario();
         match self {
-            StrategyKind::Dpor { symmetric } => Box::new(Dpor::new(scenario, template.program().clone(), symmetric)),
+            StrategyKind::Dpor { symmetric } => Box::new(match template.observed() {
+                Some(observed) => Dpor::of_seen(scenario, observed.clone(), symmetric),
+                None => Dpor::new(scenario, template.program().clone(), symmetric),
+            }),
             StrategyKind::Exhaustive => Box::new(Exhaustive::new()),
             StrategyKind::Random { samples, seed } => Box::new(Random::new(scenario, seed, samples)),
             StrategyKind::Pct { samples, seed, depth } => Box::new(Pct::new(scenario, seed, samples, depth)),

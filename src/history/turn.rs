@@ -36,6 +36,11 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// The index of its statement among those that its session may run.
+    pub fn program_step(&self) -> usize {
+        self.statement.seen.unwrap_or(self.origin.step())
+    }
+
     /// The value of `finished_in` while the step is under way.
     pub const IN_FLIGHT: usize = usize::MAX;
 
@@ -66,6 +71,8 @@ pub struct Statement {
     pub kind: StatementKind,
     /// It asks for its rows in an order.
     pub ordered: bool,
+    /// Its number among the statements that programs were seen to send; `None` where the scenario declares it.
+    pub seen: Option<usize>,
 }
 
 impl Statement {
@@ -76,6 +83,7 @@ impl Statement {
             sql: sql.to_owned(),
             kind,
             ordered,
+            seen: None,
         }
     }
 }

@@ -47,6 +47,11 @@ pub enum Uncontrolled {
         /// The session's name.
         session: String,
     },
+    #[error(
+        "statements of the programs take the time of their transactions, and when those begin was not scheduled in every \
+         run; the strategy dpor does that"
+    )]
+    BeginNotScheduled,
     /// The run began in a state other than the one after setup. Holds what differed.
     #[error(
         "a run began in another state than the one after setup, because an earlier run left something behind that \
@@ -81,6 +86,7 @@ impl Uncontrolled {
             Uncontrolled::ProgramCancelled { .. } => "program-cancelled",
             Uncontrolled::StartOrder { .. } => "start-order",
             Uncontrolled::PreludeNotScheduled { .. } => "prelude-not-scheduled",
+            Uncontrolled::BeginNotScheduled => "begin-not-scheduled",
             Uncontrolled::LeftBehind(_) => "left-behind",
             Uncontrolled::TablesDiffer { .. } => "tables-differ",
             Uncontrolled::RunsDiffer(_)

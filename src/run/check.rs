@@ -156,9 +156,7 @@ pub async fn check_statements(
     };
     let mut catalog = Catalog::read(control).await?;
     catalog.try_constants(control, quiet).await?;
-    // what a program will send is not known
-    let has_programs = scenario.has_programs();
-    let nothing_known = schema_changes || catalog.changing_routines || has_programs;
+    let nothing_known = schema_changes || catalog.changing_routines;
     let mut checker = Checker {
         control,
         schema_changes,
@@ -215,7 +213,7 @@ pub async fn check_statements(
     }
     let catalog = checker.catalog.clone();
     let program = match nothing_known {
-        true => Program::unknown(scenario, !checker.catalog.changing_routines && !has_programs),
+        true => Program::unknown(scenario, !checker.catalog.changing_routines),
         false => Program::new(scenario, facts, checker.watchers, checker.catalog),
     };
     Ok((program, catalog))

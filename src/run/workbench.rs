@@ -90,11 +90,13 @@ impl Template {
         notes.extend(timeouts::not_explored(&scenario));
         let scenario = with_begins(scenario, &program);
         let serial = serial_oracle(&scenario)?;
-        let observed = Arc::new(Observed::new(
-            catalog,
-            server.deadlock_control,
-            scenario.schedules_prelude,
-        ));
+        let opaque = timeouts.is_some() || changes_schema || catalog.changing_routines;
+        let quiet = server.deadlock_control;
+        let observed = Observed::new(program.clone(), catalog, quiet, scenario.schedules_prelude);
+        if opaque {
+            observed.meets_elsewhere();
+        }
+        let observed = Arc::new(observed);
         Ok(Template {
             server,
             scenario,
@@ -119,6 +121,11 @@ impl Template {
     /// What each step may touch.
     pub fn program(&self) -> &Arc<Program> {
         &self.program
+    }
+
+    /// What has been seen of the scenario's programs; `None` where it has none.
+    pub fn observed(&self) -> Option<&Arc<Observed>> {
+        Some(&self.observed).filter(|_| self.scenario.has_programs())
     }
 
     pub fn server(&self) -> &Server {

@@ -6,7 +6,7 @@ use crate::sql::lexer::{Token, TokenKind, tokens};
 use crate::sql::words::CURRENT_SETTING;
 
 /// Words by which a session can learn its own name.
-const SHOW_A_NAME: [&str; 3] = [CURRENT_SETTING, "application_name", "pg_stat_activity"];
+pub(crate) const SHOW_A_NAME: [&str; 3] = [CURRENT_SETTING, "application_name", "pg_stat_activity"];
 
 /// Words whose effect depends on the order of rows.
 const ORDER_MATTERS: [&str; 14] = [
@@ -60,6 +60,13 @@ impl Symmetry {
     pub fn none(scenario: &Scenario) -> Symmetry {
         Symmetry {
             group: (0..scenario.sessions.len()).collect(),
+        }
+    }
+
+    /// The same number of sessions, none of which can stand for another.
+    pub fn broken(&self) -> Symmetry {
+        Symmetry {
+            group: (0..self.group.len()).collect(),
         }
     }
 

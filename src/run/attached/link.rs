@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 
+use super::messages::Least;
 use super::told::{Telling, Told};
 use crate::postgres::PostgresError;
 use crate::postgres::wire::{Connection, Frame, ServerError, TransactionStatus, WireError};
@@ -26,6 +27,8 @@ pub struct Link {
     closed: bool,
     pub checks: Checks,
     pub level: Level,
+    /// Which messages the client asked for.
+    pub least: Least,
     /// Locks from before a savepoint outlive an error.
     pub savepoint_open: bool,
     /// A BEGIN that the client has been answered, and the server has not been sent.
@@ -83,7 +86,7 @@ pub struct Sending<'a> {
 }
 
 impl Link {
-    pub fn new(client: Client, server: Connection, check: Option<DeadlockCheck>) -> Link {
+    pub fn new(client: Client, server: Connection, check: Option<DeadlockCheck>, level: Isolation) -> Link {
         Link {
             client,
             server,
@@ -91,7 +94,8 @@ impl Link {
             collected: VecDeque::new(),
             closed: false,
             checks: Checks::new(check),
-            level: Level::new(Isolation::default()),
+            level: Level::new(level),
+            least: Least::default(),
             savepoint_open: false,
             begin: None,
             injected: false,
@@ -324,11 +328,9 @@ impl Link {
         let ServerError { severity, message, .. } = *notice;
         if severity != "LOG" {
             // a BEGIN of the client's, or a setting of pgbraid's, comes as it would without the other
-            if self
-                .exchange
-                .as_ref()
-                .is_none_or(|exchange| exchange.aside == 0 && !exchange.own)
-            {
+            let exchange = self.exchange.as_ref();
+            let is_clients = exchange.is_none_or(|exchange| exchange.aside == 0 && !exchange.own);
+            if is_clients && self.least.lets(&severity) {
                 self.withheld.push(frame);
             }
             return Ok(None);

@@ -54,7 +54,11 @@ impl Telling {
             // of a portal that has more rows, as many as were asked for
             b'C' | b'I' | b's' => {
                 let mut result = std::mem::take(&mut self.current);
-                result.tag = frame.tag()?.unwrap_or_default();
+                // the rows that a client took of a result say no tag
+                result.tag = match frame.tag()? {
+                    None if frame.kind() == b's' => format!("SELECT {}", result.rows.len()),
+                    tag => tag.unwrap_or_default(),
+                };
                 // a simple Query's statements have one text
                 let asked = match self.asked.front() {
                     Some(asked) if asked.prepared.is_some() => self.asked.pop_front(),
