@@ -16,7 +16,7 @@ pub struct Transaction {
     pub held: Footprint,
     /// INSERTs that it has run.
     pub added: Vec<String>,
-    /// It has locked or changed something otherwise than by INSERTs of constants.
+    /// It has locked or changed something other than by INSERTs of constants.
     pub does_more_than_add: bool,
 }
 

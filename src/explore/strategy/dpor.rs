@@ -1,5 +1,5 @@
-//! Dynamic partial-order reduction: of schedules that differ only in the order of moves that do not conflict, one is
-//! run.
+//! Dynamic partial-order reduction: of all schedules that differ only in the order of moves that do not conflict, it
+//! runs one.
 
 use std::sync::Arc;
 
@@ -128,7 +128,7 @@ impl Strategy for Dpor {
     }
 }
 
-/// A run, and what the log had to say at each move.
+/// A run, and what the event log said at each move.
 struct RunTrace<'a> {
     so_far: SoFar<'a>,
     runs_on: bool,
