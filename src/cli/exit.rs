@@ -76,6 +76,8 @@ pub enum CommandError {
     StepTimeout(RunError, #[help] &'static str),
     #[error("cannot write {path}: {cause}")]
     Output { path: String, cause: std::io::Error },
+    #[error("the current folder cannot be told: {0}")]
+    CurrentFolder(std::io::Error),
     #[error("cannot write standard output: {0}")]
     StandardOutput(std::io::Error),
     #[error("the path of the scenario, {}, is not UTF-8: no pinned schedule can name it", .0.display())]

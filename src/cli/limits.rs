@@ -94,11 +94,36 @@ impl Limits {
         sample_determinism: bool,
         strategy: StrategyKind,
     ) -> Result<Explored, CommandError> {
-        let reading = Reading {
+        let scenario = Scenario::read(path, self.reading())?;
+        self.explore_scenario(scenario, path, common, sample_determinism, strategy)
+    }
+
+    fn reading(&self) -> Reading {
+        Reading {
             serializable: self.serializable,
             permutation: self.permutation,
-        };
-        let scenario = Arc::new(Scenario::read(path, reading)?);
+        }
+    }
+
+    /// Whether a failing schedule is to be pinned.
+    pub fn pins(&self) -> bool {
+        self.shrinking.pin.is_some()
+    }
+
+    /// As [`Limits::explore`], with a scenario that has been read. `path` is that of its file.
+    pub fn explore_scenario(
+        &self,
+        mut scenario: Scenario,
+        path: &Path,
+        common: &Common,
+        sample_determinism: bool,
+        strategy: StrategyKind,
+    ) -> Result<Explored, CommandError> {
+        let reading = self.reading();
+        if self.serializable {
+            scenario.require_serializable();
+        }
+        let scenario = Arc::new(scenario);
         self.shrinking.check(path)?;
         output::check(common.output.as_deref())?;
         let line = ProgressLine::new(strategy.most_schedules(&scenario));

@@ -11,6 +11,7 @@ mod progress;
 mod prove;
 mod replay;
 mod report;
+mod run;
 mod shrink;
 mod shrinking;
 mod spec;
@@ -43,6 +44,7 @@ Exit codes:
 enum Command {
     Explore(explore::Explore),
     Prove(prove::Prove),
+    Run(run::RunPrograms),
     Replay(replay::Replays),
     Shrink(shrink::Shrink),
     Spec(spec::Spec),
@@ -94,6 +96,7 @@ pub fn run() -> ExitCode {
     let result = match cli.command {
         Command::Explore(command) => command.run(),
         Command::Prove(command) => command.run(),
+        Command::Run(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Shrink(command) => command.run(),
         Command::Spec(command) => command.run(),

@@ -27,6 +27,11 @@ pub enum SerialError {
     )]
     TooMany { at_least: Option<BigUint> },
     #[error(
+        "`serializable`: session {session} is a program, and which transactions it has is not known beforehand; say what \
+         must hold with invariants"
+    )]
+    Program { session: String },
+    #[error(
         "`serializable`: session {session}, step {step}: a prepared transaction is ended apart from its session, and \
          has no place in a serial order"
     )]
@@ -57,6 +62,11 @@ impl SerialOracle {
     /// # Errors
     /// When the transactions cannot be put in serial orders, or there are too many orders.
     pub fn new(scenario: &Scenario) -> Result<SerialOracle, SerialError> {
+        if let Some(session) = scenario.sessions.iter().find(|session| session.program.is_some()) {
+            return Err(SerialError::Program {
+                session: session.name.clone(),
+            });
+        }
         for session in &scenario.sessions {
             let prepares = |step: &&crate::scenario::Step| step.statement.kind == StatementKind::PrepareTransaction;
             if let Some(step) = session.steps.iter().find(prepares) {
