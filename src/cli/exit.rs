@@ -195,6 +195,8 @@ impl CommandError {
                 RunError::NothingToIgnore { .. }
                 | RunError::ReachedOut { .. }
                 | RunError::Serial(_)
+                | RunError::Launch { .. }
+                | RunError::SetupFailed { .. }
                 | RunError::NothingFails,
             ) => INPUT,
             CommandError::DatabaseUrl(_)

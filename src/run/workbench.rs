@@ -667,7 +667,7 @@ impl Workbench {
                     "sqlstate": end.error.map(|error| error.sqlstate),
                     "variables": script.variables().to_json(),
                     "exit_code": exit_code(end.exit),
-                    "stdout": script.output().map(|output| &output.stdout),
+                    "stdout": script.output().map(|output| output.stdout.replace('\0', "\u{fffd}")),
                 })
             });
         serde_json::Value::from_iter(sessions).to_string()
