@@ -23,6 +23,17 @@ pub(super) struct Failure {
     anomaly: Option<String>,
     /// The cycle that makes it one; empty if there is none.
     dependencies: Vec<DependencyEntry>,
+    /// What programs printed; left out where no session is one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    outputs: Vec<ProgramOutput>,
+}
+
+/// What a session's program printed, up to 64 KiB of each stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct ProgramOutput {
+    session: String,
+    stdout: String,
+    stderr: String,
 }
 
 /// One dependency between two committed transactions; the second comes after the first.
@@ -148,6 +159,7 @@ impl Failure {
             violations,
             order,
             explanation,
+            outputs,
             ..
         } = failure;
         let cycle = explanation.as_ref().and_then(|explanation| explanation.cycle.as_ref());
@@ -166,6 +178,14 @@ impl Failure {
                 .collect(),
             anomaly: cycle.map(|cycle| cycle.anomaly.name().to_owned()),
             dependencies,
+            outputs: outputs
+                .iter()
+                .map(|(session, output)| ProgramOutput {
+                    session: session.clone(),
+                    stdout: output.stdout.clone(),
+                    stderr: output.stderr.clone(),
+                })
+                .collect(),
         }
     }
 }
