@@ -23,6 +23,8 @@ pub struct Observed {
     /// A statement has changed the schema, or may have.
     changes_schema: AtomicBool,
     notes: Mutex<BTreeSet<String>>,
+    /// What a program did next, by all that it had done and been told before.
+    followed: Mutex<HashMap<u64, u64>>,
 }
 
 impl Observed {
@@ -35,6 +37,7 @@ impl Observed {
             passed: AtomicBool::new(false),
             changes_schema: AtomicBool::new(false),
             notes: Mutex::default(),
+            followed: Mutex::default(),
         }
     }
 
@@ -77,6 +80,11 @@ impl Observed {
         self.passed.load(Ordering::Relaxed)
     }
 
+    /// Takes down what a program does next. Returns whether it did the same whenever it had been told the same.
+    pub fn follows(&self, before: u64, next: u64) -> bool {
+        *lock(&self.followed).entry(before).or_insert(next) == next
+    }
+
     /// Takes down what the reader should know beside the verdict.
     pub fn note(&self, note: impl Into<String>) {
         lock(&self.notes).insert(note.into());
@@ -89,7 +97,7 @@ impl Observed {
 }
 
 /// Statements of an application name its tables; those of a driver name the catalogs. Large objects lie in a catalog.
-fn may_be_prelude(sql: &str) -> bool {
+pub(super) fn may_be_prelude(sql: &str) -> bool {
     let text = sql.to_lowercase();
     (text.contains("pg_") || text.contains("information_schema") || text.contains("::reg"))
         && !text.contains("largeobject")
