@@ -344,6 +344,10 @@ impl Attached {
         end: RequestEnd,
         conditions: &mut Conditions<'_>,
     ) -> Result<bool, RunError> {
+        if end == RequestEnd::Flush && request.answers == 0 {
+            // all that came before it has been answered
+            return Ok(false);
+        }
         let link = &mut self.links[index];
         if link.skipping {
             if end != RequestEnd::Sync {
