@@ -32,6 +32,11 @@ pub enum Uncontrolled {
         "sessions were released together, and on a server that pgbraid did not start it cannot decide which resumes first"
     )]
     ReleasedTogether,
+    #[error(
+        "the program of session {session} sent statements over two connections at the same time, and pgbraid runs them \
+         one after the other, in the order in which they came"
+    )]
+    ConcurrentConnections { session: String },
     #[error("the program of session {session} cancelled a statement that waited, by a timer of its own")]
     ProgramCancelled { session: String },
     #[error(
@@ -61,6 +66,16 @@ pub enum Uncontrolled {
     LeftBehind(Vec<String>),
     #[error("in two runs of the same schedule, {0}")]
     RunsDiffer(RunDifference),
+    #[error(
+        "the program of session {session} got the same answers in two runs and did not do the same at step {step}: \
+         time, chance, or work outside the run decides"
+    )]
+    ProgramDiffers {
+        /// The session's name.
+        session: String,
+        /// The step's name.
+        step: String,
+    },
     #[error("two runs of the same schedule left table {table} in different states")]
     TablesDiffer { table: String },
     /// Moves are counted from 1.
@@ -83,6 +98,7 @@ impl Uncontrolled {
             Uncontrolled::SerializableReleased => "serializable-released",
             Uncontrolled::ReleasedAhead => "released-ahead",
             Uncontrolled::ReleasedTogether => "released-together",
+            Uncontrolled::ConcurrentConnections { .. } => "concurrent-connections",
             Uncontrolled::ProgramCancelled { .. } => "program-cancelled",
             Uncontrolled::StartOrder { .. } => "start-order",
             Uncontrolled::PreludeNotScheduled { .. } => "prelude-not-scheduled",
@@ -90,6 +106,7 @@ impl Uncontrolled {
             Uncontrolled::LeftBehind(_) => "left-behind",
             Uncontrolled::TablesDiffer { .. } => "tables-differ",
             Uncontrolled::RunsDiffer(_)
+            | Uncontrolled::ProgramDiffers { .. }
             | Uncontrolled::MovesDiffer { .. }
             | Uncontrolled::EndedEarly { .. }
             | Uncontrolled::NotEnabled { .. } => "runs-differ",

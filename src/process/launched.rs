@@ -6,15 +6,20 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::group::Group;
 
 /// How much of what a program prints is kept, from the beginning of each stream.
 const MOST_KEPT: usize = 64 << 10;
+
+/// How long a program's last output may take to be read once the program is gone.
+const LONGEST_READING: Duration = Duration::from_secs(1);
 
 /// How a program is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +122,11 @@ impl Launched {
         if let Ok(status) = self.child.wait().await {
             self.status.get_or_insert(status);
         }
-        while self.streams.join_next().await.is_some() {}
+        // a process that has left the program's group, and its environment, may keep them open
+        let read = async { while self.streams.join_next().await.is_some() {} };
+        if timeout(LONGEST_READING, read).await.is_err() {
+            self.streams.shutdown().await;
+        }
     }
 
     fn kill(&self) {

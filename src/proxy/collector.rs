@@ -11,6 +11,8 @@ use crate::postgres::wire::FrameColumn;
 
 use super::{ClientMessage, MOST_IN_REQUEST, ProxyError};
 
+const SYNC: &[u8; 5] = b"S\0\0\0\x04";
+
 /// Messages of a client's that the server answers together.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
@@ -24,6 +26,8 @@ pub struct Request {
     pub described: Vec<String>,
     /// It prepares, binds or closes something.
     pub prepares: bool,
+    /// It makes a portal, which lasts no longer than its transaction.
+    pub binds: bool,
 }
 
 /// What a request ends with.
@@ -50,6 +54,21 @@ pub struct Asked {
     pub formats: Vec<bool>,
     /// The columns of its results, where the server has described them before.
     pub columns: Option<Vec<FrameColumn>>,
+}
+
+impl Request {
+    /// Nothing but a Sync.
+    pub fn sync() -> Request {
+        Request {
+            bytes: BytesMut::from(&SYNC[..]),
+            ..Request::default()
+        }
+    }
+
+    /// Whether it is nothing but a Sync.
+    pub fn is_sync(&self) -> bool {
+        *self.bytes == *SYNC
+    }
 }
 
 impl Asked {
@@ -226,6 +245,7 @@ impl Collector {
         };
         self.portals.insert(portal, asked);
         self.request.prepares = true;
+        self.request.binds = true;
         self.request.answers += 1;
         Ok(())
     }

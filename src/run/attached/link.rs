@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 
 use super::messages::Least;
+use super::schedulable::Standing;
 use super::told::{Telling, Told};
 use crate::postgres::PostgresError;
 use crate::postgres::wire::{Connection, Frame, ServerError, TransactionStatus, WireError};
@@ -11,7 +12,7 @@ use crate::proxy::{Client, Collected, Collector, ProxyError, Request, RequestEnd
 use crate::run::checks::Checks;
 use crate::run::level::Level;
 use crate::run::session::DeadlockCheck;
-use crate::sql::Isolation;
+use crate::sql::{Isolation, StatementKind};
 
 const STILL_WAITING: &str = " still waiting for ";
 const ACQUIRED: &str = " acquired ";
@@ -35,11 +36,19 @@ pub struct Link {
     pub begin: Option<String>,
     /// The transaction is pgbraid's: its statement came outside one.
     pub injected: bool,
+    /// A request that ended with a Flush has failed: the server skips all that comes until a Sync.
+    pub skipping: bool,
+    /// A timeout that the server ends waiting statements by is set, or may be.
+    pub timed: bool,
+    /// What it has sent last came while another connection of the program had a turn.
+    pub overlaps: bool,
     /// The transaction has had no turn yet.
     pub fresh: bool,
     exchange: Option<Exchange>,
     /// As it stands before the server has said so: a request that ends with a Flush has begun a transaction, or failed.
     unsaid: Option<TransactionStatus>,
+    /// What it has sent ended with a Flush: its Sync is due.
+    unsynced: bool,
     /// What the client is to be told once the turn is settled.
     withheld: Vec<Frame>,
     /// Types of parameters that the server is about to describe, by statement.
@@ -55,6 +64,8 @@ struct Exchange {
     aside: usize,
     /// A ReadyForQuery of their own ends them.
     aside_ready: bool,
+    /// A Sync of pgbraid's own ends it.
+    own_sync: bool,
     end: RequestEnd,
     /// Answers yet to come, where it ends with a Flush.
     answers: usize,
@@ -99,9 +110,13 @@ impl Link {
             savepoint_open: false,
             begin: None,
             injected: false,
+            skipping: false,
+            timed: false,
+            overlaps: false,
             fresh: false,
             exchange: None,
             unsaid: None,
+            unsynced: false,
             withheld: Vec::new(),
             described: VecDeque::new(),
             describing: None,
@@ -128,6 +143,29 @@ impl Link {
         }
     }
 
+    /// The next request, where it has come whole, while another connection of the program has a turn.
+    pub fn peek_request(&mut self, cx: &mut Context<'_>) -> Option<&Request> {
+        while self.collected.is_empty() && !self.closed {
+            match self.poll_client(cx) {
+                Poll::Ready(Ok(())) => {}
+                // whoever takes the request hears of what is wrong with it
+                Poll::Ready(Err(_)) | Poll::Pending => break,
+            }
+        }
+        self.collected.front().map(|(request, _)| request)
+    }
+
+    pub fn standing(&self) -> Standing {
+        Standing {
+            begins_apart: false,
+            status: self.status(),
+            begins: self.begin.is_some(),
+            fresh: self.fresh,
+            savepoint_open: self.savepoint_open,
+            isolation: self.level.now(),
+        }
+    }
+
     /// Takes in one more message of the client's.
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
         let Some(message) = ready!(self.client.poll_message(cx))? else {
@@ -150,7 +188,6 @@ impl Link {
 
     /// Sends a request of the client's.
     pub fn send(&mut self, request: &Request, end: RequestEnd, sending: Sending<'_>) -> Result<(), WireError> {
-        self.injected = sending.keeps_ready;
         let mut aside = 0;
         if sending.ahead.is_some() {
             self.unsaid = Some(TransactionStatus::Open);
@@ -167,6 +204,18 @@ impl Link {
             self.server.queue_sync();
         }
         self.server.queue_frames(&request.bytes);
+        // what a driver prepares keeps its tables locked until the Sync that comes with the statement's run; where nothing
+        // but that is under way, another Sync changes nothing for the client
+        let own_sync = end == RequestEnd::Flush
+            && aside == 0
+            && request.statements.is_empty()
+            && !request.binds
+            && self.status() == TransactionStatus::Idle
+            && !self.unsynced;
+        if own_sync {
+            self.server.queue_sync();
+        }
+        self.unsynced = end == RequestEnd::Flush && !own_sync;
         self.described.extend(request.described.iter().cloned());
         self.exchange = Some(Exchange {
             aside,
@@ -174,6 +223,7 @@ impl Link {
             end,
             answers: request.answers,
             own: false,
+            own_sync,
             keeps_ready: sending.keeps_ready,
             copying: false,
             telling: Telling::of(&request.statements),
@@ -196,6 +246,7 @@ impl Link {
             end: RequestEnd::Sync,
             answers: 0,
             own: true,
+            own_sync: false,
             keeps_ready: true,
             copying: false,
             telling: Telling::default(),
@@ -281,7 +332,10 @@ impl Link {
             self.collector.learn_columns(&name, columns);
         }
         match kind {
-            b'Z' => self.unsaid = None,
+            b'Z' => {
+                self.unsaid = None;
+                self.skipping = exchange.own_sync && exchange.telling.failed();
+            }
             b'E' if self.unsaid.is_some() || self.server.transaction() == TransactionStatus::Open => {
                 self.unsaid = Some(TransactionStatus::Aborted);
             }
@@ -290,7 +344,7 @@ impl Link {
         exchange.telling.take_in(&frame)?;
         exchange.copying = kind == b'G' || (exchange.copying && !matches!(kind, b'C' | b'E' | b'Z'));
         let copying = exchange.copying;
-        if !exchange.own && !(kind == b'Z' && exchange.keeps_ready) {
+        if !exchange.own && !(kind == b'Z' && (exchange.keeps_ready || exchange.own_sync)) {
             self.withheld.push(frame);
         }
         if copying {
@@ -301,10 +355,12 @@ impl Link {
         };
         let is_over = match exchange.end {
             RequestEnd::Query | RequestEnd::Sync => kind == b'Z',
+            RequestEnd::Flush if exchange.own_sync => kind == b'Z',
             RequestEnd::Flush => {
                 let is_answer = matches!(kind, b'1' | b'2' | b'3' | b't' | b'T' | b'n' | b'C' | b'I' | b's');
                 exchange.answers -= usize::from(is_answer).min(exchange.answers);
                 // behind an error the server skips everything until the client's Sync
+                self.skipping |= kind == b'E';
                 exchange.answers == 0 || kind == b'E'
             }
         };
@@ -351,6 +407,26 @@ impl Link {
         self.savepoint_open = false;
         self.fresh = false;
         self.injected = false;
+    }
+
+    /// A request that ends with a Flush may have begun a transaction, or ended one: the server says so with the Sync only.
+    pub fn note_commands(&mut self, commands: &[(StatementKind, String)], told: &Told, end: RequestEnd) {
+        if end != RequestEnd::Flush || told.error.is_some() {
+            return;
+        }
+        for (kind, _) in commands {
+            match kind {
+                StatementKind::Begin => {
+                    self.unsaid = Some(TransactionStatus::Open);
+                    self.injected = false;
+                }
+                StatementKind::Commit { chain: false } | StatementKind::Rollback { chain: false } => {
+                    self.unsaid = Some(TransactionStatus::Idle);
+                    self.injected = false;
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Has the client hear what has been withheld from it.

@@ -10,6 +10,7 @@ mod told;
 pub use observed::Observed;
 
 use std::future::poll_fn;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -28,7 +29,7 @@ use crate::history::{
     DISCONNECT, Exit, Origin, SessionEnd, Statement, StepOutcome, StepResult, TxEnd, Uncontrolled, Variables, Volatile,
 };
 use crate::postgres::wire::{Canceller, Connection, TransactionStatus, WireError};
-use crate::postgres::{PostgresError, Server, expect};
+use crate::postgres::{PostgresError, Server};
 use crate::process::{Launch, Launched, Output, file_lock_wait, holds_file_lock};
 use crate::proxy::{Arrival, Client, Gate, Login, Request, RequestEnd, readable};
 use crate::scenario::{self, ProgramCommand};
@@ -65,6 +66,8 @@ pub struct Attached {
     current: usize,
     /// Statements so far.
     statements: usize,
+    /// A hash of all that the program has sent and been told.
+    path: u64,
     results: Vec<StepOutcome>,
     sent: Vec<Sent>,
     variables: Variables,
@@ -97,6 +100,15 @@ struct Held {
     request: Option<(Request, RequestEnd)>,
 }
 
+/// Settings of a new connection, which the role, the database or the client may have given it.
+struct Defaults {
+    isolation: Isolation,
+    timed: bool,
+}
+
+const DEFAULTS: &str = "SELECT current_setting('default_transaction_isolation'), current_setting('lock_timeout'),
+  current_setting('statement_timeout')";
+
 /// What a program does next.
 enum Happening {
     Arrival(Arrival),
@@ -122,6 +134,7 @@ impl Attached {
             session: session.name.clone(),
             source,
         })?;
+        let path = hash(&session.name);
         Ok(Attached {
             session,
             program,
@@ -135,6 +148,7 @@ impl Attached {
             under_way: None,
             current: 0,
             statements: 0,
+            path,
             results: Vec::new(),
             sent: Vec::new(),
             variables: Variables::default(),
@@ -268,11 +282,11 @@ impl Attached {
     async fn welcome(&mut self, arrival: Arrival) -> Result<(), RunError> {
         match arrival {
             Arrival::Client(mut client, login) => match self.connect(&login).await {
-                Ok(mut server) => {
-                    let level = Attached::default_level(&mut server).await?;
+                Ok((server, defaults)) => {
                     client.queue_welcome(server.parameters(), server.backend_pid(), server.secret_key());
                     let least = login.parameters.iter().find(|(name, _)| name == "client_min_messages");
-                    let mut link = Link::new(client, server, self.at.check, level);
+                    let mut link = Link::new(client, server, self.at.check, defaults.isolation);
+                    link.timed = defaults.timed;
                     link.least = least.map_or_else(Default::default, |(_, value)| messages::Least::named(value));
                     self.links.push(link);
                 }
@@ -292,7 +306,7 @@ impl Attached {
         Ok(())
     }
 
-    async fn connect(&self, login: &Login) -> Result<Connection, PostgresError> {
+    async fn connect(&self, login: &Login) -> Result<(Connection, Defaults), PostgresError> {
         let own = login.parameters.iter();
         let mut settings: Vec<(&str, &str)> = own
             .filter(|(name, _)| !NOT_HANDED_ON.contains(&name.as_str()))
@@ -306,14 +320,18 @@ impl Attached {
                 name => self.observed.sets(&format!("SET {name} = DEFAULT")),
             }
         }
-        self.at.server.session(&self.at.database, &settings).await
-    }
-
-    /// The level of transactions that say nothing else, as the client's settings have it.
-    async fn default_level(server: &mut Connection) -> Result<Isolation, PostgresError> {
-        let reply = server.simple("SHOW transaction_isolation").await?;
-        let level = expect(reply, "asking for a program's isolation level")?;
-        Ok(level.scalar().and_then(isolation_named).unwrap_or_default())
+        let mut server = self.at.server.session(&self.at.database, &settings).await?;
+        let reply = server.simple(DEFAULTS).await?;
+        let found = reply.into_result().map_err(|error| PostgresError::Query {
+            doing: "asking for the settings of a program's connection",
+            error,
+        })?;
+        let value = |column: usize| found.rows.first().and_then(|row| row.get(column)?.as_deref());
+        let defaults = Defaults {
+            isolation: value(0).and_then(isolation_named).unwrap_or_default(),
+            timed: value(1) != Some("0") || value(2) != Some("0"),
+        };
+        Ok((server, defaults))
     }
 
     fn canceller(&self, backend_pid: i32, secret_key: i32) -> Option<Canceller> {
@@ -328,11 +346,38 @@ impl Attached {
     async fn take_request(
         &mut self,
         index: usize,
-        request: Request,
+        mut request: Request,
         end: RequestEnd,
         conditions: &mut Conditions<'_>,
     ) -> Result<bool, RunError> {
+        if end == RequestEnd::Flush && request.answers == 0 {
+            // all that came before it has been answered
+            return Ok(false);
+        }
+        let link = &mut self.links[index];
+        if link.skipping {
+            if end != RequestEnd::Sync {
+                return Ok(false);
+            }
+            request = Request::sync();
+            if link.injected {
+                let sending = Sending {
+                    keeps_ready: true,
+                    ..Sending::default()
+                };
+                let sent = link.send(&request, RequestEnd::Sync, sending);
+                sent.map_err(|error| self.lost("", error))?;
+                self.await_told(index).await?;
+                self.current = index;
+                self.roll_back_failed().await?;
+                self.links[index].release();
+                return Ok(false);
+            }
+        }
         let commands = commands(&request);
+        if commands.is_empty() && end == RequestEnd::Sync && link.injected && link.status() == TransactionStatus::Open {
+            return self.commit_at_sync(index, request).await;
+        }
         let is_prelude = match (request.statements.as_slice(), commands.as_slice()) {
             ([asked], [(StatementKind::Plain, sql)]) => self.observed.is_prelude(sql, &asked.types, conditions).await?,
             _ => false,
@@ -353,16 +398,13 @@ impl Attached {
             ));
         }
         let link = &mut self.links[index];
+        link.timed |= commands.iter().any(|(_, sql)| schedulable::may_set_timeout(sql));
         if let Some(level) = link.begin.as_deref().and_then(isolation_named) {
             link.level.of_begin(level);
         }
         let standing = Standing {
-            status: link.status(),
             begins_apart: self.observed.begins_apart(),
-            begins: link.begin.is_some(),
-            fresh: link.fresh,
-            savepoint_open: link.savepoint_open,
-            isolation: link.level.now(),
+            ..link.standing()
         };
         let treatment = match treatment(&commands, end == RequestEnd::Query, standing) {
             // in a transaction whose snapshot lasts it may be what takes it
@@ -373,6 +415,17 @@ impl Attached {
             }
             other => other,
         };
+        if treatment != Treatment::Pass {
+            for (other, link) in self.links.iter_mut().enumerate() {
+                let overlaps = std::mem::take(&mut link.overlaps);
+                if other == index && overlaps {
+                    self.uncontrolled.push(Uncontrolled::ConcurrentConnections {
+                        session: self.session.name.clone(),
+                    });
+                }
+            }
+        }
+        let link = &mut self.links[index];
         match treatment {
             Treatment::PutOff => {
                 let sql = commands.into_iter().next().map(|(_, sql)| sql).unwrap_or_default();
@@ -391,14 +444,43 @@ impl Attached {
                 Ok(false)
             }
             Treatment::Step | Treatment::Autocommitted => {
+                // the Sync that ends a transaction of pgbraid's may be that of a request after the first
+                let ends_injected = link.injected && end == RequestEnd::Sync;
                 let action = match treatment {
                     Treatment::Autocommitted => Action::Autocommitted,
+                    _ if ends_injected => Action::Autocommitted,
                     _ => Action::Statement,
                 };
                 self.hold(index, action, request, end, &commands, conditions).await?;
                 Ok(true)
             }
         }
+    }
+
+    /// The Sync has come that commits what requests before it, which ended with a Flush, have done.
+    async fn commit_at_sync(&mut self, index: usize, request: Request) -> Result<bool, RunError> {
+        if !request.is_sync() {
+            let link = &mut self.links[index];
+            let sending = Sending {
+                keeps_ready: true,
+                ..Sending::default()
+            };
+            let sent = link.send(&request, RequestEnd::Sync, sending);
+            sent.map_err(|error| self.lost("", error))?;
+            let told = self.await_told(index).await?;
+            if told.error.is_some() {
+                self.current = index;
+                self.roll_back_failed().await?;
+                self.links[index].release();
+                return Ok(false);
+            }
+        }
+        let origin = Origin::Autocommit(self.statements.saturating_sub(1));
+        self.hold_own(index, Action::Commit, origin, "commit".to_owned(), "COMMIT");
+        if let Some(held) = &mut self.held {
+            held.request = Some((request, RequestEnd::Sync));
+        }
+        Ok(true)
     }
 
     /// Sends a request that meets no other session, and has the client hear the answer.
@@ -421,6 +503,7 @@ impl Attached {
         sent.map_err(|error| self.lost("", error))?;
         let told = self.await_told(index).await?;
         let link = &mut self.links[index];
+        link.note_commands(commands, &told, end);
         for (kind, sql) in commands {
             link.level.take_in(None, Origin::Step(0), *kind, sql);
             if *kind == StatementKind::Setting {
@@ -548,6 +631,7 @@ impl Attached {
             attempt: 0,
         };
         self.statements += 1;
+        self.note_next(&pending.name, (index, &pending.filled, &pending.values, &pending.begin));
         self.held = Some(Held {
             link: index,
             action,
@@ -633,6 +717,7 @@ impl Attached {
         if let Some(mut launched) = self.launched.take() {
             launched.end().await;
             self.output = launched.output();
+            self.note_next("its end", format!("{:?}", self.exit));
         }
         self.ended = true;
     }
@@ -647,6 +732,10 @@ impl Attached {
         } = held;
         let link = &mut self.links[index];
         link.fresh = false;
+        let request_end = request.as_ref().map(|(_, end)| *end);
+        if let Some((request, end)) = &request {
+            link.note_commands(&commands(request), &told, *end);
+        }
         let kind = pending.statement.kind;
         let isolation = link
             .level
@@ -670,8 +759,8 @@ impl Attached {
             link.end_transaction();
         }
         let deadlock = told.error.as_deref().map(deadlocked_backends).unwrap_or_default();
-        let request_end = request.as_ref().map(|(_, end)| *end);
         match (action, &told.error) {
+            (Action::Autocommitted, None) if request_end == Some(RequestEnd::Flush) => {}
             (Action::Autocommitted, None) => {
                 let name = format!("commit of {}", pending.name);
                 let origin = Origin::Autocommit(pending.origin.step());
@@ -696,6 +785,7 @@ impl Attached {
             },
             None => self.step_result(told, pending.statement.ordered),
         };
+        self.path = hash((self.path, format!("{result:?}")));
         self.results.push(StepOutcome {
             origin: pending.origin,
             end,
@@ -771,11 +861,47 @@ impl Attached {
         }
     }
 
+    /// Other connections of the program's, while this one has a turn: what they send now could have come before.
+    fn look_at_others(&mut self, busy: usize, cx: &mut Context<'_>) {
+        for index in (0..self.links.len()).filter(|&index| index != busy) {
+            let link = &mut self.links[index];
+            let standing = link.standing();
+            let Some(request) = link.peek_request(cx) else { continue };
+            let of_driver = |asked: &crate::proxy::Asked| observed::may_be_prelude(&asked.sql);
+            let is_driver = !request.statements.is_empty() && request.statements.iter().all(of_driver);
+            let passes = is_driver || treatment(&commands(request), true, standing) == Treatment::Pass;
+            link.overlaps = true;
+            if !passes {
+                self.note(Uncontrolled::ConcurrentConnections {
+                    session: self.session.name.clone(),
+                });
+            }
+        }
+    }
+
+    /// What the program does next must follow from what it has been told.
+    fn note_next(&mut self, step: &str, next: impl Hash) {
+        let next = hash((self.path, next));
+        if !self.observed.follows(self.path, next) {
+            self.note(Uncontrolled::ProgramDiffers {
+                session: self.session.name.clone(),
+                step: step.to_owned(),
+            });
+        }
+        self.path = next;
+    }
+
     fn note(&mut self, what: Uncontrolled) {
         if !self.uncontrolled.contains(&what) {
             self.uncontrolled.push(what);
         }
     }
+}
+
+fn hash(what: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The name of the encoding, which clients write in more ways than one.
@@ -849,10 +975,12 @@ impl Session for Attached {
             (Some((request, end)), Action::Statement | Action::Autocommitted) => {
                 let begin = link.begin.take();
                 let autocommitted = held.action == Action::Autocommitted;
+                let injects = autocommitted && !link.injected;
+                link.injected |= autocommitted;
                 let begins_itself = begin.is_none() && held.pending.begin.is_some();
                 let in_block = is_open || begin.is_some() || autocommitted || begins_itself;
                 let sending = Sending {
-                    ahead: if autocommitted { Some("BEGIN") } else { begin.as_deref() },
+                    ahead: if injects { Some("BEGIN") } else { begin.as_deref() },
                     check: in_block.then_some(check),
                     keeps_ready: autocommitted,
                 };
@@ -877,10 +1005,13 @@ impl Session for Attached {
 
     fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, RunError>> {
         self.poll_meanwhile(cx);
+        let Some(index) = self.under_way.as_ref().map(|held| held.link) else {
+            return Poll::Pending;
+        };
+        self.look_at_others(index, cx);
         let Some(held) = &self.under_way else {
             return Poll::Pending;
         };
-        let index = held.link;
         let heard = ready!(self.links[index].poll_heard(cx));
         let name = held.pending.name.clone();
         Poll::Ready(Ok(match heard.map_err(|error| self.lost(&name, error))? {
@@ -898,7 +1029,14 @@ impl Session for Attached {
     }
 
     fn timeout_not_explored(&self) -> Option<String> {
-        None
+        let link = self.links.get(self.under_way.as_ref()?.link)?;
+        link.timed.then(|| {
+            format!(
+                "the program of session {} waits with lock_timeout or statement_timeout set, and what it does when its \
+                 time is up is not explored",
+                self.session.name
+            )
+        })
     }
 
     fn expire(&mut self) {}
@@ -911,9 +1049,16 @@ impl Session for Attached {
             self.start()?;
         }
         self.outside = None;
+        if self.statements > 0 {
+            poll_fn(|cx| {
+                self.look_at_others(self.current, cx);
+                Poll::Ready(())
+            })
+            .await;
+        }
         if let Some(link) = self.links.get(self.current) {
             // what is left of an autocommitted statement that failed
-            let failed = link.status() == TransactionStatus::Aborted && link.injected;
+            let failed = link.status() == TransactionStatus::Aborted && link.injected && !link.skipping;
             if failed {
                 self.roll_back_failed().await?;
             }
@@ -942,6 +1087,7 @@ impl Session for Attached {
         while let Poll::Ready(Some(_)) = poll_fn(|cx| Poll::Ready(self.gate.poll_arrival(cx))).await {}
         self.current = 0;
         self.statements = 0;
+        self.path = hash(&self.session.name);
         self.results.clear();
         self.sent.clear();
         self.outside = None;

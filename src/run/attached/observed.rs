@@ -46,6 +46,8 @@ struct Seen {
     /// What follows from it, and the version that it follows from.
     program: Option<(u32, Arc<Program>)>,
     notes: BTreeSet<String>,
+    /// What a program did next, by all that it had done and been told before.
+    followed: HashMap<u64, u64>,
 }
 
 type Key = (String, Vec<u32>);
@@ -219,6 +221,11 @@ impl Observed {
         seen.passed
     }
 
+    /// Takes down what a program does next. Returns whether it did the same whenever it had been told the same.
+    pub fn follows(&self, before: u64, next: u64) -> bool {
+        *self.seen().followed.entry(before).or_insert(next) == next
+    }
+
     /// Takes down what the reader should know beside the verdict.
     pub fn note(&self, note: impl Into<String>) {
         self.seen().notes.insert(note.into());
@@ -236,7 +243,7 @@ impl Observed {
 }
 
 /// Statements of an application name its tables; those of a driver name the catalogs. Large objects lie in a catalog.
-fn may_be_prelude(sql: &str) -> bool {
+pub(super) fn may_be_prelude(sql: &str) -> bool {
     let text = sql.to_lowercase();
     (text.contains("pg_") || text.contains("information_schema") || text.contains("::reg"))
         && !text.contains("largeobject")

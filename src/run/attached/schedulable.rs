@@ -53,9 +53,9 @@ pub fn commands(request: &Request) -> Vec<(StatementKind, String)> {
 /// What is to be done with a request of these commands.
 pub fn treatment(commands: &[(StatementKind, String)], is_simple: bool, standing: Standing) -> Treatment {
     let is_open = standing.begins || standing.status != TransactionStatus::Idle;
+    // a transaction whose snapshot lasts takes it with its first statement, whatever that is, or when that is prepared
+    let takes_snapshot = (standing.begins || standing.fresh) && standing.isolation != Isolation::ReadCommitted;
     if commands.is_empty() {
-        // a transaction whose snapshot lasts takes it with its first statement, when that is prepared
-        let takes_snapshot = (standing.begins || standing.fresh) && standing.isolation != Isolation::ReadCommitted;
         return if takes_snapshot {
             Treatment::Step
         } else {
@@ -87,7 +87,7 @@ pub fn treatment(commands: &[(StatementKind, String)], is_simple: bool, standing
         | StatementKind::RollbackTo
         | StatementKind::PrepareTransaction
         | StatementKind::OutsideBlock => false,
-        StatementKind::Plain => standing.status == TransactionStatus::Aborted || is_silent(sql),
+        StatementKind::Plain => standing.status == TransactionStatus::Aborted || (is_silent(sql) && !takes_snapshot),
     };
     if commands.iter().all(passes) {
         return Treatment::Pass;
@@ -133,6 +133,24 @@ fn is_plain_begin(sql: &str) -> bool {
         }
     }
     true
+}
+
+/// Whether a statement may set a timeout that the server ends statements by which wait.
+pub fn may_set_timeout(sql: &str) -> bool {
+    let text = sql.to_lowercase().replace("deadlock_timeout", "");
+    if !text.contains("lock_timeout") && !text.contains("statement_timeout") {
+        return false;
+    }
+    let Some(command) = split(sql).into_iter().next() else {
+        return false;
+    };
+    let sets_none = command[0].is_one_of(&["SHOW", "RESET"])
+        || command[0].is("SET")
+            && command.last().is_some_and(|value| {
+                let value = value.text.trim_matches('\'');
+                value.trim_start_matches('0').is_empty() || value.eq_ignore_ascii_case("default")
+            });
+    !sets_none
 }
 
 /// Functions that tell of the server and the session, and of nothing that a session of the scenario can change.
@@ -260,6 +278,43 @@ mod tests {
         assert_eq!(treated("VACUUM t", IDLE), Treatment::Step);
         assert_eq!(treated("BEGIN; UPDATE t SET x = 1; COMMIT", IDLE), Treatment::Step);
         assert_eq!(treated("DISCARD ALL", IDLE), Treatment::Step);
+    }
+
+    #[test]
+    fn a_statement_that_takes_the_snapshot_of_a_transaction_is_a_step() {
+        let begun = Standing {
+            begins: true,
+            isolation: Isolation::RepeatableRead,
+            ..IDLE
+        };
+        assert_eq!(treated("SELECT 1", begun), Treatment::Step);
+        let fresh = Standing {
+            fresh: true,
+            isolation: Isolation::Serializable,
+            ..OPEN
+        };
+        assert_eq!(treated("SELECT version()", fresh), Treatment::Step);
+        assert_eq!(treated("SET search_path = x", fresh), Treatment::Pass);
+        assert_eq!(treated("SELECT 1", Standing { fresh: false, ..fresh }), Treatment::Pass);
+    }
+
+    #[test]
+    fn a_timeout_may_be_set_in_many_ways() {
+        for sql in [
+            "SET lock_timeout = '1s'",
+            "SET LOCAL statement_timeout TO 100",
+            "SELECT set_config('lock_timeout', '10', false)",
+        ] {
+            assert!(may_set_timeout(sql), "{sql}");
+        }
+        for sql in [
+            "SET statement_timeout = 0",
+            "SHOW lock_timeout",
+            "SET lock_timeout = '0'",
+            "SET deadlock_timeout = 1",
+        ] {
+            assert!(!may_set_timeout(sql), "{sql}");
+        }
     }
 
     #[test]

@@ -134,7 +134,10 @@ impl<S: Session> Executor<'_, S> {
             session: self.sessions[index].name().to_owned(),
             step: turn.map(|turn| turn.step.clone()).unwrap_or_default(),
             limit: self.limits.step_timeout,
-            outsider: outsider.map(|pid| format!("process {pid}, which is no session of the run")),
+            outsider: outsider.map(|pid| match self.sessions[index].has_backend(pid) {
+                true => "another connection of the same program, which waits for this one".to_owned(),
+                false => format!("process {pid}, which is no session of the run"),
+            }),
         }
     }
 }

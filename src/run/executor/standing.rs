@@ -21,7 +21,8 @@ impl<S: Session> Executor<'_, S> {
             let Some(wait) = self.wait_of(index, waiting) else {
                 return Standing::Running;
             };
-            if !wait.blockers.iter().any(|&pid| self.is_of_the_run(pid)) {
+            let is_own = |pid: i32| self.sessions[index].has_backend(pid);
+            if !wait.blockers.iter().any(|&pid| self.is_of_the_run(pid) && !is_own(pid)) {
                 return Standing::WaitsForOutsider(wait.blockers.first().copied());
             }
         }
