@@ -1,14 +1,14 @@
-//! What the fuzz targets in `fuzz/` call of the inside.
+//! Internals that the fuzz targets in `fuzz/` call.
 
 use crate::isolation::message::{Severity, in_full};
-use crate::postgres::wire::Report;
+use crate::postgres::wire::MessageFields;
 use crate::report::text::statement::one_line;
 use crate::scenario::error::token_at;
 use crate::sql::lexer::tokens;
 
 pub use crate::postgres::wire::fuzzing::{Talk, hear};
 
-/// The tokens are the text, from end to end.
+/// Checks that the tokens make up the whole text.
 pub fn lex(sql: &str) {
     let mut end = 0;
     for token in tokens(sql) {
@@ -19,14 +19,14 @@ pub fn lex(sql: &str) {
     let _ = one_line(sql);
 }
 
-/// Shows an error at a position that a server named, which may be anywhere.
+/// Shows an error at a position that a server named, which may be any position.
 pub fn point_at(sql: &str, position: u32) {
     let range = token_at(sql, position);
     let _ = &sql[range];
-    let report = Report {
+    let report = MessageFields {
         severity: "ERROR".to_owned(),
         position: Some(position as usize),
-        ..Report::default()
+        ..MessageFields::default()
     };
     let _ = in_full(&report, sql, Severity::Error);
 }

@@ -5,32 +5,32 @@ use std::path::Path;
 use crate::isolation::Specification;
 use crate::scenario::{Mistake, Scenario, ScenarioError};
 
-/// How a scenario is read from its file, where the file does not say all.
+/// How a scenario is read from its file, if the file does not say everything.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// The outcome must be that of some serial order, whatever the scenario says.
+    /// The outcome must equal that of some serial order, whatever the scenario says.
     pub serializable: bool,
-    /// Of each session of a specification, the steps that this one of its named permutations uses, counted from 1; all
-    /// where it is `None`.
+    /// For a specification: use only the steps in this one of its named permutations, counted from 1; `None` uses all
+    /// steps.
     pub permutation: Option<usize>,
 }
 
 impl Scenario {
-    /// Reads a scenario file; the scenario has the name of the file without its extension. A file that ends in `.spec` is
-    /// an isolation specification, whose permutations are passed over.
+    /// Reads a scenario file; the scenario is named after the file, without its extension. A file that ends in `.spec`
+    /// is an isolation specification, whose permutations are ignored.
     ///
     /// # Errors
     ///
-    /// The first mistake in the file, or that it or its `setup_file` cannot be read.
+    /// The first mistake in the file, or a file (this one or its `setup_file`) that cannot be read.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Scenario, ScenarioError> {
         Scenario::read(path.as_ref(), Reading::default())
     }
 
-    /// As [`Scenario::from_file`], with what is to be the case whatever the file says.
+    /// As [`Scenario::from_file`], with settings that apply whatever the file says.
     ///
     /// # Errors
     ///
-    /// As there, and that there is no such permutation.
+    /// As there, and if there is no such permutation.
     pub fn read(path: &Path, reading: Reading) -> Result<Scenario, ScenarioError> {
         let mut scenario = match (path.extension(), reading.permutation) {
             (Some(extension), permutation) if extension == "spec" => {

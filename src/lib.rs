@@ -1,22 +1,23 @@
 //! pgbraid: a deterministic interleaving explorer for database transactions, on real PostgreSQL.
 //!
-//! It takes the transactions that an application runs at the same time and runs them on a real server in every order of
-//! their steps. It either shows an order that breaks an invariant, or says that none does.
+//! Transactions that are right one after another can be wrong at the same time, and a test shows that only if it happens
+//! to run them in the wrong order. pgbraid runs the transactions of an application on a real server in every order of
+//! their steps that matters. It either shows an order that breaks an invariant, or says that none does.
 //!
 //! # The model
 //!
 //! - A **scenario** ([`Scenario`]) is what is explored: a setup that makes the state to start from, sessions, and
 //!   invariants.
 //! - A **session** is one database connection and the ordered **steps** that it will run. A step is what a session
-//!   sends in one go: one statement, or the commit of a statement that stands outside a transaction. It is the unit of
-//!   scheduling; `BEGIN` goes with the statement after it, and inside a statement nothing is scheduled.
-//! - A **schedule** is the order in which sessions are let go on, one entry a step. An **interleaving** is one schedule
-//!   out of all that keep each session's own order. [`interleavings`](explore::interleavings) counts them.
+//!   sends in one go: one statement, or the commit of a statement outside a transaction. It is the unit of scheduling;
+//!   `BEGIN` is sent with the statement after it, and inside a statement nothing is scheduled.
+//! - A **schedule** is the order in which sessions are scheduled, one entry for each step. An **interleaving** is one
+//!   schedule out of all that keep each session's own order. [`interleavings`](explore::interleavings) counts them.
 //! - A session is **blocked** when its step was sent and the server holds it on a lock of another session. Its turn
-//!   passes until a step of another session releases it; it then finishes that step before the next choice.
-//!   Interleavings that ask a blocked session to go on do not exist on the server, so fewer schedules run than there
+//!   passes until a step of another session releases it; when it then resumes is a choice of the schedule,
+//!   too. Interleavings that schedule a blocked session do not exist on the server, so fewer schedules run than there
 //!   are interleavings.
-//! - A **history** ([`History`]) is what one run did: every step with its result, its waits and when it went on. Nothing
+//! - A **history** ([`History`]) is what one run did: every step with its result, its waits and when it resumed. Nothing
 //!   in it differs between two runs of the same schedule.
 //! - An **outcome** ([`Outcome`](verdict::outcome::Outcome)) is what a history amounts to: every step's result or
 //!   SQLSTATE, and the final content of the tables.
@@ -34,7 +35,7 @@
 //! 4. [`run`] executes one schedule, step by step, and returns its history.
 //! 5. [`verdict`] judges a history: invariants, errors, deadlocks.
 //! 6. [`shrink`](mod@shrink) makes a failing schedule small.
-//! 7. [`report`] says it, as tables or JSON.
+//! 7. [`report`] renders the result, as text or JSON.
 //!
 //! A [`Schedule`] as people write it is kept in a file by [`schedule`], and [`replay`](mod@replay) runs such files as
 //! tests.
@@ -54,13 +55,13 @@
 //!
 //! - `proptest`: schedules of a scenario as a strategy of the crate `proptest`, `testing::schedules`.
 //!
-//! [`isolation`] is a road of its own: it runs PostgreSQL's isolation specifications in the orders that they name, and
+//! [`isolation`] is separate: it runs PostgreSQL's isolation specifications in the orders that they name, and
 //! prints what the reference tester prints.
 //!
 //! # Example
 //!
-//! Two workers read a counter and write it plus one. Each has three steps, because `BEGIN` is none of its own, so there
-//! are 6! / (3! · 3!) = 20 interleavings. This much takes no server:
+//! Two workers read a counter and write it plus one. Each has three steps, because `BEGIN` is not a step of its own, so there
+//! are 6! / (3! · 3!) = 20 interleavings. Counting them takes no server:
 //!
 //! ```
 //! use std::path::Path;

@@ -1,6 +1,6 @@
 //! The command line.
 
-// these panic where the stream cannot be written; output::print and output::say do not
+// these panic if the stream cannot be written; output::print and output::say do not
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 #![deny(unsafe_code)]
 #![warn(clippy::unwrap_used)]

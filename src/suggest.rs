@@ -1,11 +1,11 @@
 //! "Did you mean …?"
 
-/// Longest name that is compared, in bytes.
+/// The longest name that is compared, in bytes.
 const LONGEST: usize = 200;
 
-/// The name nearest to a mistyped one, if any is near enough: few letters are off, or most of its beginning is there.
+/// The name nearest to a mistyped one, if one is near enough: few letters differ, or most of its beginning matches.
 pub(crate) fn one_of<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // no name is like it, and to find that out would take long
+    // no name is like it, and finding that out would take long
     if typed.len() > LONGEST {
         return None;
     }

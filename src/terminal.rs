@@ -1,6 +1,6 @@
-//! Text from elsewhere (SQL, names, paths, what a server says) made fit for a terminal.
+//! Makes text from elsewhere (SQL, names, paths, a server's messages) safe for a terminal.
 
-/// `text` with everything escaped that would not be seen as a character of its own, or would steer the terminal.
+/// `text`, with everything escaped that would not be visible as a character of its own, or would steer the terminal.
 pub fn visible(text: &str) -> String {
     escaped(text, |_| false)
 }

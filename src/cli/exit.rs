@@ -1,4 +1,4 @@
-//! How a command ends, and what it says when it fails: errors are rendered here and nowhere else.
+//! How a command ends, and what it prints when it fails: errors are rendered here and nowhere else.
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
@@ -23,7 +23,7 @@ use super::output;
 
 pub const INPUT: u8 = 2;
 pub const ENVIRONMENT: u8 = 3;
-/// As shells report a program that SIGINT ended.
+/// The code that shells report for a program that SIGINT ended.
 const INTERRUPTED: u8 = 130;
 
 /// The code for a verdict.
@@ -35,9 +35,9 @@ pub fn code(verdict: Verdict) -> ExitCode {
     })
 }
 
-/// Why a command came to no verdict.
+/// Why a command has no verdict.
 #[derive(Debug, thiserror::Error, Diagnostic)]
-pub enum Failure {
+pub enum CommandError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Scenario(#[from] ScenarioError),
@@ -112,44 +112,46 @@ pub enum Failure {
 const STEP_TIMEOUT_HELP: &str = "a step that takes long by itself needs a larger --step-timeout; one that waits for a lock held outside the run \
      needs that lock released";
 
-impl From<HostError> for Failure {
-    fn from(error: HostError) -> Failure {
+impl From<HostError> for CommandError {
+    fn from(error: HostError) -> CommandError {
         match error {
-            HostError::Embedded(EmbeddedError::Interrupted) => Failure::Interrupted,
-            HostError::Embedded(error) => Failure::Embedded(error),
-            HostError::Interrupted => Failure::Interrupted,
+            HostError::Embedded(EmbeddedError::Interrupted) => CommandError::Interrupted,
+            HostError::Embedded(error) => CommandError::Embedded(error),
+            HostError::Interrupted => CommandError::Interrupted,
             HostError::Server(error) => match error {
                 PostgresError::ConnectionString(_) | PostgresError::Wire(WireError::NoHost) => {
-                    Failure::DatabaseUrl(error)
+                    CommandError::DatabaseUrl(error)
                 }
-                PostgresError::Wire(WireError::TlsRequired) => Failure::TlsRequired(error),
-                PostgresError::Pooler => Failure::Pooler(error),
-                other => Failure::Server(other),
+                PostgresError::Wire(WireError::TlsRequired) => CommandError::TlsRequired(error),
+                PostgresError::Pooler => CommandError::Pooler(error),
+                other => CommandError::Server(other),
             },
         }
     }
 }
 
-impl From<RunError> for Failure {
-    fn from(error: RunError) -> Failure {
+impl From<RunError> for CommandError {
+    fn from(error: RunError) -> CommandError {
         match error.into_mistake() {
-            Ok(mistake) => Failure::Scenario(mistake),
-            Err(error @ RunError::StepTimeout { .. }) => Failure::StepTimeout(error, STEP_TIMEOUT_HELP),
-            Err(RunError::Interrupted) => Failure::Interrupted,
-            Err(RunError::Postgres(error)) if error.may_not_create_databases() => Failure::MayNotCreateDatabases(error),
-            Err(other) => Failure::Run(other),
+            Ok(mistake) => CommandError::Scenario(mistake),
+            Err(error @ RunError::StepTimeout { .. }) => CommandError::StepTimeout(error, STEP_TIMEOUT_HELP),
+            Err(RunError::Interrupted) => CommandError::Interrupted,
+            Err(RunError::Postgres(error)) if error.may_not_create_databases() => {
+                CommandError::MayNotCreateDatabases(error)
+            }
+            Err(other) => CommandError::Run(other),
         }
     }
 }
 
-impl From<ReplayError> for Failure {
-    fn from(error: ReplayError) -> Failure {
+impl From<ReplayError> for CommandError {
+    fn from(error: ReplayError) -> CommandError {
         match error {
-            ReplayError::Schedule(error) => Failure::Schedule(error),
-            ReplayError::Scenario(error) => Failure::Scenario(error),
+            ReplayError::Schedule(error) => CommandError::Schedule(error),
+            ReplayError::Scenario(error) => CommandError::Scenario(error),
             ReplayError::Run(error) => error.into(),
-            ReplayError::Unreadable { path, cause } => Failure::Unreadable { path, cause },
-            ReplayError::Unwritable { path, cause } => Failure::Output {
+            ReplayError::Unreadable { path, cause } => CommandError::Unreadable { path, cause },
+            ReplayError::Unwritable { path, cause } => CommandError::Output {
                 path: path.display().to_string(),
                 cause,
             },
@@ -157,7 +159,7 @@ impl From<ReplayError> for Failure {
     }
 }
 
-/// Whether the path is right, and only the space is missing.
+/// Whether only space is missing, so that the path is right.
 fn is_no_space(cause: &std::io::Error) -> bool {
     matches!(
         cause.kind(),
@@ -170,32 +172,35 @@ fn in_words(paths: &[PathBuf]) -> String {
     paths.join(", ")
 }
 
-/// Says on standard error what went wrong, and returns the exit code.
-pub fn say(failure: Failure) -> u8 {
+/// Prints on standard error what went wrong, and returns the exit code.
+pub fn say(failure: CommandError) -> u8 {
     let code = failure.code();
     output::say(format_args!("{:?}", shown(failure)));
     code
 }
 
-impl Failure {
-    /// Says on standard error what went wrong, and returns the exit code.
+impl CommandError {
+    /// Prints on standard error what went wrong, and returns the exit code.
     pub fn report(self) -> ExitCode {
         ExitCode::from(say(self))
     }
 
     fn code(&self) -> u8 {
         match self {
-            Failure::Scenario(_) | Failure::Specification(_) | Failure::Schedule(_) => INPUT,
-            Failure::Unreadable { .. } | Failure::NoFiles { .. } | Failure::NoFolder(_) => INPUT,
-            Failure::Run(
+            CommandError::Scenario(_) | CommandError::Specification(_) | CommandError::Schedule(_) => INPUT,
+            CommandError::Unreadable { .. } | CommandError::NoFiles { .. } | CommandError::NoFolder(_) => INPUT,
+            CommandError::Run(
                 RunError::NothingToIgnore { .. }
                 | RunError::ReachedOut { .. }
                 | RunError::Serial(_)
                 | RunError::NothingFails,
             ) => INPUT,
-            Failure::DatabaseUrl(_) | Failure::TlsRequired(_) | Failure::Usage(_) | Failure::Unpinnable(_) => INPUT,
-            Failure::Output { cause, .. } if !is_no_space(cause) => INPUT,
-            Failure::Interrupted => INTERRUPTED,
+            CommandError::DatabaseUrl(_)
+            | CommandError::TlsRequired(_)
+            | CommandError::Usage(_)
+            | CommandError::Unpinnable(_) => INPUT,
+            CommandError::Output { cause, .. } if !is_no_space(cause) => INPUT,
+            CommandError::Interrupted => INTERRUPTED,
             _ => ENVIRONMENT,
         }
     }

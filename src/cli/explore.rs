@@ -7,16 +7,16 @@ use clap::Args;
 use pgbraid::explore::{NamedStrategy, Parameters, STRATEGIES};
 use pgbraid::report::document::Purpose;
 
-use super::exit::Failure;
+use super::exit::CommandError;
 use super::limits::Limits;
 use super::report::report;
 use super::{Common, EXIT_CODES, choice};
 
 /// Look for a schedule that breaks the scenario
 ///
-/// Runs the sessions of the scenario in one order of their steps after another, each from the same state, and stops at
-/// the first that fails: an invariant is not true at the end, an error ends a session that does not allow it, or
-/// sessions deadlock.
+/// Runs the scenario's sessions in one order of their steps after another, each from the same state, and stops at the
+/// first that fails: an invariant is not true at the end, an error ends a session that does not allow it, or sessions
+/// deadlock.
 #[derive(Debug, Args)]
 #[command(after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub struct Explore {
@@ -31,11 +31,12 @@ pub struct Explore {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     samples: Option<u64>,
 
-    /// Seed of `random` and `pct`, for the same schedules again [default: a new one each time, which is printed]
+    /// Seed for `random` and `pct`: the same seed draws the same schedules [default: a new one each time, which is
+    /// printed]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
-    /// How many turns must come in a certain order in the failures that `pct` is sure to find with some probability
+    /// Depth of the failures that `pct` finds with a known probability: how many turns must come in a certain order
     /// [default: 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     depth: Option<u32>,
@@ -52,14 +53,14 @@ Examples:
   pgbraid explore fixtures/counter.toml
       find the lost update, on a server that pgbraid starts by itself
   pgbraid explore fixtures/counter.toml --keep-going
-      go on after the failure, and list all outcomes
+      continue after the failure, and list all outcomes
   pgbraid explore fixtures/counter-10.toml --strategy random --samples 500 --seed 7
-      sample where there are too many
+      sample, since there are too many interleavings to cover
   pgbraid explore fixtures/seats.toml --database-url postgres://me@localhost/postgres --format json
       run on another server, in databases that pgbraid creates and drops";
 
 impl Explore {
-    pub fn run(self) -> Result<ExitCode, Failure> {
+    pub fn run(self) -> Result<ExitCode, CommandError> {
         let misplaced = [
             ("--seed", self.seed.is_some(), draws as fn(&NamedStrategy) -> bool),
             ("--samples", self.samples.is_some(), draws),
@@ -67,7 +68,7 @@ impl Explore {
         ];
         for (option, is_given, takes_it) in misplaced {
             if is_given && !takes_it(&self.strategy) {
-                return Err(Failure::Usage(goes_with(option, takes_it).into()));
+                return Err(CommandError::Usage(goes_with(option, takes_it).into()));
             }
         }
         let strategy = self.strategy.with(Parameters {

@@ -1,4 +1,4 @@
-//! Writing files so that a failure leaves what was there before.
+//! Writes files in such a way that a failure leaves the old content in place.
 
 use std::fs::{self, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
@@ -7,23 +7,24 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::signal::{SigSet, Signal};
 
-/// Links that are followed to a file, as many as Linux follows.
+/// The most links that are followed to a file, as many as Linux follows.
 const MOST_LINKS: usize = 40;
 
-/// A write beyond the limit on the size of files is an error rather than the end of the process, which would leave a
-/// file beside the one that it was for. To be called ahead of other threads.
+/// Makes a write beyond the limit on the size of files an error. Otherwise it would end the process, and leave a
+/// temporary file behind. Must be called before other threads start.
 pub fn survive_size_limit() {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGXFSZ);
-    // without it the process ends there, as it would anyway
+    // if this fails, the process ends there, as it would anyway
     let _ = signals.thread_block();
 }
 
-/// Makes `content` the content of a file: written to another file beside it, which then takes its place. The file keeps
-/// its permissions; a link keeps leading to it. What is no file, such as a pipe or a terminal, is written to.
+/// Replaces the content of a file: `content` is written to another file beside it, which then takes its place. The file
+/// keeps its permissions, and a link stays a link. Something that is not a file, such as a pipe or a terminal, is
+/// written to directly.
 ///
 /// # Errors
-/// When it cannot be written. What was there before is still there, and nothing else is.
+/// When it cannot be written. The old content is then still there, and no other file is.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let Some(path) = behind_links(path)? else {
         return write_into(path, content);
@@ -35,10 +36,10 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     };
     match old {
         Some(old) if old.is_file() => {
-            // who may not write the file may not replace it either
+            // without permission to write the file there is none to replace it either
             OpenOptions::new().write(true).open(&path)?;
             match put_beside(&path, content, Some(&old)) {
-                // the folder takes no other file, or the file is a mount of its own, as containers have it
+                // the folder accepts no other file, or the file is a mount of its own, as in containers
                 Err(cause) if is_refusal(&cause) => write_into(&path, content),
                 result => result,
             }
@@ -55,11 +56,11 @@ fn is_refusal(cause: &io::Error) -> bool {
     )
 }
 
-/// The file that a path leads to, which need not be there. `None` where a link leads to an open file of this process,
-/// as `/dev/stdout` does: that file is to be written to, whatever its name.
+/// The file that a path leads to, which need not exist. `None` if a link leads to an open file of this process, as
+/// `/dev/stdout` does: that file is to be written to, whatever its name.
 ///
 /// # Errors
-/// When links lead in a circle.
+/// When links form a cycle.
 pub fn behind_links(path: &Path) -> io::Result<Option<PathBuf>> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
@@ -68,7 +69,7 @@ pub fn behind_links(path: &Path) -> io::Result<Option<PathBuf>> {
         }
         match fs::read_link(&path) {
             Ok(link) => path = folder_of(&path).join(link),
-            // not a link, or not there
+            // not a link, or missing
             Err(_) => return Ok(Some(path)),
         }
     }
@@ -93,13 +94,13 @@ fn put_beside(path: &Path, content: &[u8], old: Option<&Metadata>) -> io::Result
     const RIGHTS: u32 = 0o777;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".pgbraid-").suffix(".tmp");
-    // less what the umask takes away
+    // without what the umask removes
     builder.permissions(Permissions::from_mode(0o666));
-    // removed where anything below fails
+    // removed if anything below fails
     let mut file = builder.tempfile_in(folder_of(path))?;
     file.write_all(content)?;
     if let Some(old) = old {
-        // only root can give a file away; anyone else's is their own afterwards
+        // only root can give a file away; other users own the file afterwards
         let _ = fchown(file.as_file(), Some(old.uid()), Some(old.gid()));
         file.as_file()
             .set_permissions(Permissions::from_mode(old.mode() & RIGHTS))?;
@@ -146,7 +147,7 @@ mod tests {
         let link = folder.path().join("link");
         symlink("deep/next", &link).unwrap();
         symlink("file", folder.path().join("deep/next")).unwrap();
-        // the second time the file is there
+        // the second time the file exists
         for content in ["one", "two"] {
             replace(&link, content.as_bytes()).unwrap();
             assert_eq!(fs::read_link(&link).unwrap(), Path::new("deep/next"));

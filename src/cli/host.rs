@@ -11,10 +11,10 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::exit::Failure;
+use super::exit::CommandError;
 use super::output;
 
-/// A server for as long as this lives, and the signals that end the command.
+/// A server for as long as this value lives, and the signals that end the command.
 pub struct Host {
     pub server: Arc<Server>,
     /// Cancelled by Ctrl-C or SIGTERM.
@@ -24,19 +24,19 @@ pub struct Host {
 
 impl Host {
     /// Connects to the server that `url` names, or starts one.
-    pub fn obtain(url: Option<&str>) -> Result<Host, Failure> {
+    pub fn obtain(url: Option<&str>) -> Result<Host, CommandError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
-            .map_err(Failure::Runtime)?;
-        let interrupt = listen_for_signals(&runtime).map_err(Failure::Runtime)?;
+            .map_err(CommandError::Runtime)?;
+        let interrupt = listen_for_signals(&runtime).map_err(CommandError::Runtime)?;
         let host = host::Host::obtain(runtime, url, &interrupt)?;
         for warning in host.warnings() {
             output::say(visible_lines(&format!("warning: {warning}")));
         }
         if interrupt.is_cancelled() {
-            return Err(Failure::Interrupted);
+            return Err(CommandError::Interrupted);
         }
         Ok(Host {
             server: host.server().clone(),
@@ -46,7 +46,7 @@ impl Host {
     }
 
     /// A server to run scenarios on, whose steps should keep to pgbraid's databases.
-    pub fn for_scenarios(url: Option<&str>) -> Result<Host, Failure> {
+    pub fn for_scenarios(url: Option<&str>) -> Result<Host, CommandError> {
         let host = Host::obtain(url)?;
         if let (Some(_), Some(superuser)) = (url, host.server.superuser()) {
             output::say(visible_lines(&format!(

@@ -1,4 +1,4 @@
-//! What bounds an exploration, and how it is run: the options that `explore` and `prove` share.
+//! What bounds an exploration, and how it runs: the options that `explore` and `prove` share.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use pgbraid::report::document::Files;
 use pgbraid::scenario::Scenario;
 
 use super::Common;
-use super::exit::Failure;
+use super::exit::CommandError;
 use super::host::Host;
 use super::output;
 use super::progress::ProgressLine;
@@ -24,15 +24,16 @@ pub struct Limits {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_schedules: Option<u64>,
 
-    /// Stop searching after this many seconds; the verdict is then inconclusive. Making a failure small comes after that
+    /// Stop searching after this many seconds; the verdict is then inconclusive. Shrinking a failure takes additional
+    /// time
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
 
-    /// Go on after a failure, to collect all outcomes
+    /// Continue after a failure, to collect all outcomes
     #[arg(long)]
     keep_going: bool,
 
-    /// Tell interchangeable sessions (copies without parameters of their own) apart
+    /// Treat interchangeable sessions (copies without parameters of their own) as different
     #[arg(long)]
     no_symmetry: bool,
 
@@ -40,16 +41,16 @@ pub struct Limits {
     #[arg(long)]
     check_determinism: bool,
 
-    /// Require every outcome to be that of some serial order of the committed transactions, as `serializable = true` in
-    /// the scenario does
+    /// Require every outcome to equal that of some serial order of the committed transactions, like `serializable =
+    /// true` in the scenario
     #[arg(long)]
     serializable: bool,
 
-    /// Of a specification (.spec): of each session, the steps that the N-th named permutation uses [default: all]
+    /// For a specification (.spec): use only the steps in its N-th named permutation [default: all steps]
     #[arg(long, value_name = "N")]
     permutation: Option<usize>,
 
-    /// Longest time that a step may take while it waits for no other session
+    /// Longest time that a step may take without waiting for another session
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     step_timeout: Duration,
 
@@ -65,10 +66,10 @@ pub struct Limits {
 pub struct Explored {
     pub findings: Findings,
     pub files: Files,
-    /// What else there is to say.
+    /// Further remarks.
     pub notes: Vec<String>,
-    /// A file that was asked for could not be written.
-    pub unwritten: Option<Failure>,
+    /// A requested file that could not be written.
+    pub unwritten: Option<CommandError>,
 }
 
 impl Limits {
@@ -84,15 +85,15 @@ impl Limits {
         !self.no_symmetry
     }
 
-    /// Explores a scenario on a server that is gone when this returns. `sample_determinism` runs some schedules twice even
-    /// when not all are to be.
+    /// Explores a scenario on a server that is gone when this returns. `sample_determinism` runs some schedules twice
+    /// even if not all are to be run twice.
     pub fn explore(
         &self,
         path: &Path,
         common: &Common,
         sample_determinism: bool,
         strategy: StrategyKind,
-    ) -> Result<Explored, Failure> {
+    ) -> Result<Explored, CommandError> {
         let reading = Reading {
             serializable: self.serializable,
             permutation: self.permutation,

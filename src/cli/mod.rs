@@ -1,4 +1,4 @@
-//! The command line: one file a command, and what they share.
+//! The command line: one file for each command, and what they share.
 
 mod choice;
 mod exit;
@@ -18,7 +18,7 @@ mod spec;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use exit::Failure;
+use exit::CommandError;
 use pgbraid::descriptors;
 use pgbraid::report::Format;
 
@@ -89,7 +89,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     files::survive_size_limit();
     if let Err(cause) = descriptors::check() {
-        return Failure::TooFewDescriptors(cause).report();
+        return CommandError::TooFewDescriptors(cause).report();
     }
     let result = match cli.command {
         Command::Explore(command) => command.run(),

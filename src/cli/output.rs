@@ -1,4 +1,4 @@
-//! Where a report goes and how it looks.
+//! Where a report is written and how it looks.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -13,21 +13,23 @@ use pgbraid::report::document::Document;
 use pgbraid::report::text::TextOptions;
 use pgbraid::terminal::visible;
 
-use super::exit::Failure;
+use super::exit::CommandError;
 use super::files::{behind_links, folder_of, replace};
 
-/// Columns of a report that does not go to a terminal.
+/// The width of a report that is not printed on a terminal, in columns.
 const DEFAULT_WIDTH: usize = 100;
 
 /// The document in this format. `output` is the file that it is written to.
 ///
 /// # Errors
 /// When it cannot be serialized.
-pub fn render(format: Format, document: &Document, output: Option<&Path>) -> Result<String, Failure> {
-    format.render(document, &text_options(output)).map_err(Failure::Render)
+pub fn render(format: Format, document: &Document, output: Option<&Path>) -> Result<String, CommandError> {
+    format
+        .render(document, &text_options(output))
+        .map_err(CommandError::Render)
 }
 
-/// Colour and width of the terminal, where the report goes to one.
+/// The colours and width of the terminal, if the report is printed on one.
 pub fn text_options(output: Option<&Path>) -> TextOptions {
     let terminal = console::Term::stdout();
     if output.is_some() || !stdout().is_terminal() {
@@ -45,11 +47,11 @@ pub fn text_options(output: Option<&Path>) -> TextOptions {
     }
 }
 
-/// Whether a file can be written, as far as can be told before there is anything to write.
+/// Whether a file can be written, as far as this can be known before there is anything to write.
 ///
 /// # Errors
 /// When it cannot.
-pub fn check(file: Option<&Path>) -> Result<(), Failure> {
+pub fn check(file: Option<&Path>) -> Result<(), CommandError> {
     let Some(file) = file else { return Ok(()) };
     let Some(path) = behind_links(file).map_err(|cause| unwritable(file, cause))? else {
         return Ok(());
@@ -59,29 +61,29 @@ pub fn check(file: Option<&Path>) -> Result<(), Failure> {
             let opened = OpenOptions::new().append(true).open(&path);
             opened.map(drop).map_err(|cause| unwritable(file, cause))
         }
-        // the reader of a pipe would see it end
+        // a pipe's reader would see it end
         Ok(_) => Ok(()),
         Err(_) => check_folder(folder_of(&path), file),
     }
 }
 
-/// Whether files can be made in a folder; `wanted` is what is to be made there.
-pub fn check_folder(folder: &Path, wanted: &Path) -> Result<(), Failure> {
+/// Whether files can be created in a folder; `wanted` is what is to be created there.
+pub fn check_folder(folder: &Path, wanted: &Path) -> Result<(), CommandError> {
     match tempfile::tempfile_in(folder) {
         Ok(_) => Ok(()),
         Err(cause) => Err(unwritable(wanted, cause)),
     }
 }
 
-pub fn unwritable(path: &Path, cause: io::Error) -> Failure {
-    Failure::Output {
+pub fn unwritable(path: &Path, cause: io::Error) -> CommandError {
+    CommandError::Output {
         path: path.display().to_string(),
         cause,
     }
 }
 
 /// Writes a report to a file or to standard output.
-pub fn write(report: &str, output: Option<&Path>) -> Result<(), Failure> {
+pub fn write(report: &str, output: Option<&Path>) -> Result<(), CommandError> {
     let report = format!("{report}\n");
     match output {
         Some(path) => while_read(replace(path, report.as_bytes())).map_err(|cause| unwritable(path, cause)),
@@ -90,13 +92,13 @@ pub fn write(report: &str, output: Option<&Path>) -> Result<(), Failure> {
 }
 
 /// Writes to standard output.
-pub fn print(text: &str) -> Result<(), Failure> {
+pub fn print(text: &str) -> Result<(), CommandError> {
     let mut out = stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    while_read(written).map_err(Failure::StandardOutput)
+    while_read(written).map_err(CommandError::StandardOutput)
 }
 
-/// That the reader of a pipe is gone is no failure: it has read what it wanted.
+/// A pipe whose reader is gone is not a failure: the reader has read what it wanted.
 pub fn while_read(written: io::Result<()>) -> io::Result<()> {
     match written {
         Err(cause) if cause.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -104,7 +106,7 @@ pub fn while_read(written: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Writes a line to standard error. What cannot be said there can be said nowhere.
+/// Writes a line to standard error. There is nowhere to report that this failed.
 pub fn say(text: impl Display) {
     let _ = stderr().write_all(format!("{text}\n").as_bytes());
 }
@@ -119,7 +121,7 @@ pub fn shell_word(text: &OsStr) -> String {
     }
 }
 
-/// Bytes as bash reads them in `$'…'`.
+/// Bytes in the form that bash reads in `$'…'`.
 fn escaped(bytes: &[u8]) -> String {
     let byte = |byte: u8| format!("\\x{byte:02x}");
     let character = |c: char| -> Cow<'static, str> {

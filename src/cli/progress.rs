@@ -6,10 +6,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use pgbraid::pipeline::Progress;
 use pgbraid::{explore, shrink};
 
-/// Schedules a second, with a digit behind the point where they are few.
+/// Schedules per second, with one decimal if they are few.
 fn rate(state: &ProgressState, to: &mut dyn std::fmt::Write) {
     let rate = state.per_sec();
-    // what cannot be written is a line on a terminal
+    // failing to write costs only a line on a terminal
     let _ = match rate < 10.0 {
         true => write!(to, "{rate:.1}/s"),
         false => write!(to, "{rate:.0}/s"),
@@ -42,14 +42,14 @@ impl ProgressLine {
         ProgressLine(bar)
     }
 
-    /// Says what is being done before the first schedule.
+    /// Shows what is being done before the first schedule.
     pub fn say(&self, what: &str) {
         if stderr().is_terminal() {
             self.0.set_message(format!(" ({what})"));
         }
     }
 
-    /// So many of the schedules are over.
+    /// This many of the schedules are finished.
     pub fn replayed(&self, over: usize) {
         self.0.set_position(over as u64);
         self.0.set_message("");

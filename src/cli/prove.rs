@@ -6,15 +6,15 @@ use std::process::ExitCode;
 use clap::Args;
 use pgbraid::report::document::Purpose;
 
-use super::exit::Failure;
+use super::exit::CommandError;
 use super::limits::Limits;
 use super::report::report;
 use super::{Common, EXIT_CODES};
 
 /// Cover every interleaving, or say what is missing
 ///
-/// Runs one schedule of each class of schedules that cannot lead to different outcomes, and some of them twice to see
-/// that nothing but the schedule decides. Holds when none fails.
+/// Runs one schedule of each class of schedules that cannot lead to different outcomes, and some of them twice to check
+/// that nothing but the schedule decides. The scenario holds if none fails.
 #[derive(Debug, Args)]
 #[command(after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub struct Prove {
@@ -38,7 +38,7 @@ Examples:
       stop after a minute, with exit code 4 if not everything is covered by then";
 
 impl Prove {
-    pub fn run(self) -> Result<ExitCode, Failure> {
+    pub fn run(self) -> Result<ExitCode, CommandError> {
         let explored = self
             .limits
             .explore(&self.scenario, &self.common, true, self.limits.dpor())?;

@@ -13,7 +13,7 @@ use pgbraid::run::RunError;
 use pgbraid::terminal::visible_lines;
 use similar::TextDiff;
 
-use super::exit::{self, Failure};
+use super::exit::{self, CommandError};
 use super::files::replace;
 use super::host::Host;
 use super::limits::seconds;
@@ -32,15 +32,15 @@ pub struct Replays {
     #[arg(required = true)]
     paths: Vec<PathBuf>,
 
-    /// Run each so many times; all histories must be identical
+    /// Number of times to run each; all histories must be identical
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
     times: u32,
 
-    /// Change what the files expect to what their schedules do, after showing the difference
+    /// Change what the files expect to what their schedules do, and show the difference
     #[arg(long)]
     update: bool,
 
-    /// Longest time that a step may take while it waits for no other session
+    /// Longest time that a step may take without waiting for another session
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     step_timeout: Duration,
 
@@ -61,9 +61,9 @@ Examples:
   pgbraid replay schedules/
       run every pinned schedule
   pgbraid replay schedules/counter.toml --times 1000
-      see that it does the same a thousand times
+      check that it does the same a thousand times
   pgbraid replay schedules/ --format junit --output replay.xml
-      for a CI service; GitHub is also told by annotations
+      for a CI service; on GitHub, annotations are printed too
 
 Exit codes:
   0  every schedule does what its file expects
@@ -72,14 +72,14 @@ Exit codes:
   3  the environment is wrong: no server, a lost connection
   4  a schedule that is expected to hold does, but not everything was under control";
 
-/// As the option's default says.
+/// The option's default.
 const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Replays {
-    pub fn run(self) -> Result<ExitCode, Failure> {
+    pub fn run(self) -> Result<ExitCode, CommandError> {
         let files = find_files(&self.paths)?;
         if files.is_empty() {
-            return Err(Failure::NoFiles {
+            return Err(CommandError::NoFiles {
                 extension: "toml",
                 paths: self.paths,
             });
@@ -98,7 +98,7 @@ impl Replays {
         let elapsed = started.elapsed();
         drop(line);
         if host.interrupt.is_cancelled() {
-            return Err(Failure::Interrupted);
+            return Err(CommandError::Interrupted);
         }
         drop(host);
         let mut replayed: Vec<Replayed> = files
@@ -126,7 +126,7 @@ impl Replays {
         Ok(exit_code(of_verdicts, replayed))
     }
 
-    fn report(&self, document: &Document, differences: &str) -> Result<(), Failure> {
+    fn report(&self, document: &Document, differences: &str) -> Result<(), CommandError> {
         let output = self.output.as_deref();
         let text = output::render(self.format, document, output)?;
         if self.format != Format::Table && !differences.is_empty() {
@@ -155,7 +155,7 @@ impl Replays {
 }
 
 /// Rewrites the file's expectation; returns what changes.
-fn update(replayed: &mut Replayed) -> Result<String, Failure> {
+fn update(replayed: &mut Replayed) -> Result<String, CommandError> {
     let Ok(replay) = &replayed.result else {
         return Ok(String::new());
     };
@@ -180,7 +180,8 @@ fn difference(replay: &Replay, text: &str) -> String {
         .to_string()
 }
 
-/// Tells of files that could not be run. What kept the others from being judged counts before what they came to.
+/// Reports files that could not be run. An error that kept others from being judged takes precedence over their
+/// results.
 fn exit_code(of_verdicts: u8, replayed: Vec<Replayed>) -> ExitCode {
     let errors = replayed.into_iter().filter_map(|one| one.result.err());
     let codes: Vec<u8> = errors

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use pgbraid::report::document::{Added, Document, Purpose};
 
 use super::Common;
-use super::exit::{self, Failure};
+use super::exit::{self, CommandError};
 use super::limits::Explored;
 use super::output;
 
 /// Writes the report, and returns the exit code of its verdict.
-pub fn report(explored: Explored, purpose: Purpose, common: &Common) -> Result<ExitCode, Failure> {
+pub fn report(explored: Explored, purpose: Purpose, common: &Common) -> Result<ExitCode, CommandError> {
     let Explored {
         findings,
         files,

@@ -14,7 +14,7 @@ use pgbraid::schedule::PinnedFile;
 use pgbraid::shrink::{ShrinkOptions, shrink};
 
 use super::Common;
-use super::exit::{self, Failure};
+use super::exit::{self, CommandError};
 use super::host::Host;
 use super::limits::seconds;
 use super::output;
@@ -34,7 +34,7 @@ pub struct Shrink {
     #[command(flatten)]
     shrinking: Shrinking,
 
-    /// Longest time that a step may take while it waits for no other session
+    /// Longest time that a step may take without waiting for another session
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     step_timeout: Duration,
 
@@ -50,7 +50,7 @@ Examples:
       keep it for `pgbraid replay`, and the smallest scenario too";
 
 impl Shrink {
-    pub fn run(self) -> Result<ExitCode, Failure> {
+    pub fn run(self) -> Result<ExitCode, CommandError> {
         let file = PinnedFile::read(&self.schedule)?;
         let scenario_file = file.scenario_path()?;
         let reading = file.pinned.reading;

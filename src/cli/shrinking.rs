@@ -1,4 +1,4 @@
-//! Making a failing schedule small and keeping it: the options that commands share, and what comes of them.
+//! Making a failing schedule small and keeping it: the options that commands share, and the results.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use pgbraid::report::document::{Files, Pinned};
 use pgbraid::schedule::{Expectation, PinnedFile, PinnedSchedule, relative_path};
 use pgbraid::shrink::{ShrinkOptions, Shrunk};
 
-use super::exit::Failure;
+use super::exit::CommandError;
 use super::files::replace;
 use super::output::{self, shell_word, unwritable};
 
@@ -18,7 +18,7 @@ pub struct Shrinking {
     #[arg(long, value_name = "DIR")]
     pub pin: Option<PathBuf>,
 
-    /// Write the smallest scenario that still fails to this file, where steps or sessions can be dropped
+    /// Write the smallest scenario that still fails to this file, if steps or sessions can be dropped
     #[arg(long, value_name = "FILE")]
     pub smallest_scenario: Option<PathBuf>,
 
@@ -28,24 +28,24 @@ pub struct Shrinking {
 }
 
 impl Shrinking {
-    /// What is to be said where a smallest scenario was asked for and there is none.
+    /// The message if a smallest scenario was requested and there is none.
     pub fn nothing_smaller(&self, shrunk: &Shrunk) -> Option<String> {
         (self.smallest_scenario.is_some() && shrunk.scenario.is_none())
             .then(|| "no session and no step can be left out: there is no smaller scenario to be written".to_owned())
     }
 
-    /// Whether what comes of it can be written, as far as can be told before there is anything.
+    /// Whether the results can be written, as far as this can be known before there are any.
     ///
     /// # Errors
-    /// When it cannot.
-    pub fn check(&self, scenario_file: &Path) -> Result<(), Failure> {
+    /// When they cannot.
+    pub fn check(&self, scenario_file: &Path) -> Result<(), CommandError> {
         if let Some(folder) = &self.pin {
             let scenario = scenario_file.canonicalize().unwrap_or_default();
             if scenario.to_str().is_none() {
-                return Err(Failure::Unpinnable(scenario));
+                return Err(CommandError::Unpinnable(scenario));
             }
             if folder.extension().is_some_and(|extension| extension == "toml") || folder.is_file() {
-                return Err(Failure::Usage(
+                return Err(CommandError::Usage(
                     "--pin takes a folder: the file in it is named after the scenario".into(),
                 ));
             }
@@ -55,7 +55,7 @@ impl Shrinking {
         output::check(self.smallest_scenario.as_deref())
     }
 
-    /// Writes what the options ask for, and notes in `files` what was written. `seed` is the one that was drawn with.
+    /// Writes the files that the options request, and notes them in `files`. `seed` is the seed of the search.
     pub fn write(
         &self,
         shrunk: &Shrunk,
@@ -63,7 +63,7 @@ impl Shrinking {
         reading: Reading,
         seed: Option<u64>,
         files: &mut Files,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandError> {
         if let Some(folder) = &self.pin {
             let smallest = &shrunk.smallest;
             let pinned = |scenario| PinnedSchedule {
@@ -87,14 +87,14 @@ impl Shrinking {
     }
 }
 
-/// Writes a schedule into a folder, which is made where it is missing, and returns the file. It has the scenario's name;
-/// where that file holds another schedule, a number is added.
+/// Writes a schedule into a folder, which is created if it is missing, and returns the file. It is named after the
+/// scenario; if that file holds another schedule, a number is added.
 fn pin(
     folder: &Path,
     scenario_file: &Path,
     pinned: impl FnOnce(PathBuf) -> PinnedSchedule,
     found_by: &str,
-) -> Result<PathBuf, Failure> {
+) -> Result<PathBuf, CommandError> {
     std::fs::create_dir_all(folder).map_err(|cause| unwritable(folder, cause))?;
     let scenario = relative_path(folder, scenario_file).map_err(|cause| unwritable(folder, cause))?;
     let pinned = pinned(scenario);
@@ -122,7 +122,7 @@ fn pin(
     }
 }
 
-/// The command as it was given, without what only says where its result goes, and with the seed.
+/// The command as given, without what only says where its result goes, and with the seed.
 fn command_line(seed: Option<u64>) -> String {
     let mut words = vec!["pgbraid".to_owned()];
     let mut arguments = std::env::args_os().skip(1);

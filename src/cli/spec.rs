@@ -14,10 +14,10 @@ use pgbraid::postgres::PostgresError;
 use pgbraid::report::Format;
 use pgbraid::report::document::{Compared, Comparison, Document};
 use pgbraid::report::text::specifications::entry;
-use pgbraid::report::text::{Extent, text};
+use pgbraid::report::text::{Detail, text};
 use pgbraid::terminal::visible;
 
-use super::exit::{Failure, INPUT};
+use super::exit::{CommandError, INPUT};
 use super::files::replace;
 use super::host::Host;
 use super::{choice, output};
@@ -41,7 +41,7 @@ pub struct Spec {
     #[arg(long, conflicts_with = "dry_run")]
     to_scenario: bool,
 
-    /// With --to-scenario: of each session, the steps that the N-th named permutation uses [default: all]
+    /// With --to-scenario: use only the steps in the N-th named permutation [default: all steps]
     #[arg(long, value_name = "N", requires = "to_scenario")]
     permutation: Option<usize>,
 
@@ -50,7 +50,7 @@ pub struct Spec {
     #[arg(long, value_name = "FOLDER")]
     expected: Option<PathBuf>,
 
-    /// Write what each specification of a test run prints, where it comes to its end, to NAME.out in this folder
+    /// Write the output of each specification that runs to its end to NAME.out in this folder
     #[arg(long, value_name = "FOLDER")]
     results: Option<PathBuf>,
 
@@ -66,7 +66,8 @@ pub struct Spec {
     #[arg(long, value_name = "URL", env = "PGBRAID_DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
 
-    /// Specifications to run at a time; those that use what databases share run alone [default: the number of cores]
+    /// Specifications to run at a time; those that use state shared by all databases run alone [default: the number of
+    /// cores]
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
 
@@ -92,7 +93,7 @@ Exit codes:
   3  the environment is wrong: no server, a lost connection";
 
 impl Spec {
-    pub fn run(self) -> Result<ExitCode, Failure> {
+    pub fn run(self) -> Result<ExitCode, CommandError> {
         let files = find_files(&self.paths)?;
         let specifications: Vec<Specification> = files.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
         if self.dry_run {
@@ -100,7 +101,9 @@ impl Spec {
         }
         if self.to_scenario {
             let [specification] = specifications.as_slice() else {
-                return Err(Failure::Usage("one specification is made into one scenario".into()));
+                return Err(CommandError::Usage(
+                    "one specification is made into one scenario".into(),
+                ));
             };
             let scenario = specification.scenario(self.permutation)?;
             for warning in &scenario.warnings {
@@ -115,19 +118,19 @@ impl Spec {
             .chain(&self.results)
             .find(|folder| !folder.is_dir())
         {
-            return Err(Failure::NoFolder(folder.clone()));
+            return Err(CommandError::NoFolder(folder.clone()));
         }
         match (specifications.as_slice(), self.expected_folder()) {
-            ([], _) => Err(Failure::NoFiles {
+            ([], _) => Err(CommandError::NoFiles {
                 extension: "spec",
                 paths: self.paths,
             }),
-            ([_], None) if self.asks_for_test_run() => Err(Failure::Usage(
+            ([_], None) if self.asks_for_test_run() => Err(CommandError::Usage(
                 "--format, --output and --results belong to a test run: add --expected, the folder of expected outputs"
                     .into(),
             )),
             ([one], None) => self.run_one(one),
-            (_, None) => Err(Failure::Usage(
+            (_, None) => Err(CommandError::Usage(
                 "several specifications are a test run: --expected says where the expected outputs are".into(),
             )),
             (several, Some(expected)) => self.run_suite(several, &expected),
@@ -138,7 +141,7 @@ impl Spec {
         self.format != Format::Table || self.output.is_some() || self.results.is_some()
     }
 
-    fn run_one(&self, specification: &Specification) -> Result<ExitCode, Failure> {
+    fn run_one(&self, specification: &Specification) -> Result<ExitCode, CommandError> {
         let host = Host::obtain(self.database_url.as_deref())?;
         let settings = match self.database_url {
             Some(_) => settings::of_environment(|name| std::env::var(name).ok()),
@@ -150,14 +153,14 @@ impl Spec {
             // the reason is printed where isolationtester prints it
             Err(TestError::GivenUp(_)) => Ok(ExitCode::FAILURE),
             Err(TestError::Output(cause)) => {
-                output::while_read(Err(cause)).map_err(Failure::StandardOutput)?;
+                output::while_read(Err(cause)).map_err(CommandError::StandardOutput)?;
                 Ok(ExitCode::SUCCESS)
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    fn run_suite(&self, specifications: &[Specification], expected: &Path) -> Result<ExitCode, Failure> {
+    fn run_suite(&self, specifications: &[Specification], expected: &Path) -> Result<ExitCode, CommandError> {
         let host = Host::obtain(self.database_url.as_deref())?;
         let options = self.options(&host, settings::of_test_run());
         let text_options = output::text_options(self.output.as_deref());
@@ -190,7 +193,7 @@ impl Spec {
         isolation::run_suite(specifications, &options, &mut done)?;
         let elapsed = started.elapsed();
         if host.interrupt.is_cancelled() {
-            return Err(Failure::Interrupted);
+            return Err(CommandError::Interrupted);
         }
         drop(options);
         drop(host);
@@ -198,7 +201,7 @@ impl Spec {
         let code = exit_code(&compared);
         let document = Document::of_specifications(compared, elapsed);
         let report = match live {
-            true => text(&document, Extent::Summary, &text_options),
+            true => text(&document, Detail::Summary, &text_options),
             false => output::render(self.format, &document, self.output.as_deref())?,
         };
         output::write(&report, self.output.as_deref())?;
@@ -269,14 +272,14 @@ fn exit_code(compared: &[Compared]) -> ExitCode {
     }
 }
 
-fn read(path: &Path) -> Result<Specification, Failure> {
+fn read(path: &Path) -> Result<Specification, CommandError> {
     Ok(match path.as_os_str() == "-" {
         true => Specification::from_reader("stdin", "standard input", std::io::stdin())?,
         false => Specification::from_file(path)?,
     })
 }
 
-fn print_permutations(specifications: &[Specification]) -> Result<ExitCode, Failure> {
+fn print_permutations(specifications: &[Specification]) -> Result<ExitCode, CommandError> {
     use std::io::{IsTerminal, Write};
     let on_terminal = std::io::stdout().is_terminal();
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
@@ -292,19 +295,19 @@ fn print_permutations(specifications: &[Specification]) -> Result<ExitCode, Fail
         }
         out.flush()
     };
-    output::while_read(print()).map_err(Failure::StandardOutput)?;
+    output::while_read(print()).map_err(CommandError::StandardOutput)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The files that are named, and those in the folders that are, by name.
-fn find_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+/// The named files, and those in the named folders, ordered by name.
+fn find_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CommandError> {
     let mut files = Vec::new();
     for path in paths {
         if !path.is_dir() {
             files.push(path.clone());
             continue;
         }
-        let unreadable = |cause| Failure::Unreadable {
+        let unreadable = |cause| CommandError::Unreadable {
             path: path.clone(),
             cause,
         };
@@ -319,14 +322,16 @@ fn find_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-impl From<TestError> for Failure {
-    fn from(error: TestError) -> Failure {
+impl From<TestError> for CommandError {
+    fn from(error: TestError) -> CommandError {
         match error {
-            TestError::Interrupted => Failure::Interrupted,
-            TestError::Postgres(error @ PostgresError::Wire(_)) => Failure::Server(error),
-            TestError::Postgres(error) if error.may_not_create_databases() => Failure::MayNotCreateDatabases(error),
-            TestError::Output(cause) => Failure::StandardOutput(cause),
-            other => Failure::Specifications(other),
+            TestError::Interrupted => CommandError::Interrupted,
+            TestError::Postgres(error @ PostgresError::Wire(_)) => CommandError::Server(error),
+            TestError::Postgres(error) if error.may_not_create_databases() => {
+                CommandError::MayNotCreateDatabases(error)
+            }
+            TestError::Output(cause) => CommandError::StandardOutput(cause),
+            other => CommandError::Specifications(other),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Rows that are added: when the order in which they are matters, and when it does not.
+//! Added rows: when the order in which they are added matters, and when it does not.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,8 @@ use super::footprint::{Footprint, Object, WriteKind};
 use super::program::{ProgramStep, SessionProgram};
 
 /// Rows lie in the order in which they were added. Where statements lock several of them, they lock them in that order,
-/// and whether sessions come into a deadlock depends on it. Others may show it: `watchers` are the invariants.
+/// which may decide whether sessions run into a deadlock. Other statements may show the order: `watchers` are the
+/// invariants.
 pub fn order_additions(sessions: &mut [SessionProgram], watchers: &[StatementKnown]) {
     let all = || {
         let steps = sessions.iter().flat_map(|session| &session.steps);
@@ -33,8 +34,7 @@ pub fn order_additions(sessions: &mut [SessionProgram], watchers: &[StatementKno
     }
 }
 
-/// Which steps of each session do no more than to add one row of constants, to tables with which no step does anything
-/// else.
+/// Which steps of each session only add one row of constants, to tables with which no step does anything else.
 pub fn adds_constants(sessions: &[SessionProgram]) -> Vec<Vec<bool>> {
     let touches = |one: &Footprint, object: &Object| {
         let mut touched = one.reads.iter().chain(one.claims().map(|(object, _)| object));

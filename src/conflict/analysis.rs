@@ -1,4 +1,5 @@
-//! A statement's footprint, from the tables and functions that the server says it names and from what hangs on those.
+//! A statement's footprint, derived from the tables and functions that the server says it names and what depends on
+//! those.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,7 @@ use crate::sql::StatementKind;
 use crate::sql::lexer::{Token, TokenKind, significant, tokens};
 use crate::sql::words::{CHANGES, LEVEL_SETTINGS, SET_CONFIG};
 
-/// Words of functions that run a query put together as they go, or do what is not looked into.
+/// Words in functions that run a query built at run time, or do something that is not analysed.
 const OUT_OF_SIGHT: [&str; 28] = [
     "alter",
     "analyze",
@@ -43,7 +44,7 @@ const OUT_OF_SIGHT: [&str; 28] = [
     "vacuum",
 ];
 
-/// Words behind which a command of a function begins.
+/// Words after which a command of a function begins.
 const COMMAND_BEGINS: [&str; 5] = ["begin", "then", "else", "loop", ";"];
 
 /// Settings that change nothing but how a session's own statements are planned and what they print, beside
@@ -96,8 +97,8 @@ const KINDS_OF_SETTINGS: [(&str, &str); 8] = [
     ("min_parallel_", ""),
 ];
 
-/// Whether a session that runs this statement may mean other tables by its names, or wait for other things, than its
-/// statements' analysis says.
+/// Whether, in a session that runs this statement, names may refer to other tables, or statements wait for other
+/// things, than the analysis of the session's statements says.
 pub fn changes_meaning(sql: &str, kind: StatementKind) -> bool {
     match kind {
         StatementKind::Setting => !sets_ones_own(sql),
@@ -108,7 +109,7 @@ pub fn changes_meaning(sql: &str, kind: StatementKind) -> bool {
     }
 }
 
-/// Whether a SET, RESET or SHOW is of a setting that is known to concern the session alone.
+/// Whether a SET, RESET or SHOW names a setting that is known to concern the session alone.
 fn sets_ones_own(sql: &str) -> bool {
     let words = significant(sql);
     let mut words = words.iter();
@@ -126,7 +127,7 @@ fn sets_ones_own(sql: &str) -> bool {
     if first.is("time") && follows("zone") {
         return true;
     }
-    // what a RESET ALL takes back has been set before
+    // what a RESET ALL undoes was set before
     if first.is("all") && verb.is("reset") {
         return true;
     }
@@ -157,9 +158,10 @@ impl StatementKnown {
     }
 }
 
-/// What is known of a statement, given what the server makes of it (`None` where it did not take it). To the tables that
-/// its analysis locked come what foreign keys check and change, the sequences that columns draw from, the relatives of
-/// partitions, what row-level security looks at, and what triggers and functions of the scenario's own name in their text.
+/// What is known of a statement, given the server's analysis (`None` where the server rejected it). To the tables that
+/// the analysis locked, this adds what foreign keys check and change, the sequences that columns draw from, the
+/// relatives of partitions, what row-level security reads, and what triggers and functions of the scenario's own name
+/// in their text.
 pub fn know(sql: &str, analysis: Option<&Analysis>, catalog: &Catalog) -> StatementKnown {
     let words = significant(sql);
     if words
@@ -182,7 +184,7 @@ pub fn know(sql: &str, analysis: Option<&Analysis>, catalog: &Catalog) -> Statem
     };
     let changes_settings = queries.flat_map(calls).any(|call| sets(call.function));
     let query = match analysis.map(|analysis| analysis.queries.as_slice()) {
-        // a rule makes several queries of one, or none
+        // a rule turns one query into several, or none
         Some([query]) if statement::command(query) != Command::Other && !catalog.unnamed_calls => query,
         _ => {
             let mut known = StatementKnown::nothing();
@@ -240,7 +242,7 @@ pub fn know(sql: &str, analysis: Option<&Analysis>, catalog: &Catalog) -> Statem
     let mut meaning = Meaning::of(query, sql, catalog);
     meaning.changes_settings = changes_settings;
     let relations = analysis.iter().flat_map(|analysis| &analysis.relations);
-    // a table to which rows are added is not read for that
+    // adding rows to a table does not read it
     let is_read = |lock: &RelationLock| *lock != RelationLock::Write || !statement::only_adds(query);
     let all = || {
         relations
@@ -250,7 +252,7 @@ pub fn know(sql: &str, analysis: Option<&Analysis>, catalog: &Catalog) -> Statem
     };
     walk.order(&depends_on_order_of(query, catalog).unwrap_or_else(all));
     if walk.footprint.calls || walk.takes_time {
-        // a function may do anything with the times that it comes by
+        // a function may do anything with the times that it gets
         meaning.times = meaning.times.and(Times {
             takes: walk.takes_time,
             keeps: walk.takes_time,
@@ -263,7 +265,7 @@ pub fn know(sql: &str, analysis: Option<&Analysis>, catalog: &Catalog) -> Statem
     }
 }
 
-/// Whether a utility statement has surely nothing to do with the time: it locks or empties tables, and no trigger runs.
+/// Whether a utility statement surely has nothing to do with the time: it locks or empties tables, and no trigger runs.
 fn keeps_no_time(words: &[Token<'_>], catalog: &Catalog) -> bool {
     let first = words.first();
     first.is_some_and(|word| word.is("lock"))
@@ -284,22 +286,23 @@ fn names<'a, 'b>(words: &'b [Token<'a>]) -> impl Iterator<Item = &'b Token<'a>> 
         .filter(|word| matches!(word.kind, TokenKind::Word | TokenKind::QuotedName))
 }
 
-/// Follows what hangs on a table, and what functions name.
+/// Follows what depends on a table, and what functions name.
 struct Walk<'a> {
     catalog: &'a Catalog,
     footprint: Footprint,
-    /// Functions that have been looked into.
+    /// Functions already visited.
     called: BTreeSet<u32>,
     /// What the statement, its triggers and cascades do to tables.
     written: BTreeMap<u32, WriteKind>,
-    /// Tables whose policies have been looked into.
+    /// Tables whose policies have been visited.
     policies: BTreeSet<u32>,
-    /// A function that has been looked into may take the time.
+    /// A visited function may take the time.
     takes_time: bool,
 }
 
 impl Walk<'_> {
-    /// Of these tables it matters to the statement where the rows lie; of all that it reads, where a function is called.
+    /// The physical order of these tables' rows matters to the statement; where a function is called, that of all it
+    /// reads.
     fn order(&mut self, tables: &BTreeSet<u32>) {
         let relatives = tables.iter().flat_map(|&table| self.relatives(table));
         let mut ordered: BTreeSet<Object> = relatives.map(Object::Relation).collect();
@@ -316,7 +319,7 @@ impl Walk<'_> {
         }
     }
 
-    /// What shows in a text alone: advisory locks, notifications, sequences, functions of the scenario's own, and the
+    /// What shows only in the text: advisory locks, notifications, sequences, functions of the scenario's own, and the
     /// system's views and functions.
     fn named(&mut self, words: &[Token<'_>]) {
         for word in names(words) {
@@ -337,8 +340,9 @@ impl Walk<'_> {
         }
     }
 
-    /// A function can touch no table that its text does not name, unless it runs a query that it has put together. What
-    /// it does to a table is not looked into: everything, if it changes or locks anything.
+    /// A function can touch only tables that its text names, unless it runs a query that it builds. What it does to a
+    /// table is not analysed: if it changes or locks anything, it is assumed to make any change to every table that it
+    /// names.
     fn call(&mut self, routine: &Routine) {
         self.footprint.calls = true;
         self.takes_time |= routine.body.as_deref().is_none_or(may_take_time);
@@ -405,7 +409,7 @@ impl Walk<'_> {
             self.footprint.reads.insert(Object::Relation(relative));
             self.policies(relative);
             if self.catalog.all_sequences.contains(&relative) {
-                // it shows numbers drawn that nobody has committed
+                // it shows drawn numbers that nobody has committed
                 self.footprint.write(Object::Relation(relative), WriteKind::Change);
                 self.footprint.write(Object::Sequences, WriteKind::Change);
             }
@@ -420,8 +424,8 @@ impl Walk<'_> {
         }
     }
 
-    /// What row-level security looks at. Whether it applies depends on whose statement it is: a function may run as
-    /// somebody else.
+    /// What row-level security reads. Whether it applies depends on the statement's user, and a function may run as
+    /// another one.
     fn policies(&mut self, table: u32) {
         if !self.policies.insert(table) {
             return;
@@ -459,8 +463,8 @@ impl Walk<'_> {
         }
     }
 
-    /// A changed row that references another locks that one; a row that others reference, when it is changed, has those
-    /// looked up and locked, and perhaps changed too.
+    /// A changed row that references another row locks it; when a referenced row is changed, the rows that reference it
+    /// are looked up and locked, and perhaps changed too.
     fn foreign_keys(&mut self, table: u32, change: WriteKind) {
         for key in &self.catalog.foreign_keys {
             if key.referencing == table {
@@ -485,7 +489,7 @@ impl Walk<'_> {
         }
     }
 
-    /// A table with its parents and children, all the way up and down: a partition is reached through its parent.
+    /// A table with all its ancestors and descendants: a partition is reached through its parent.
     fn relatives(&self, table: u32) -> Vec<u32> {
         let mut relatives = vec![table];
         let mut next = 0;

@@ -1,15 +1,15 @@
-//! The moves of a run, as far as conflicts go.
+//! The moves of a run, as far as conflicts are concerned.
 
 use super::footprint::Footprint;
 use super::snapshots::Snapshots;
 
-/// One move: what the session did that was scheduled, and what others did that ran on with it.
+/// One move: what the scheduled session did, and what others did that ran on with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// The session that was scheduled.
     pub session: usize,
-    /// Every session whose state it changed: that one, and those that it released, made wait for another, or made able to
-    /// run a transaction again.
+    /// Every session whose state it changed: that one, and those that it released, made wait for another session, or
+    /// allowed to run a transaction again.
     pub participants: Vec<usize>,
     pub pieces: Vec<Piece>,
 }
@@ -21,10 +21,10 @@ pub struct Piece {
     pub statement: Footprint,
     /// What its transaction has read, locked and written before.
     pub held: Footprint,
-    /// What its transaction has read, locked and written so far, this statement included, where another's statement
-    /// alone may doom it: where there are three serializable transactions or more.
+    /// What its transaction has read, locked and written so far, including this statement, if another session's
+    /// statement alone may doom it: where there are three or more serializable transactions.
     pub tracked: Option<Footprint>,
-    /// Where the statement takes the transaction's one snapshot: all that the transaction may look at with it.
+    /// If the statement takes the transaction's only snapshot: everything that the transaction may read with it.
     pub transaction: Option<Footprint>,
     /// The transaction (or a part of it, behind a savepoint) ended.
     pub end: Option<End>,

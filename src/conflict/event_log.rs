@@ -19,12 +19,12 @@ const UNIQUE_VIOLATION: &str = "23505";
 pub enum OnlyWaits {
     No,
     Yes,
-    /// If this query says so of what is committed.
+    /// It would if this query is true of what is committed.
     If(String),
 }
 
 impl OnlyWaits {
-    /// Whether it does, given the answer to the query; a query without an answer does not tell.
+    /// Whether it would, given the answer to the query; without an answer this is not known.
     pub fn given(&self, answer: Option<bool>) -> bool {
         match self {
             OnlyWaits::No => false,
@@ -34,7 +34,7 @@ impl OnlyWaits {
     }
 }
 
-/// The events of a run, taken down move by move.
+/// The events of a run, recorded move by move.
 #[derive(Debug, Clone)]
 pub struct EventLog {
     program: Arc<Program>,

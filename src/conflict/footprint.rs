@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::statement::NamedRow;
 
-/// Something that statements of different sessions can meet at.
+/// Something over which statements of different sessions can conflict.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Object {
     /// A table or sequence by its object number.
@@ -15,7 +15,7 @@ pub enum Object {
     AdvisoryLocks,
     /// All LISTEN and NOTIFY.
     Notifications,
-    /// Every sequence, where a statement names it in a way that is not understood.
+    /// Every sequence: a statement names one in a way that is not understood.
     Sequences,
 }
 
@@ -39,12 +39,12 @@ impl Object {
 pub struct RowKey {
     /// Object number of the unique index.
     pub index: u32,
-    /// The key's values, written so that equal ones are written alike.
+    /// The key's values, in a form in which equal values are written alike.
     pub values: Vec<String>,
 }
 
 impl RowKey {
-    /// The row that a statement names, given its parameters. `None` where one of them names none for sure.
+    /// The row that a statement names, given its parameters. `None` where one of them may not name one.
     pub fn named(row: &NamedRow, parameters: &[Option<String>]) -> Option<RowKey> {
         let values = row.values.iter().map(|value| value.with(parameters));
         Some(RowKey {
@@ -73,7 +73,7 @@ impl LockStrength {
 /// What a statement does to a table that it changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WriteKind {
-    /// It adds rows to a table where no unique index can make two additions meet.
+    /// It adds rows to a table where no unique index can make two additions conflict.
     Append,
     /// It changes rows, but no column of a unique index.
     UpdateNoKey,
@@ -82,10 +82,10 @@ pub enum WriteKind {
 }
 
 impl WriteKind {
-    /// How strongly the rows that it meets are locked.
+    /// How strongly it locks the rows that it meets.
     pub fn strength(self) -> LockStrength {
         match self {
-            // rows that are added meet nothing but claims on rows that are there
+            // added rows conflict only with claims on existing rows
             WriteKind::Append => LockStrength::Share,
             WriteKind::UpdateNoKey => LockStrength::NoKeyUpdate,
             WriteKind::Change => LockStrength::Update,
@@ -98,24 +98,24 @@ impl WriteKind {
 pub struct Footprint {
     /// It may touch anything at all.
     pub unknown: bool,
-    /// Read by the statement's snapshot, without a lock on the rows.
+    /// Read by the statement's snapshot, without locking the rows.
     pub reads: BTreeSet<Object>,
     pub locks: BTreeMap<Object, LockStrength>,
-    /// Locked FOR KEY SHARE by the check of a foreign key, which sees nothing of the row but that it is there.
+    /// Locked FOR KEY SHARE by the check of a foreign key, which sees nothing of the row but that it exists.
     pub checks: BTreeSet<Object>,
     pub writes: BTreeMap<Object, WriteKind>,
-    /// A trigger or a function of the scenario's own may run, so that it may touch other rows than its text tells.
+    /// A trigger or a function of the scenario's own may run, so it may touch other rows than its text shows.
     pub calls: bool,
-    /// Tables of which it may matter to it where the rows lie.
+    /// Tables whose physical row order may matter to it.
     pub ordered: BTreeSet<Object>,
-    /// It takes the time, and somebody tells times apart.
+    /// It takes the time, and something distinguishes times.
     pub timed: bool,
-    /// The order in which it and another statement get their transactions' numbers matters.
+    /// The order in which its transaction and another get their numbers matters.
     pub numbered: bool,
 }
 
 impl Footprint {
-    /// Of a statement about which nothing is known.
+    /// The footprint of a statement about which nothing is known.
     pub fn unknown() -> Footprint {
         Footprint {
             unknown: true,
@@ -123,7 +123,7 @@ impl Footprint {
         }
     }
 
-    /// It touches nothing that another session could meet it at.
+    /// It touches nothing over which another session could conflict with it.
     pub fn is_empty(&self) -> bool {
         !self.unknown && self.reads.is_empty() && !self.holds()
     }
@@ -155,7 +155,7 @@ impl Footprint {
         }
     }
 
-    /// Whether what it does depends on a write (it does not where it adds rows that meet nothing).
+    /// Whether its effect depends on a write. It does not if it adds rows that meet nothing.
     pub fn depends_on(&self, written: &Object, kind: WriteKind) -> bool {
         let changes = self.writes.iter().filter(|(_, kind)| **kind != WriteKind::Append);
         self.reads
@@ -166,7 +166,7 @@ impl Footprint {
             .any(|own| own.overlaps(written))
     }
 
-    /// Whether it touches nothing else. (What a statement that waits for a row then does may be worked out twice.)
+    /// Whether it touches nothing else. (What a statement does after waiting for a row may be computed twice.)
     pub fn is_about(&self, object: &Object) -> bool {
         !self.unknown
             && !self.timed
@@ -177,7 +177,7 @@ impl Footprint {
                 .all(|own| own == object)
     }
 
-    /// Whether it locks or writes an object; the check of a foreign key does not count.
+    /// Whether it locks or writes an object, not counting the checks of foreign keys.
     pub fn takes(&self, object: &Object) -> bool {
         self.locks.contains_key(object) || self.writes.contains_key(object)
     }
@@ -195,8 +195,8 @@ impl Footprint {
         writes.chain(locks).chain(checks)
     }
 
-    /// What the statement touches given that of a table it touches one row alone; its claims on the table stay as they are
-    /// unless `claims_too`.
+    /// The statement's footprint given that it touches only one row of a table. Its claims on the table stay as they
+    /// are unless `claims_too`.
     pub fn confined_to(mut self, table: u32, row: RowKey, claims_too: bool) -> Footprint {
         let (table, row) = (Object::Relation(table), Object::Row(table, row));
         if self.reads.remove(&table) {

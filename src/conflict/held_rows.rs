@@ -34,7 +34,7 @@ pub struct Taking {
 pub struct Waited {
     /// The move that took the row.
     pub taken: usize,
-    /// It could have done nothing else.
+    /// It could have done nothing but wait.
     pub surely: bool,
 }
 

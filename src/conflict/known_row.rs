@@ -1,4 +1,4 @@
-//! Which row a step is about, as far as it is known before any run.
+//! The row that a step is about, as far as it is known before any run.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use super::statement::{NamedRow, NamedValue, canonical};
 use crate::postgres::catalog::Catalog;
 use crate::scenario::Param;
 
-/// A statement's columns, which set variables: of each name the table that it comes from and its number there, 0 where
-/// it is worked out. `None` where they are not known.
+/// A statement's columns, which set variables: for each name the table that it comes from and its number there, or 0
+/// for an expression. `None` where they are not known.
 pub type Columns = Option<BTreeMap<String, (u32, i16)>>;
 
 /// The values of the key that names the row; `None` where they are not known.
@@ -18,7 +18,7 @@ pub struct KnownRow(Option<Vec<KeyValue>>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum KeyValue {
     Constant(String),
-    /// The variable of that name, and the step that may have set it last.
+    /// The variable with that name, and the step that may have set it last.
     Variable(String, Option<usize>),
 }
 
@@ -38,7 +38,7 @@ impl KnownRow {
     }
 }
 
-/// What is known of the rows that steps name by a unique index of a table, in which rows do not change their key.
+/// What is known of the rows that steps name by a unique index of a table whose rows do not change their key.
 pub struct KnownRows<'a> {
     sessions: &'a [SessionProgram],
     catalog: &'a Catalog,
@@ -103,8 +103,8 @@ impl<'a> KnownRows<'a> {
         read.unwrap_or_else(|| KeyValue::Variable(name.to_owned(), set_in))
     }
 
-    /// The value of a column that a step returns, where it is the one with which the step names its row, perhaps by what
-    /// an earlier step returned. (Where it finds none the column is NULL, which names no row.)
+    /// The value of a column that a step returns, where it is the column by which the step names its row, perhaps with
+    /// a value that an earlier step returned. (If the step finds no row the column is NULL, which names no row.)
     fn key_column(&self, session: usize, step: usize, name: &str) -> Option<KeyValue> {
         let (table, number) = *self.columns(session, step)?.get(name)?;
         let key = self.catalog.unique_keys.iter().find(|key| key.index == self.index)?;

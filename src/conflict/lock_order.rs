@@ -1,4 +1,4 @@
-//! In which order transactions may take locks, and whether they may come to wait for each other in a cycle.
+//! The orders in which transactions may take locks, and whether transactions may wait for each other in a cycle.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::footprint::{LockStrength, Object};
 use super::known_row::{KnownRow, KnownRows};
 use super::program::SessionProgram;
 
-/// What may be waited for: an object, or of the table that is asked about a row.
+/// What may be waited for: an object, or a row of the table in question.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Node {
     Object(Object),
@@ -19,7 +19,7 @@ enum Node {
 struct Claim {
     session: usize,
     node: Node,
-    /// Of the table that is asked about; that row, as far as it is known.
+    /// For the table in question: the row, as far as it is known.
     row: Option<KnownRow>,
     strength: LockStrength,
 }
@@ -75,7 +75,7 @@ fn claims(session: &SessionProgram, index: usize, step: usize, table: u32, rows:
     claims.collect()
 }
 
-/// Gives the rows of the table nodes of their own, where all of them are known: one that is not may be any.
+/// Gives the rows of the table nodes of their own, if all of them are known: an unknown one may be any of them.
 fn name_rows(transactions: &mut [Transaction]) {
     let mut claims: Vec<&mut Claim> = transactions.iter_mut().flatten().flatten().collect();
     let constants = |claim: &Claim| claim.row.as_ref().map(KnownRow::constants);
@@ -164,7 +164,7 @@ mod tests {
     use super::super::footprint::{Footprint, WriteKind};
     use super::super::known_row::Columns;
     use super::super::program::StepFacts;
-    use super::super::statement::{Confined, Meaning, NamedRow, NamedValue, PinnedAction};
+    use super::super::statement::{Confined, Meaning, NamedRow, NamedValue, RowAction};
     use super::*;
     use crate::postgres::catalog::{Catalog, Column, KeyType, UniqueKey};
     use crate::scenario::{Scenario, Session, Step};
@@ -209,7 +209,7 @@ mod tests {
                     index: ITEMS * 10,
                     values: vec![value],
                 },
-                action: PinnedAction::Update,
+                action: RowAction::Update,
                 takes_first: true,
                 by_key_alone: true,
             }),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     /// Whether sessions with these parameters may wait in a cycle through a row of `items`. A step that reads a column
-    /// `id` has it from there.
+    /// `id` gets it from that table.
     fn cycle(sessions: &[(&str, &[&str])]) -> bool {
         let mut toml = String::new();
         for (index, (params, steps)) in sessions.iter().enumerate() {
@@ -292,7 +292,7 @@ mod tests {
         for steps in steps {
             assert!(!cycle(&[("a = 1", steps), ("a = 1", steps)]), "{steps:?}");
         }
-        // where the variable is some other number
+        // here the variable is another number
         let other = ["SELECT stock AS id FROM items WHERE id = 1 FOR UPDATE", by_id];
         assert!(cycle(&[("", &other), ("", &other)]));
         let set_between = [

@@ -1,11 +1,12 @@
 //! Which turns of a run can matter to each other: the conflict relation of partial-order reduction, in terms of
-//! Postgres's multi-version concurrency control.
+//! PostgreSQL's multi-version concurrency control.
 //!
 //! Everything here errs on one side: two turns that are said not to conflict lead to the same state in either order;
 //! what is not known conflicts with everything.
 
 mod additions;
 mod analysis;
+mod confined_row;
 mod event;
 mod event_log;
 mod footprint;
@@ -13,7 +14,6 @@ mod held_rows;
 mod known_row;
 mod lock_order;
 mod numbers;
-mod pin;
 mod program;
 mod row_by_row;
 mod row_condition;

@@ -1,12 +1,12 @@
-//! Transactions' numbers, by which waits for rows that several transactions hold are ordered.
+//! The numbers of transactions, which order the waits for rows that several transactions hold.
 
 use std::collections::BTreeSet;
 
 use super::footprint::{Footprint, LockStrength, Object};
 use super::program::SessionProgram;
 
-/// Who waits for a row that several transactions hold together waits for one of them at a time, in the order of their
-/// numbers, and a deadlock is found only with the one that is waited for.
+/// A transaction that waits for a row held by several transactions waits for one of them at a time, in the order of
+/// their numbers, and a deadlock is detected only through the one that it waits for.
 pub fn order_numbers(sessions: &mut [SessionProgram]) {
     for session in numbered_sessions(sessions, None) {
         for step in &mut sessions[session].steps {

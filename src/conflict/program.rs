@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::additions::{adds_constants, order_additions};
 use super::analysis::StatementKnown;
+use super::confined_row::ConfinedRow;
 use super::footprint::{Footprint, Object, RowKey};
 use super::known_row::Columns;
 use super::numbers::order_numbers;
-use super::pin::Pin;
 use super::row_by_row::{TablesByRow, tables_by_row, takes_row};
 use super::row_condition::{RowCondition, condition};
 use super::snapshots::Snapshots;
@@ -18,14 +18,14 @@ use crate::postgres::catalog::Catalog;
 use crate::scenario::{self, Param};
 use crate::sql::StatementKind;
 
-/// The sessions' statements, and what follows from all of them together. It only ever grows: a statement that was not
-/// known before can make others matter that did not (see [`Program::with_step`]).
+/// The sessions' statements, and what follows from all of them together. It only grows: a new statement can make others
+/// matter that did not matter before (see [`Program::with_step`]).
 #[derive(Debug, Clone, Default)]
 pub struct Program {
     declared: Arc<Declared>,
-    /// The sessions with the footprints that their steps have in this company.
+    /// The sessions, with the footprints that their steps have alongside each other.
     sessions: Vec<SessionProgram>,
-    /// A commit may run checks or triggers that were put off till then.
+    /// A commit may run deferred checks or triggers.
     pub deferred: bool,
     by_row: TablesByRow,
     /// By session and step, see [`rest_of_transaction`](Self::rest_of_transaction).
@@ -34,18 +34,18 @@ pub struct Program {
     serializable_threes: bool,
     /// By session and step, see [`adds_constants`](Self::adds_constants).
     adds_constants: Vec<Vec<bool>>,
-    /// By session: when its transactions begin matters, since that is their time.
+    /// By session: when its transactions begin matters, because that sets their time.
     begins_apart: Vec<bool>,
-    /// By table and statement with its variables filled in: the same ones come in every run.
+    /// By table and statement with its variables filled in, since the same ones occur in every run.
     conditions: Arc<Mutex<HashMap<(u32, String), RowCondition>>>,
 }
 
-/// What a program is made of.
+/// What a program is built from.
 #[derive(Debug, Clone, Default)]
 struct Declared {
     sessions: Vec<SessionProgram>,
-    /// Queries that run apart from the sessions, the invariants and the conditions of steps: what they look at decides what
-    /// matters.
+    /// Queries that run outside the sessions, namely the invariants and the conditions of steps: what they read decides
+    /// what matters.
     watchers: Vec<StatementKnown>,
     catalog: Catalog,
     /// The setup may take the time.
@@ -62,6 +62,8 @@ pub struct SessionProgram {
     pub snapshots: Snapshots,
     /// It may run a transaction again.
     pub retries: bool,
+    /// It is a program: it may run its steps in any order, any number of times, in any transactions.
+    pub is_program: bool,
 }
 
 /// A statement that a session may run.
@@ -72,7 +74,7 @@ pub struct ProgramStep {
     pub kind: StatementKind,
     /// The variables behind `$1`, `$2`, …
     pub variables: Vec<String>,
-    /// It may be passed over.
+    /// It may be skipped.
     pub conditional: bool,
     pub facts: StepFacts,
 }
@@ -83,7 +85,7 @@ pub struct StepFacts {
     pub footprint: Footprint,
     pub meaning: Meaning,
     pub columns: Columns,
-    /// The variables without which its condition is not true: where one is NULL, the step is passed over.
+    /// The variables that its condition needs: where one is NULL, the condition is not true and the step is skipped.
     pub needs: BTreeSet<String>,
 }
 
@@ -95,7 +97,7 @@ pub struct Filled<'a> {
     pub step: usize,
     /// With its variables filled in.
     pub sql: &'a str,
-    /// The variables' values, where they are known in the same way in every run.
+    /// The variables' values, where they are known and the same in every run.
     pub values: &'a [Option<String>],
 }
 
@@ -103,7 +105,7 @@ pub struct Filled<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowTaken {
     pub row: Object,
-    /// It takes the row only if this query says so of the row as it is committed.
+    /// It takes the row only if this query is true of the committed row.
     pub if_true: Option<String>,
 }
 
@@ -127,11 +129,15 @@ impl SessionProgram {
             params: session.params.clone(),
             snapshots: Snapshots::of_session(session),
             retries: session.retry.is_some(),
+            is_program: session.program.is_some(),
         }
     }
 
-    /// The steps of each of its transactions. A transaction may be taken for longer than it is.
+    /// The steps of each of its transactions. A transaction may be assumed to be longer than it is.
     pub fn transactions(&self) -> Vec<Vec<usize>> {
+        if self.is_program {
+            return vec![(0..self.steps.len()).collect()];
+        }
         let mut transactions = vec![Vec::new()];
         let mut open = false;
         for (index, step) in self.steps.iter().enumerate() {
@@ -153,6 +159,9 @@ impl SessionProgram {
 
     /// Whether it is a single transaction, however that ends.
     pub fn is_one_transaction(&self) -> bool {
+        if self.is_program {
+            return false;
+        }
         let ends = |kind| matches!(kind, StatementKind::Commit { .. } | StatementKind::Rollback { .. });
         let once = match self.steps.as_slice() {
             [] | [_] => true,
@@ -171,6 +180,13 @@ impl SessionProgram {
 
     /// By step: all that its steps may touch from this one on until a statement that surely ends the transaction.
     fn rests_of_transactions(&self) -> Vec<Footprint> {
+        if self.is_program {
+            let mut whole = Footprint::default();
+            for step in &self.steps {
+                whole.add(&step.facts.footprint);
+            }
+            return vec![whole; self.steps.len()];
+        }
         let mut rests = Vec::with_capacity(self.steps.len());
         let mut rest = Footprint::default();
         for step in self.steps.iter().rev() {
@@ -189,7 +205,7 @@ impl SessionProgram {
 }
 
 impl StepFacts {
-    /// Of a step about which nothing is known.
+    /// The facts of a step about which nothing is known.
     pub fn unknown() -> StepFacts {
         StepFacts {
             footprint: Footprint::unknown(),
@@ -213,7 +229,7 @@ fn takes_time(scenario: &scenario::Scenario) -> bool {
 }
 
 impl Program {
-    /// Takes what is known of each session's steps, and of what watches them: the invariants and the conditions of steps.
+    /// Builds it from what is known of each session's steps, and of the invariants and the conditions of steps.
     pub fn new(
         scenario: &scenario::Scenario,
         facts: Vec<Vec<StepFacts>>,
@@ -231,8 +247,8 @@ impl Program {
         })
     }
 
-    /// Where nothing is known: every step conflicts with every other. `keep_isolation` says that sessions have the isolation
-    /// levels that they ask for.
+    /// A program about which nothing is known: every step conflicts with every other. `keep_isolation` says that
+    /// sessions have the isolation levels that they ask for.
     pub fn unknown(scenario: &scenario::Scenario, keep_isolation: bool) -> Program {
         let session = |session: &scenario::Session| {
             let facts = session.steps.iter().map(|_| StepFacts::unknown());
@@ -246,13 +262,28 @@ impl Program {
         Program::without_facts(declared, keep_isolation)
     }
 
-    /// The program with one more statement at a session's end.
+    /// The program with one more statement at the end of a session.
     pub fn with_step(&self, session: usize, step: ProgramStep) -> Program {
         let mut declared = Declared::clone(&self.declared);
         if let Some(session) = declared.sessions.get_mut(session) {
             session.steps.push(step);
         }
         Program::of(declared)
+    }
+
+    /// The program where those of its sessions that are programs may run these statements, at these levels.
+    pub fn with_seen(&self, steps: &[ProgramStep], snapshots: Snapshots) -> Program {
+        let mut declared = Declared::clone(&self.declared);
+        for session in declared.sessions.iter_mut().filter(|session| session.is_program) {
+            session.steps = steps.to_vec();
+            session.snapshots = snapshots;
+        }
+        Program::of(declared)
+    }
+
+    /// The program where nothing is known of any statement, declared or seen.
+    pub fn opaque(&self) -> Program {
+        Program::without_facts(Declared::clone(&self.declared), false)
     }
 
     fn without_facts(declared: Declared, keep_isolation: bool) -> Program {
@@ -292,9 +323,15 @@ impl Program {
         let begins_apart = note_times(&mut sessions, watchers, catalog);
         order_additions(&mut sessions, watchers);
         order_numbers(&mut sessions);
+        // these go by the order of a session's steps, which a program does not tell
+        let has_programs = sessions.iter().any(|session| session.is_program);
+        let (adds_constants, by_row) = match has_programs {
+            true => (Vec::new(), TablesByRow::default()),
+            false => (adds_constants(&sessions), tables_by_row(&sessions, watchers, catalog)),
+        };
         Program {
-            adds_constants: adds_constants(&sessions),
-            by_row: tables_by_row(&sessions, watchers, catalog),
+            adds_constants,
+            by_row,
             deferred: catalog.deferrable,
             begins_apart,
             rests: sessions.iter().map(SessionProgram::rests_of_transactions).collect(),
@@ -325,22 +362,26 @@ impl Program {
         Some(&self.sessions.get(session)?.steps.get(step)?.facts)
     }
 
-    /// A step's footprint whatever its values are; nothing is known where there is none.
+    /// A step's footprint whatever its values are; unknown for a step that does not exist.
     pub fn step(&self, session: usize, step: usize) -> Footprint {
         let facts = self.facts(session, step);
         facts.map_or_else(Footprint::unknown, |facts| facts.footprint.clone())
     }
 
-    /// All that a session's steps may touch from this one on until a statement that surely ends the transaction.
+    /// Everything a session's steps may touch, from this one up to a statement that surely ends the transaction.
     pub fn rest_of_transaction(&self, session: usize, step: usize) -> Footprint {
         match self.rests.get(session) {
+            // of a program, nothing is known of a statement that was not seen
+            Some(rests) if self.sessions[session].is_program => {
+                rests.get(step).cloned().unwrap_or_else(Footprint::unknown)
+            }
             Some(rests) => rests.get(step).cloned().unwrap_or_default(),
             None => Footprint::unknown(),
         }
     }
 
-    /// Whether three serializable transactions or more can be under way in a run: one that is doomed, one that dooms it,
-    /// and one that has committed before.
+    /// Whether three or more serializable transactions can be under way in a run: one that is doomed, one that dooms
+    /// it, and one that has committed before.
     pub fn serializable_threes(&self) -> bool {
         self.serializable_threes
     }
@@ -357,8 +398,8 @@ impl Program {
         }
     }
 
-    /// What a statement touched that found no row by its snapshot and waited for none: of the one table that it looks
-    /// at, it has locked and changed nothing. Nothing that others do before they commit could have changed that.
+    /// What a statement touched that found no row in its snapshot and waited for none: it has locked and changed
+    /// nothing in the one table that it reads. Nothing that others do before they commit could have changed that.
     pub fn found_nothing(&self, mut footprint: Footprint, filled: Filled<'_>) -> Footprint {
         let only_table = self.meaning(filled).and_then(|meaning| meaning.only_table);
         let Some(table) = only_table.filter(|_| !footprint.unknown && !footprint.calls) else {
@@ -374,7 +415,7 @@ impl Program {
         footprint
     }
 
-    /// Whether `RowTaken::if_true` ever asks something.
+    /// Whether `RowTaken::if_true` is ever set.
     pub fn has_conditional_rows(&self) -> bool {
         self.by_row.conditional
     }
@@ -383,7 +424,7 @@ impl Program {
         Some(&self.facts(filled.session, filled.step)?.meaning)
     }
 
-    /// Whether a statement does no more than to add one row of constants, to tables with which no step does anything else.
+    /// Whether a statement only adds one row of constants, to tables with which no step does anything else.
     pub fn adds_constants(&self, filled: Filled<'_>) -> bool {
         let of_session = self.adds_constants.get(filled.session);
         of_session
@@ -398,10 +439,10 @@ impl Program {
         Some((confined.row.table, RowKey::named(&confined.row, filled.values)?))
     }
 
-    fn pin(&self, filled: Filled<'_>) -> Option<Pin> {
+    fn confined_row(&self, filled: Filled<'_>) -> Option<ConfinedRow> {
         let confined = self.meaning(filled)?.confined.as_ref()?;
         let table = confined.row.table;
-        // what another thread may have left half done is no more than a missing entry
+        // what a panicking thread may have left unfinished is at worst a missing entry
         let mut conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner);
         let condition =
             conditions
@@ -410,7 +451,7 @@ impl Program {
                     true => condition(filled.sql, table, confined.by_key_alone, &self.declared.catalog),
                     false => RowCondition::Other,
                 });
-        Some(Pin {
+        Some(ConfinedRow {
             table,
             row: RowKey::named(&confined.row, filled.values)?,
             condition: condition.clone(),
@@ -418,28 +459,31 @@ impl Program {
         })
     }
 
-    /// The row that a statement waits for and then takes, where when it begins to wait makes no difference to what it
-    /// does: at READ COMMITTED it takes the row's newest version when the wait is over, and in this table rows do not
-    /// come, go or change their key.
+    /// The row that a statement waits for and then takes, if the moment at which it begins to wait makes no difference
+    /// to what it does: at READ COMMITTED it takes the row's newest version when the wait is over, and in this table
+    /// rows do not come, go or change their key.
     ///
-    /// With a condition beside the key, it waits if the row as it is committed meets it, and when the wait is over
-    /// looks whether the newest version does, as it would if it came then. One thing is left over: where it does not,
-    /// the row stays locked. That makes others wait for the end of this transaction, and nothing else as long as the
-    /// transaction waits for nobody after it, which is why it must then claim nothing more.
+    /// With a condition beside the key, it waits if the committed row meets the condition; when the wait is over it
+    /// checks whether the newest version does, as it would if it ran then. One difference remains: if that version does
+    /// not meet the condition, the row stays locked. That makes others wait for the end of this transaction, and has no
+    /// other effect as long as the transaction waits for nobody afterwards, which is why it must then claim nothing
+    /// more.
     ///
-    /// Nor may sessions that wait for the row wait in a cycle: who is in the row's queue ahead of whom decides then who
-    /// takes the row that a deadlock's victim lets go.
+    /// This does not apply when sessions that wait for the row may wait in a cycle: the order of the row's queue then
+    /// decides which session takes the row that a deadlock's victim releases.
     pub fn row_taken(&self, filled: Filled<'_>) -> Option<RowTaken> {
         if self.by_row.row_by_row.is_empty() {
             return None;
         }
-        let pin = self.pin(filled)?;
-        if !takes_row(&pin.condition, pin.action) || self.by_row.row_by_row.get(&pin.table) != Some(&pin.row.index) {
+        let confined = self.confined_row(filled)?;
+        if !takes_row(&confined.condition, confined.action)
+            || self.by_row.row_by_row.get(&confined.table) != Some(&confined.row.index)
+        {
             return None;
         }
         Some(RowTaken {
-            row: Object::Row(pin.table, pin.row),
-            if_true: match pin.condition {
+            row: Object::Row(confined.table, confined.row),
+            if_true: match confined.condition {
                 RowCondition::Row(query) => Some(query),
                 _ => None,
             },
@@ -488,6 +532,7 @@ mod tests {
             params: BTreeMap::new(),
             snapshots: Snapshots::UNKNOWN,
             retries: false,
+            is_program: false,
         };
         Program::of(Declared {
             sessions: sessions.into_iter().map(session).collect(),

@@ -10,20 +10,20 @@ use super::lock_order::may_wait_in_cycle;
 use super::numbers::numbered_sessions;
 use super::program::{ProgramStep, SessionProgram};
 use super::row_condition::{RowCondition, condition};
-use super::statement::{Confined, NamedRow, NamedValue, PinnedAction};
+use super::statement::{Confined, NamedRow, NamedValue, RowAction};
 use crate::postgres::catalog::Catalog;
 use crate::sql::StatementKind;
 use crate::sql::lexer::tokens;
 
-/// Tables by what statements do to their rows. One step about which nothing is known, and there are none.
+/// Tables by what statements do to their rows. If nothing is known of some step, there are none.
 #[derive(Debug, Clone, Default)]
 pub struct TablesByRow {
-    /// Of these every statement that locks or writes does so to one row. Elsewhere rows do not count, since
-    /// where a row lies depends on the order in which rows were added and changed, and the order in which another
-    /// statement locks several depends on where they lie.
+    /// Tables where every statement that locks or writes does so to one row. In other tables rows are not
+    /// distinguished: where a row lies depends on the order in which rows were added and changed, and a statement that
+    /// locks several rows does so in the order in which they lie.
     pub confined: BTreeSet<u32>,
-    /// Of these the ones whose rows are only ever locked and updated one at a time by one unique key, at READ COMMITTED,
-    /// and nobody waits for in a cycle; with that key's index.
+    /// Those of them whose rows are only ever locked and updated one at a time by one unique key, at READ COMMITTED,
+    /// and where no session waits in a cycle; with that key's index.
     pub row_by_row: BTreeMap<u32, u32>,
     /// Some of the rows are taken only on a condition.
     pub conditional: bool,
@@ -66,7 +66,7 @@ pub fn tables_by_row(sessions: &[SessionProgram], watchers: &[StatementKnown], c
     tables
 }
 
-/// Whether a step may take a lock that its session holds from one transaction to the next.
+/// Whether a step may take a lock that its session holds beyond the transaction.
 fn may_outlive(step: &ProgramStep) -> bool {
     let footprint = &step.facts.footprint;
     let names: Vec<String> = tokens(&step.sql)
@@ -86,7 +86,7 @@ struct RowClaim<'a> {
     condition: RowCondition,
 }
 
-/// The steps that lock or write a table, unless one is not confined to a row.
+/// The steps that lock or write a table; `None` if one of them is not confined to a row.
 fn claims_by_row<'a>(sessions: &'a [SessionProgram], table: u32, catalog: &Catalog) -> Option<Vec<RowClaim<'a>>> {
     let relation = Object::Relation(table);
     let mut claims = Vec::new();
@@ -114,7 +114,7 @@ fn claims_by_row<'a>(sessions: &'a [SessionProgram], table: u32, catalog: &Catal
 }
 
 /// Whether rows of a table are only ever taken one at a time by one unique key. The check of a foreign key may lock
-/// them too, where nobody has to wait for it nor it for anybody.
+/// them too, where it neither waits nor is waited for.
 fn is_row_by_row(
     sessions: &[SessionProgram],
     table: u32,
@@ -137,7 +137,7 @@ fn is_row_by_row(
             && (claim.condition == RowCondition::None || holds_already(claim, claims, session, rows) || rest())
     };
     let references = catalog.foreign_keys.iter().any(|key| key.referencing == table);
-    let updates_only = claims.iter().all(|claim| claim.confined.action == PinnedAction::Update);
+    let updates_only = claims.iter().all(|claim| claim.confined.action == RowAction::Update);
     let is_checked = |step: &ProgramStep| step.facts.footprint.checks.contains(&Object::Relation(table));
     let mut checks = sessions.iter().enumerate().flat_map(|(index, session)| {
         let steps = session.steps.iter().enumerate();
@@ -169,7 +169,7 @@ fn taken_before<'a>(
         .filter(move |taken| taken.condition == RowCondition::None && !program.steps[taken.step].conditional)
 }
 
-/// The steps before this one that are surely in the same transaction, where none of them takes a part of it back.
+/// The earlier steps that are surely in the same transaction. None of them ends it or rolls a part of it back.
 fn since_begin(session: &SessionProgram, step: usize) -> Range<usize> {
     let begun = session.steps[..step]
         .iter()
@@ -181,7 +181,7 @@ fn since_begin(session: &SessionProgram, step: usize) -> Range<usize> {
     begun.filter(begins).map_or(step..step, |begun| begun + 1..step)
 }
 
-/// Whether no step after this one of the same transaction locks or writes anything where this one returns no row.
+/// Whether no later step of the same transaction locks or writes anything if this one returns no row.
 fn claims_nothing_without_row(session: &SessionProgram, step: usize) -> bool {
     let columns = |step: usize| session.steps[step].facts.columns.as_ref();
     let surely_sets = |name: &String| columns(step).is_some_and(|columns| columns.contains_key(name));
@@ -199,7 +199,7 @@ fn claims_nothing_without_row(session: &SessionProgram, step: usize) -> bool {
 }
 
 /// Whether the transaction of a step that inserts a row surely holds the row of `table` that it references, so that the
-/// check of the foreign key locks nothing that is not locked.
+/// check of the foreign key locks nothing more.
 fn holds_referenced(
     sessions: &[SessionProgram],
     (session, step): (usize, usize),
@@ -216,11 +216,11 @@ fn holds_referenced(
         .filter(is_constant);
     referenced.next().is_some_and(|row| {
         taken_before(&sessions[session], (session, step), claims)
-            .any(|taken| taken.confined.row == *row && taken.confined.action == PinnedAction::LockExclusive)
+            .any(|taken| taken.confined.row == *row && taken.confined.action == RowAction::LockExclusive)
     })
 }
 
-/// Whether a statement takes its row to hold it alone.
-pub fn takes_row(condition: &RowCondition, action: PinnedAction) -> bool {
-    *condition != RowCondition::Other && matches!(action, PinnedAction::LockExclusive | PinnedAction::Update)
+/// Whether a statement takes its row exclusively.
+pub fn takes_row(condition: &RowCondition, action: RowAction) -> bool {
+    *condition != RowCondition::Other && matches!(action, RowAction::LockExclusive | RowAction::Update)
 }

@@ -1,8 +1,8 @@
 //! What decides, beside its key, whether a statement takes a row: as a query that pgbraid can ask.
 //!
-//! That the statement is confined to the row, and that nothing else in it can fail before the row is taken, is known from
-//! the server's parse tree (`statement`). A question has to be SQL, so it is made from the statement's text, with its
-//! variables filled in; what is not understood there is no question.
+//! The server's parse tree (`statement`) tells that the statement is confined to the row, and that nothing else in it
+//! can fail before the row is taken. The query has to be SQL, so it is made from the statement's text, with its
+//! variables filled in; where that text is not understood there is no query.
 
 use sqlparser::ast::{
     Assignment, AssignmentTarget, BinaryOperator, Expr, ObjectName, ObjectNamePart, SetExpr, Statement, TableFactor,
@@ -20,10 +20,10 @@ use crate::sql::words::TIMES;
 pub enum RowCondition {
     /// Nothing.
     None,
-    /// The row itself: its columns are compared with constants. This query tells whether the row as it is committed
-    /// meets the condition.
+    /// The row itself: its columns are compared with constants. This query tells whether the committed row meets the
+    /// condition.
     Row(String),
-    /// Something else, perhaps.
+    /// Possibly something else.
     Other,
 }
 
@@ -33,7 +33,7 @@ fn parse(sql: &str) -> Option<Statement> {
     statements.pop().filter(|_| statements.is_empty())
 }
 
-/// What decides whether a statement takes the row of `table` that it is confined to, where `by_key_alone` says that its WHERE
+/// What decides whether a statement takes the row of `table` that it is confined to. `by_key_alone` says that its WHERE
 /// compares the key and nothing else.
 pub fn condition(sql: &str, table: u32, by_key_alone: bool, catalog: &Catalog) -> RowCondition {
     let Some(columns) = catalog.columns.get(&table) else {
@@ -60,8 +60,8 @@ pub fn condition(sql: &str, table: u32, by_key_alone: bool, catalog: &Catalog) -
     }
 }
 
-/// The new row is worked out and checked before the statement waits, from the row as it is committed. Where that can fail,
-/// the question is whether it does.
+/// The new row is computed and checked before the statement waits, from the committed row. Where that can fail, the
+/// question is whether it does.
 fn of_update(update: &Update, table: u32, by_key_alone: bool, columns: &[Column], catalog: &Catalog) -> RowCondition {
     let (Some(selection), false) = (&update.selection, catalog.checked.contains(&table)) else {
         return RowCondition::Other;
@@ -71,7 +71,7 @@ fn of_update(update: &Update, table: u32, by_key_alone: bool, columns: &[Column]
     };
     let mut questions = Vec::new();
     for Assignment { target, value } in &update.assignments {
-        // what does not look at the row fails at any time, or at none
+        // what does not read the row fails every time or never
         let looks_at_row = |word: String| word == alias || columns.iter().any(|column| column.name == word);
         let text = value.to_string();
         let words = tokens(&text).filter(|token| matches!(token.kind, TokenKind::Word | TokenKind::QuotedName));
@@ -122,7 +122,7 @@ fn folded(name: &sqlparser::ast::Ident) -> String {
     }
 }
 
-/// The name that a table's columns may have in front of them.
+/// The name that may qualify a table's columns.
 fn alias_of(table: &TableFactor) -> Option<String> {
     let TableFactor::Table { name, alias, .. } = table else {
         return None;
@@ -138,7 +138,7 @@ fn alias_of(table: &TableFactor) -> Option<String> {
     }
 }
 
-/// Types whose values are compared, and worked with, alike whatever a session has set.
+/// Types whose values compare and compute alike, whatever a session has set.
 fn type_name(type_oid: u32) -> Option<&'static str> {
     // src/include/catalog/pg_type.dat
     Some(match type_oid {
@@ -167,8 +167,8 @@ fn is_value_word(word: &str) -> bool {
     VALUE_WORDS.contains(&word) || TIMES.contains(&word)
 }
 
-/// Whether an expression depends on the row's columns alone, and on them in a way that no setting changes: comparisons
-/// and arithmetic on numbers, texts and truth values.
+/// Whether an expression depends on the row's columns alone, and in a way that no setting changes: comparisons and
+/// arithmetic on numbers, texts and truth values.
 fn is_of_row(expression: &Expr, alias: &str, columns: &[Column]) -> bool {
     let is_of_row = |expression: &Expr| is_of_row(expression, alias, columns);
     match expression {

@@ -39,13 +39,13 @@ fn statements_conflict(a: &Piece, b: &Piece) -> bool {
         || may_close_cycle(other, a)
 }
 
-/// Who sends first of two that may wait for each other decides which closes a deadlock's cycle, and is its victim. In a
-/// longer cycle every one may wait for what the next holds.
+/// If two may wait for each other, the order in which they are sent decides which closes a deadlock's cycle and is its
+/// victim. In a longer cycle each may wait for what the next holds.
 fn may_close_cycle(waits: &Footprint, holder: &Piece) -> bool {
     holder.statement.claims().next().is_some() && locks_conflict(waits, &holder.held)
 }
 
-/// What is not known may be anything, the end of a prepared transaction or a wait for a safe snapshot included.
+/// What is not known may be anything, including the end of a prepared transaction or a wait for a safe snapshot.
 fn may_meet_unknown(piece: &Piece) -> bool {
     !piece.statement.is_empty()
         || piece
@@ -65,8 +65,8 @@ fn reads_what_is_written(reader: &Footprint, writer: &Footprint) -> bool {
     })
 }
 
-/// A statement that reads what a serializable transaction has written dooms that one, if it in turn has read what a
-/// third has since changed and committed. The doomed transaction learns of it at its next statement, whatever that
+/// A statement that reads what a serializable transaction has written dooms that transaction, if it in turn has read
+/// what a third has since changed and committed. The doomed transaction fails at its next statement, whatever that
 /// touches.
 fn may_doom(statement: &Footprint, piece: &Piece) -> bool {
     piece.tracked.as_ref().is_some_and(|tracked| {
@@ -76,7 +76,7 @@ fn may_doom(statement: &Footprint, piece: &Piece) -> bool {
     })
 }
 
-/// Rows that nobody has committed make a table larger, and the server may plan its reading in another way: a query that
+/// Uncommitted rows make a table larger, and the server may then choose another plan for reading it: a query that
 /// depends on where rows lie depends on that.
 fn sees_growth(reader: &Footprint, writer: &Footprint) -> bool {
     !reader.ordered.is_empty()
@@ -95,7 +95,7 @@ fn locks_conflict(one: &Footprint, other: &Footprint) -> bool {
     })
 }
 
-/// A statement of one session, and another's commit or rollback.
+/// A statement of one session, and another session's commit or rollback.
 fn statement_and_end_conflict(piece: &Piece, ending: &Piece, end: &End) -> bool {
     let statement = &piece.statement;
     if statement.is_empty() && piece.transaction.is_none() {

@@ -5,7 +5,7 @@ use crate::sql::Isolation;
 use crate::sql::lexer::{TokenKind, tokens};
 use crate::sql::words::{LEVEL_SETTINGS, SET_CONFIG};
 
-/// How a transaction sees others. Where its isolation level is not known, all of these.
+/// How a transaction sees others. If its isolation level is not known, all of these are set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Snapshots {
     /// Each statement takes a snapshot (READ COMMITTED).
@@ -17,7 +17,7 @@ pub struct Snapshots {
 }
 
 impl Snapshots {
-    /// Each statement takes a snapshot, and nothing else is the case.
+    /// Each statement takes a snapshot, and nothing else applies.
     pub fn is_read_committed(self) -> bool {
         self.per_statement && !self.per_transaction && !self.serializable
     }
@@ -28,6 +28,20 @@ impl Snapshots {
         serializable: true,
     };
 
+    /// Of transactions at any of these levels.
+    pub fn of_levels(levels: impl IntoIterator<Item = Isolation>) -> Snapshots {
+        let none = Snapshots {
+            per_statement: false,
+            per_transaction: false,
+            serializable: false,
+        };
+        levels.into_iter().map(Snapshots::of).fold(none, |all, one| Snapshots {
+            per_statement: all.per_statement || one.per_statement,
+            per_transaction: all.per_transaction || one.per_transaction,
+            serializable: all.serializable || one.serializable,
+        })
+    }
+
     fn of(isolation: Isolation) -> Snapshots {
         Snapshots {
             per_statement: isolation == Isolation::ReadCommitted,
@@ -36,7 +50,7 @@ impl Snapshots {
         }
     }
 
-    /// A session that sets an isolation level in SQL has any of them.
+    /// A session that sets an isolation level in SQL may have any of them.
     pub fn of_session(session: &Session) -> Snapshots {
         let sets = |name: &str| {
             let mut names = ["isolation", SET_CONFIG].into_iter().chain(LEVEL_SETTINGS);

@@ -1,4 +1,4 @@
-//! The times that statements take, where somebody tells one from another.
+//! The times that statements take, where something distinguishes times.
 
 use super::analysis::StatementKnown;
 use super::program::SessionProgram;
@@ -7,9 +7,8 @@ use crate::postgres::catalog::Catalog;
 use crate::postgres::quote_literal;
 use crate::scenario::Param;
 
-/// Marks the steps that take the time, where it matters when: where somebody tells one time from another, and a time that
-/// a step has taken is kept.
-/// Returns for each session whether it matters when its transactions begin.
+/// Marks the steps that take the time, if it matters when they do: something distinguishes times, and a step keeps a
+/// time that it takes. Returns for each session whether it matters when its transactions begin.
 pub fn note_times(sessions: &mut [SessionProgram], watchers: &[StatementKnown], catalog: &Catalog) -> Vec<bool> {
     let steps = || sessions.iter().flat_map(|session| &session.steps);
     let watched = watchers.iter().map(|watcher| watcher.meaning.times);

@@ -16,7 +16,7 @@ pub struct Transaction {
     pub held: Footprint,
     /// INSERTs that it has run.
     pub added: Vec<String>,
-    /// It has locked or changed something otherwise than by INSERTs of constants.
+    /// It has locked or changed something other than by INSERTs of constants.
     pub does_more_than_add: bool,
 }
 
@@ -36,7 +36,7 @@ impl Transaction {
         let piece = Piece {
             snapshots: program.snapshots(turn.session),
             tracked: is_tracked(program, turn.session, &statement).then(|| self.held.clone()),
-            transaction: takes_snapshot.then(|| program.rest_of_transaction(turn.session, turn.origin.step())),
+            transaction: takes_snapshot.then(|| program.rest_of_transaction(turn.session, turn.program_step())),
             end: finished.then(|| self.end(turn)).flatten(),
             statement,
             held,

@@ -9,7 +9,7 @@ use crate::sql::StatementKind;
 pub fn filled_by(turn: &Turn) -> Filled<'_> {
     Filled {
         session: turn.session,
-        step: turn.origin.step(),
+        step: turn.program_step(),
         sql: &turn.filled,
         values: &turn.values,
     }
@@ -37,7 +37,7 @@ pub fn found_nothing(result: &StepResult) -> bool {
 /// What a turn's statement touches, whatever it finds.
 pub fn whatever_it_finds(program: &Program, turn: &Turn) -> Footprint {
     let kind = turn.statement.kind;
-    let step = turn.origin.step();
+    let step = turn.program_step();
     let mut statement = match (turn.origin, kind) {
         // reads at SERIALIZABLE are tracked by pages and tables
         (Origin::Step(_), StatementKind::Plain) if !program.snapshots(turn.session).serializable => {

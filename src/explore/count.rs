@@ -9,8 +9,8 @@ use crate::sql::lexer::{TokenKind, tokens};
 /// What a program is assumed to take, since it does not say. Samples are drawn with it.
 const TURNS_OF_PROGRAM: u32 = 12;
 
-/// Turns that a session takes when each of its steps runs once: a BEGIN goes with the statement after it, and an
-/// autocommitted statement's commit has a turn of its own. So has the end of a connection with advisory locks.
+/// The turns that a session takes if each of its steps runs once: a BEGIN shares the turn of the statement after it,
+/// and the commit of an autocommitted statement has its own. So has the end of a connection with advisory locks.
 pub fn turns(session: &Session) -> u32 {
     if session.program.is_some() {
         return TURNS_OF_PROGRAM;
@@ -38,8 +38,8 @@ pub fn turns(session: &Session) -> u32 {
     turns + u32::from(keeps_advisory_locks(session))
 }
 
-/// Whether a session, by the look of its steps, ends with advisory locks that outlive transactions, so that the end of
-/// its connection is a turn.
+/// Whether a session, judging by its steps, ends with advisory locks that outlive transactions, so that the end of its
+/// connection is a turn.
 fn keeps_advisory_locks(session: &Session) -> bool {
     let (mut locks, mut unlocks) = (0, 0);
     for step in session.steps.iter() {

@@ -7,22 +7,22 @@ use num_bigint::BigUint;
 pub struct Coverage {
     /// The strategy's name, as the command line spells it.
     pub strategy: &'static str,
-    /// The seed that it draws with; `None` where it enumerates.
+    /// The seed that it draws with; `None` if it enumerates.
     pub seed: Option<u64>,
-    /// To have run all its schedules is to have covered every interleaving.
+    /// Having run all its schedules means having covered every interleaving.
     pub is_exhaustive: bool,
-    /// Schedules that those run stand for, themselves included, where it can be counted.
+    /// The number of schedules that its runs stand for, themselves included, if it can be counted.
     pub schedules: Option<BigUint>,
-    /// Schedules were left out in which a session only waits for what it could take when it is free.
+    /// Schedules were left out in which a session only waits for what it could take later, when it is free.
     pub leaves_out_waits: bool,
-    /// Schedules that turned out to be like one that had been run.
+    /// Schedules that turned out to be equivalent to an earlier one.
     pub redundant: u64,
-    /// What else there is to say of it.
+    /// Further remarks.
     pub notes: Vec<String>,
 }
 
 impl Coverage {
-    /// Of a strategy that runs every schedule.
+    /// The coverage of a strategy that runs every schedule.
     pub fn exhaustive(strategy: &'static str) -> Coverage {
         Coverage {
             strategy,
@@ -35,7 +35,7 @@ impl Coverage {
         }
     }
 
-    /// Of a strategy that samples.
+    /// The coverage of a strategy that samples.
     pub fn sampled(strategy: &'static str, seed: u64) -> Coverage {
         Coverage {
             seed: Some(seed),

@@ -9,36 +9,36 @@ use std::time::{Duration, Instant};
 use num_bigint::BigUint;
 use tokio_util::sync::CancellationToken;
 
-use super::work::{Report, work};
+use super::work::{WorkerMessage, work};
 use super::{Coverage, Job, Key, Reason, Strategy, interleavings};
 use crate::history::Uncontrolled;
 use crate::run::{Ordered, Run, RunError, Template, Worker, differs, leaves_otherwise};
 use crate::scenario::Scenario;
 use crate::verdict::dependencies::Explanation;
 
-/// How often the progress is told, and the time bound looked at, while no run ends.
+/// How often progress is reported and the time bound checked while no run ends.
 const TICK: Duration = Duration::from_millis(100);
 
 /// What bounds an exploration.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Schedules run at a time, each on a scratch database of its own.
+    /// How many schedules run at a time, each on a scratch database of its own.
     pub jobs: usize,
     /// Stop after so many schedules; the verdict is then inconclusive.
     pub max_schedules: Option<u64>,
     /// Stop searching after this time; the verdict is then inconclusive.
     pub timeout: Option<Duration>,
-    /// Goes on after a failure, to collect all outcomes.
+    /// Continues after a failure, to collect all outcomes.
     pub keep_going: bool,
-    /// Longest time that a step may take while it does not wait for another session.
+    /// The longest time that a step may take while it does not wait for another session.
     pub step_timeout: Duration,
-    /// Which schedules are run twice, to see whether they do the same both times.
+    /// Which schedules run twice, to check that they do the same both times.
     pub check_determinism: DeterminismCheck,
-    /// Ends the exploration early; it then ends with [`RunError::Interrupted`].
+    /// Cancelling this ends the exploration early, with [`RunError::Interrupted`].
     pub interrupt: CancellationToken,
 }
 
-/// Which schedules are run twice.
+/// Which schedules run twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeterminismCheck {
     /// None is.
@@ -68,7 +68,7 @@ pub enum Verdict {
     Holds,
     /// A schedule fails, and failed in the same way when it was run again.
     Fails,
-    /// Neither: not everything was covered, or something was not under control.
+    /// Not everything was covered, or something was not under control.
     Inconclusive,
 }
 
@@ -79,17 +79,17 @@ pub struct Exploration {
     pub verdict: Verdict,
     /// Every interleaving was covered.
     pub exhaustive: bool,
-    /// It ended with the first failing schedule, as it was meant to.
+    /// It ended with the first failing schedule, as intended.
     pub stopped_at_failure: bool,
     /// Why it is inconclusive.
     pub reasons: Vec<Reason>,
-    /// Orders of the declared steps that keep each session's own.
+    /// Orders of the declared steps that keep each session's own order.
     pub interleavings: Option<BigUint>,
     /// Schedules that have been run.
     pub schedules_run: u64,
     /// How many of them failed.
     pub failures: u64,
-    /// How they ended otherwise.
+    /// What else happened in them.
     pub tally: Tally,
     /// What those stand for.
     pub coverage: Coverage,
@@ -99,7 +99,7 @@ pub struct Exploration {
     pub outcomes: Vec<OutcomeTally>,
     /// The first failing schedule.
     pub failure: Option<Run>,
-    /// How its committed transactions depend on each other, where that could be told.
+    /// How its committed transactions depend on each other, if that could be determined.
     pub explanation: Option<Explanation>,
 }
 
@@ -117,7 +117,7 @@ impl Exploration {
 pub struct Tally {
     /// Some session was blocked.
     pub blocked: u64,
-    /// Postgres broke a deadlock.
+    /// PostgreSQL broke a deadlock.
     pub deadlocks: u64,
     /// An error ended a session that allows it.
     pub allowed_errors: u64,
@@ -146,14 +146,15 @@ pub struct OutcomeTally {
     pub schedules: u64,
     /// Names of what it violates; empty where it holds.
     pub violations: Vec<String>,
-    /// One schedule that leads to it: sessions by index, one entry a turn.
+    /// One schedule that leads to it: sessions by index, one entry for each turn.
     pub order: Vec<usize>,
 }
 
 /// Runs schedules until the strategy has no more, one fails, or a bound is reached.
 ///
 /// # Errors
-/// When a run comes to no result, or it is interrupted before a schedule has failed; there is then no verdict at all.
+/// When a run has no result, or the exploration is interrupted before a schedule has failed; there is then no verdict
+/// at all.
 pub fn explore(
     template: &Arc<Template>,
     strategy: &mut dyn Strategy,
@@ -168,7 +169,7 @@ pub fn explore(
         let (report, reports) = channel();
         let mut workers = Vec::new();
         let mut threads = Vec::new();
-        // the names of prepared transactions are the whole server's
+        // the names of prepared transactions are shared by the whole server
         let jobs = if template.scenario().prepares_transactions() {
             1
         } else {
@@ -192,14 +193,14 @@ pub fn explore(
             stop: stop.clone(),
         };
         let result = coordinator.run(&mut collector, progress);
-        // what a search that was cut short has run is no verdict, and a failure is confirmed in a new database
-        if !matches!(result, Ok(End::Complete)) {
+        // an interrupted search gives no verdict on its runs, and a failure is confirmed in a new database
+        if !matches!(result, Ok(StopReason::Complete)) {
             stop.cancel();
             return result;
         }
         opening.cancel();
         for thread in threads {
-            // one that panicked has told of it
+            // one that panicked has reported it
             if let Ok(left_behind) = thread.join() {
                 collector.note(left_behind?);
             }
@@ -207,16 +208,20 @@ pub fn explore(
         result
     });
     let end = match result {
-        // what was found counts, and is confirmed yet
-        Err(RunError::Interrupted) if collector.failure.is_some() => End::Interrupted,
+        // what was found counts, and is still confirmed
+        Err(RunError::Interrupted) if collector.failure.is_some() => StopReason::Interrupted,
         result => result?,
     };
     let interrupt = match end {
-        End::Interrupted => CancellationToken::new(),
+        StopReason::Interrupted => CancellationToken::new(),
         _ => options.interrupt.clone(),
     };
     let to_confirm = collector.failure.clone().or_else(|| collector.first.take());
     let mut exploration = collector.into_exploration(strategy.coverage(), end, counted(template.scenario()));
+    let begins_apart = || template.observed().is_some_and(|observed| observed.begins_apart());
+    if exploration.verdict == Verdict::Holds && !strategy.begins_again() && begins_apart() {
+        exploration.put_in_doubt(Reason::Uncontrolled(Uncontrolled::BeginNotScheduled));
+    }
     if let Some(run) = to_confirm {
         confirm(template, options, interrupt, run, &mut exploration)?;
     }
@@ -231,7 +236,7 @@ fn counted(scenario: &Scenario) -> Option<BigUint> {
 
 /// Why no more schedules are run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum End {
+enum StopReason {
     Complete,
     Failure,
     MaxSchedules(u64),
@@ -244,12 +249,12 @@ struct Coordinator<'a> {
     options: &'a Options,
     started: Instant,
     workers: Vec<Sender<Job>>,
-    reports: Receiver<Report>,
+    reports: Receiver<WorkerMessage>,
     stop: CancellationToken,
 }
 
 impl Coordinator<'_> {
-    fn run(self, collector: &mut Collector, progress: &mut dyn FnMut(Progress)) -> Result<End, RunError> {
+    fn run(self, collector: &mut Collector, progress: &mut dyn FnMut(Progress)) -> Result<StopReason, RunError> {
         let mut idle: BTreeSet<usize> = BTreeSet::new();
         let mut under_way: BTreeSet<Key> = BTreeSet::new();
         let planned = self.strategy.planned();
@@ -265,7 +270,7 @@ impl Coordinator<'_> {
                 planned,
             });
             if next.is_none() && under_way.is_empty() {
-                return Ok(End::Complete);
+                return Ok(StopReason::Complete);
             }
             while let Some(key) = self
                 .strategy
@@ -275,17 +280,17 @@ impl Coordinator<'_> {
                 let Some(worker) = idle.pop_first() else { break };
                 let Some(job) = self.strategy.next() else { break };
                 under_way.insert(key);
-                // a worker that has gone has said why
+                // a worker that is gone has reported why
                 let _ = self.workers[worker].send(job);
             }
             if let Some(limit) = self.options.timeout.filter(|limit| self.started.elapsed() >= *limit) {
-                return Ok(End::Timeout(limit));
+                return Ok(StopReason::Timeout(limit));
             }
             match self.reports.recv_timeout(TICK) {
-                Ok(Report::Idle(worker)) => {
+                Ok(WorkerMessage::Idle(worker)) => {
                     idle.insert(worker);
                 }
-                Ok(Report::Done {
+                Ok(WorkerMessage::Done {
                     worker,
                     key,
                     run,
@@ -317,7 +322,7 @@ struct Collector {
     outcomes: Vec<OutcomeTally>,
     first: Option<Run>,
     failure: Option<Run>,
-    /// By what is said of it.
+    /// By the text of the report.
     uncontrolled: BTreeMap<String, Uncontrolled>,
 }
 
@@ -335,7 +340,7 @@ impl Collector {
     }
 
     /// Counts the runs before `frontier`; no schedule before it is still to come.
-    fn commit(&mut self, frontier: Option<&Key>, options: &Options) -> Option<End> {
+    fn commit(&mut self, frontier: Option<&Key>, options: &Options) -> Option<StopReason> {
         while let Some(entry) = self.waiting.first_entry() {
             if frontier.is_some_and(|frontier| entry.key() > frontier) {
                 return None;
@@ -343,11 +348,11 @@ impl Collector {
             let (run, difference, checked) = entry.remove();
             let failed = self.count(run, difference, checked);
             if failed && !options.keep_going {
-                return Some(End::Failure);
+                return Some(StopReason::Failure);
             }
             if let Some(limit) = options.max_schedules.filter(|limit| self.schedules_run >= *limit) {
                 let more = frontier.is_some() || !self.waiting.is_empty();
-                return more.then_some(End::MaxSchedules(limit));
+                return more.then_some(StopReason::MaxSchedules(limit));
             }
         }
         None
@@ -391,16 +396,16 @@ impl Collector {
         failed
     }
 
-    fn into_exploration(self, coverage: Coverage, end: End, interleavings: Option<BigUint>) -> Exploration {
+    fn into_exploration(self, coverage: Coverage, end: StopReason, interleavings: Option<BigUint>) -> Exploration {
         let mut reasons: Vec<Reason> = self.uncontrolled.into_values().map(Reason::from).collect();
         match end {
-            End::MaxSchedules(limit) => reasons.push(Reason::MaxSchedules(limit)),
-            End::Timeout(limit) => reasons.push(Reason::Timeout(limit)),
-            End::Interrupted => reasons.push(Reason::Interrupted),
-            End::Complete if !coverage.is_exhaustive => reasons.push(Reason::Sampled),
-            End::Complete | End::Failure => {}
+            StopReason::MaxSchedules(limit) => reasons.push(Reason::MaxSchedules(limit)),
+            StopReason::Timeout(limit) => reasons.push(Reason::Timeout(limit)),
+            StopReason::Interrupted => reasons.push(Reason::Interrupted),
+            StopReason::Complete if !coverage.is_exhaustive => reasons.push(Reason::Sampled),
+            StopReason::Complete | StopReason::Failure => {}
         }
-        let exhaustive = coverage.is_exhaustive && end == End::Complete && reasons.is_empty();
+        let exhaustive = coverage.is_exhaustive && end == StopReason::Complete && reasons.is_empty();
         let verdict = match self.failure {
             Some(_) => Verdict::Fails,
             None if exhaustive => Verdict::Holds,
@@ -409,7 +414,7 @@ impl Collector {
         Exploration {
             verdict,
             exhaustive,
-            stopped_at_failure: end == End::Failure,
+            stopped_at_failure: end == StopReason::Failure,
             reasons,
             interleavings,
             schedules_run: self.schedules_run,
@@ -424,9 +429,9 @@ impl Collector {
     }
 }
 
-/// Runs a schedule again: the failing one, which is no verdict where it does not fail every time, else the first, which
-/// shows what no step sees (a table that chance writes to). Of a failing one, finds out what anomaly it is; that this
-/// cannot be done does not change the verdict.
+/// Runs a schedule again: the failing one, which counts only if it fails every time, or else the first, which shows
+/// what no step sees (a table that chance writes to). For a failing one, determines the anomaly; if that cannot be
+/// done, the verdict does not change.
 fn confirm(
     template: &Arc<Template>,
     options: &Options,

@@ -7,11 +7,11 @@ use num_bigint::BigUint;
 
 use crate::conflict::{Event, conflict};
 
-/// States beyond which the schedules that a run stands for are not counted.
+/// The schedules that a run stands for are not counted beyond this number of states.
 const MOST_STATES: usize = 200_000;
 
-/// The least partial order that has every two conflicting moves in the order in which they were made. Runs with the same
-/// events in the same partial order lead to the same outcome (Mazurkiewicz's traces).
+/// The least partial order that has every two conflicting moves in the order in which they were made. Runs with the
+/// same events in the same partial order lead to the same outcome (Mazurkiewicz's traces).
 pub struct HappensBefore {
     /// For each move, those that happen before it.
     before: Vec<FixedBitSet>,
@@ -26,7 +26,7 @@ impl HappensBefore {
         for (later, event) in events.iter().enumerate() {
             let mut own_before = FixedBitSet::with_capacity(events.len());
             let mut own_races = FixedBitSet::with_capacity(events.len());
-            // from the last to the first: what is before one of them already is not next to `later`
+            // from the last to the first: a move that happens before one of them is not adjacent to `later`
             for earlier in (0..later).rev() {
                 if !own_before.contains(earlier) && conflict(&events[earlier], event) {
                     own_races.insert(earlier);
@@ -54,8 +54,8 @@ impl HappensBefore {
         self.races[index].ones()
     }
 
-    /// How many schedules have this order: its linear extensions, counted over how far each session has got. `first` has
-    /// moves that are to come in the order given. `None` where there are too many states to count.
+    /// How many schedules have this order: its linear extensions, counted over how far each session has got. `first`
+    /// are moves that must come in the given order. `None` if there are too many states to count.
     pub fn count_schedules(&self, events: &[Event], first: &[usize]) -> Option<BigUint> {
         let sessions = events.iter().map(|event| event.session + 1).max().unwrap_or_default();
         let mut turns: Vec<Vec<usize>> = vec![Vec::new(); sessions];
@@ -79,7 +79,7 @@ impl HappensBefore {
                     let Some(&turn) = turns[session].get(usize::from(progress[session])) else {
                         continue;
                     };
-                    // what is before those is done when they are
+                    // what happens before those is done when they are
                     let ready = self.races[turn].ones().all(is_done)
                         && after.get(&turn).is_none_or(|&earlier| is_done(earlier));
                     if ready {
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(order.count_schedules(&events, &[]), Some(BigUint::from(2u32)));
     }
 
-    /// It would take minutes if each race were looked for among all moves between the two.
+    /// This would take minutes if each race were searched for among all moves between the two.
     #[test]
     fn many_moves_take_no_time() {
         let events: Vec<Event> = (0..2_000).map(|turn| event(turn % 2, &[0, 1])).collect();

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::history::{Difference, Uncontrolled};
+use crate::history::{RunDifference, Uncontrolled};
 
-/// Why a verdict is inconclusive; beside a failure, why not everything is known of it. The text is a clause for people;
-/// programs are told the [code](Reason::code).
+/// Why a verdict is inconclusive; with a failure, why not everything is known about it. The text is a clause for
+/// people; programs use the [code](Reason::code).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[allow(missing_docs, reason = "the text of each variant says what it is")]
 pub enum Reason {
@@ -21,19 +21,19 @@ pub enum Reason {
     Interrupted,
     #[error("schedules were sampled, not all run")]
     Sampled,
-    /// A schedule did otherwise when it was run again.
+    /// A schedule behaved differently when it was run again.
     #[error(
-        "a schedule {}did otherwise when it was run again: something outside the schedule decides (time, chance, or work \
+        "a schedule {}behaved differently when it was run again: something outside the schedule decides (time, chance, or work \
          outside the run): {difference}",
         if *failed { "failed, and " } else { "" }
     )]
     NotRepeated {
         /// It had failed the first time.
         failed: bool,
-        difference: Difference,
+        difference: RunDifference,
     },
     #[error(
-        "a schedule left table {table} otherwise when it was run again: chance or time decides; `ignore` leaves out a \
+        "a schedule left table {table} in another state when it was run again: chance or time decides; `ignore` leaves out a \
          column that does not matter"
     )]
     LeftOtherwise { table: String },
@@ -43,13 +43,13 @@ pub enum Reason {
          decides (time, chance, or work outside the run)"
     )]
     NotConfirmed { fails: u32, of: u32 },
-    /// The failure stands, but what it is called is not known. Why, in words.
+    /// The failure stands, but its anomaly is not known. Holds the reason in words.
     #[error("the anomaly could not be named: {0}")]
     NotExplained(String),
 }
 
 impl Reason {
-    /// A name for programs, which stays.
+    /// A stable name for programs.
     pub fn code(&self) -> &'static str {
         match self {
             Reason::Uncontrolled(what) => what.code(),
@@ -95,12 +95,12 @@ mod tests {
     #[test]
     fn a_failure_that_does_not_come_again_is_told_from_what_did_not_fail() {
         let said = |failed| {
-            let difference = Difference::Ends;
+            let difference = RunDifference::Ends;
             Reason::NotRepeated { failed, difference }.to_string()
         };
-        assert!(said(true).starts_with("a schedule failed, and did otherwise when it was run again: something"));
-        assert!(said(false).starts_with("a schedule did otherwise when it was run again: something"));
-        assert!(said(false).ends_with("(time, chance, or work outside the run): the sessions did not end alike"));
+        assert!(said(true).starts_with("a schedule failed, and behaved differently when it was run again: something"));
+        assert!(said(false).starts_with("a schedule behaved differently when it was run again: something"));
+        assert!(said(false).ends_with("(time, chance, or work outside the run): the sessions ended differently"));
     }
 
     /// The codes that the `code` functions return: the texts behind the arrows there.

@@ -1,27 +1,27 @@
 //! The other order of two moves that race.
 //!
-//! The theory (Abdulla and others, POPL 2014, section 5) takes it that whether two turns conflict does not depend on what
-//! came before them. Here it does: a statement that finds no row, because of another's commit, conflicts with less than one
-//! that finds it. Two things make up for that. What the later turn does when it comes first is not known, so it is
-//! taken for all that it may do. And it is taken to come behind all other turns of the run that do not happen after the
-//! earlier one, those included that came behind it in the run, since they may conflict with all that it may do. A session
-//! counts as able to come first only in the sight of all these.
+//! The theory (Abdulla and others, POPL 2014, section 5) assumes that whether two turns conflict does not depend on
+//! what came before them. Here it does: a statement that finds no row, because of another session's commit, conflicts
+//! with less than one that finds it. Two things make up for that. What the later turn does if it comes first is not
+//! known, so it is over-approximated by its maximal footprint. And it is placed after all other turns of the run that
+//! do not happen after the earlier one, including those that came after it in the run, since they may conflict with
+//! that footprint. A session counts as able to come first only with respect to all of these.
 //!
-//! Wakeup trees (section 6) are left out: they pass over more by what the later turn is expected to do.
+//! Wakeup trees (section 6) are left out: they skip more, based on what the later turn is expected to do.
 
 use super::happens_before::HappensBefore;
 use super::source_sets::Trace;
 use crate::conflict::{Event, conflict};
 use crate::scenario::Symmetry;
 
-/// Of two turns that race: all turns that do not happen after the earlier one, and then the later one.
+/// For two racing turns: all turns that do not happen after the earlier one, and then the later one.
 pub struct Reversal<'a> {
-    /// The last may do at most this.
+    /// The last has its maximal footprint.
     events: Vec<Event>,
-    /// The places of those that none of the others must come before.
+    /// The indices of those that none of the others must precede.
     firsts: Vec<usize>,
     symmetry: &'a Symmetry,
-    /// For each session, whether it has begun before.
+    /// By session: whether it has begun before.
     begun: Vec<bool>,
 }
 
@@ -79,14 +79,14 @@ impl<'a> Reversal<'a> {
             })
     }
 
-    /// The sessions in an order that leads to the other order of the two turns, the first one of those for which `ready`
+    /// The sessions in an order that leads to the reversed order of the two turns, beginning with one for which `ready`
     /// holds; `None` if there is none.
     pub fn way(&self, ready: impl Fn(usize) -> bool) -> Option<Vec<usize>> {
         let mut firsts = self.firsts.iter().copied().rev();
         let first = firsts.find(|&place| ready(self.stand_in(self.events[place].session)))?;
         let others = (0..self.events.len()).filter(|&place| place != first);
         let mut begun = self.begun.clone();
-        // interchangeable sessions change names so that each begins before those behind it
+        // interchangeable sessions swap names so that each begins before those after it
         let mut names: Vec<usize> = (0..begun.len()).collect();
         let way = std::iter::once(first).chain(others).map(|place| {
             let session = self.events[place].session;

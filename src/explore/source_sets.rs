@@ -1,10 +1,11 @@
 //! Source sets with sleep sets, after Abdulla, Aronis, Jonsson and Sagonas, *Optimal Dynamic Partial Order Reduction*
-//! (POPL 2014), section 5: which schedule is run next, by what the runs so far did.
+//! (POPL 2014), section 5: the runs so far decide which schedule runs next.
 //!
-//! A transition is a move: a session sends its next step, or resumes one that was blocked when it has been released. A
-//! blocked session has no transition. A session whose step would only wait ([`Choices::only_wait`]) is taken as having no
-//! transition either, as one that waits for a mutex. The end of the transaction that holds the row and the step that
-//! takes it next can then not change places; what can is the step that took the row before and the one that takes it next.
+//! A transition is a move: a session sends its next step, or resumes a blocked one that has been released. A blocked
+//! session has no transition. A session whose step would only wait ([`Choices::only_wait`]) counts as having no
+//! transition either, like a thread that waits for a mutex. The end of the transaction that holds the row and the step
+//! that takes the row next then cannot be reordered; the step that took the row before and the one that takes it next
+//! can.
 
 use std::collections::VecDeque;
 
@@ -21,11 +22,11 @@ use crate::scenario::Symmetry;
 pub trait Trace {
     /// What each move did.
     fn events(&self) -> &[Event];
-    /// What there was to choose from at each move.
+    /// The choices at each move.
     fn choices(&self) -> &[Choices];
-    /// The move with which the step of a move was over: a later one where it waited.
+    /// The move in which the step of a move finished: a later one if it waited.
     fn finished_in(&self, index: usize) -> Option<usize>;
-    /// Whether sessions that are released run on in the same move.
+    /// Whether released sessions run on in the same move.
     fn runs_on(&self) -> bool;
     /// What the session of a move may do at most if it is scheduled at another time: its statement may find something
     /// else, or fail.
@@ -60,12 +61,12 @@ pub trait Trace {
 /// The choices at one move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choices {
-    /// Enabled sessions, those left out that another stands for, or that would only wait.
+    /// Enabled sessions, without those that another stands for, or that would only wait.
     pub ready: Vec<usize>,
-    /// Sessions left out because they would only wait: for a row, to do then what they would do if they were scheduled
+    /// Sessions left out because they would only wait for a row, and then do what they would do if they were scheduled
     /// when the row is free.
     pub only_wait: Vec<usize>,
-    /// Of those that are enabled, the blocked ones, whose timeout may expire: they come last.
+    /// The enabled sessions that are blocked, and whose timeout may expire. They come last.
     pub time_out: Vec<usize>,
 }
 
@@ -91,11 +92,11 @@ impl Choices {
     }
 }
 
-/// How a run is to go.
+/// How a run is to proceed.
 pub struct Guide {
-    /// Who moves first.
+    /// The sessions that move first.
     prefix: Vec<usize>,
-    /// Who is to follow.
+    /// The sessions that should follow.
     plan: Vec<usize>,
     /// What is asleep at the prefix's last move.
     sleep: Vec<Event>,
@@ -139,15 +140,15 @@ impl Guide {
     }
 }
 
-/// The search: a path of moves, and at each what else is to be tried there.
+/// The search: a path of moves, and for each move the alternatives that remain to be tried.
 pub struct SourceSets {
     symmetry: Symmetry,
     /// The path that is being explored.
     path: Vec<Node>,
-    /// Who is to move after the path.
+    /// The sessions that should move after the path.
     ahead: Vec<usize>,
     state: State,
-    /// Schedules that the runs so far stand for; `None` once one could not be counted.
+    /// How many schedules the runs so far stand for; `None` once this could not be counted for one of them.
     covered: Option<BigUint>,
     redundant: u64,
     leaves_out_waits: bool,
@@ -158,17 +159,17 @@ enum State {
     NotStarted,
     /// A run is under way.
     UnderWay,
-    /// The path's end waits to be turned back from.
+    /// The search is to backtrack from the end of the path.
     Ready,
     Finished,
 }
 
-/// A move of the path and the other choices there.
+/// A move of the path and the alternatives to it.
 struct Node {
     choices: Choices,
-    /// Other ways from there that are to be tried: sessions, one after the other.
+    /// Alternatives that remain to be tried: sessions, one after the other.
     backtrack: VecDeque<Vec<usize>>,
-    /// What has been explored from here, or from before here in a way that made no difference, and what it did.
+    /// What has been explored from here, or from an earlier move with no difference since, and what it did.
     sleep: Vec<Event>,
     event: Event,
 }
@@ -186,12 +187,12 @@ impl SourceSets {
         }
     }
 
-    /// How many schedules the runs so far stand for, where it could be counted.
+    /// How many schedules the runs so far stand for, if that could be counted.
     pub fn covered(&self) -> Option<BigUint> {
         self.covered.clone()
     }
 
-    /// Runs that turned out to be like an earlier one.
+    /// Runs that turned out to be equivalent to an earlier one.
     pub fn redundant(&self) -> u64 {
         self.redundant
     }
@@ -206,7 +207,7 @@ impl SourceSets {
         matches!(self.state, State::NotStarted | State::Ready)
     }
 
-    /// How the next run is to go; `None` when everything is explored, or the last run has not been observed.
+    /// How the next run is to proceed; `None` if everything is explored, or the last run has not been observed.
     pub fn next(&mut self) -> Option<Guide> {
         if !self.has_next() {
             return None;
@@ -219,7 +220,7 @@ impl SourceSets {
         })
     }
 
-    /// Takes in the run of the last guide. Returns what ran differently from an earlier run of the same steps.
+    /// Takes in the run of the last guide. Returns what differed from an earlier run of the same steps.
     pub fn observe(&mut self, trace: &impl Trace) -> Option<Uncontrolled> {
         if self.state != State::UnderWay {
             return None;

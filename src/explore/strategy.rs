@@ -16,8 +16,8 @@ use crate::history::Uncontrolled;
 use crate::run::{Run, Scheduler, Template};
 use crate::scenario::Scenario;
 
-/// Where a schedule stands in the order in which a strategy would run them one by one. Results are taken in that
-/// order, however many run at a time, so that they are the same every time.
+/// A schedule's position in the order in which a strategy would run them one by one. Results are taken in that order,
+/// however many run at a time, so they are the same every time.
 pub type Key = Vec<u32>;
 
 /// A schedule to be run.
@@ -28,32 +28,37 @@ pub struct Job {
     pub scheduler: Box<dyn Scheduler + Send>,
 }
 
-/// Decides which schedules are run.
+/// Decides which schedules run.
 pub trait Strategy {
     /// What its schedules so far have covered.
     fn coverage(&self) -> Coverage;
 
-    /// How many schedules are sure to be run, where that is known.
+    /// How many schedules are sure to run, if that is known.
     fn planned(&self) -> Option<u64> {
         None
     }
 
-    /// The next schedule, the one with the smallest key first; `None` when there is none for now (a run under way may
+    /// Whether it begins again when more is seen of sessions that are programs.
+    fn begins_again(&self) -> bool {
+        false
+    }
+
+    /// The next schedule, the one with the smallest key first; `None` if there is none at present (a run under way may
     /// lead to more).
     fn next(&mut self) -> Option<Job>;
 
     /// The key of the schedule that `next` would return.
     fn next_key(&self) -> Option<Key>;
 
-    /// Takes in the run of a schedule that `next` returned. Returns what ran differently from an earlier run of
-    /// the same steps.
+    /// Takes in the run of a schedule that `next` returned. Returns what differed from an earlier run of the same
+    /// steps.
     fn observe(&mut self, key: &Key, run: &Run) -> Option<Uncontrolled>;
 }
 
-/// A strategy, and what it takes to make one.
+/// A strategy, and what is needed to build it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StrategyKind {
-    /// One schedule of each class of schedules that cannot differ; `symmetric` lets interchangeable sessions stand for each
+    /// One schedule of each class of equivalent schedules; `symmetric` lets interchangeable sessions stand for each
     /// other.
     Dpor {
         /// Interchangeable sessions stand for each other.
@@ -157,14 +162,17 @@ impl StrategyKind {
     pub fn build(self, template: &Template) -> Box<dyn Strategy> {
         let scenario = template.scenario();
         match self {
-            StrategyKind::Dpor { symmetric } => Box::new(Dpor::new(scenario, template.program().clone(), symmetric)),
+            StrategyKind::Dpor { symmetric } => Box::new(match template.observed() {
+                Some(observed) => Dpor::of_seen(scenario, observed.clone(), symmetric),
+                None => Dpor::new(scenario, template.program().clone(), symmetric),
+            }),
             StrategyKind::Exhaustive => Box::new(Exhaustive::new()),
             StrategyKind::Random { samples, seed } => Box::new(Random::new(scenario, seed, samples)),
             StrategyKind::Pct { samples, seed, depth } => Box::new(Pct::new(scenario, seed, samples, depth)),
         }
     }
 
-    /// How many schedules it runs at most, where that is known beforehand.
+    /// The most schedules that it runs, if that is known beforehand.
     pub fn most_schedules(self, scenario: &Scenario) -> Option<u64> {
         match self {
             StrategyKind::Dpor { .. } => None,

@@ -1,4 +1,4 @@
-//! What the threads of an exploration do: one schedule after another, each on a scratch database of its own.
+//! What the threads of an exploration do: run one schedule after another, each thread on a scratch database of its own.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
@@ -10,8 +10,8 @@ use super::{DeterminismCheck, Job, Key, Options};
 use crate::history::Uncontrolled;
 use crate::run::{Ordered, Run, RunError, Template, Worker, differs, leaves_otherwise};
 
-/// What a worker tells.
-pub enum Report {
+/// What a worker reports.
+pub enum WorkerMessage {
     /// It waits for a job.
     Idle(usize),
     Done {
@@ -23,8 +23,8 @@ pub enum Report {
     },
 }
 
-/// Runs the jobs that come, until there are no more or one has no result. Says where the runs left something
-/// behind that is not taken back. `opening` gives up a worker that has not yet begun.
+/// Runs the jobs that arrive, until there are no more or one has no result. Reports if the runs left something behind
+/// that is not restored. `opening` stops a worker that has not begun yet.
 pub fn work(
     worker: usize,
     template: Arc<Template>,
@@ -32,13 +32,13 @@ pub fn work(
     opening: CancellationToken,
     stop: CancellationToken,
     jobs: &Receiver<Job>,
-    report: &Sender<Report>,
+    report: &Sender<WorkerMessage>,
 ) -> Result<Option<Uncontrolled>, RunError> {
     let _last_words = LastWords { worker, report };
     // a coordinator that no longer listens has what it needs
     let tell = |key: Key, run: Result<Run, RunError>, checked: bool| {
         report
-            .send(Report::Done {
+            .send(WorkerMessage::Done {
                 worker,
                 key,
                 run: run.map(Box::new),
@@ -54,7 +54,7 @@ pub fn work(
         }
     };
     bench.stop_by(stop);
-    if report.send(Report::Idle(worker)).is_err() {
+    if report.send(WorkerMessage::Idle(worker)).is_err() {
         return Ok(None);
     }
     let mut runs: u64 = 0;
@@ -80,7 +80,7 @@ pub fn work(
     bench.left_behind()
 }
 
-/// Runs the schedule of `run` again, and notes in it what came out differently.
+/// Runs the schedule of `run` again, and notes in it what differed.
 fn check(worker: &mut Worker, run: &mut Run) -> Result<(), RunError> {
     let again = worker.run(&mut Ordered::of(run))?;
     if let Some(difference) = differs(run, &again) {
@@ -91,10 +91,10 @@ fn check(worker: &mut Worker, run: &mut Run) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Tells of a worker that panicked, so that nobody waits for it.
+/// Reports a worker that panicked, so that nobody waits for it.
 struct LastWords<'a> {
     worker: usize,
-    report: &'a Sender<Report>,
+    report: &'a Sender<WorkerMessage>,
 }
 
 impl Drop for LastWords<'_> {
@@ -102,7 +102,7 @@ impl Drop for LastWords<'_> {
         if thread::panicking() {
             let run = Err(RunError::Interrupted);
             // a coordinator that no longer listens has what it needs
-            let _ = self.report.send(Report::Done {
+            let _ = self.report.send(WorkerMessage::Done {
                 worker: self.worker,
                 key: Key::new(),
                 run,

@@ -7,6 +7,6 @@ pub struct Deadlock {
     pub sessions: Vec<usize>,
     /// The session whose statement failed.
     pub victim: usize,
-    /// The turn in which it did.
+    /// The turn in which it failed.
     pub turn: usize,
 }

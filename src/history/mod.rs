@@ -1,7 +1,7 @@
-//! What one run did, with nothing in it that differs between two runs of the same schedule.
+//! What one run did, without anything that differs between two runs of the same schedule.
 //!
-//! A history describes itself: each [`Turn`] has its statement, where that came from, and what it did to its session's
-//! transaction, so that its readers need no scenario.
+//! A history describes itself: each [`Turn`] holds its statement, where the statement came from, and what it did to its
+//! session's transaction, so that readers need no scenario.
 
 mod deadlock;
 mod moves;
@@ -19,16 +19,16 @@ pub use moves::{Move, MoveKind, SoFar};
 pub use result::{Exit, SessionEnd, StepError, StepOutcome, StepResult};
 pub use transaction::{Tx, TxEnd};
 pub use turn::{DISCONNECT, Origin, Statement, Turn, Wait};
-pub use uncontrolled::{Difference, Uncontrolled};
+pub use uncontrolled::{RunDifference, Uncontrolled};
 pub use variable::{Variable, Variables};
 pub use volatile::Volatile;
 
-/// What one run did: every step with its result, its waits and when it went on.
+/// What one run did: every step with its result, its waits and when it resumed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
     /// The sessions' names; everything else refers to a session by its index here.
     pub sessions: Vec<String>,
-    /// One entry a step sent, in the order in which they were sent. The index is the turn.
+    /// One entry for each step sent, in the order in which they were sent. The index is the turn.
     pub turns: Vec<Turn>,
     /// What was scheduled, in order: every step sent, and every resumption of a session that had been released.
     pub moves: Vec<Move>,

@@ -7,13 +7,13 @@ use super::Turn;
 pub enum MoveKind {
     /// A session sends its next step.
     Step,
-    /// A session whose step was blocked, and that has been released, runs until the step is over or blocked anew.
+    /// A blocked session that has been released resumes: it runs until its step is over or blocked again.
     Resume,
-    /// The step of a blocked session is ended by a timeout that the session has set.
+    /// A timeout that the session has set ends the step in which it is blocked.
     Timeout,
 }
 
-/// One choice of the schedule, and whom it moved.
+/// One choice of the schedule, and the session that it moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Move {
     /// The session that was scheduled.
@@ -22,13 +22,14 @@ pub struct Move {
     pub kind: MoveKind,
     /// The turn of its step.
     pub turn: usize,
-    /// Turns whose steps were over with it: its own, then those of sessions that ran on because they could not be stopped.
+    /// Turns whose steps ended with this move: its own, then those of sessions that ran on because they could not be
+    /// stopped.
     pub finished: Vec<usize>,
     /// Sessions that it released: they are resumed by moves of their own.
     pub released: Vec<usize>,
-    /// Other sessions that came from one wait into another.
+    /// Other sessions that went from one wait into another.
     pub moved: Vec<usize>,
-    /// Sessions that may run their transactions again, now that one which their error released has resumed.
+    /// Sessions that may now run their transactions again, since one that their error released has resumed.
     pub lets_retry: Vec<usize>,
 }
 
@@ -47,7 +48,7 @@ impl Move {
     }
 }
 
-/// A run up to a choice: steps that are blocked have [`Turn::IN_FLIGHT`] for their end.
+/// A run up to a choice. Steps that are still blocked have [`Turn::IN_FLIGHT`] as their end.
 #[derive(Debug, Clone, Copy)]
 pub struct SoFar<'a> {
     /// In the order in which they were sent.
@@ -57,7 +58,7 @@ pub struct SoFar<'a> {
 }
 
 impl SoFar<'_> {
-    /// Of released sessions, the one that began to wait first.
+    /// The released session that began to wait first.
     pub fn first_to_wait(self, released: impl Iterator<Item = usize>) -> Option<usize> {
         // a session waits from its own last move on
         released.min_by_key(|&session| self.moves.iter().rposition(|one| one.session == session))

@@ -1,4 +1,4 @@
-//! What steps brought back, and how sessions ended.
+//! What steps returned, and how sessions ended.
 
 use super::{Origin, TxEnd};
 
@@ -9,7 +9,7 @@ pub enum StepResult {
     Rows {
         /// The names of the columns.
         columns: Vec<String>,
-        /// As text; in the statement's own order where it asks for one, else sorted.
+        /// As text, in the statement's own order where it asks for one, otherwise sorted.
         rows: Vec<Vec<Option<String>>>,
         /// The statement asks for an order.
         ordered: bool,
@@ -35,7 +35,7 @@ impl StepResult {
     }
 }
 
-/// An error of the server, less what names a process, a transaction or an object by number.
+/// An error of the server, without the numbers of processes, transactions and objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepError {
     /// Five characters, such as `23505`.
@@ -44,7 +44,7 @@ pub struct StepError {
     pub message: String,
 }
 
-/// What a step of a session brought back, where that counts: a transaction that was run again counts as it ended.
+/// What a step of a session returned. A transaction that was run again appears once, as it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepOutcome {
     /// Which step it was.

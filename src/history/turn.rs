@@ -16,9 +16,10 @@ pub struct Turn {
     pub statement: Arc<Statement>,
     /// Statement with its variables filled in, for reading.
     pub filled: String,
-    /// The values of the statement's variables; `None` where it is NULL, or shown otherwise than it is.
+    /// The values of the statement's variables; `None` where a value is NULL or is shown masked.
     pub values: Vec<Option<String>>,
-    /// BEGIN (or START TRANSACTION …) sent right ahead of the step, as written; `None` where the transaction was open.
+    /// The BEGIN (or START TRANSACTION …) sent right before the step, as written; `None` where the transaction was
+    /// open.
     pub begin: Option<String>,
     /// Where it comes from.
     pub origin: Origin,
@@ -30,12 +31,17 @@ pub struct Turn {
     pub result: StepResult,
     /// The waits of this step, in order; empty where it never blocked.
     pub waits: Vec<Wait>,
-    /// The last turn by the time that this step finished: its own index where it never blocked.
+    /// The last turn at the time this step finished: its own index where it never blocked.
     pub finished_in: usize,
 }
 
 impl Turn {
-    /// What `finished_in` is while the step is under way.
+    /// The index of its statement among those that its session may run.
+    pub fn program_step(&self) -> usize {
+        self.statement.seen.unwrap_or(self.origin.step())
+    }
+
+    /// The value of `finished_in` while the step is under way.
     pub const IN_FLIGHT: usize = usize::MAX;
 
     /// Whether its statement ends the transaction that it is in, if it does not fail.
@@ -63,8 +69,10 @@ pub struct Statement {
     pub sql: String,
     /// What kind of statement it is.
     pub kind: StatementKind,
-    /// Its rows come in an order that it asks for.
+    /// It asks for its rows in an order.
     pub ordered: bool,
+    /// Its number among the statements that programs were seen to send; `None` where the scenario declares it.
+    pub seen: Option<usize>,
 }
 
 impl Statement {
@@ -75,20 +83,21 @@ impl Statement {
             sql: sql.to_owned(),
             kind,
             ordered,
+            seen: None,
         }
     }
 }
 
-/// Where a turn's statement comes from. Each has the index of a step that the session declares.
+/// Where a turn's statement comes from. Each variant holds the index of a step that the session declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
     /// That step.
     Step(usize),
-    /// The commit of that step, which is outside a transaction.
+    /// The commit of that step, which stands outside a transaction.
     Autocommit(usize),
-    /// The ROLLBACK that follows the error of that step, or the end of a transaction that nothing else ends.
+    /// The ROLLBACK after the error of that step, or of a transaction that nothing else ends.
     Rollback(usize),
-    /// The end of the connection behind that step, where the session still has advisory locks that outlive transactions.
+    /// The end of the connection after that step, where the session still has advisory locks that outlive transactions.
     Disconnect(usize),
 }
 
@@ -119,13 +128,13 @@ impl Origin {
     }
 }
 
-/// A stretch in which a step was blocked.
+/// A period during which a step was blocked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wait {
     /// Sessions that it waited for, ascending.
     pub blocked_by: Vec<usize>,
     /// The turn in which it began to wait.
     pub from: usize,
-    /// The last turn by the time that this wait ended.
+    /// The last turn at the time this wait ended.
     pub until: usize,
 }

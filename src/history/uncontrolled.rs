@@ -1,9 +1,9 @@
-//! What of a run was not under control.
+//! What was not under control in a run.
 
 use thiserror::Error;
 
-/// Something beside the schedule that may have decided what a run did. The text is a clause for people; programs are told
-/// the [code](Uncontrolled::code).
+/// Something other than the schedule that may have decided what a run did. The text is a clause for people; programs
+/// use the [code](Uncontrolled::code).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[allow(missing_docs, reason = "the text of each variant says what it is")]
 pub enum Uncontrolled {
@@ -13,9 +13,9 @@ pub enum Uncontrolled {
     DeadlockVictim,
     #[error("the server did not report a deadlock check in time; the victim of a deadlock may differ")]
     DeadlockCheckLate,
-    #[error("a wait ended by itself, by a timeout that the session set")]
+    #[error("a timeout that the session set ended a wait")]
     WaitTimedOut,
-    /// What a timeout would do to a step that waited is not known. Why, in words.
+    /// It is not known what a timeout would do to a step that waited. Holds the reason in words.
     #[error("{0}")]
     TimeoutNotExplored(String),
     #[error(
@@ -47,16 +47,21 @@ pub enum Uncontrolled {
         /// The session's name.
         session: String,
     },
-    /// The run began with another state than that after setup. What was other.
     #[error(
-        "a run began with another state than that after setup, since one before it left something behind that pgbraid \
-         does not take back: {}",
+        "statements of the programs take the time of their transactions, and when those begin was not scheduled in every \
+         run; the strategy dpor does that"
+    )]
+    BeginNotScheduled,
+    /// The run began in a state other than the one after setup. Holds what differed.
+    #[error(
+        "a run began in another state than the one after setup, because an earlier run left something behind that \
+         pgbraid does not restore: {}",
         .0.join(", ")
     )]
     LeftBehind(Vec<String>),
     #[error("in two runs of the same schedule, {0}")]
-    RunsDiffer(Difference),
-    #[error("two runs of the same schedule left table {table} otherwise")]
+    RunsDiffer(RunDifference),
+    #[error("two runs of the same schedule left table {table} in different states")]
     TablesDiffer { table: String },
     /// Moves are counted from 1.
     #[error("two runs of the same schedule differ at move {number}")]
@@ -68,7 +73,7 @@ pub enum Uncontrolled {
 }
 
 impl Uncontrolled {
-    /// A name for programs, which stays.
+    /// A stable name for programs.
     pub fn code(&self) -> &'static str {
         match self {
             Uncontrolled::DeadlockVictim => "deadlock-victim",
@@ -81,6 +86,7 @@ impl Uncontrolled {
             Uncontrolled::ProgramCancelled { .. } => "program-cancelled",
             Uncontrolled::StartOrder { .. } => "start-order",
             Uncontrolled::PreludeNotScheduled { .. } => "prelude-not-scheduled",
+            Uncontrolled::BeginNotScheduled => "begin-not-scheduled",
             Uncontrolled::LeftBehind(_) => "left-behind",
             Uncontrolled::TablesDiffer { .. } => "tables-differ",
             Uncontrolled::RunsDiffer(_)
@@ -91,17 +97,17 @@ impl Uncontrolled {
     }
 }
 
-/// Where two runs of the same schedule did not do the same.
+/// Where two runs of the same schedule differed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[allow(missing_docs, reason = "the text of each variant says what it is")]
-pub enum Difference {
-    #[error("step {step} of {session} did not do the same")]
+pub enum RunDifference {
+    #[error("step {step} of {session} behaved differently")]
     Step { session: String, step: String },
     #[error("step {step} of {session} gave different results")]
     Result { session: String, step: String },
     #[error("different sessions were enabled before step {step} of {session}")]
     Enabled { session: String, step: String },
-    #[error("the sessions did not end alike")]
+    #[error("the sessions ended differently")]
     Ends,
     #[error("they broke different invariants")]
     Violations,

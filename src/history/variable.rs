@@ -13,10 +13,10 @@ pub enum Variable {
     Single {
         /// The value as it is bound.
         value: Value,
-        /// The text for reading, which does not differ between two runs of the same schedule.
+        /// The text for reading, which is the same in every run of the same schedule.
         shown: Option<String>,
     },
-    /// The step returned several rows, so that there is no single value.
+    /// The step returned several rows, so there is no single value.
     Several {
         /// The step by its name.
         step: String,
@@ -25,7 +25,7 @@ pub enum Variable {
     },
 }
 
-/// A session's variables by name. One that is not there is NULL: its step was passed over.
+/// A session's variables by name. A missing one is NULL: its step was skipped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Variables(BTreeMap<String, Variable>);
 
@@ -85,7 +85,7 @@ impl Variables {
         }
     }
 
-    /// A variable's value as text, where it is shown as it is.
+    /// A variable's value as text, unless it is shown masked.
     pub fn plain_value(&self, name: &str) -> Option<String> {
         match self.0.get(name)? {
             Variable::Single { value, shown } if value.text == *shown => shown.clone(),

@@ -1,4 +1,4 @@
-//! Values that differ between two runs by their nature, and so are no part of a history or an outcome.
+//! Values that by their nature differ between two runs, and so are not part of a history or an outcome.
 
 use std::collections::HashSet;
 
@@ -6,8 +6,8 @@ use crate::postgres::PostgresError;
 use crate::postgres::type_oid::{CID, DATE, OID, PG_LSN, TID, TIMESTAMP, TIMESTAMPTZ, XID, XID8};
 use crate::postgres::wire::{Column, Connection};
 
-/// Which values are shown as a placeholder instead: object and transaction numbers, row addresses, times between the
-/// start of setup and a day later, and the columns that the scenario ignores.
+/// Which values are shown as placeholders: object and transaction numbers, row addresses, times between the start of
+/// setup and a day later, and the columns that the scenario ignores.
 #[derive(Debug, Clone, Default)]
 pub struct Volatile {
     /// ISO texts in UTC, which sort as the times do.
@@ -17,7 +17,7 @@ pub struct Volatile {
 }
 
 impl Volatile {
-    /// To be called before setup: times from now on are of this run.
+    /// Must be called before setup: times from now on belong to this run.
     pub async fn from_now(control: &mut Connection) -> Result<Volatile, PostgresError> {
         let sql = "SELECT date_trunc('second', clock_timestamp() AT TIME ZONE 'UTC'),
                           clock_timestamp() AT TIME ZONE 'UTC' + interval '1 day'";
@@ -40,7 +40,7 @@ impl Volatile {
         })
     }
 
-    /// Leaves a column out, by its table's object number and its own number there.
+    /// Leaves out a column, given its table's object number and its own number there.
     pub fn ignore(&mut self, table_oid: u32, attribute: i16) {
         self.ignored.insert((table_oid, attribute));
     }

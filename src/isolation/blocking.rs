@@ -2,16 +2,16 @@
 
 use std::task::{Context, Poll, ready};
 
-use crate::postgres::wire::{Connection, Event, Value};
+use crate::postgres::wire::{Connection, ServerEvent, Value};
 use crate::postgres::{PostgresError, Server, expect};
 
-/// The first column is the reference tester's own question. The second tells whether it is the last word: one picture
-/// of the lock table shows every active session waiting, and the idle ones release nothing.
+/// The first column is the reference tester's own query. The second tells whether the answer is final: one picture of
+/// the lock table shows every active session waiting, and the idle ones release nothing.
 const BLOCKED: &str = "SELECT pg_catalog.pg_isolation_test_session_is_blocked($1::int, $2::int[]),
     (SELECT count(DISTINCT pid) FROM pg_catalog.pg_locks WHERE NOT granted AND pid = ANY ($3::int[]))
     = cardinality($3::int[])";
 
-/// The same for the only active session: whatever it waits for, nobody is there to release it.
+/// The same for the only active session: whatever it waits for, there is nobody to release it.
 const BLOCKED_ALONE: &str = "SELECT pg_catalog.pg_isolation_test_session_is_blocked($1::int, $2::int[]), true";
 
 const STATEMENTS: [(&str, &str); 2] = [("pgbraid_blocked", BLOCKED), ("pgbraid_blocked_alone", BLOCKED_ALONE)];
@@ -21,17 +21,17 @@ const STATEMENTS: [(&str, &str); 2] = [("pgbraid_blocked", BLOCKED), ("pgbraid_b
 pub(super) struct Look {
     /// The session waits for a lock that a session of the run holds.
     pub blocked: bool,
-    /// It will do so until another step is sent.
+    /// It will stay blocked until another step is sent.
     pub settled: bool,
 }
 
-/// Looks at who is blocked, on a connection of its own. It lives in a database of its own, too: its snapshots hold back
-/// no VACUUM of the run.
+/// Checks who is blocked, on a connection of its own and in a database of its own, so that its snapshots hold back no
+/// VACUUM of the run.
 #[derive(Debug)]
 pub struct BlockingMonitor {
     connection: Connection,
     under_way: bool,
-    /// Answers to come that are no longer wanted.
+    /// The number of outstanding answers that are no longer wanted.
     stale: u32,
 }
 
@@ -74,10 +74,10 @@ impl BlockingMonitor {
         self.under_way
     }
 
-    /// The answer to the last question, once it is there.
+    /// The answer to the last question, once it has arrived.
     pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Look, PostgresError>> {
         loop {
-            let Event::Reply(reply) = ready!(self.connection.poll_event(cx))? else {
+            let ServerEvent::Reply(reply) = ready!(self.connection.poll_event(cx))? else {
                 continue;
             };
             if self.stale > 0 {

@@ -1,4 +1,4 @@
-//! Expected output: which files hold it, and how what came differs.
+//! Expected output: which files hold it, and how the actual output differs.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,24 +13,24 @@ const VARIANTS: u32 = 9;
 /// Lines around a difference.
 const CONTEXT: usize = 3;
 
-/// Outputs that are all right, by PostgreSQL's convention: `NAME.out`, `NAME_1.out`, `NAME_2.out`, …
+/// The acceptable outputs, by PostgreSQL's convention: `NAME.out`, `NAME_1.out`, `NAME_2.out`, …
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
     files: Vec<(PathBuf, Vec<u8>)>,
 }
 
-/// What came differs from every expected output.
+/// The actual output differs from every expected output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
-    /// The file that it is closest to.
+    /// The most similar file.
     pub closest: PathBuf,
-    /// A unified diff from that file to what came.
+    /// A unified diff from that file to the actual output.
     pub difference: String,
     pub lines_added: usize,
     pub lines_removed: usize,
 }
 
-/// No expected output can be had.
+/// Why there is no expected output.
 #[derive(Debug, thiserror::Error)]
 pub enum ExpectedError {
     #[error("there is no expected output {0}")]

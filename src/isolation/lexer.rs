@@ -16,7 +16,7 @@ pub(super) enum TokenKind {
     Keyword(Keyword),
     /// Plain or in quotes.
     Name(String),
-    /// What is between braces, without the blanks (but with the line ends) next to them; the range is its place.
+    /// The text between braces, without the blanks (but with the line ends) next to them; the range is its place.
     Sql(Range<usize>),
     Integer(u64),
     Comma,
@@ -58,7 +58,7 @@ impl Keyword {
     }
 }
 
-/// A mistake and the bytes that it is at.
+/// A mistake and its byte range.
 pub(super) type Misplaced = (Mistake, Range<usize>);
 
 /// The tokens of a text, the last of which is the end.

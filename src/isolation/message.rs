@@ -1,8 +1,8 @@
-//! Errors and notices as libpq writes them.
+//! Errors and notices in the format of libpq.
 
 use unicode_width::UnicodeWidthChar;
 
-use crate::postgres::wire::Report;
+use crate::postgres::wire::MessageFields;
 
 /// What libpq says when the connection ends in the middle of a query.
 pub(super) const CONNECTION_LOST: &str = "server closed the connection unexpectedly\n\
@@ -23,7 +23,7 @@ pub(crate) enum Severity {
 }
 
 /// The whole message, in several lines. `query` is what the session was doing.
-pub(crate) fn in_full(report: &Report, query: &str, severity: Severity) -> String {
+pub(crate) fn in_full(report: &MessageFields, query: &str, severity: Severity) -> String {
     let mut text = headline(report);
     let excerpt = match (report.position, &report.internal_query, report.internal_position) {
         (Some(position), _, _) => excerpt(query, position),
@@ -51,7 +51,7 @@ pub(crate) fn in_full(report: &Report, query: &str, severity: Severity) -> Strin
 }
 
 /// Severity and message.
-pub(super) fn headline(report: &Report) -> String {
+pub(super) fn headline(report: &MessageFields) -> String {
     format!("{}:  {}", report.severity, report.message)
 }
 
@@ -110,13 +110,13 @@ mod tests {
 
     #[test]
     fn a_notice_shows_detail_and_hint_but_no_context() {
-        let report = Report {
+        let report = MessageFields {
             severity: "NOTICE".into(),
             message: "m".into(),
             detail: Some("d".into()),
             hint: Some("h".into()),
             context: Some("c".into()),
-            ..Report::default()
+            ..MessageFields::default()
         };
         assert_eq!(
             in_full(&report, "", Severity::Notice),
@@ -127,11 +127,11 @@ mod tests {
 
     #[test]
     fn a_position_is_marked_in_its_line() {
-        let report = |position| Report {
+        let report = |position| MessageFields {
             severity: "ERROR".into(),
             message: "m".into(),
             position: Some(position),
-            ..Report::default()
+            ..MessageFields::default()
         };
         let query = "SELECT\r\n\tnone";
         let text = in_full(&report(10), query, Severity::Error);

@@ -1,13 +1,13 @@
 //! PostgreSQL's isolation specifications (`.spec` files): read, run, and printed as its `isolationtester` prints them.
 //!
-//! A [`Specification`] has a setup, sessions of named steps, and permutations of these steps. [`run`] runs its permutations
-//! in a database that it may do with as it likes, [`run_one`] and [`run_suite`] in scratch databases. A
-//! [`Transcript`] takes what is printed, byte for byte what the reference tester of PostgreSQL 15 prints, and
-//! [`Expected`] compares that with expected outputs.
+//! A [`Specification`] has a setup, sessions of named steps, and permutations of these steps. [`run`] runs its
+//! permutations in a database that it may change freely, [`run_one`] and [`run_suite`] in scratch databases. A
+//! [`Transcript`] receives the output, which is byte for byte that of PostgreSQL 15's reference tester, and
+//! [`Expected`] compares it with expected outputs.
 //!
-//! The reference tester gives a step 10 ms before it looks whether the step is blocked. [`run`] looks at once, and
-//! believes what it sees when one picture of the lock table shows that nobody is left at work who could end the wait.
-//! Otherwise it waits for those who are at work, and looks again.
+//! The reference tester gives a step 10 ms before it checks whether the step is blocked. [`run`] checks at once, and
+//! accepts the answer if one picture of the lock table shows that no running session could end the wait. Otherwise it
+//! waits for the running sessions, and checks again.
 //!
 //! ```
 //! use pgbraid::isolation::Specification;

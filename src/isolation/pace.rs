@@ -1,30 +1,30 @@
-//! How soon a session that waits is taken for blocked, where timeouts can end the wait.
+//! How soon a waiting session counts as blocked, if timeouts can end the wait.
 
 use std::time::Duration;
 
 use super::specification::Specification;
 
-/// How long the reference tester waits for a reply before it looks whether the session is blocked, and before it looks
-/// again.
+/// How long the reference tester waits for a reply before it checks whether the session is blocked, and between two
+/// checks.
 pub(super) const REFERENCE_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Timeouts from here on end no wait while the reference tester still looks around.
+/// Timeouts of at least this length do not end a wait while the reference tester still checks.
 const LONG_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How long after a timeout its consequences have come.
+/// How long after a timeout its consequences have arrived.
 const AFTERMATH: Duration = Duration::from_millis(20);
 
-/// When a wait for a lock is taken for one that lasts.
+/// When a wait for a lock counts as lasting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// As soon as the lock table shows it, and that no other session can change it.
+    /// As soon as the lock table shows it, and shows that no other session can change it.
     Immediate,
-    /// When the reference tester would look. What it prints depends on that while the server may end a wait by itself
-    /// after some milliseconds.
+    /// When the reference tester would check. Its output depends on that while the server may end a wait by itself
+    /// after a few milliseconds.
     Reference,
 }
 
-/// For each session, the shortest of its timeouts that may end a wait while the reference tester still looks around.
+/// For each session, the shortest of its timeouts that may end a wait while the reference tester still checks.
 #[derive(Debug)]
 pub(super) struct ShortTimeouts(Vec<Option<Duration>>);
 
@@ -43,7 +43,8 @@ impl ShortTimeouts {
         ShortTimeouts(sessions.collect())
     }
 
-    /// The pace while the given sessions are at work, when the last change to what any of them waits for was `still` ago.
+    /// The pace while the given sessions are running, when the last change to what any of them waits for was `still`
+    /// ago.
     pub fn pace(&self, mut running: impl Iterator<Item = usize>, still: Duration) -> Pace {
         let may_fire = |session: usize| self.0[session].is_some_and(|timeout| still < timeout + AFTERMATH);
         match running.any(may_fire) {
@@ -53,7 +54,7 @@ impl ShortTimeouts {
     }
 }
 
-/// A timeout that cannot be told may be any: the longest that is short.
+/// An unknown timeout may be any: the longest one that is short is assumed.
 fn known(timeout: Option<Duration>) -> Duration {
     timeout.unwrap_or(LONG_TIMEOUT - Duration::from_millis(1))
 }

@@ -21,14 +21,14 @@ use super::lexer::{Keyword, Misplaced, Token, TokenKind, tokens};
 use super::link::link;
 use super::specification::Specification;
 use crate::scenario::bounded;
-use crate::scenario::source::{Origin, Source, SqlText};
+use crate::scenario::source::{Placement, Source, SqlText};
 
 impl Specification {
-    /// Reads a file; the specification has the file's name without its extension.
+    /// Reads a file; the specification is named after the file, without its extension.
     ///
     /// # Errors
     ///
-    /// The first mistake in the file, or that it cannot be read.
+    /// The first mistake in the file, or a file that cannot be read.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Specification, SpecificationError> {
         let path = path.as_ref();
         let shown = path.display().to_string();
@@ -80,7 +80,7 @@ impl Specification {
     }
 }
 
-/// The brace of the first SQL that seems to run on into what follows it.
+/// The brace of the first SQL that seems to extend into what follows it.
 fn runaway_brace(text: &str) -> Option<usize> {
     let begins_a_part = |line: &str| {
         let mut words = line.split(|c: char| c.is_whitespace() || c == '{');
@@ -108,7 +108,7 @@ fn unreadable(path: &str, cause: &std::io::Error) -> SpecificationError {
     })
 }
 
-/// What the file says, its names not yet looked up.
+/// The content of the file, with its names not yet looked up.
 pub(super) struct File {
     pub setups: Vec<SqlText>,
     pub teardown: Option<SqlText>,
@@ -128,7 +128,7 @@ pub(super) struct NamedStep {
     pub sql: SqlText,
 }
 
-/// A step's place in a permutation.
+/// A step's position in a permutation.
 pub(super) struct NamedUse {
     pub step: Name,
     pub markers: Vec<NamedMarker>,
@@ -263,7 +263,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A keyword with SQL, if it is what comes next.
+    /// A keyword with SQL, if that comes next.
     fn block(&mut self, keyword: Keyword) -> Parsed<Option<SqlText>> {
         match self.takes(&TokenKind::Keyword(keyword)) {
             true => self.sql().map(Some),
@@ -278,7 +278,7 @@ impl<'a> Parser<'a> {
                 ..
             }) => Ok(SqlText {
                 text: self.source.text[range.clone()].to_owned(),
-                origin: Some(Origin {
+                origin: Some(Placement {
                     source: self.source.clone(),
                     offsets: (range.start..=range.end).collect(),
                 }),

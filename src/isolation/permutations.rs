@@ -3,8 +3,8 @@
 use super::specification::{Permutation, PermutationStep, Specification, StepId};
 
 impl Specification {
-    /// The permutations to run, in order. Interleavings come in the order of a depth-first search that takes sessions in
-    /// the order of the file.
+    /// The permutations to run, in order. Interleavings come in the order of a depth-first search that tries sessions
+    /// in the order of the file.
     pub fn permutations(&self) -> Box<dyn Iterator<Item = Permutation> + Send + '_> {
         match &self.permutations {
             Some(named) => Box::new(named.iter().cloned()),

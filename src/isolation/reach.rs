@@ -1,4 +1,4 @@
-//! What a specification touches beyond its own database.
+//! What a specification touches outside its own database.
 
 use super::specification::Specification;
 use crate::scenario::source::SqlText;
@@ -8,7 +8,7 @@ use crate::sql::words::SESSION_TIMEOUTS;
 /// The database that PostgreSQL's own test run works in, which a specification may name.
 pub const REGRESSION_DATABASE: &str = "isolation_regression";
 
-/// Words that hint at what the databases of a server share, or at a look at all of its sessions.
+/// Words that suggest state that the databases of a server share, or a look at all of its sessions.
 const SHARED: [&str; 26] = [
     "prepared",
     "pg_prepared_xacts",
@@ -39,8 +39,8 @@ const SHARED: [&str; 26] = [
 ];
 
 impl Specification {
-    /// Whether another specification that runs on the same server, in another database, could change what this one does,
-    /// or the other way round. Errs on the side of caution.
+    /// Whether this specification and another one that runs on the same server, in another database, could affect each
+    /// other. Errs on the side of caution.
     pub fn runs_alone(&self) -> bool {
         self.texts().any(|sql| {
             let mut prepares = false;
@@ -51,7 +51,7 @@ impl Specification {
         })
     }
 
-    /// Whether a session that is lost may be the specification's own doing.
+    /// Whether the specification itself may cause the loss of a session.
     pub fn may_end_sessions(&self) -> bool {
         let ends = |word: &str| word == "pg_terminate_backend" || SESSION_TIMEOUTS.contains(&word);
         self.texts().any(|sql| words(&sql.text).any(|word| ends(&word)))

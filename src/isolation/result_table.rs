@@ -1,4 +1,4 @@
-//! Rows as `isolationtester` prints them: aligned columns, numbers to the right. Widths are in bytes.
+//! Rows in the format of `isolationtester`: aligned columns, numbers to the right. Widths are in bytes.
 
 use bytes::Bytes;
 

@@ -1,4 +1,4 @@
-//! Settings that sessions start with, beside the server's own.
+//! Settings that sessions start with, in addition to the server's own.
 
 /// Name and value of a setting of the server.
 pub type Setting = (String, String);
@@ -39,8 +39,8 @@ pub fn of_test_run() -> Vec<Setting> {
         .collect()
 }
 
-/// What sets the embedded server right: until a commit is flushed, VACUUM does not take its rows for visible to all, and
-/// specifications print what it did.
+/// Settings that the embedded server needs: until a commit is flushed, VACUUM does not consider its rows visible to
+/// all, and specifications print what it did.
 pub fn of_embedded_server() -> [Setting; 1] {
     [("synchronous_commit".to_owned(), "on".to_owned())]
 }

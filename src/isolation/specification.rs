@@ -9,7 +9,7 @@ use crate::scenario::source::{Source, SqlText};
 /// A checked specification.
 #[derive(Debug, Clone)]
 pub struct Specification {
-    /// The file's stem, or whatever the caller named the text.
+    /// The file's stem, or the name that the caller gave the text.
     pub name: String,
     pub source: Arc<Source>,
     /// Run one after the other on the control connection, before every permutation.
@@ -17,7 +17,7 @@ pub struct Specification {
     pub teardown: Option<SqlText>,
     /// At least one.
     pub sessions: Vec<Session>,
-    /// `None` where the file names none: all interleavings are meant.
+    /// `None` if the file names none: all interleavings are meant.
     pub permutations: Option<Vec<Permutation>>,
 }
 
@@ -61,9 +61,10 @@ pub struct PermutationStep {
 pub enum Marker {
     /// `*`: the step is reported as waiting as soon as it is sent.
     Waiting,
-    /// The name of another session's step: that step is not under way.
+    /// The name of another session's step: that step must not be under way.
     Completed(StepId),
-    /// The name of another session's step and `notices N`: its session has sent N notices since this step was sent.
+    /// The name of another session's step and `notices N`: its session must have sent N notices since this step was
+    /// sent.
     Notices { of: StepId, count: u64 },
 }
 
@@ -72,7 +73,7 @@ impl Specification {
         &self.sessions[id.session].steps[id.step]
     }
 
-    /// Steps that the named permutations leave out, in the order of their names; none where all interleavings are meant.
+    /// Steps that the named permutations leave out, ordered by name; empty if all interleavings are meant.
     pub fn unused_steps(&self) -> Vec<&str> {
         let Some(permutations) = &self.permutations else {
             return Vec::new();

@@ -27,7 +27,7 @@ pub struct SuiteOptions {
     pub settings: Vec<Setting>,
     /// How long a step may take.
     pub step_limit: Duration,
-    /// Where databases are created and dropped, beside what is run.
+    /// Where databases are created and dropped, in parallel with the runs.
     pub background: Handle,
     pub interrupt: CancellationToken,
 }
@@ -35,7 +35,7 @@ pub struct SuiteOptions {
 /// A specification that was run.
 #[derive(Debug)]
 pub struct Tested {
-    /// Its place among those given.
+    /// Its index among those given.
     pub index: usize,
     pub elapsed: Duration,
     /// Standard output and standard error together.
@@ -47,7 +47,7 @@ pub struct Tested {
 ///
 /// # Errors
 ///
-/// See [`run`](super::run); also that the database cannot be had, or that the run was interrupted.
+/// See [`run`](super::run); also if the database cannot be created, or the run was interrupted.
 pub fn run_one(
     specification: &Specification,
     options: &SuiteOptions,
@@ -59,8 +59,8 @@ pub fn run_one(
     result.and(worker.close())
 }
 
-/// Runs specifications, each in a scratch database of its own, and hands each to `done` when it is over. Those that other
-/// databases of the server could disturb come last, one after the other.
+/// Runs specifications, each in a scratch database of its own, and passes each to `done` when it is finished. Those
+/// that other databases of the server could disturb come last, one after the other.
 ///
 /// # Errors
 ///
@@ -126,7 +126,7 @@ fn run_queue(
     })
 }
 
-/// What one job has: a runtime for its connections, and databases that are made ahead.
+/// The resources of one job: a runtime for its connections, and databases that are created in advance.
 struct Worker<'a> {
     runtime: Runtime,
     monitor: BlockingMonitor,

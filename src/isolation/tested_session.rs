@@ -1,4 +1,4 @@
-//! One connection of a run: what was sent, what has come back, and what of that was printed.
+//! One connection of a run: what was sent, what has arrived, and what of that was printed.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -7,15 +7,15 @@ use std::task::{Context, Poll, Waker};
 
 use super::message::{self, CONNECTION_LOST, Severity};
 use super::transcript::Transcript;
-use crate::postgres::wire::{Canceller, Connection, Notification, Part, Report, WireError};
+use crate::postgres::wire::{Canceller, Connection, MessageFields, Notification, Part, WireError};
 
 #[derive(Debug)]
 pub(super) struct TestedSession {
-    /// As the specification names it.
+    /// Its name in the specification.
     pub name: String,
     pub pid: i32,
     pub canceller: Canceller,
-    /// The place in the permutation of the step that was sent and not yet reported as completed.
+    /// The position in the permutation of the step that was sent and not yet reported as completed.
     pub active: Option<usize>,
     /// How many notices were printed.
     pub notices: u64,
@@ -23,14 +23,14 @@ pub(super) struct TestedSession {
     notifications: Vec<Notification>,
     connection: Connection,
     query: String,
-    /// What has come and was not yet looked at.
+    /// What has arrived and was not yet processed.
     inbox: VecDeque<Part>,
-    /// The reply is all there, in the inbox or beyond it.
+    /// The whole reply has arrived, in the inbox or beyond it.
     replied: bool,
     lost: bool,
 }
 
-/// What became of a query outside the steps.
+/// The result of a query outside the steps.
 #[derive(Debug)]
 pub(super) enum Executed {
     /// The last result.
@@ -68,7 +68,7 @@ impl TestedSession {
         Ok(true)
     }
 
-    /// Whether the server is still at the query, as far as was received.
+    /// Whether the server is still processing the query, as far as was received.
     pub fn is_running(&self) -> bool {
         !self.replied && !self.lost
     }
@@ -77,7 +77,7 @@ impl TestedSession {
         self.lost
     }
 
-    /// Receives one part of the reply. Ready at once, with nothing received, when there is none to come.
+    /// Receives one part of the reply. Ready at once, with nothing received, if none is outstanding.
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WireError>> {
         if !self.is_running() {
             return Poll::Ready(Ok(()));
@@ -95,7 +95,7 @@ impl TestedSession {
         }
     }
 
-    /// Receives one part, if it came together with the one before.
+    /// Receives one part, if it arrived together with the one before.
     fn receive_buffered(&mut self) -> Result<(), WireError> {
         if let Some(part) = self.connection.buffered_part()? {
             self.keep(part);
@@ -108,7 +108,7 @@ impl TestedSession {
         self.inbox.push_back(part);
     }
 
-    /// Receives what is there.
+    /// Receives what has arrived.
     pub fn receive_available(&mut self) -> Result<(), WireError> {
         let mut cx = Context::from_waker(Waker::noop());
         while self.is_running() {
@@ -120,7 +120,7 @@ impl TestedSession {
         Ok(())
     }
 
-    /// Prints the notices that came before the first result, and says whether that result is there.
+    /// Prints the notices that came before the first result, and says whether that result has arrived.
     pub fn has_result(&mut self, transcript: &mut dyn Transcript) -> Result<bool, ResultError> {
         self.print_asides_at(0, transcript)?;
         if self.inbox.is_empty() {
@@ -130,7 +130,8 @@ impl TestedSession {
         Ok(true)
     }
 
-    /// Prints the notices that begin at a place of the inbox, those included that came together with what is there.
+    /// Prints the notices that begin at a position of the inbox, including those that arrived together with its
+    /// content.
     fn print_asides_at(&mut self, place: usize, transcript: &mut dyn Transcript) -> Result<(), ResultError> {
         loop {
             if self.inbox.len() <= place && self.is_running() {
@@ -147,12 +148,12 @@ impl TestedSession {
         }
     }
 
-    /// Whether the connection ended with nothing to tell.
+    /// Whether the connection ended without reporting anything.
     pub fn ended_without_result(&self) -> bool {
         self.lost && self.inbox.is_empty()
     }
 
-    /// Waits for all results of the reply, handing each to `print`, and prints notices in between.
+    /// Waits for all results of the reply, passing each to `print`, and prints notices in between.
     pub async fn results(
         &mut self,
         transcript: &mut dyn Transcript,
@@ -163,7 +164,7 @@ impl TestedSession {
                 Some(Part::Ready) => return Ok(()),
                 Some(part @ (Part::Notice(_) | Part::Notification(_))) => self.aside(part, transcript)?,
                 Some(result) => {
-                    // libpq takes in what follows a result before it gives the result
+                    // libpq processes what follows a result before it returns the result
                     self.print_asides_at(0, transcript)?;
                     print(&result, transcript)?;
                     if matches!(result, Part::Copy(_)) {
@@ -214,7 +215,7 @@ impl TestedSession {
         })
     }
 
-    /// Notifications that have come and were not printed.
+    /// Notifications that have arrived and were not printed.
     pub fn take_notifications(&mut self) -> Vec<Notification> {
         std::mem::take(&mut self.notifications)
     }
@@ -228,19 +229,19 @@ impl TestedSession {
         Ok(())
     }
 
-    fn print_notice(&mut self, report: &Report, transcript: &mut dyn Transcript) -> io::Result<()> {
+    fn print_notice(&mut self, report: &MessageFields, transcript: &mut dyn Transcript) -> io::Result<()> {
         self.notices += 1;
         let text = message::in_full(report, &self.query, Severity::Notice);
         transcript.out(format!("{}: {text}", self.name).as_bytes())
     }
 }
 
-/// Why results could not be had or printed.
+/// Why results could not be received or printed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ResultError {
     #[error(transparent)]
     Wire(#[from] WireError),
-    /// The server waits for rows of COPY that nobody has, or sends rows that nobody takes.
+    /// The server waits for rows of COPY, or sends some, and nobody handles them.
     #[error("COPY from or to the client cannot be run")]
     Copy,
     #[error(transparent)]

@@ -21,14 +21,14 @@ use crate::postgres::{PostgresError, Server};
 /// How long a step may take before it is cancelled, unless the caller says otherwise; after twice that time the run ends.
 pub const DEFAULT_STEP_LIMIT: Duration = Duration::from_secs(300);
 
-/// When a session is first looked at, if its step was never blocked before, and how much later the next times.
+/// When a session is first checked, if its step was never blocked before, and by how much later checks are delayed.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 
 /// Where and how a specification is run.
 #[derive(Debug)]
 pub struct Options<'a> {
     pub server: &'a Server,
-    /// A database that the specification may do with as it likes.
+    /// A database that the specification may change freely.
     pub database: &'a str,
     /// Settings of every session, and of the control connection.
     pub settings: &'a [(String, String)],
@@ -40,12 +40,12 @@ pub struct Options<'a> {
 /// Why a run ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum TestError {
-    /// Where `isolationtester` gives up; the transcript holds the message.
+    /// `isolationtester` gives up here; the transcript contains the message.
     #[error("{0}")]
     GivenUp(String),
     #[error(transparent)]
     Postgres(#[from] PostgresError),
-    /// By nothing that the specification does; what was printed is in the transcript.
+    /// A connection was lost through nothing that the specification does; the transcript contains what was printed.
     #[error("the connection of session {0} was lost, and not by what the specification does")]
     Lost(String),
     #[error("interrupted")]
@@ -74,8 +74,8 @@ impl From<ResultError> for TestError {
 ///
 /// # Errors
 ///
-/// The connections cannot be had, the output cannot be written, or something happened after which the reference tester
-/// does not go on either: a setup failed, a connection was lost, a step did not end.
+/// The connections cannot be opened, the output cannot be written, or something happened after which the reference
+/// tester does not continue either: a setup failed, a connection was lost, a step did not end.
 pub async fn run(
     specification: &Specification,
     options: &Options<'_>,
@@ -121,20 +121,20 @@ struct Tester<'a> {
     new_notice: bool,
 }
 
-/// How a step is waited for.
+/// How to wait for a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Attempt {
-    /// Just sent: until it is blocked.
+    /// Just sent: wait until it is blocked.
     First,
-    /// Reported as waiting before: until it is blocked again.
+    /// Reported as waiting before: wait until it is blocked again.
     Again,
-    /// Reported as waiting before: for as long as it takes.
+    /// Reported as waiting before: wait as long as it takes.
     ToTheEnd,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waited {
-    /// The first result is there.
+    /// The first result has arrived.
     Result,
     Blocked,
 }
@@ -294,7 +294,7 @@ impl<'a> Tester<'a> {
         Ok(())
     }
 
-    /// Waits until the session has no step under way. Its step may have to wait for other steps that are.
+    /// Waits until the session has no step under way. Its step may have to wait for other steps under way.
     async fn finish_earlier_step(&mut self, steps: &mut Steps<'_>, session: usize) -> Result<(), TestError> {
         let started = Instant::now();
         while let Some(earlier) = self.sessions[session].active {
@@ -319,13 +319,13 @@ impl<'a> Tester<'a> {
                     active.join(" ")
                 )));
             }
-            // nothing tells when a marker's condition has come true but the sessions' replies
+            // only the sessions' replies tell when a marker's condition has become true
             tokio::time::sleep(FIRST_LOOK).await;
         }
         Ok(())
     }
 
-    /// Tries all waiting steps, again if one of them may have been what another waits for.
+    /// Tries all waiting steps, and tries again if one of them may have been what another waits for.
     async fn try_waiting(&mut self, steps: &mut Steps<'_>, attempt: Attempt) -> Result<(), TestError> {
         loop {
             self.new_notice = false;
@@ -346,7 +346,7 @@ impl<'a> Tester<'a> {
         }
     }
 
-    /// Waits for a step, and prints what came of it; whether it completed.
+    /// Waits for a step, and prints its result; returns whether it completed.
     async fn try_step(&mut self, steps: &Steps<'_>, index: usize, attempt: Attempt) -> Result<bool, TestError> {
         let PermutationStep { id, markers } = &steps.steps[index];
         let step = self.specification.step(*id);
@@ -378,7 +378,7 @@ impl<'a> Tester<'a> {
         Ok(true)
     }
 
-    /// Whether a marker forbids to report the step as completed.
+    /// Whether a marker forbids reporting the step as completed.
     fn is_held(&self, steps: &Steps<'_>, index: usize) -> bool {
         let under_way = |id: StepId| {
             let active = self.sessions[id.session].active;
@@ -392,8 +392,8 @@ impl<'a> Tester<'a> {
         by_step || targets.any(|&(session, target)| self.sessions[session].notices < target)
     }
 
-    /// Waits until the step's first result is there, or until the step is blocked, if that ends the attempt. Prints
-    /// the notices that come.
+    /// Waits until the step's first result has arrived, or until the step is blocked, if that ends the attempt. Prints
+    /// the notices that arrive.
     async fn wait(&mut self, id: StepId, attempt: Attempt) -> Result<Waited, TestError> {
         let name = &self.specification.step(id).name;
         let mut clock = Clock::start(self.pace(), attempt, self.blocked_before.contains(&id));
@@ -413,15 +413,15 @@ impl<'a> Tester<'a> {
                 self.step_limit
             };
             match self.next_event(id.session, &clock, limit).await? {
-                Event::Received => {}
-                Event::LookIsDue => {
+                Wakeup::Received => {}
+                Wakeup::LookIsDue => {
                     self.transcript.flush()?;
                     self.look(id.session).await?;
                 }
-                Event::Looked(look) => {
+                Wakeup::Looked(look) => {
                     clock.looked();
                     if look.blocked && (look.settled || clock.is_reference_time()) {
-                        // what came before the answer is printed before the wait
+                        // what arrived before the answer is printed before the wait
                         tokio::task::yield_now().await;
                         self.sessions[id.session].receive_available()?;
                         if !self.sessions[id.session].has_result(self.transcript)? {
@@ -430,12 +430,12 @@ impl<'a> Tester<'a> {
                         }
                     }
                 }
-                Event::LimitReached if cancelled => {
+                Wakeup::LimitReached if cancelled => {
                     let seconds = clock.elapsed().as_secs();
                     let message = format!("step {name} timed out after {seconds} seconds\n");
                     return Err(TestError::GivenUp(message));
                 }
-                Event::LimitReached => {
+                Wakeup::LimitReached => {
                     cancelled = true;
                     let seconds = clock.elapsed().as_secs();
                     match self.sessions[id.session].canceller.cancel().await {
@@ -449,28 +449,28 @@ impl<'a> Tester<'a> {
         }
     }
 
-    /// Lets a step that is reported as waiting, whatever it does, come to where it stays, or to its end, for as long as
-    /// the reference tester waits before it looks. Prints nothing.
+    /// Lets a step that is reported as waiting in any case run until it blocks or ends, for as long as the reference
+    /// tester waits before it checks. Prints nothing.
     async fn settle(&mut self, id: StepId) -> Result<(), TestError> {
         let mut clock = Clock::start(self.pace(), Attempt::First, true);
         while self.sessions[id.session].is_running() && !clock.is_reference_time() {
             match self.next_event(id.session, &clock, REFERENCE_INTERVAL).await? {
-                Event::Received => {}
-                Event::LookIsDue => self.look(id.session).await?,
-                Event::Looked(look) => {
+                Wakeup::Received => {}
+                Wakeup::LookIsDue => self.look(id.session).await?,
+                Wakeup::Looked(look) => {
                     clock.looked();
                     if look.blocked && look.settled {
                         break;
                     }
                 }
-                Event::LimitReached => break,
+                Wakeup::LimitReached => break,
             }
         }
         self.monitor.abandon();
         Ok(())
     }
 
-    async fn next_event(&mut self, session: usize, clock: &Clock, limit: Duration) -> Result<Event, TestError> {
+    async fn next_event(&mut self, session: usize, clock: &Clock, limit: Duration) -> Result<Wakeup, TestError> {
         let limit = clock.started + limit;
         let look = clock.next_look.filter(|_| !self.monitor.is_under_way());
         let alarm = sleep_until(look.map_or(limit, |look| look.min(limit)).into());
@@ -478,24 +478,24 @@ impl<'a> Tester<'a> {
         let (session, monitor) = (&mut self.sessions[session], &mut *self.monitor);
         poll_fn(|cx| {
             if let Poll::Ready(received) = session.poll_receive(cx) {
-                return Poll::Ready(received.map(|()| Event::Received).map_err(TestError::from));
+                return Poll::Ready(received.map(|()| Wakeup::Received).map_err(TestError::from));
             }
             if monitor.is_under_way()
                 && let Poll::Ready(look) = monitor.poll_answer(cx)
             {
-                return Poll::Ready(look.map(Event::Looked).map_err(TestError::from));
+                return Poll::Ready(look.map(Wakeup::Looked).map_err(TestError::from));
             }
             alarm.as_mut().poll(cx).map(|()| {
                 Ok(match Instant::now() >= limit {
-                    true => Event::LimitReached,
-                    false => Event::LookIsDue,
+                    true => Wakeup::LimitReached,
+                    false => Wakeup::LookIsDue,
                 })
             })
         })
         .await
     }
 
-    /// Asks whether a session is blocked, with regard to all that are at work.
+    /// Asks whether a session is blocked, given all that are running.
     async fn look(&mut self, session: usize) -> Result<(), TestError> {
         for other in &mut self.sessions {
             other.receive_available()?;
@@ -526,7 +526,7 @@ impl<'a> Tester<'a> {
             }
             _ => Ok(()),
         });
-        // the reference tester waits for the results after the first for ever
+        // the reference tester waits for ever for the results after the first
         let limit = 2 * self.step_limit;
         match tokio::time::timeout(limit, results).await {
             Ok(printed) => printed?,
@@ -580,24 +580,24 @@ impl<'a> Tester<'a> {
     }
 }
 
-/// The steps of the permutation that is run.
+/// The steps of the current permutation.
 struct Steps<'a> {
     steps: &'a [PermutationStep],
     /// For each step, which sessions must have sent how many notices before it may be reported as completed.
     targets: Vec<Vec<(usize, u64)>>,
-    /// Steps that were reported as waiting, in that order, by their place.
+    /// Steps that were reported as waiting, in that order, by their position.
     waiting: Vec<usize>,
 }
 
-enum Event {
-    /// Something came from the session.
+enum Wakeup {
+    /// Something arrived from the session.
     Received,
     LookIsDue,
     Looked(Look),
     LimitReached,
 }
 
-/// When to look whether a session is blocked.
+/// When to check whether a session is blocked.
 struct Clock {
     started: Instant,
     next_look: Option<Instant>,
@@ -632,7 +632,7 @@ impl Clock {
         self.next_look = self.next_look.map(|_| Instant::now() + interval);
     }
 
-    /// Whether the reference tester would have looked by now.
+    /// Whether the reference tester would have checked by now.
     fn is_reference_time(&self) -> bool {
         self.elapsed() >= REFERENCE_INTERVAL
     }

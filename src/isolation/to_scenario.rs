@@ -9,7 +9,7 @@ use super::specification::{Session, Specification, Step};
 use crate::scenario::error::{Mistake, ScenarioError};
 use crate::scenario::file::session::{MAX_STEPS, TOO_MANY_STEPS};
 use crate::scenario::file::{concurrency_errors, transactions};
-use crate::scenario::source::{Origin, SqlText};
+use crate::scenario::source::{Placement, SqlText};
 use crate::scenario::unique::UniqueNames;
 use crate::scenario::{self, DeadlockPolicy, Isolation, Scenario};
 use crate::sql::commands::split;
@@ -17,9 +17,9 @@ use crate::sql::lexer::Token;
 use crate::sql::{Statement, Template};
 
 impl Specification {
-    /// The scenario of the sessions' setups, all steps in the order of the file, and teardowns; or of the steps that one
-    /// of the named permutations uses, counted from 1. Every statement is a step of its own. Errors that concurrent
-    /// transactions meet fail no schedule, and neither do deadlocks.
+    /// The scenario of the sessions' setups, all steps in the order of the file, and teardowns; or of the steps in one
+    /// of the named permutations, counted from 1. Every statement is a step of its own. Errors that concurrent
+    /// transactions cause do not fail a schedule, and neither do deadlocks.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ fn join(setups: &[SqlText]) -> Option<SqlText> {
     let offsets = offsets.into();
     Some(SqlText {
         text,
-        origin: Some(Origin { source, offsets }),
+        origin: Some(Placement { source, offsets }),
     })
 }
 
@@ -173,7 +173,7 @@ fn range(command: &[Token<'_>]) -> Option<Range<usize>> {
 
 fn part(sql: &SqlText, range: Range<usize>) -> SqlText {
     let origin = sql.origin.as_ref().and_then(|origin| {
-        Some(Origin {
+        Some(Placement {
             source: origin.source.clone(),
             offsets: origin.offsets.get(range.start..=range.end)?.into(),
         })

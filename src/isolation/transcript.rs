@@ -1,11 +1,11 @@
-//! What a run of a specification says, in order.
+//! The output of a run of a specification, in order.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 use crate::terminal::visible_lines;
 
-/// Takes the lines that `isolationtester` writes. Their order is that of both streams together.
+/// Receives the lines that `isolationtester` writes. Their order is that of both streams together.
 pub trait Transcript: Send {
     /// Bytes for standard output.
     fn out(&mut self, bytes: &[u8]) -> io::Result<()>;
@@ -13,19 +13,19 @@ pub trait Transcript: Send {
     /// Bytes for standard error.
     fn err(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Nothing may come for a while: what was said is to be seen.
+    /// Nothing may follow for a while, so what was written should become visible.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// Standard output and standard error. What would steer a terminal is written out where it would reach one.
+/// Standard output and standard error. What would steer a terminal is escaped if it would reach one.
 #[derive(Debug, Default)]
 pub struct Standard {
     pending: Vec<u8>,
 }
 
-/// Bytes that are not kept any longer, so that memory does not grow with the output.
+/// More bytes than this are written at once, so that memory does not grow with the output.
 const PENDING: usize = 64 * 1024;
 
 impl Transcript for Standard {
@@ -40,7 +40,7 @@ impl Transcript for Standard {
     fn err(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.flush()?;
         let mut err = io::stderr().lock();
-        // what cannot be said there can be said nowhere
+        // there is nowhere to report that this failed
         let _ = err.write_all(&for_stream(bytes, err.is_terminal()));
         Ok(())
     }

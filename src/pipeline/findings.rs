@@ -1,4 +1,4 @@
-//! What came of it.
+//! The results of a search.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub struct Findings {
     pub shrunk: Option<Shrunk>,
     /// How long that took, confirmations included.
     pub shrinking_took: Duration,
-    /// What the reader should know beside the verdict.
+    /// What users should know in addition to the verdict.
     pub notes: Vec<String>,
 }
 
@@ -31,7 +31,7 @@ impl Findings {
         self.exploration.verdict
     }
 
-    /// The smallest failing run; the one that was found, where it was not made small.
+    /// The smallest failing run, or the one that was found if it was not made small.
     pub fn failure(&self) -> Option<&Run> {
         match &self.shrunk {
             Some(shrunk) => Some(&shrunk.smallest.run),

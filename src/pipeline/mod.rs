@@ -1,6 +1,6 @@
-//! From a scenario to what is to be reported of it: search, confirm, shrink, explain.
+//! From a scenario to the content of its report: search, confirm, shrink, explain.
 //!
-//! The command line and [`testing`](crate::testing) both go this way.
+//! Both the command line and [`testing`](crate::testing) use this.
 
 mod findings;
 
@@ -13,7 +13,7 @@ use crate::explore::{self, Options, StrategyKind, Verdict, explore};
 use crate::run::{RunError, Template};
 use crate::shrink::{self, ShrinkOptions, Shrunk, shrink};
 
-/// What is to be done.
+/// What to do.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Which schedules are run.
@@ -33,13 +33,13 @@ pub enum Progress {
     Shrinking(shrink::Progress),
 }
 
-/// Searches the template's scenario for a failing schedule, runs what was found again, makes it small and names the
-/// anomaly.
+/// Searches the template's scenario for a failing schedule, runs the one that was found again, makes it small and names
+/// the anomaly.
 ///
-/// A failure that was found stands when it is interrupted while it is made small.
+/// An interruption while a failure is made small does not discard the failure.
 ///
 /// # Errors
-/// When a run comes to no result, or it is interrupted before a schedule has failed.
+/// When a run has no result, or the search is interrupted before a schedule has failed.
 pub fn search(template: &Arc<Template>, plan: &Plan, progress: &mut dyn FnMut(Progress)) -> Result<Findings, RunError> {
     let mut strategy = plan.strategy.build(template);
     let mut exploration = explore(template, strategy.as_mut(), &plan.options, &mut |so_far| {

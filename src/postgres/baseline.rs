@@ -1,15 +1,15 @@
-//! The state that every run starts from, and coming back to it.
+//! The state that every run starts from, and how to return to it.
 
 use super::server::Server;
 use super::wire::Connection;
 use super::{PostgresError, expect, quote_identifier, quote_literal};
 
-/// Beyond this many tables a new copy of the database is quicker than truncating and filling each: truncating costs
-/// 0.3 to 0.5 ms a table, a copy about 10 ms (PostgreSQL 15, fsync off).
+/// Beyond this many tables a new copy of the database is quicker than truncating and filling each: truncating costs 0.3
+/// to 0.5 ms per table, a copy about 10 ms (PostgreSQL 15, fsync off).
 const MOST_TABLES_TO_TRUNCATE: usize = 25;
 
-/// The schema that holds what is pgbraid's own in a scratch database: the kept copies of the tables, and the view
-/// through which invariants see how the sessions ended.
+/// The schema for pgbraid's own objects in a scratch database: the kept copies of the tables, and the view through
+/// which invariants see how the sessions ended.
 const OWN_SCHEMA: &str = "CREATE SCHEMA pgbraid;
 CREATE VIEW pgbraid.sessions AS
   SELECT name, committed, sqlstate, variables
@@ -18,7 +18,7 @@ CREATE VIEW pgbraid.sessions AS
 GRANT USAGE ON SCHEMA pgbraid TO PUBLIC;
 GRANT SELECT ON pgbraid.sessions TO PUBLIC;";
 
-/// Plain tables and leaf partitions that the scenario made; foreign tables and those of extensions are left alone.
+/// Plain tables and leaf partitions that the scenario created, without foreign tables and those of extensions.
 const TABLES: &str = "SELECT c.oid, n.nspname, c.relname,
     (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')
@@ -28,7 +28,7 @@ const TABLES: &str = "SELECT c.oid, n.nspname, c.relname,
                     WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
   ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\"";
 
-/// Materialized views that the scenario made, and whether there is anything in them to read.
+/// Materialized views that the scenario created, and whether they can be read.
 const MATERIALIZED_VIEWS: &str = "SELECT c.oid, n.nspname, c.relname, c.relispopulated
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind = 'm' AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
@@ -39,12 +39,13 @@ const SEQUENCES: &str =
     "SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename) FROM pg_catalog.pg_sequences
   WHERE schemaname <> 'pgbraid' ORDER BY 1";
 
-/// Triggers and foreign keys: where the server does not let us silence them, rows can't be put back one table at a time.
+/// Triggers and foreign keys: if the server does not permit silencing them, rows cannot be put back one table at a
+/// time.
 const HAS_TRIGGERS: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname NOT IN ('pg_catalog', 'information_schema'))";
 
-/// Routines of the scenario that may change more than rows when a step calls them (or a trigger does), by the look of
-/// their bodies.
+/// Routines of the scenario that may change more than rows when a step (or a trigger) calls them, judging by their
+/// bodies.
 const ROUTINES_MAY_CHANGE_MORE: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_proc p
   JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
   WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pgbraid')
@@ -58,7 +59,7 @@ pub struct Table {
     pub oid: u32,
     pub schema: String,
     pub name: String,
-    /// Columns that can be written, as SQL writes them, with commas; `None` where there is none.
+    /// Columns that can be written, as SQL writes them, separated by commas; `None` if there are none.
     pub writable: Option<String>,
 }
 
@@ -85,22 +86,22 @@ pub struct MaterializedView {
     pub populated: bool,
 }
 
-/// Tables that setup has had analysed.
+/// Tables that setup has analysed.
 const ANALYSED: &str = "SELECT oid::regclass FROM pg_catalog.pg_class
   WHERE oid >= 16384 AND relkind = 'r' AND reltuples > 0";
 
-/// How a scratch database comes back to the state after setup.
+/// How a scratch database returns to the state after setup.
 #[derive(Debug, Clone)]
 pub enum Reset {
-    /// By this SQL: truncate every table, fill it from its kept copy, set the sequences. The tables are then the same
-    /// to the byte before every run, which matters: plans, and with them the order of row locks and the predicate
+    /// By this SQL: truncate every table, fill it from its kept copy, set the sequences. The tables are then identical
+    /// to the byte before every run. That matters because plans, and with them the order of row locks and the predicate
     /// locks of SERIALIZABLE, depend on it.
     Truncate(String),
     /// By a new copy of the template database.
     Copy,
 }
 
-/// What setup made.
+/// What setup created.
 #[derive(Debug, Clone)]
 pub struct Baseline {
     pub tables: Vec<Table>,
@@ -109,8 +110,8 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    /// Looks at what setup made in the database behind `control`, adds the schema `pgbraid` to it, and keeps a copy of
-    /// every table there. `more_than_rows` says that steps may change more than rows and sequences.
+    /// Examines what setup created in the database behind `control`, adds the schema `pgbraid` to it, and keeps a copy
+    /// of every table there. `more_than_rows` says that steps may change more than rows and sequences.
     pub async fn take(
         control: &mut Connection,
         server: &Server,
@@ -169,7 +170,7 @@ impl Baseline {
                 reset += &format!("SELECT setval({}, {last_value}, '{is_called}');", quote_literal(name));
             }
         }
-        // TRUNCATE takes back how large a table was found to be, and with it the plan
+        // TRUNCATE discards the size that ANALYZE found for a table, and with it the plan
         for name in analysed.rows.iter().filter_map(|row| row.first()?.as_deref()) {
             reset += &format!("ANALYZE {name};");
         }

@@ -1,4 +1,4 @@
-//! How the tables of a scratch database hang together, as the system catalogs say.
+//! What the system catalogs say about the tables of a scratch database and their relations.
 
 mod analysis;
 mod columns;
@@ -24,7 +24,7 @@ pub const FIRST_USER_OBJECT: u32 = 16_384;
 
 const INHERITANCE: &str = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits";
 
-/// A domain's default, and a sequence that is named in a text, are seen nowhere else.
+/// A domain's default, and a sequence that is named in a text, cannot be seen elsewhere.
 const SIDE_EFFECTS: &str = "SELECT attrelid FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
   WHERE a.attrelid >= 16384 AND t.typtype = 'd'
     AND EXISTS (SELECT FROM pg_catalog.pg_type WHERE typtype = 'd' AND typdefaultbin IS NOT NULL)
@@ -58,7 +58,7 @@ const DEFERRABLE: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint WH
 
 const GENERATED: &str = "SELECT attrelid FROM pg_catalog.pg_attribute WHERE attrelid >= 16384 AND attgenerated <> ''";
 
-/// What an UPDATE looks at before it waits for the row.
+/// What an UPDATE evaluates before it waits for the row.
 const CHECKED: &str = "SELECT conrelid FROM pg_catalog.pg_constraint WHERE contype = 'c' AND conrelid >= 16384
  UNION SELECT attrelid FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
   WHERE attrelid >= 16384 AND (attgenerated <> '' OR t.typtype = 'd')
@@ -68,7 +68,7 @@ const CHECKED: &str = "SELECT conrelid FROM pg_catalog.pg_constraint WHERE conty
 const POLICIES: &str = "SELECT polrelid, concat_ws(' ', pg_catalog.pg_get_expr(polqual, polrelid),
     pg_catalog.pg_get_expr(polwithcheck, polrelid)) FROM pg_catalog.pg_policy";
 
-/// Whether a constraint, a unique index, a generated column or a partition key tells one time from another: date, time,
+/// Whether a constraint, a unique index, a generated column or a partition key distinguishes times: date, time,
 /// timestamp, timestamptz, interval, timetz, or a type of the scenario's own.
 const COMPARES_TIMES: &str = "WITH timed AS (
   SELECT attrelid, attnum FROM pg_catalog.pg_attribute
@@ -90,7 +90,8 @@ pub struct Catalog {
     pub unique: BTreeSet<u32>,
     /// The definitions of each table's triggers.
     pub triggers: BTreeMap<u32, Vec<String>>,
-    /// Tables with triggers that are not the scenario's own, with rules, or with defaults or checks that do as much.
+    /// Tables with triggers that are not the scenario's own, with rules, or with defaults or checks that have side
+    /// effects.
     pub side_effects: BTreeSet<u32>,
     pub all_sequences: BTreeSet<u32>,
     /// The conditions of each table's row-level security policies.
@@ -103,7 +104,7 @@ pub struct Catalog {
     pub reads_constants: bool,
     /// The sequences that a table's columns draw from.
     pub sequences: BTreeMap<u32, BTreeSet<u32>>,
-    /// Foreign tables and whatever else is no table of ours.
+    /// Foreign tables and whatever else is not a table of the scenario.
     pub opaque: BTreeSet<u32>,
     /// Views and their definitions.
     pub views: BTreeMap<u32, String>,
@@ -115,19 +116,19 @@ pub struct Catalog {
     pub columns: BTreeMap<u32, Vec<Column>>,
     /// Tables with generated columns.
     pub generated: BTreeSet<u32>,
-    /// Tables of which a new row is checked for more than columns that are not to be NULL.
+    /// Tables that check a new row for more than columns that must not be NULL.
     pub checked: BTreeSet<u32>,
     pub unique_keys: Vec<UniqueKey>,
     /// How many unique or exclusion indexes of any kind a table has.
     pub unique_indexes: BTreeMap<u32, u32>,
-    /// Columns that stand in any of these.
+    /// Columns that occur in any of these.
     pub indexed_columns: BTreeMap<u32, BTreeSet<String>>,
-    /// Functions of the scenario's own may run that no statement and no function names: by a default, a check, a view, an
-    /// operator, a cast, an index, a policy.
+    /// Functions of the scenario's own may run although no statement and no function names them: by a default, a check,
+    /// a view, an operator, a cast, an index, a policy.
     pub unnamed_calls: bool,
     /// Functions of the scenario's own may change what later statements mean.
     pub changing_routines: bool,
-    /// Some constraint or trigger may be put off until a commit.
+    /// Some constraint or trigger may be deferred to the commit.
     pub deferrable: bool,
 }
 

@@ -1,22 +1,23 @@
-//! Whether a scratch database is as setup left it: tables to the place of every row, sequences, and the system catalogs.
+//! Whether a scratch database is as setup left it: tables down to the place of every row, sequences, and system
+//! catalogs.
 
 use std::collections::BTreeMap;
 
 use super::wire::Connection;
 use super::{PostgresError, expect, quote_identifier, quote_literal};
 
-/// Columns of system catalogs that say nothing of what a statement can find, and change when a table is truncated,
+/// Columns of system catalogs that do not affect what a statement can find, and change when a table is truncated,
 /// analysed or vacuumed.
 const PHYSICAL: &str = "{relfilenode,relpages,reltuples,relallvisible,relallfrozen,relfrozenxid,relminmxid,\
                         relhastriggers,relhasindex,relhasrules,relhassubclass,indcheckxmin}";
 
-/// The catalogs of a database that may be read, but for what the server itself changes in the background.
+/// The readable catalogs of a database, without what the server itself changes in the background.
 const CATALOGS: &str = "SELECT relname FROM pg_catalog.pg_class
   WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r' AND NOT relisshared
     AND has_table_privilege(oid, 'SELECT') AND relname NOT IN ('pg_statistic', 'pg_statistic_ext_data')
   ORDER BY relname";
 
-/// What else the rows of a database can be found in.
+/// Other relations with rows of the database.
 const RELATIONS: &str = "SELECT c.relkind, n.nspname, c.relname
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'pgbraid') AND c.relpersistence <> 't'
@@ -24,10 +25,10 @@ const RELATIONS: &str = "SELECT c.relkind, n.nspname, c.relname
     AND has_table_privilege(c.oid, 'SELECT')
   ORDER BY 2, 3";
 
-/// The number of the next transaction, as it is kept in rows.
+/// The number of the next transaction, in the form that rows hold.
 const NEXT_TRANSACTION: &str = "SELECT txid_current() % 4294967296";
 
-/// Queries in one statement.
+/// The most queries in one statement.
 const MOST_AT_ONCE: usize = 200;
 
 /// Takes fingerprints of a database and its copies.
@@ -37,7 +38,7 @@ pub struct Probe {
     expected: BTreeMap<String, String>,
 }
 
-/// To be called ahead of setup: what has been written from this transaction on may be of setup.
+/// Must be called before setup: what is written from this transaction on may belong to setup.
 pub async fn next_transaction(control: &mut Connection) -> Result<String, PostgresError> {
     let found = expect(
         control.simple(NEXT_TRANSACTION).await?,
@@ -47,7 +48,7 @@ pub async fn next_transaction(control: &mut Connection) -> Result<String, Postgr
 }
 
 impl Probe {
-    /// Takes the fingerprint of the state after setup. `since` is from [`next_transaction`].
+    /// Takes the fingerprint of the state after setup. `since` comes from [`next_transaction`].
     pub async fn new(control: &mut Connection, since: &str) -> Result<Probe, PostgresError> {
         let doing = "looking for what a run may change";
         let mut queries = Vec::new();
@@ -55,7 +56,8 @@ impl Probe {
             let Some(name) = row.into_iter().next().flatten() else {
                 continue;
             };
-            // most rows are of every database; of those only the number is taken, since one that is changed is new
+            // most rows are the same in every database; for those only the number is taken, since a changed row is a
+            // new one
             queries.push(format!(
                 "SELECT {}, concat(count(*), ' ', sum(hashtextextended((to_jsonb(r) - '{PHYSICAL}'::text[])::text, 0))
                    FILTER (WHERE age(r.xmin) <= age('{since}'::xid))) FROM pg_catalog.{} AS r",
@@ -70,7 +72,7 @@ impl Probe {
             let relation = format!("{}.{}", quote_identifier(&schema), quote_identifier(&name));
             let (what, state, only) = match kind.as_str() {
                 "S" => ("sequence", "concat(min(last_value), ' ', bool_and(is_called))", ""),
-                // a row's text holds the place of the row, so the sum counts the order, too
+                // a row's text contains its place, so the sum depends on the order, too
                 _ => (
                     "table",
                     "concat(count(*), ' ', sum(hashtextextended(concat(\"a row\".ctid, \"a row\"), 0)))",
@@ -90,7 +92,7 @@ impl Probe {
         Ok(probe)
     }
 
-    /// What is not as it was after setup, by name.
+    /// The names of what differs from the state after setup.
     pub async fn differences(&self, control: &mut Connection) -> Result<Vec<String>, PostgresError> {
         let found = self.take(control).await?;
         let differs = |(name, state): &(String, String)| self.expected.get(name) != Some(state);

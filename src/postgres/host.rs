@@ -1,4 +1,4 @@
-//! The server for one piece of work: given or embedded, and tidied up afterwards.
+//! The server for one piece of work: one that the user named, or an embedded one; tidied up afterwards.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::embedded::{Binaries, EmbeddedError, EmbeddedServer};
 use super::wire::Connection;
 use super::{PostgresError, Server};
 
-/// Names the server to run on, as a URL or a connection string, where one is not to be started.
+/// Names the server to run on, as a URL or a connection string, instead of an embedded one.
 pub const URL_VARIABLE: &str = "PGBRAID_DATABASE_URL";
 
 /// Why there is no server to run on.
@@ -30,8 +30,8 @@ pub enum HostError {
 /// How long dropping the databases of a run may take.
 const LONGEST_TIDYING: Duration = Duration::from_secs(60);
 
-/// A server for as long as this lives. Dropping it stops the server that it started, or drops the scratch databases that
-/// were made on another.
+/// A server for as long as this value lives. Dropping it stops the server that it started, or drops the scratch
+/// databases that were created on another.
 pub struct Host {
     server: Arc<Server>,
     runtime: Runtime,
@@ -42,11 +42,11 @@ pub struct Host {
 }
 
 impl Host {
-    /// Connects to the server that `url` names, or starts one, until `interrupt` is cancelled. `runtime` is for the
-    /// connections that are its own.
+    /// Connects to the server that `url` names, or starts one, until `interrupt` is cancelled. `runtime` is for its own
+    /// connections.
     ///
     /// # Errors
-    /// When no server can be started, or the given one cannot be reached or is too old.
+    /// When no server can be started, or the named one cannot be reached or is too old.
     pub fn obtain(runtime: Runtime, url: Option<&str>, interrupt: &CancellationToken) -> Result<Host, HostError> {
         match url {
             Some(url) => Host::given(runtime, url, interrupt),
@@ -59,8 +59,8 @@ impl Host {
         }
     }
 
-    /// Connects to the server that [`URL_VARIABLE`] names, or to the embedded server that all of this process share: it
-    /// is started by the first that asks, and stopped when the process exits.
+    /// Connects to the server that [`URL_VARIABLE`] names, or to the embedded server that the whole process shares: the
+    /// first caller starts it, and it is stopped when the process exits.
     ///
     /// # Errors
     /// As [`Host::obtain`].
@@ -89,7 +89,7 @@ impl Host {
                 Ok(Host::new(runtime, connected, None, warnings))
             }
             Err(error) => {
-                // looking up a host's name cannot be ended, and is not waited for
+                // looking up a host's name cannot be cancelled, and is not waited for
                 runtime.shutdown_background();
                 Err(error)
             }
@@ -111,7 +111,7 @@ impl Host {
         }
     }
 
-    /// What is to be known of the server, in words.
+    /// Warnings about the server, in words.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -124,8 +124,8 @@ impl Host {
         &self.runtime
     }
 
-    /// Stops the server, or drops the databases; a drop does the same and keeps errors to itself. A second call does
-    /// nothing.
+    /// Stops the server, or drops the databases. Dropping the value does the same but ignores errors. A second call
+    /// does nothing.
     ///
     /// # Errors
     /// When the server cannot be stopped, or a database cannot be dropped.
@@ -186,7 +186,7 @@ fn warnings(left: &[(String, PostgresError)]) -> Vec<String> {
 
 static SHARED: Mutex<Option<EmbeddedServer>> = Mutex::new(None);
 
-/// How to connect to the embedded server that all of this process share.
+/// How to connect to the embedded server that the whole process shares.
 ///
 /// # Errors
 /// When it cannot be started.
@@ -199,8 +199,9 @@ pub fn shared_server() -> Result<Config, EmbeddedError> {
     let config = config(&server);
     // statics are not dropped
     #[allow(unsafe_code, reason = "atexit has no safe interface")]
-    // SAFETY: `stop_shared` is a plain function that does not unwind into its caller. Where it cannot be registered, the
-    // server is stopped as that of a killed process is.
+    //
+    // SAFETY: `stop_shared` is a plain function that does not unwind into its caller. If it cannot be registered, the
+    // server is stopped like that of a killed process.
     unsafe {
         libc::atexit(stop_shared)
     };

@@ -1,14 +1,15 @@
-//! Who waits for whom, as the server's lock table says.
+//! The wait-for relation between sessions, according to the server's lock table.
 
 use std::task::{Context, Poll, ready};
 
-use super::wire::{Connection, Event, Reply, Value};
+use super::wire::{Connection, Reply, ServerEvent, Value};
 use super::{PostgresError, expect};
 
-/// `pg_locks` takes one consistent picture of the whole lock table, so the sessions found waiting in it wait at the same
-/// instant; DISTINCT finishes that picture before the first `pg_blocking_pids` is asked. A session that waits at an
-/// instant when every other one waits or is idle keeps waiting until one of the idle ones goes on, so the blockers may
-/// be asked afterwards. `pg_safe_snapshot_blocking_pids` knows the one wait that is no lock: READ ONLY DEFERRABLE.
+/// `pg_locks` takes one consistent picture of the whole lock table, so the sessions found waiting in it wait at the
+/// same instant; DISTINCT completes that picture before `pg_blocking_pids` is first called. A session that waits at an
+/// instant when every other one waits or is idle keeps waiting until one of the idle ones is scheduled, so the blockers
+/// may be queried afterwards. `pg_safe_snapshot_blocking_pids` covers the one wait that is not a lock: READ ONLY
+/// DEFERRABLE.
 const WAITING: &str = "SELECT pid, pg_catalog.pg_blocking_pids(pid), lock FROM (
     SELECT DISTINCT pid, concat_ws(' ', locktype, relation, page, tuple, virtualxid, transactionid, classid, objid,
         objsubid, mode) AS lock
@@ -18,10 +19,10 @@ const WAITING: &str = "SELECT pid, pg_catalog.pg_blocking_pids(pid), lock FROM (
     SELECT pid, pg_catalog.pg_safe_snapshot_blocking_pids(pid) AS blockers FROM unnest($1::int[]) AS pid) AS safe
  WHERE blockers <> '{}'";
 
-/// The look is a prepared statement: planning it takes longer than running it.
+/// A prepared statement, since planning it takes longer than running it.
 const STATEMENT: &str = "pgbraid_waiting";
 
-/// What `pg_blocking_pids` says where a prepared transaction holds the lock.
+/// What `pg_blocking_pids` returns if a prepared transaction holds the lock.
 pub const PREPARED_TRANSACTION: i32 = 0;
 
 /// A backend that waits, and the backends that it waits for.
@@ -29,13 +30,13 @@ pub const PREPARED_TRANSACTION: i32 = 0;
 pub struct Waiting {
     pub pid: i32,
     pub blockers: Vec<i32>,
-    /// What it waits for, to be compared with other waits of the same run; `None` where that is a safe snapshot and no
+    /// What it waits for, for comparison with other waits of the same run; `None` for a safe snapshot, which is not a
     /// lock.
     pub lock: Option<String>,
 }
 
-/// Looks at the lock table on a connection that it shares with other queries: a look that is no longer wanted is left
-/// behind, and its answer thrown away before anything else is read.
+/// Queries the lock table on a connection that it shares with other queries. An answer that is no longer wanted is
+/// discarded before anything else is read.
 #[derive(Debug, Default)]
 pub struct LockMonitor {
     prepared: bool,
@@ -44,7 +45,7 @@ pub struct LockMonitor {
 }
 
 impl LockMonitor {
-    /// Asks which of `pids` wait. [`LockMonitor::poll_answer`] brings the answer.
+    /// Asks which of `pids` wait. [`LockMonitor::poll_answer`] returns the answer.
     pub async fn ask(&mut self, control: &mut Connection, pids: &[i32]) -> Result<(), PostgresError> {
         self.abandon();
         let list: Vec<String> = pids.iter().map(i32::to_string).collect();
@@ -63,14 +64,14 @@ impl LockMonitor {
         self.under_way
     }
 
-    /// The answer to the last question, once it is there.
+    /// The answer to the last question, once it has arrived.
     pub fn poll_answer(
         &mut self,
         control: &mut Connection,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Vec<Waiting>, PostgresError>> {
         loop {
-            let Event::Reply(reply) = ready!(control.poll_event(cx))? else {
+            let ServerEvent::Reply(reply) = ready!(control.poll_event(cx))? else {
                 continue;
             };
             if self.stale > 0 {
@@ -89,7 +90,7 @@ impl LockMonitor {
         }
     }
 
-    /// Throws away the answers that were left behind, so that the connection can be used for something else.
+    /// Discards unwanted answers, so that the connection can be used for something else.
     pub async fn drain(&mut self, control: &mut Connection) -> Result<(), PostgresError> {
         self.abandon();
         while self.stale > 0 {

@@ -19,7 +19,7 @@ pub use server::Server;
 
 use wire::{Reply, ResultSet, WireError};
 
-/// What can go wrong between pgbraid and the server. A failing statement of a session is not among it: that is a
+/// What can go wrong between pgbraid and the server. This does not include a failing statement of a session: that is a
 /// result.
 #[derive(Debug, thiserror::Error)]
 pub enum PostgresError {
@@ -46,7 +46,7 @@ pub enum PostgresError {
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 impl PostgresError {
-    /// Whether the server's user lacks the right to make scratch databases.
+    /// Whether the server's user lacks the right to create databases.
     pub fn may_not_create_databases(&self) -> bool {
         matches!(self, PostgresError::Query { doing: scratch::CREATING, error } if error.sqlstate == INSUFFICIENT_PRIVILEGE)
     }
@@ -64,7 +64,7 @@ pub(crate) fn quote_identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A text as SQL writes it (`standard_conforming_strings` is on in every session of ours).
+/// A text as SQL writes it (`standard_conforming_strings` is on in all of pgbraid's sessions).
 pub(crate) fn quote_literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -1,10 +1,10 @@
-//! The server's own parse tree of a statement, read from the text that `debug_print_rewritten` sends
-//! (`nodeToString` in src/backend/nodes/outfuncs.c).
+//! The server's own parse tree of a statement, parsed from the text that `debug_print_rewritten` sends (`nodeToString`
+//! in src/backend/nodes/outfuncs.c).
 //!
-//! Names are resolved there, casts are explicit, views are expanded, and rules and row-level security policies are
-//! applied. Only the syntax is known here; what the nodes mean is for `conflict` to say.
+//! In it names are resolved, casts are explicit, views are expanded, and rules and row-level security policies are
+//! applied. This module knows only the syntax; what the nodes mean is for `conflict` to say.
 
-/// Levels beyond which a tree is not read: a statement that deep is as good as unknown.
+/// A tree with more levels is not parsed: a statement that deep counts as unknown.
 const DEEPEST: usize = 300;
 
 /// A value in a tree.
@@ -28,7 +28,7 @@ pub struct Struct {
 }
 
 impl Struct {
-    /// A field's value; `Null` where there is none of that name (fields differ between versions of the server).
+    /// A field's value; `Null` if there is none with that name (fields differ between versions of the server).
     pub fn field(&self, name: &str) -> &Node {
         let found = self.fields.iter().find(|(field, _)| field == name);
         found.map_or(&Node::Null, |(_, value)| value)
@@ -42,7 +42,7 @@ impl Struct {
         self.fields.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// A field that has a number; 0 where it has none.
+    /// A numeric field; 0 if it has no number.
     pub fn number<T: std::str::FromStr + Default>(&self, name: &str) -> T {
         self.field(name)
             .atom()
@@ -54,7 +54,7 @@ impl Struct {
         self.field(name).atom() == Some("true")
     }
 
-    /// The nodes of a field that has a list; none where it has no list.
+    /// The nodes of a field with a list; empty if it has no list.
     pub fn list(&self, name: &str) -> &[Node] {
         match self.field(name) {
             Node::List(items) => items,
@@ -76,7 +76,7 @@ impl Struct {
 }
 
 impl Node {
-    /// Reads the list of queries that the server made of a statement. `None` where it is no such list.
+    /// Parses the list of queries that the server made of a statement. `None` if it is not such a list.
     pub fn parse(text: &str) -> Option<Node> {
         let mut reader = Reader {
             tokens: split(text),
@@ -123,8 +123,8 @@ enum Token {
     Text(String),
 }
 
-/// As `pg_strtok` does (src/backend/nodes/read.c): blanks end a token, brackets are tokens, and a backslash takes a
-/// character as it is.
+/// Like `pg_strtok` (src/backend/nodes/read.c): blanks end a token, brackets are tokens, and a backslash escapes a
+/// character.
 fn split(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut word = String::new();
@@ -206,7 +206,7 @@ impl Reader {
                             let value = self.field(depth)?;
                             fields.push((name[1..].to_owned(), value));
                         }
-                        // more of a value than is understood
+                        // a part of a value that is not understood
                         _ => {}
                     }
                 }

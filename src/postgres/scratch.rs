@@ -1,4 +1,4 @@
-//! Databases of our own: made, dropped, and swept up where an earlier run could not.
+//! pgbraid's own databases: created, dropped, and swept up if an earlier run could not drop them.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -17,10 +17,10 @@ const DROPPING: &str = "dropping a scratch database";
 
 const OBJECT_IN_USE: &str = "55006";
 
-/// Nobody has a reason to lock a scratch database for longer.
+/// Nothing has a reason to lock a scratch database for longer.
 const LOCK_LIMIT: &str = "SET lock_timeout = '20s'";
 
-/// How long connections that are ended are waited for.
+/// How long to wait for the end of terminated connections.
 const LONGEST_END: Duration = Duration::from_secs(10);
 
 static COUNTER: AtomicU32 = AtomicU32::new(1);
@@ -55,7 +55,7 @@ impl Server {
         Ok(name)
     }
 
-    /// Drops a scratch database, whoever is connected to it, and whatever transaction was prepared in it.
+    /// Drops a scratch database, whatever is connected to it or prepared in it.
     pub async fn drop_scratch(&self, name: &str) -> Result<(), PostgresError> {
         let in_use = match self.try_to_drop(name).await {
             Err(PostgresError::Query { doing, error }) if error.sqlstate == OBJECT_IN_USE => {
@@ -77,10 +77,10 @@ impl Server {
         Ok(())
     }
 
-    /// Drops all scratch databases of this run that are left, and ends all of its connections.
+    /// Drops all remaining scratch databases of this run, and ends all of its connections.
     ///
     /// # Errors
-    /// The first one that cannot be dropped; the others are.
+    /// The first one that cannot be dropped; the others are dropped all the same.
     pub async fn drop_all_scratch(&self) -> Result<(), PostgresError> {
         self.end_connections().await?;
         let own = format!("{PREFIX}{}_", self.run_id());
@@ -93,8 +93,8 @@ impl Server {
         result
     }
 
-    /// Ends the connections of this run and waits until they have gone. One that was given up in the middle of CREATE
-    /// DATABASE would make that database when all others are dropped.
+    /// Ends the connections of this run and waits until they are gone. One that was abandoned in the middle of CREATE
+    /// DATABASE would otherwise create that database after all others are dropped.
     async fn end_connections(&self) -> Result<(), PostgresError> {
         let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity
                    WHERE (application_name = $1 OR starts_with(application_name, $1 || ' ')) AND pid <> pg_backend_pid()";
@@ -110,8 +110,9 @@ impl Server {
         }
     }
 
-    /// Drops the scratch databases of runs that no longer have a connection here. A run keeps one, bearing its id, from
-    /// before its first database to after its last. Returns the names of those that cannot be dropped, and why.
+    /// Drops the scratch databases of runs that no longer have a connection here. A run keeps one, whose name contains
+    /// its id, from before its first database until after its last. Returns the names of those that cannot be dropped,
+    /// and why.
     pub async fn sweep_scratch(&self) -> Result<Vec<(String, PostgresError)>, PostgresError> {
         let mut left = Vec::new();
         let names = self.scratch_databases().await?;
@@ -132,7 +133,7 @@ impl Server {
                 continue;
             }
             if let Err(error) = self.drop_scratch(&name).await {
-                // another run may have come first
+                // another run may have dropped it first
                 if self.scratch_databases().await?.contains(&name) {
                     left.push((name, error));
                 }

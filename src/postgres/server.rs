@@ -11,8 +11,8 @@ use super::{PostgresError, expect};
 /// (`pg_get_function_sqlbody`).
 pub const OLDEST_MAJOR: u32 = 14;
 
-/// Settings that every connection of ours starts with, so that values print the same everywhere and plans do not depend
-/// on how often a statement has run.
+/// Settings that all of pgbraid's connections start with, so that values print the same everywhere and plans do not
+/// depend on how often a statement has run.
 const COMMON_SETTINGS: [(&str, &str); 15] = [
     ("TimeZone", "UTC"),
     ("DateStyle", "ISO, MDY"),
@@ -31,13 +31,13 @@ const COMMON_SETTINGS: [(&str, &str); 15] = [
     ("default_transaction_deferrable", "off"),
 ];
 
-/// How pgbouncer begins its refusal of settings that it does not hand on.
+/// The beginning of pgbouncer's message when it refuses settings that it does not pass on.
 const POOLER_REFUSES: &str = "unsupported startup parameter";
 
-/// A session waits for its turn for as long as it takes.
+/// A session waits for its turn, however long that takes.
 const NEVER_IDLE: (&str, &str) = ("idle_in_transaction_session_timeout", "0");
 
-/// The same of settings that not all versions have, and the first that does.
+/// The same for settings that not all versions have, with the first version that does.
 const NEWER_SETTINGS: [(u32, (&str, &str)); 2] = [
     (140_000, ("idle_session_timeout", "0")),
     (170_000, ("transaction_timeout", "0")),
@@ -55,7 +55,7 @@ pub struct Server {
     pub deadlock_control: bool,
     /// `session_replication_role` may be set, so rows can be put back without firing triggers.
     pub replication_role: bool,
-    /// Its backends may be stopped and continued by signals, so sessions released together can be let go one by one.
+    /// Its backends may be stopped and continued by signals, so sessions released together can be resumed one by one.
     pub signals: bool,
 }
 
@@ -95,7 +95,7 @@ impl Server {
         self.config.get_user().unwrap_or("postgres")
     }
 
-    /// Whether it was there before pgbraid, and others may use it.
+    /// Whether it existed before pgbraid, so that others may use it.
     pub fn is_given(&self) -> bool {
         !self.signals
     }
@@ -105,7 +105,7 @@ impl Server {
         self.superuser.as_deref()
     }
 
-    /// What marks this run's databases and connections on the server.
+    /// Marks this run's databases and connections on the server.
     pub fn run_id(&self) -> &str {
         &self.run_id
     }
@@ -128,18 +128,18 @@ impl Server {
         self.open(database, settings).await
     }
 
-    /// Connects to a scratch database with no settings but these and the server's own; it does not end the connection
-    /// for being idle.
+    /// Connects to a scratch database with no settings but these and the server's own, except that the connection does
+    /// not end for being idle.
     pub async fn plain(&self, database: &str, settings: &[(&str, &str)]) -> Result<Connection, PostgresError> {
         self.open_with(&[NEVER_IDLE], database, settings).await
     }
 
-    /// What cancels the query of a session of this server.
+    /// Cancels the query of a session of this server.
     pub fn canceller(&self, connection: &Connection) -> Canceller {
         connection.canceller(&self.config)
     }
 
-    /// The name that connections of this run bear.
+    /// The name of this run's connections.
     pub fn application_name(&self, suffix: &str) -> String {
         format!("pgbraid_{}{suffix}", self.run_id)
     }
@@ -162,7 +162,7 @@ impl Server {
     }
 }
 
-/// What a server says of itself.
+/// What a server reports about itself.
 struct Facts {
     version: u32,
     superuser: Option<String>,
@@ -214,12 +214,12 @@ impl Facts {
 
 static RUNS: AtomicU32 = AtomicU32::new(0);
 
-/// Unique enough to tell this run's databases from those of any other run on the same server.
+/// Unique enough to distinguish this run's databases from those of any other run on the same server.
 fn run_id() -> String {
     let since_epoch = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
-    // of one process, too, several runs can begin in the same microsecond
+    // several runs of one process can begin in the same microsecond
     let number = RUNS.fetch_add(1, Ordering::Relaxed);
     format!("{:x}_{:x}_{number:x}", since_epoch.as_micros(), std::process::id())
 }

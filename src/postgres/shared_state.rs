@@ -1,13 +1,13 @@
-//! What all databases of a server share, as far as it may be read: who changes it reaches beyond a scratch database.
+//! What all databases of a server share, as far as it can be read: changing it reaches beyond a scratch database.
 
 use std::collections::BTreeMap;
 
 use super::wire::Connection;
 use super::{PostgresError, expect};
 
-/// What is compared: the catalog that must be readable, the first version that has it, and a query for the kind of each
-/// object, its name and its state. Other databases come and go on a server that others use, with what is set for them, and
-/// those of pgbraid do.
+/// What is compared: the catalog that must be readable, the first version that has it, and a query for the kind, name
+/// and state of each object. Other databases, and settings for them, come and go on a server that others use; those of
+/// pgbraid do, too.
 const PARTS: [(&str, u32, &str); 10] = [
     (
         "pg_roles",
@@ -70,7 +70,7 @@ const PARTS: [(&str, u32, &str); 10] = [
     ),
 ];
 
-/// What is dropped and made at any time on a server that others use.
+/// The kind of object that is dropped and created at any time on a server that others use.
 const COMES_AND_GOES: &str = "database";
 
 /// Takes a picture of what databases share, to see later whether it has changed.

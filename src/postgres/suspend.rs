@@ -26,7 +26,7 @@ impl Suspended {
 impl Drop for Suspended {
     fn drop(&mut self) {
         for &pid in &self.0 {
-            // one that has gone needs no signal
+            // one that is gone needs no signal
             let _ = signal_server_process(pid, Signal::SIGCONT);
         }
     }

@@ -5,4 +5,4 @@ mod launched;
 mod waits;
 
 pub use launched::{Launch, Launched, Output};
-pub use waits::{FileLockWait, file_lock_wait};
+pub use waits::{FileLockWait, file_lock_wait, holds_file_lock};

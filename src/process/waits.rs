@@ -22,6 +22,18 @@ pub fn file_lock_wait(group: &Group) -> Option<FileLockWait> {
     waits(&locks).find_map(|(waiter, holder)| processes.contains(&waiter).then_some(FileLockWait { holder }))
 }
 
+/// Whether a process of the group holds a lock on a file.
+pub fn holds_file_lock(group: &Group) -> bool {
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let holders: Vec<i32> = holders(&locks).collect();
+    !holders.is_empty() && group.processes().iter().any(|process| holders.contains(process))
+}
+
+fn holders(locks: &str) -> impl Iterator<Item = i32> + '_ {
+    let holding = locks.lines().filter(|line| !line.contains("->"));
+    holding.filter_map(|line| line.split_whitespace().nth(4)?.parse().ok())
+}
+
 /// Who waits for whom: `7: FLOCK  ADVISORY  WRITE 4711 fe:00:42 0 EOF`, and `7: -> FLOCK  ADVISORY  WRITE 4712 …` for each that
 /// waits (proc(5)).
 fn waits(locks: &str) -> impl Iterator<Item = (i32, i32)> + '_ {
@@ -52,5 +64,6 @@ mod tests {
                      3: POSIX  ADVISORY  READ 8 fe:00:44 0 EOF\n\
                      3: -> POSIX  ADVISORY  WRITE 9 fe:00:44 0 EOF\n";
         assert_eq!(waits(locks).collect::<Vec<_>>(), [(101, 100), (9, 8)]);
+        assert_eq!(holders(locks).collect::<Vec<_>>(), [100, 7, 8]);
     }
 }

@@ -12,8 +12,8 @@ use crate::postgres::Server;
 use crate::run::RunError;
 use crate::schedule::PinnedFile;
 
-/// The files of pinned schedules that `paths` name: files as they are, and of folders every `.toml` file in them and in
-/// the folders below, in the order of their names. Each file comes once.
+/// The files of pinned schedules that `paths` name: files themselves, and every `.toml` file in and below folders,
+/// ordered by name. Each file occurs once.
 ///
 /// # Errors
 /// When a path cannot be read.
@@ -34,7 +34,7 @@ pub fn find_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ReplayError> {
     Ok(files)
 }
 
-/// Whether a file or folder is met for the first time, under whatever name.
+/// Whether a file or folder is met for the first time, under any name.
 fn is_new(path: &Path, seen: &mut BTreeSet<PathBuf>) -> bool {
     seen.insert(path.canonicalize().unwrap_or_else(|_| path.to_owned()))
 }
@@ -61,8 +61,8 @@ fn add_folder(folder: &Path, seen: &mut BTreeSet<PathBuf>, files: &mut Vec<PathB
     Ok(())
 }
 
-/// Runs pinned schedules, `options.jobs` at a time. Returns what each came to, in the order of `files`; `progress` is
-/// told how many are over.
+/// Runs pinned schedules, `options.jobs` at a time. Returns the results in the order of `files`; `progress` is told how
+/// many are finished.
 pub fn replay_all(
     server: &Arc<Server>,
     files: &[PathBuf],

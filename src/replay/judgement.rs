@@ -1,6 +1,6 @@
 //! Whether a replay meets the expectation.
 
-use crate::history::{Difference, Uncontrolled};
+use crate::history::{RunDifference, Uncontrolled};
 use crate::run::Run;
 use crate::schedule::{Departure, Expectation, PinnedSchedule};
 
@@ -9,17 +9,18 @@ use crate::schedule::{Departure, Expectation, PinnedSchedule};
 pub enum Judgement {
     /// It did what is expected.
     Met,
-    /// It holds, where it is pinned to fail.
+    /// It holds, but is pinned to fail.
     Holds,
-    /// It fails, where it is pinned to hold.
+    /// It fails, but is pinned to hold.
     Fails,
-    /// It fails as expected, but does not violate what it is pinned to violate. The names of what it does violate.
+    /// It fails as expected, but does not violate what it is pinned to violate. Holds the names of what it does
+    /// violate.
     FailsOtherwise { violates: Vec<String> },
     /// It left the order of a strict schedule.
     LeftOrder,
     /// It did not do the same each time: what differed in a later run, counted from 1.
-    Differs { run: u32, difference: Difference },
-    /// It holds, but something was not under control. What that was.
+    Differs { run: u32, difference: RunDifference },
+    /// It holds, but this was not under control.
     NotControlled(Vec<Uncontrolled>),
 }
 
@@ -28,7 +29,7 @@ impl Judgement {
         pinned: &PinnedSchedule,
         run: &Run,
         departures: &[Departure],
-        difference: Option<(u32, Difference)>,
+        difference: Option<(u32, RunDifference)>,
     ) -> Judgement {
         if let Some((run, difference)) = difference {
             return Judgement::Differs { run, difference };

@@ -31,13 +31,13 @@ pub struct Replayed {
 /// How pinned schedules are run.
 #[derive(Debug, Clone)]
 pub struct ReplayOptions {
-    /// Schedules run at a time, each on scratch databases of its own.
+    /// How many schedules run at a time, each on scratch databases of its own.
     pub jobs: usize,
     /// How often each is run; the histories must be identical.
     pub times: u32,
-    /// Longest time that a step may take while it does not wait for another session.
+    /// The longest time that a step may take while it does not wait for another session.
     pub step_timeout: Duration,
-    /// Ends the replay early; what has not been run then ends with [`RunError::Interrupted`].
+    /// Cancelling this ends the replay early; schedules not yet run then end with [`RunError::Interrupted`].
     pub interrupt: CancellationToken,
 }
 
@@ -59,7 +59,7 @@ pub enum ReplayError {
 }
 
 impl ReplayError {
-    /// The file's name and the line, counted from 1, of what is wrong; `None` where that is in no file.
+    /// The file's name and the line, counted from 1, of what is wrong; `None` if that is not in a file.
     pub fn place(&self) -> Option<(String, usize)> {
         match self {
             ReplayError::Schedule(error) => error.place(),

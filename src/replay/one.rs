@@ -9,7 +9,7 @@ use crate::run::{Run, RunError, Template, Worker, differs, interruptible, runtim
 use crate::scenario::Scenario;
 use crate::schedule::{Departure, Follower, PinnedFile};
 
-/// What running a pinned schedule brought.
+/// The result of running a pinned schedule.
 #[derive(Debug, Clone)]
 pub struct Replay {
     pub file: PinnedFile,
@@ -26,13 +26,13 @@ pub struct Replay {
     pub elapsed: Duration,
 }
 
-/// The names of prepared transactions are the whole server's.
+/// Serialises replays that prepare transactions, since their names are shared by the whole server.
 static PREPARES: Mutex<()> = Mutex::new(());
 
 /// Runs a pinned schedule in scratch databases, which are dropped at the end.
 ///
 /// # Errors
-/// When its scenario has a mistake or does not have what the schedule names, or a run comes to no result.
+/// When its scenario has a mistake or lacks what the schedule names, or a run has no result.
 pub fn replay(server: &Arc<Server>, file: PinnedFile, options: &ReplayOptions) -> Result<Replay, ReplayError> {
     let started = Instant::now();
     let scenario = Arc::new(Scenario::read(&file.scenario_path()?, file.pinned.reading)?);

@@ -5,8 +5,8 @@ use toml_edit::{Array, DocumentMut, value};
 use super::{Judgement, Replay};
 use crate::schedule::Expectation;
 
-/// The text of the replayed file with the expectation that the replay meets, its comments and its layout kept. `None`
-/// where the expectation is met, or cannot be met by changing it.
+/// The text of the replayed file with the expectation that the replay meets; comments and layout are kept. `None` if
+/// the expectation is met, or cannot be met by changing it.
 pub fn update(replay: &Replay) -> Option<String> {
     let (expect, violates) = match &replay.judgement {
         Judgement::Holds => (Expectation::Holds, None),
@@ -16,7 +16,7 @@ pub fn update(replay: &Replay) -> Option<String> {
     rewrite(replay.file.text(), expect, violates)
 }
 
-/// What a schedule violated before it held is left in its file.
+/// What a schedule violated before it held stays in its file.
 fn rewrite(text: &str, expect: Expectation, violates: Option<Vec<String>>) -> Option<String> {
     let mut document: DocumentMut = text.parse().ok()?;
     let mut put = |key: &str, item: toml_edit::Item| match document.get_mut(key) {

@@ -8,11 +8,11 @@ use miette::{Diagnostic, LabeledSpan, Report, SourceCode};
 use crate::report::text::layout::shorten;
 use crate::terminal::visible_lines;
 
-/// Longest line of a message, in columns. What is quoted in it may be a whole file.
+/// The longest line of a message, in columns. What a message quotes may be a whole file.
 const LINE_WIDTH: usize = 1_000;
 
-/// `error` for a terminal: what it quotes from files and servers is written out where it would steer the terminal, and
-/// shortened where it would fill it.
+/// `error` for a terminal: text that it quotes from files and servers is escaped where it would steer the terminal, and
+/// shortened where it is too long.
 pub fn shown<D: Diagnostic + Send + Sync + 'static>(error: D) -> Report {
     let mut chain: Vec<String> = Vec::new();
     let mut source = error.source();

@@ -1,4 +1,4 @@
-//! As annotations that GitHub shows at the files.
+//! Annotations that GitHub shows at the files.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ pub fn annotations(document: &Document) -> Vec<String> {
     }
 }
 
-/// An error that GitHub shows at the file; nothing where it passed.
+/// An error that GitHub shows at the file; `None` if it passed.
 fn annotation(replayed: &ReplayedSchedule) -> Option<String> {
     let headline = headline(replayed).filter(|_| replayed.status != Status::Passed)?;
     let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");

@@ -7,7 +7,7 @@ use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStat
 use super::document::{Compared, Comparison, Document, Purpose, ReplayedSchedule, Search, ShrinkReport, Status};
 use super::text::replays::{headline, in_full};
 use super::text::specifications::nothing_expected;
-use super::text::{Extent, TextOptions, text};
+use super::text::{Detail, TextOptions, text};
 use crate::explore::{Reason, Verdict};
 
 /// One test.
@@ -33,12 +33,12 @@ enum CaseOutcome {
     },
 }
 
-/// The document as one suite. Characters that XML has no place for are left out.
+/// The document as one suite. Characters that XML does not permit are left out.
 ///
 /// # Errors
-/// None that the document can cause: the serializer's own.
+/// Only the serializer's own; the document cannot cause any.
 pub fn junit(document: &Document) -> Result<String, SerializeError> {
-    let written = || text(document, Extent::Whole, &TextOptions::default());
+    let written = || text(document, Detail::Whole, &TextOptions::default());
     match document {
         Document::Search(search) => suite(
             match search.purpose {
@@ -59,7 +59,7 @@ pub fn junit(document: &Document) -> Result<String, SerializeError> {
     }
 }
 
-/// A scenario passes that holds.
+/// A scenario passes if it holds.
 fn of_search(search: &Search, written: impl Fn() -> String) -> Case {
     let not_met = |message| CaseOutcome::Failure {
         message,
@@ -79,7 +79,7 @@ fn of_search(search: &Search, written: impl Fn() -> String) -> Case {
     }
 }
 
-/// What was made small fails.
+/// A schedule that was made small fails.
 fn of_shrink(report: &ShrinkReport, text: String) -> Case {
     let violated = report.failure.violations.iter().map(|violation| violation.name());
     Case {

@@ -13,7 +13,7 @@ pub(crate) mod sample;
 pub mod text;
 
 use self::document::Document;
-use self::text::{Extent, TextOptions};
+use self::text::{Detail, TextOptions};
 
 /// The formats of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Format {
     /// When it cannot be serialized.
     pub fn render(self, document: &Document, options: &TextOptions) -> Result<String, RenderError> {
         Ok(match self {
-            Format::Table => text::text(document, Extent::Whole, options),
+            Format::Table => text::text(document, Detail::Whole, options),
             Format::Json => json::json(document),
             Format::Junit => junit::junit(document)?.trim_end().to_owned(),
         })

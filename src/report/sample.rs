@@ -21,7 +21,7 @@ pub(crate) fn failing(history: History, violations: Vec<Violation>) -> Failure {
     }
 }
 
-/// A search that came to nothing.
+/// A search that found nothing.
 pub(crate) fn searched() -> Search {
     Search {
         purpose: Purpose::Explore,

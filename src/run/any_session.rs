@@ -1,4 +1,4 @@
-//! The kinds of session that there are.
+//! The kinds of session.
 
 use std::task::{Context, Poll};
 
@@ -17,7 +17,7 @@ pub enum AnySession {
     Attached(Box<Attached>),
 }
 
-/// The same call on the session that it is.
+/// Makes the same call on a session of any kind.
 macro_rules! of_its_kind {
     ($session:expr, $inner:ident => $call:expr) => {
         match $session {

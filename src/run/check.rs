@@ -1,5 +1,5 @@
-//! Checks a scenario against the server before any schedule is run, so that a mistake is shown in its place in the file
-//! and not as a schedule that fails.
+//! Checks a scenario against the server before any schedule runs, so that a mistake is shown in its place in the file
+//! and not as a failing schedule.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -30,13 +30,14 @@ const INDETERMINATE_TYPE: &str = "42P18";
 const NOT_SUPPORTED: &str = "0A000";
 const BOOLEAN: u32 = 16;
 
-/// How often a command of the setup that takes its time is looked at.
+/// How often a slow command of the setup is checked for waiting.
 const LOOK_AT_SETUP: Duration = Duration::from_secs(1);
 
-/// Runs the scenario's setup, one command after the other, so that VACUUM and the like can be among them.
+/// Runs the scenario's setup, one command after the other, so that it may contain VACUUM and the like.
 ///
 /// # Errors
-/// When the server rejects it, and when it leaves a prepared transaction behind: that would keep its locks in every run.
+/// When the server rejects it, and when it leaves a prepared transaction behind: that would keep its locks in every
+/// run.
 pub async fn run_setup(control: &mut Connection, server: &Server, scenario: &Scenario) -> Result<(), RunError> {
     let Some(setup) = &scenario.setup else { return Ok(()) };
     reach::refuse_commands(setup, "the setup", server.is_given())?;
@@ -82,7 +83,8 @@ pub async fn run_setup(control: &mut Connection, server: &Server, scenario: &Sce
     Ok(())
 }
 
-/// Runs a command of the setup; `None` where it waits for a prepared transaction. No other session is there to wait for.
+/// Runs a command of the setup; `None` if it waits for a prepared transaction, since there is no other session to wait
+/// for.
 async fn run_command(control: &mut Connection, server: &Server, sql: &str) -> Result<Option<Reply>, RunError> {
     let pid = Value::text(control.backend_pid().to_string());
     let mut running = pin!(control.simple(sql));
@@ -117,7 +119,7 @@ fn refuse_prepared(setup: &SqlText, position: Option<u32>, message: &str) -> Sce
     ScenarioError::rejected_sql(setup, position, NOT_SUPPORTED, message, Some(hint), "the setup")
 }
 
-/// Blanks the lines `\restrict` and `\unrestrict`, which pg_dump writes for psql; every other byte keeps its place.
+/// Blanks the lines `\restrict` and `\unrestrict`, which pg_dump writes for psql. Every other byte keeps its place.
 fn without_psql_lines(setup: &str) -> String {
     let is_for_psql = |line: &str| line.starts_with("\\restrict ") || line.starts_with("\\unrestrict ");
     let blank = |line: &str| {
@@ -137,10 +139,10 @@ fn without_psql_lines(setup: &str) -> String {
         .collect()
 }
 
-/// Has the server parse every statement, condition and invariant, and returns what each step may touch. Where steps
-/// change the schema, only errors of syntax count (names may come and go), and nothing is known of what steps touch; nor
-/// is it where functions may change what statements mean. On a server that was given, statements that reach beyond their
-/// database are refused.
+/// Has the server parse every statement, condition and invariant, and returns what each step may touch. If steps change
+/// the schema, only syntax errors count (names may come and go), and nothing is known of what steps touch; the same
+/// holds if functions may change what statements mean. On a server that pgbraid did not start, statements that reach
+/// beyond their database are refused.
 pub async fn check_statements(
     control: &mut Connection,
     server: &Server,
@@ -154,9 +156,7 @@ pub async fn check_statements(
     };
     let mut catalog = Catalog::read(control).await?;
     catalog.try_constants(control, quiet).await?;
-    // what a program will send is not known
-    let has_programs = scenario.has_programs();
-    let nothing_known = schema_changes || catalog.changing_routines || has_programs;
+    let nothing_known = schema_changes || catalog.changing_routines;
     let mut checker = Checker {
         control,
         schema_changes,
@@ -213,7 +213,7 @@ pub async fn check_statements(
     }
     let catalog = checker.catalog.clone();
     let program = match nothing_known {
-        true => Program::unknown(scenario, !checker.catalog.changing_routines && !has_programs),
+        true => Program::unknown(scenario, !checker.catalog.changing_routines),
         false => Program::new(scenario, facts, checker.watchers, checker.catalog),
     };
     Ok((program, catalog))
@@ -274,7 +274,7 @@ struct Checker<'a> {
     watchers: Vec<StatementKnown>,
 }
 
-/// A statement's columns with their places, by name.
+/// A statement's columns with their positions, by name.
 type Columns = BTreeMap<String, (usize, Column)>;
 
 impl Checker<'_> {
@@ -282,7 +282,7 @@ impl Checker<'_> {
     async fn session(&mut self, session: &Session) -> Result<Vec<StepFacts>, RunError> {
         let mut facts = Vec::with_capacity(session.steps.len());
         let mut types: BTreeMap<String, u32> = from_params(&session.params).types();
-        // of variables that may have another type, or none, because a step is passed over
+        // variables that may have another type, or none, because a step is skipped
         let mut other_types: BTreeMap<String, u32> = BTreeMap::new();
         // whether every column of the steps so far is known
         let mut complete = true;
@@ -313,7 +313,7 @@ impl Checker<'_> {
             {
                 let mut types = types.clone();
                 types.extend(other_types.clone());
-                // a function may be another one for another type
+                // another type may select another function
                 if self.know(step, &types).await? != known {
                     known = StatementKnown::nothing();
                 }
@@ -349,8 +349,8 @@ impl Checker<'_> {
         Ok(facts)
     }
 
-    /// A condition that looks at a table would depend on when it is evaluated. Returns the variables without which it is
-    /// not true.
+    /// Refuses a condition that reads a table, since it would depend on when it is evaluated. Returns the variables
+    /// that it needs to be true.
     async fn variables_only(
         &mut self,
         condition: &Condition,
@@ -358,7 +358,7 @@ impl Checker<'_> {
         what: &str,
     ) -> Result<BTreeSet<String>, RunError> {
         let types = bound_types(&condition.template, types);
-        // a comment at its end reaches no further
+        // the line break ends a comment at its end
         let sql = format!("SELECT (\n{}\n)", condition.template.text);
         let analysis = self.analyse(&sql, &types).await?;
         let queries = match &analysis {
@@ -376,7 +376,7 @@ impl Checker<'_> {
         let error = ServerError {
             sqlstate: "0A000".into(),
             message: "it looks at a table".into(),
-            hint: Some("a condition is about the session's variables; read the value in a step ahead of it".into()),
+            hint: Some("a condition is about the session's variables; read the value in an earlier step".into()),
             ..ServerError::default()
         };
         Err(rejected(&condition.sql, None, &error, what).into())
@@ -386,7 +386,7 @@ impl Checker<'_> {
         Ok(self.catalog.analyse(self.control, sql, types, self.quiet).await?)
     }
 
-    /// Takes down what is known of a query that runs apart from the sessions.
+    /// Records what is known of a query that runs outside the sessions.
     async fn watch(&mut self, written: &SqlText, sql: &str, types: &[u32], what: &str) -> Result<(), RunError> {
         let analysis = self.analyse(sql, types).await?;
         self.reaching
@@ -451,8 +451,8 @@ impl Checker<'_> {
         })
     }
 
-    /// A condition's answer depends on the session's variables alone, so it may call no function that looks at anything
-    /// else.
+    /// A condition's answer must depend on the session's variables alone, so it may call no function that reads
+    /// anything else.
     async fn refuse_changing_functions(&mut self, sql: &SqlText, step: &str) -> Result<(), RunError> {
         let words: Vec<_> = tokens(&sql.text).filter(|token| !token.is_blank()).collect();
         let called = words.windows(2).filter(|pair| pair[1].text == "(").map(|pair| &pair[0]);
@@ -497,7 +497,7 @@ impl Checker<'_> {
         Ok(self.control.describe(sql, &types).await.map_err(PostgresError::from)?)
     }
 
-    /// A variable that no earlier step can have set is a mistake.
+    /// Rejects a variable that no earlier step can have set.
     fn known(
         &self,
         sql: &SqlText,
@@ -518,7 +518,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The columns that the server described, or its error where that is a mistake of the scenario; `None` where the
+    /// The columns that the server described, or its error if that is a mistake of the scenario; `None` if the
     /// statement can be judged only when it runs.
     fn columns(
         &self,
@@ -574,7 +574,7 @@ fn bound_types(template: &Template, types: &BTreeMap<String, u32>) -> Vec<u32> {
         .collect()
 }
 
-/// A variable that was written without its colon is read as a column.
+/// A hint for a variable that was written without its colon, and so was read as a column.
 fn with_variable_hint(
     error: &ServerError,
     sql: &SqlText,

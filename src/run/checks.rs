@@ -2,7 +2,8 @@
 
 use super::session::DeadlockCheck;
 
-/// How long a session that may close a cycle waits before its deadlock check; the least that Postgres takes.
+/// How long a session that may close a cycle waits before its deadlock check: the shortest time that PostgreSQL
+/// accepts.
 const CHECK_SOON: &str = "SET LOCAL deadlock_timeout = '1ms'";
 const CHECK_NEVER: &str = "SET LOCAL deadlock_timeout = '1h'";
 

@@ -18,9 +18,9 @@ const SEQUENCES: &str = "SELECT quote_ident(schemaname) || '.' || quote_ident(se
 /// One version of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
-    /// Where it is kept, and the transaction that made it: no two versions of a run have the same.
+    /// Where it is stored, and the transaction that created it; unique among the versions of a run.
     pub place: (String, String),
-    /// Number of the command that made it, counted from 0 within its transaction.
+    /// The number of the command that created it, counted from 0 within its transaction.
     pub command: usize,
     /// By its primary key, for reading: `id = 1`. `None` where the table has none.
     pub key: Option<String>,
@@ -41,11 +41,11 @@ pub struct State {
 #[derive(Debug)]
 pub struct CommittedStates {
     pub tables: Vec<Table>,
-    /// One query a table.
+    /// One query for each table.
     queries: Vec<String>,
-    /// One entry for the state after setup, and one for each turn.
+    /// One for the state after setup, and one for each turn.
     pub states: Vec<State>,
-    /// Sets the sequences to where the run left them.
+    /// SQL that sets the sequences to their values at the end of the run.
     pub set_sequences: String,
 }
 
@@ -76,12 +76,12 @@ impl CommittedStates {
         Ok(states)
     }
 
-    /// Takes down what is committed after a turn.
+    /// Records what is committed after a turn.
     pub async fn look(&mut self, control: &mut Connection, turn: usize) -> Result<(), PostgresError> {
         self.take(control, Some(turn)).await
     }
 
-    /// The run is over.
+    /// To be called when the run is over.
     pub async fn end(&mut self, control: &mut Connection) -> Result<(), PostgresError> {
         for row in query(control, SEQUENCES).await?.rows {
             if let [Some(name), Some(last)] = row.as_slice() {
@@ -96,7 +96,7 @@ impl CommittedStates {
         for (index, sql) in self.queries.iter().enumerate() {
             let reply = control.simple(sql).await?;
             let versions = match &reply.error {
-                // a session has locked the table as a whole; nobody else commits changes to it for that long
+                // a session has locked the whole table; meanwhile no other session commits changes to it
                 Some(_) => {
                     control.simple("ROLLBACK").await?;
                     self.states

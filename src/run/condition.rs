@@ -10,14 +10,13 @@ use crate::postgres::locks::LockMonitor;
 use crate::postgres::wire::{Connection, Value};
 use crate::scenario::Condition;
 
-/// Stands before a condition; its length is what error positions are off by. The line breaks keep a comment at the
-/// condition's end from reaching further.
+/// Precedes a condition; error positions are off by its length. The line break ends a comment at the condition's end.
 pub const PREFIX: &str = "SELECT coalesce((\n";
 
 /// Answers, by text and values: a condition depends on nothing else.
 pub type ConditionCache = HashMap<(String, Vec<(u32, Option<String>)>), bool>;
 
-/// What it takes to evaluate conditions.
+/// What is needed to evaluate conditions.
 pub struct Conditions<'a> {
     pub control: &'a mut Connection,
     pub monitor: &'a mut LockMonitor,
@@ -25,7 +24,7 @@ pub struct Conditions<'a> {
 }
 
 impl Conditions<'_> {
-    /// Whether a session that is in no transaction has advisory locks.
+    /// Whether a session that is in no transaction holds advisory locks.
     ///
     /// # Errors
     /// When the server fails.

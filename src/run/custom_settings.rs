@@ -3,7 +3,7 @@
 use crate::scenario::Scenario;
 use crate::sql::words::SET_CONFIG;
 
-/// Whether a session may make one, by the look of the scenario's SQL (functions of setup included). Such a setting
+/// Whether a session may create one, judging by the scenario's SQL (functions of setup included). Such a setting
 /// outlives `DISCARD ALL`: it is then empty where it was NULL before it was first set.
 pub fn may_be_made(scenario: &Scenario) -> bool {
     let setup = scenario.setup.iter();

@@ -1,24 +1,24 @@
 //! Finds out how the committed transactions of one run depend on each other, by experiment.
 //!
-//! Who wrote which version of which row is seen in the tables after each turn. Whether a statement read a row that
-//! another transaction wrote is found by running it again, on the rows that it saw and on the same with the one row as
-//! it was before the other's write (or as that made it): where it does something else, it depends on the write. So
-//! joins, aggregates, views, triggers and functions count with nothing known about them.
+//! Which transaction wrote which version of which row is seen in the tables after each turn. Whether a statement read a
+//! row that another transaction wrote is found by running it again, once on the rows that it saw and once with that row
+//! as it was before the other's write (or as that write made it): if the results differ, it depends on the write. So
+//! joins, aggregates, views, triggers and functions are covered without any knowledge of them.
 
 use std::collections::HashMap;
 
 use super::RunError;
 use super::committed_states::Version;
 use super::recorded::{Committed, Recorded, Write, is_insert, is_query, selects_rows, takes_command};
-use super::trial::{Change, Effect, Trials};
+use super::trial::{Change, Effect, StatementTrials};
 use crate::conflict::{Footprint, Object};
 use crate::postgres::wire::Connection;
 use crate::scenario::Isolation;
 use crate::sql::StatementKind;
 use crate::verdict::dependencies::{Dependency, DependencyKind, Explanation, Transaction};
 
-/// Explains a run; `control` is on its database, and no session has anything open there. Returns `None` where no cycle
-/// was found and something could not be run again.
+/// Explains a run. `control` is connected to its database, where no session has a transaction open. Returns `None` if
+/// no cycle was found and something could not be run again.
 ///
 /// # Errors
 /// When the connection is lost.
@@ -29,7 +29,7 @@ pub async fn explain(run: Recorded<'_>, control: &mut Connection) -> Result<Opti
         run: &run,
         committed: &committed,
         writes: &writes,
-        trials: Trials::new(&run, control),
+        trials: StatementTrials::new(&run, control),
         known: HashMap::new(),
     };
     let mut dependencies = finder.overwrites();
@@ -53,7 +53,7 @@ pub async fn explain(run: Recorded<'_>, control: &mut Connection) -> Result<Opti
 struct View {
     /// Index of the state that its snapshot is of.
     snapshot: usize,
-    /// Later writes that it sees nevertheless, by index: a statement that waited for rows looks again at those.
+    /// Later writes that it sees nevertheless, by index: a statement that waited for rows reads those again.
     again: Vec<usize>,
 }
 
@@ -70,8 +70,8 @@ struct Finder<'a, 'c> {
     run: &'a Recorded<'a>,
     committed: &'a [Committed],
     writes: &'a [Write],
-    trials: Trials<'a, 'c>,
-    /// What statements do, by turn and view; `None` where that is not always the same.
+    trials: StatementTrials<'a, 'c>,
+    /// What statements do, by turn and view; `None` if that is not always the same.
     known: HashMap<(usize, View), Option<Effect>>,
 }
 
@@ -93,7 +93,7 @@ impl Finder<'_, '_> {
         (write.by, self.run.turn_of_write(write, &self.committed[write.by]))
     }
 
-    /// ww: who wrote the version before.
+    /// ww: which transaction wrote the version before.
     fn overwrites(&self) -> Vec<Dependency> {
         let mut found = Vec::new();
         for (index, write) in self.writes.iter().enumerate() {
@@ -112,7 +112,7 @@ impl Finder<'_, '_> {
         found
     }
 
-    /// wr and rw: what the statement of a turn read of what others wrote.
+    /// wr and rw: what the statement of a turn read of the others' writes.
     async fn reads(&mut self, transaction: usize, turn: usize, found: &mut Vec<Dependency>) -> Result<(), RunError> {
         let sql = self.run.sql(turn);
         let plain = self.run.is_step(turn) && self.run.step(turn).statement.kind == StatementKind::Plain;
@@ -167,7 +167,7 @@ impl Finder<'_, '_> {
         })
     }
 
-    /// Whether a write made the version that follows the one that the view shows.
+    /// Whether a write made the version right after the one that the view shows.
     fn is_next(&self, index: usize, view: &View) -> bool {
         let write = &self.writes[index];
         !(0..index).any(|other| {
@@ -216,9 +216,9 @@ impl Finder<'_, '_> {
         Ok(View::of_state(snapshot))
     }
 
-    /// The writes up to a state that a statement sees which waited for rows and looks again at them: those of the rows
-    /// that it had found in its snapshot. The others it sees as they were: a row that only now is one of those that it
-    /// looks for is not found.
+    /// The writes up to a state that are seen by a statement that waited for rows and reads them again: those of the
+    /// rows that it had found in its snapshot. It sees the other rows as they were: a row that matches only now is not
+    /// found.
     async fn found_again(
         &mut self,
         transaction: usize,
@@ -245,7 +245,7 @@ impl Finder<'_, '_> {
         Ok(found)
     }
 
-    /// Whether the statement of a transaction's turn does something else where a row is exchanged.
+    /// Whether the statement of a transaction's turn does something else with a row exchanged.
     async fn depends(&mut self, reader: (usize, usize), view: &View, change: Change<'_>) -> Result<bool, RunError> {
         let (transaction, turn) = reader;
         let Some(unchanged) = self.effect(transaction, turn, view).await? else {
@@ -256,7 +256,7 @@ impl Finder<'_, '_> {
         Ok(changed.is_some_and(|changed| changed != unchanged))
     }
 
-    /// What a statement does on what it sees; `None` where that is not always the same.
+    /// What a statement does on what it sees; `None` if that is not always the same.
     async fn effect(&mut self, transaction: usize, turn: usize, view: &View) -> Result<Option<Effect>, RunError> {
         if let Some(known) = self.known.get(&(turn, view.clone())) {
             return Ok(known.clone());

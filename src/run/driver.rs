@@ -1,4 +1,4 @@
-//! One session's connection: how a statement is sent on it, and what the server says of its transaction.
+//! One session's connection: how a statement is sent on it, and what the server says about its transaction.
 
 use std::task::{Context, Poll, ready};
 
@@ -9,10 +9,12 @@ use super::session::{DeadlockCheck, Pending, WaitTimeout};
 use super::timeouts::{self, SessionTimeouts, StepSql};
 use crate::history::TxEnd;
 use crate::postgres::PostgresError;
-use crate::postgres::wire::{Connection, Event, Reply, ResultSet, ServerError, TransactionStatus, Value, WireError};
+use crate::postgres::wire::{
+    Connection, Reply, ResultSet, ServerError, ServerEvent, TransactionStatus, Value, WireError,
+};
 use crate::sql::{Isolation, StatementKind};
 
-/// What a session has that a new connection has not.
+/// What a session has that a new connection does not.
 const LEFT_BEHIND: &str = "SELECT concat_ws(', ',
    (SELECT 'settings ' || string_agg(name, ' ' ORDER BY name) FROM pg_catalog.pg_settings
     WHERE source = 'session' AND setting IS DISTINCT FROM reset_val),
@@ -26,22 +28,22 @@ const LEFT_BEHIND: &str = "SELECT concat_ws(', ',
    (SELECT 'temporary tables' WHERE EXISTS (SELECT FROM pg_catalog.pg_class
     WHERE relnamespace = pg_my_temp_schema() AND relkind = 'r')))";
 
-/// The end of a connection frees its advisory locks. To close it and open another would cost more, and a closed
-/// connection's locks are only free when its process has ended, of which the client is not told.
+/// Does what the end of a connection does to its advisory locks. Closing it and opening another would cost more, and a
+/// closed connection's locks are released only when its process has ended, which the client does not learn.
 const FREE_LOCKS: &str = "SELECT pg_advisory_unlock_all()";
-/// It is no transaction of the session's, so it is none of the level that the session has set.
+/// This is not a transaction of the session, so it does not have the level that the session has set.
 const BEGIN_OF_OWN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE NOT DEFERRABLE";
 
 const DEADLOCK_DETECTED: &str = "40P01";
 
-/// Sends a session's statements, one at a time. An autocommitted one is two: it gets a BEGIN ahead of it, and its commit
-/// is a turn of its own. Nobody who looks at the replies can tell that it was not the client who asked for that.
+/// Sends a session's statements, one at a time. An autocommitted one becomes two: a BEGIN is sent before it, and its
+/// commit is a turn of its own. The replies do not reveal that the client did not ask for this.
 pub struct Driver {
-    /// The session's.
+    /// The session's name.
     name: String,
     connection: Connection,
     checks: Checks,
-    /// Where a session of the scenario may have a timeout.
+    /// Present if a session of the scenario may have a timeout.
     timeouts: Option<SessionTimeouts>,
     /// The level that the session starts with.
     isolation: Isolation,
@@ -49,7 +51,7 @@ pub struct Driver {
     savepoint_open: bool,
     /// The last transaction that ended was rolled back.
     rolled_back: bool,
-    /// The BEGIN that is to go ahead of the next statement has been sent on its own.
+    /// The BEGIN that belongs before the next statement has been sent on its own.
     begun: bool,
     under_way: Option<Request>,
     sent: Vec<Sent>,
@@ -63,15 +65,15 @@ pub struct Request {
     /// The statement with `$n` for its values.
     pub sql: String,
     pub values: Vec<Value>,
-    /// BEGIN that goes ahead of it, as it is to be sent.
+    /// BEGIN to send before it, in the form in which it is sent.
     pub begin: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// A step as it stands.
+    /// A step as written.
     Statement,
-    /// A statement outside a transaction: BEGIN is sent ahead, and a commit of its own follows.
+    /// A statement outside a transaction: BEGIN is sent before it, and a commit of its own follows.
     Autocommitted,
     Commit,
     Rollback,
@@ -79,7 +81,7 @@ pub enum Action {
     Disconnect,
 }
 
-/// What came back.
+/// The reply to a request.
 pub struct Answer {
     pub request: Request,
     pub result: Result<ResultSet, Box<ServerError>>,
@@ -102,7 +104,7 @@ pub enum Received {
     Acquired,
 }
 
-/// A step as the server received it.
+/// A step in the form in which the server received it.
 #[derive(Debug, Clone)]
 pub struct Sent {
     /// The statement with `$n` for its values.
@@ -111,7 +113,7 @@ pub struct Sent {
 }
 
 impl Request {
-    /// What pgbraid sends of its own: the commit of an autocommitted statement, a ROLLBACK, the end of the connection.
+    /// A request of pgbraid's own: the commit of an autocommitted statement, a ROLLBACK, the end of the connection.
     pub fn own(action: Action, pending: Pending, begin: Option<String>) -> Request {
         let sql = match action {
             Action::Disconnect => FREE_LOCKS.to_owned(),
@@ -172,7 +174,7 @@ impl Driver {
         self.savepoint_open
     }
 
-    /// The ROLLBACK to come is a turn of its own.
+    /// The coming ROLLBACK is a turn of its own.
     pub fn keep_locks(&mut self) {
         self.savepoint_open = true;
     }
@@ -198,7 +200,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Ends what [`Driver::begin_reset`] began.
+    /// Completes what [`Driver::begin_reset`] began.
     pub async fn end_reset(&mut self) -> Result<(), RunError> {
         let reply = self.connection.reply().await.map_err(PostgresError::from)?;
         reply.into_result().map_err(|error| PostgresError::Query {
@@ -229,7 +231,7 @@ impl Driver {
         Ok((!found.is_empty()).then(|| format!("session {}: {found}", self.name)))
     }
 
-    /// Sends a BEGIN that is ahead of the next statement on its own, as a client does.
+    /// Sends the BEGIN before the next statement on its own, as a client does.
     pub async fn send_begin(&mut self, sql: &str) -> Result<(), RunError> {
         if !self.begun {
             let reply = self.connection.simple(sql).await.map_err(PostgresError::from)?;
@@ -238,7 +240,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Rolls back after an error, which is no turn where the error has freed everything already.
+    /// Rolls back after an error. This is not a turn if the error has released everything already.
     pub async fn roll_back(&mut self) -> Result<(), RunError> {
         let reply = self.connection.simple("ROLLBACK").await.map_err(PostgresError::from)?;
         reply.into_result().map_err(|error| PostgresError::Query {
@@ -249,7 +251,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Sends a statement. The reply comes by [`Driver::poll`].
+    /// Sends a statement. [`Driver::poll`] gives the reply.
     pub async fn send(&mut self, request: Request, check: DeadlockCheck) -> Result<(), RunError> {
         let queued = self.queue(&request, check);
         let flushed = match queued {
@@ -265,7 +267,7 @@ impl Driver {
         Ok(())
     }
 
-    /// One request: where BEGIN fails, the rest is skipped.
+    /// Everything is one request: if BEGIN fails, the rest is skipped.
     fn queue(&mut self, request: &Request, check: DeadlockCheck) -> Result<(), WireError> {
         let begin = match request.action {
             Action::Autocommitted => Some("BEGIN".to_owned()),
@@ -319,8 +321,8 @@ impl Driver {
         }
     }
 
-    /// Whether the values of the timeouts are asked for behind a step: where it may have changed them. That takes no
-    /// snapshot. What PostgreSQL refuses in a block goes alone, and they are asked for later.
+    /// Whether the values of the timeouts are queried after a step, because it may have changed them. That takes no
+    /// snapshot. A statement that PostgreSQL refuses in a block is sent alone, and the values are queried later.
     fn shows_timeouts(&self, request: &Request) -> bool {
         self.timeouts.is_some()
             && match request.action {
@@ -330,7 +332,7 @@ impl Driver {
             }
     }
 
-    /// What has happened to the statement that was sent. Pending for ever where none was.
+    /// What has happened to the statement that was sent. Pending for ever if none was.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, RunError>> {
         let event = ready!(self.connection.poll_event(cx)).map_err(|error| RunError::Session {
             session: self.name.clone(),
@@ -342,15 +344,15 @@ impl Driver {
             source: error.into(),
         })?;
         match event {
-            Event::Reply(reply) => match self.under_way.take() {
+            ServerEvent::Reply(reply) => match self.under_way.take() {
                 Some(request) => Poll::Ready(Ok(Received::Answered(Box::new(self.take_in(request, reply))))),
                 None => {
                     cx.waker().wake_by_ref();
                     Poll::Pending
                 }
             },
-            Event::StillWaiting => Poll::Ready(Ok(Received::StillWaiting)),
-            Event::Acquired => Poll::Ready(Ok(Received::Acquired)),
+            ServerEvent::StillWaiting => Poll::Ready(Ok(Received::StillWaiting)),
+            ServerEvent::Acquired => Poll::Ready(Ok(Received::Acquired)),
         }
     }
 
@@ -389,7 +391,7 @@ impl Driver {
         }
         match statement.kind {
             StatementKind::Savepoint if result.is_ok() => self.savepoint_open = true,
-            // it takes back a deadlock check that was set after the savepoint
+            // it undoes the setting of a deadlock check after the savepoint
             StatementKind::RollbackTo if result.is_ok() => self.checks.forget(),
             _ => {}
         }
@@ -403,7 +405,7 @@ impl Driver {
         }
     }
 
-    /// Which timeout would end the step under way if it waited long enough.
+    /// The timeout that would end the step under way if it waited long enough.
     pub fn timeout(&self) -> Option<WaitTimeout> {
         let request = self.under_way.as_ref()?;
         self.timeouts.as_ref()?.that_fires(request.step())
@@ -415,7 +417,7 @@ impl Driver {
         self.timeouts.as_ref()?.not_explored(request.step())
     }
 
-    /// The step under way is about to be cancelled: the error that comes is to be shown as that of its timeout.
+    /// The step under way is about to be cancelled: the resulting error is to be shown as that of its timeout.
     pub fn expire(&mut self) {
         let fires = self.timeout();
         if let Some(timeouts) = &mut self.timeouts {
@@ -423,7 +425,7 @@ impl Driver {
         }
     }
 
-    /// Sees to it that the server has no timeout that it could end a step with.
+    /// Makes sure that the server has no timeout by which it could end a step.
     pub async fn stand_in_for_timeouts(&mut self) -> Result<(), RunError> {
         let status = self.connection.transaction();
         let Some(timeouts) = &mut self.timeouts else {
@@ -443,7 +445,7 @@ impl Driver {
 }
 
 /// The backends in a deadlock's cycle, from the error's detail: `Process 11 waits for ShareLock on transaction 7;
-/// blocked by process 12.`, a line a process, the victim first.
+/// blocked by process 12.`, one line for each process, the victim first.
 pub fn deadlocked_backends(error: &ServerError) -> Vec<i32> {
     if error.sqlstate != DEADLOCK_DETECTED {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! One schedule, step by step.
+//! Runs one schedule, step by step.
 
 mod deadlocks;
 mod happening;
@@ -21,16 +21,16 @@ use crate::postgres::locks::{LockMonitor, Waiting};
 use crate::postgres::wire::Connection;
 use crate::postgres::{PostgresError, suspend};
 
-/// What executing one schedule brought.
+/// The result of executing one schedule.
 #[derive(Debug, Clone)]
 pub struct Execution {
     pub turns: Vec<Turn>,
     pub moves: Vec<Move>,
-    /// One a move.
+    /// One for each move.
     pub decisions: Vec<Decision>,
-    /// Sessions of each deadlock that Postgres resolved, and the session that was its victim.
+    /// The deadlocks that PostgreSQL broke.
     pub deadlocks: Vec<Deadlock>,
-    /// What was not under control, in words.
+    /// What was not under control.
     pub uncontrolled: Vec<Uncontrolled>,
     /// Sessions that waited for a lock on a file before their first step, and the session that held it.
     pub waited_at_start: Vec<(usize, usize)>,
@@ -39,15 +39,15 @@ pub struct Execution {
 /// What the server lets a run control, and how long it may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Longest time that a step may take while it does not wait for another session of the run.
+    /// The longest time that a step may take while it does not wait for another session of the run.
     pub step_timeout: Duration,
-    /// Deadlock checks can be timed, and the server says when one has run.
+    /// Deadlock checks can be timed, and the server reports when one has run.
     pub deadlock_control: bool,
-    /// Backends can be stopped and continued, so that a session that is released is resumed when the schedule says so.
+    /// Backends can be stopped and continued, so that a released session resumes when the schedule says so.
     pub signals: bool,
     /// Transactions may run at SERIALIZABLE.
     pub serializable: bool,
-    /// A session that releases another has ended with that, and never waits for it.
+    /// A session that releases another has ended with that move, and never waits for it.
     pub releases_at_end: bool,
 }
 
@@ -60,7 +60,7 @@ pub struct Limits {
 /// A blocked session that a move releases is enabled again: its backend is stopped, and resumed when the scheduler
 /// chooses it. Where backends cannot be stopped, it runs at once, as part of the move.
 ///
-/// `committed` takes down what was committed after each move, where that is wanted.
+/// `committed` records what was committed after each move, if that is wanted.
 ///
 /// # Errors
 /// When a step neither finishes nor blocks in time, or a connection is lost.
@@ -148,7 +148,7 @@ pub async fn execute<S: Session>(
     Ok(executor.execution)
 }
 
-/// Where a session stands.
+/// The state of a session.
 #[derive(Debug, Clone)]
 enum State {
     /// It has nothing under way.
@@ -161,10 +161,10 @@ struct InFlight {
     step: Pending,
     /// The turn in which it was sent.
     turn: usize,
-    /// The wait that it is in, once that is known.
+    /// Its current wait, once that is known.
     wait: Option<CurrentWait>,
     check: DeadlockCheck,
-    /// Its deadlock check has run in the present wait.
+    /// Its deadlock check has run in the current wait.
     checked: bool,
     /// Its backend is stopped by a signal.
     stopped: bool,
@@ -189,7 +189,7 @@ struct Executor<'a, S> {
     limits: Limits,
     states: Vec<State>,
     suspended: suspend::Suspended,
-    /// The last look, where nothing has run since.
+    /// The last look at the lock table, if nothing has run since.
     seen_waiting: Option<Vec<Waiting>>,
     execution: Execution,
 }
@@ -239,14 +239,14 @@ impl<S: Session> Executor<'_, S> {
         }
     }
 
-    /// Whether nothing is left of a session but the end of its connection.
+    /// Whether only the end of the connection remains of a session.
     fn only_disconnects(&self, session: usize) -> bool {
         let next = self.sessions[session].next().held();
         next.is_some_and(|step| matches!(step.origin, Origin::Disconnect(_)))
     }
 
-    /// Of the sessions that the error of one released, those that it runs its transaction again after, its next step being
-    /// `next`: otherwise it could come ahead of them and into the same error for as often as it tries.
+    /// The sessions released by the error of a session whose next step `next` runs its transaction again: it does so
+    /// after they have resumed. Otherwise it could overtake them and run into the same error as often as it tries.
     fn retries_after(&self, session: usize, next: &Pending) -> impl Iterator<Item = usize> {
         let moves = &self.execution.moves;
         let last = moves.iter().rposition(|one| one.session == session);

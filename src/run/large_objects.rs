@@ -14,16 +14,17 @@ const CONTENT: &str = "SELECT oid, octet_length(content)::text, md5(content)
 /// How outcomes name large objects.
 #[derive(Debug, Clone, Default)]
 pub struct LargeObjects {
-    /// There may be some: outcomes show them even where there are none.
+    /// There may be some: outcomes show them even if there are none.
     expected: bool,
-    /// Those that setup made, in the order of their numbers: the server draws them, so they differ between two setups.
+    /// Those that setup created, in the order of their numbers. The server draws these, so they differ between two
+    /// setups.
     of_setup: BTreeMap<String, String>,
-    /// Numbers in the scenario's texts: with one of them, the scenario chose it.
+    /// Numbers in the scenario's texts: an object with one of them was numbered by the scenario.
     chosen: BTreeSet<String>,
 }
 
 impl LargeObjects {
-    /// To be called after setup.
+    /// Must be called after setup.
     pub async fn find(control: &mut Connection, scenario: &Scenario) -> Result<LargeObjects, PostgresError> {
         let found = query(control, ALL).await?;
         let numbers = found.iter().filter_map(|row| row.first()?.clone());
@@ -42,7 +43,7 @@ impl LargeObjects {
         self.expected
     }
 
-    /// All of them, as a table of an outcome; `None` where there are none and none are expected.
+    /// All of them, as a table of an outcome; `None` if there are none and none are expected.
     pub async fn content(&self, control: &mut Connection) -> Result<Option<TableContent>, PostgresError> {
         let found = query(control, CONTENT).await?;
         if found.is_empty() && !self.expected {
@@ -78,7 +79,7 @@ fn texts(scenario: &Scenario) -> impl Iterator<Item = &str> {
     scenario.setup.iter().map(|setup| setup.text.as_str()).chain(steps)
 }
 
-/// Whether setup (the functions that it makes included) or a step names what works on large objects.
+/// Whether setup (including the functions that it creates) or a step names something that works on large objects.
 fn may_be_touched(scenario: &Scenario) -> bool {
     texts(scenario).any(names_large_objects)
 }

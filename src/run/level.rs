@@ -3,10 +3,10 @@
 use crate::history::Origin;
 use crate::sql::{Isolation, StatementKind, isolation_named};
 
-/// Follows a session from statement to statement.
+/// Tracks the level of a session from statement to statement.
 #[derive(Debug, Clone, Copy)]
 pub struct Level {
-    /// Of transactions that say nothing else.
+    /// The level of transactions that do not set one.
     default: Isolation,
     of_transaction: Option<Isolation>,
 }
@@ -19,7 +19,7 @@ impl Level {
         }
     }
 
-    /// Takes in a statement that ran, with the BEGIN that went ahead of it, and returns the level that it ran at.
+    /// Takes note of a statement that ran, and of the BEGIN sent before it, and returns the level that it ran at.
     pub fn take_in(&mut self, begin: Option<&str>, origin: Origin, kind: StatementKind, sql: &str) -> Isolation {
         let own = (origin.is_step() && kind == StatementKind::Begin).then_some(sql);
         if let Some(level) = begin.or(own).and_then(isolation_named) {

@@ -1,7 +1,7 @@
 //! Executes one schedule, one step at a time, and returns its history.
 //!
-//! [`execute`] drives [`Session`]s and asks a [`Scheduler`] which of those that can go on does. It knows neither where
-//! the sessions' steps come from nor how the scheduler decides.
+//! [`execute`] drives [`Session`]s and asks a [`Scheduler`] which enabled one moves. It knows neither where the
+//! sessions' steps come from nor how the scheduler decides.
 
 mod any_session;
 mod attached;
@@ -60,7 +60,7 @@ use crate::proxy::ProxyError;
 use crate::scenario::ScenarioError;
 use crate::scenario::source::SqlText;
 
-/// Why a run came to no result. None of these is a verdict.
+/// Why a run has no result. None of these is a verdict.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     #[error(transparent)]
@@ -81,9 +81,9 @@ pub enum RunError {
         limit: Duration,
         outsider: Option<String>,
     },
-    #[error("no session can go on: {waiting} waits for a lock that no session of the run will release")]
+    #[error("no session can continue: {waiting} waits for a lock that no session of the run will release")]
     Stuck { waiting: String },
-    /// A variable was used of which the step returned several rows.
+    /// A variable was used whose step returned several rows.
     #[error(
         "session {session}: variable :{variable} has no single value, since step {source_step} returned {rows} rows"
     )]
@@ -108,9 +108,9 @@ pub enum RunError {
         column: String,
         tables: Vec<String>,
     },
-    /// What belongs to the whole server is not as it was.
+    /// Something that belongs to the whole server has changed.
     #[error(
-        "while {what} ran, what all databases of the server share was changed: {}; pgbraid does not take that back{}",
+        "while {what} ran, what all databases of the server share was changed: {}; pgbraid does not undo that{}",
         changes.join(", "),
         if *given { " (where another client of the server did that, run again)" } else { "" }
     )]
@@ -155,7 +155,7 @@ pub enum RunError {
     SetupFailed { exit: crate::history::Exit, output: Output },
     #[error("starting a worker failed: {0}")]
     Runtime(std::io::Error),
-    /// A run that violates nothing was to be made small.
+    /// A run that violates nothing was given to be made small.
     #[error("the schedule does not fail, so it cannot be made smaller")]
     NothingFails,
     #[error("interrupted")]
@@ -175,10 +175,10 @@ fn printed(output: &Output) -> String {
 }
 
 impl RunError {
-    /// The same as a mistake at its place in the scenario's file, where it is one.
+    /// The same as a mistake at its place in the scenario's file, if it is one.
     ///
     /// # Errors
-    /// The error itself where it is none.
+    /// The error itself if it is not.
     pub fn into_mistake(self) -> Result<ScenarioError, RunError> {
         match self {
             RunError::Scenario(error) => Ok(error),
@@ -194,7 +194,7 @@ impl RunError {
         }
     }
 
-    /// A mistake of the scenario that only came out in a run.
+    /// A mistake of the scenario that only a run reveals.
     fn mistake(&self) -> Option<ScenarioError> {
         match self {
             RunError::Condition { step, error, sql, .. } => Some(ScenarioError::rejected_sql(

@@ -8,9 +8,9 @@ use crate::scenario::Scenario;
 use crate::sql::classify::first_word;
 use crate::sql::lexer::{TokenKind, tokens};
 
-/// Functions and procedures of the scenario's own in which the statements of others could make a difference: those that
-/// are declared STABLE or IMMUTABLE take no snapshot of their own and write nothing. The third column says that something
-/// that is no statement calls it: a trigger, a default, a check, a view.
+/// Functions and procedures of the scenario's own in which the statements of others could make a difference. Those
+/// declared STABLE or IMMUTABLE take no snapshot of their own and write nothing. The third column says that something
+/// other than a statement calls it: a trigger, a default, a check, a view.
 const ROUTINES: &str = "SELECT p.proname, CASE WHEN p.prorettype IN ('trigger'::regtype, 'event_trigger'::regtype)
       THEN 'trigger function' WHEN p.prokind = 'p' THEN 'procedure' ELSE 'function' END,
     EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid),
@@ -24,12 +24,12 @@ const ROUTINES: &str = "SELECT p.proname, CASE WHEN p.prorettype IN ('trigger'::
 struct Routine {
     name: String,
     kind: String,
-    /// No statement need name it.
+    /// It may run although no statement names it.
     unnamed: bool,
     body: String,
 }
 
-/// What a reader of the verdict should know of them, a sentence each. To be called after setup.
+/// What a reader of the verdict should know of them, in one sentence each. Must be called after setup.
 pub async fn notes(control: &mut Connection, scenario: &Scenario) -> Result<Vec<String>, PostgresError> {
     let reply = control.simple(ROUTINES).await?;
     let found = reply.into_result().map_err(|error| PostgresError::Query {
@@ -55,7 +55,7 @@ fn notes_on(routines: &[Routine], scenario: &Scenario) -> Vec<String> {
     let steps = || scenario.sessions.iter().flat_map(|session| session.steps.iter());
     let mut names: BTreeSet<String> = steps().flat_map(|step| names(&step.sql.text)).collect();
     let mut called: BTreeMap<&str, &Routine> = BTreeMap::new();
-    // what a routine calls is called, too
+    // what a called routine calls is called, too
     loop {
         let next = routines.iter().find(|routine| {
             let is_called = routine.unnamed || names.contains(&routine.name);
@@ -100,7 +100,7 @@ fn notes_on(routines: &[Routine], scenario: &Scenario) -> Vec<String> {
     notes
 }
 
-/// The names in a text, as the server folds them.
+/// The names in a text, folded as the server does.
 fn names(text: &str) -> BTreeSet<String> {
     tokens(text)
         .filter_map(|token| match token.kind {

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use super::{Candidate, Run, Scheduler};
 use crate::history::{Move, MoveKind, SoFar};
 
-/// Schedules sessions in a given order. An entry whose session is blocked is passed over until that session is
-/// released; when the order is used up, or names nobody who is enabled, the first session that is moves.
+/// Schedules sessions in a given order. An entry whose session is blocked is skipped until that session is released;
+/// when the order is used up, or names no enabled session, the first enabled session moves.
 ///
-/// A timeout expires only where an entry of a run says so, or nobody else is enabled.
+/// A timeout expires only if an entry of a run says so, or no other session is enabled.
 pub struct Ordered {
     order: VecDeque<Entry>,
     /// The order has no entries for resumptions.
@@ -16,7 +16,7 @@ pub struct Ordered {
 }
 
 impl Ordered {
-    /// One entry a move, resumptions among them.
+    /// One entry for each move, including resumptions.
     pub fn new(order: impl IntoIterator<Item = usize>) -> Ordered {
         Ordered {
             order: order.into_iter().map(|session| (session, false)).collect(),
@@ -24,7 +24,7 @@ impl Ordered {
         }
     }
 
-    /// That of a run.
+    /// The order of a run.
     pub fn of(run: &Run) -> Ordered {
         let entry = |one: &Move| (one.session, one.kind == MoveKind::Timeout);
         Ordered {
@@ -33,7 +33,7 @@ impl Ordered {
         }
     }
 
-    /// One entry a step. Released sessions resume at once, in the order in which they began to wait.
+    /// One entry for each step. Released sessions resume at once, in the order in which they began to wait.
     pub fn steps(order: impl IntoIterator<Item = usize>) -> Ordered {
         Ordered {
             resumes_at_once: true,
@@ -56,7 +56,7 @@ impl Scheduler for Ordered {
 /// A session, and whether its timeout expires.
 pub(crate) type Entry = (usize, bool);
 
-/// Takes the first entry whose session is enabled out of an order; where there is none, it is the first session that is.
+/// Removes the first entry whose session is enabled from an order; if there is none, returns the first enabled session.
 pub(crate) fn take_first(order: &mut VecDeque<Entry>, ready: &[Candidate<'_>]) -> usize {
     let entry = |candidate: &Candidate<'_>| (candidate.session, candidate.kind == MoveKind::Timeout);
     let place = order
@@ -68,7 +68,7 @@ pub(crate) fn take_first(order: &mut VecDeque<Entry>, ready: &[Candidate<'_>]) -
     }
 }
 
-/// The first enabled session that does more than time out, where there is one.
+/// The first enabled session that does something other than time out, if there is one.
 pub(crate) fn first_without_timeout<'a, 'b>(ready: &'b [Candidate<'a>]) -> &'b Candidate<'a> {
     let mut others = ready.iter().filter(|candidate| candidate.kind != MoveKind::Timeout);
     others.next().unwrap_or(&ready[0])

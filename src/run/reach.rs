@@ -1,9 +1,10 @@
-//! What a scenario may not do because it reaches beyond its database: a run could not take it back, and on a server that
-//! was given it would stay behind.
+//! What a scenario may not do because it reaches beyond its database: a run could not undo it, and on a server that
+//! pgbraid did not start it would stay behind.
 //!
-//! Three looks see it. Commands are known by their words, also within the body of a function or a DO block. Functions
-//! that a statement calls are known by what the server makes of it. What both miss, such as a command that a function puts
-//! together, has changed what all databases share by the time that it is seen ([`crate::postgres::shared_state`]).
+//! There are three checks. Commands are recognised by their words, also within the body of a function or a DO block.
+//! Functions that a statement calls are recognised by the server's analysis of it. What both miss, such as a command
+//! that a function builds, is detected when it has already changed what all databases share
+//! ([`crate::postgres::shared_state`]).
 
 use std::collections::BTreeMap;
 
@@ -28,7 +29,7 @@ const SHARED: [&str; 7] = [
     "SYSTEM",
 ];
 
-/// Functions that come with the server, and act on its files, its log, other databases' sessions, or what is replicated.
+/// Functions that come with the server, and act on its files, its log, other databases' sessions, or replication.
 const FUNCTIONS: [&str; 43] = [
     "pg_terminate_backend",
     "pg_cancel_backend",
@@ -75,8 +76,8 @@ const FUNCTIONS: [&str; 43] = [
     "dblink_send_query",
 ];
 
-/// Functions that reach beyond their database, by whatever name: the server's own, those of extensions that do nothing
-/// else, and those of which nobody can say what they do.
+/// Functions that reach beyond their database, under any name: the server's own, those of extensions that do nothing
+/// else, and those whose effect nobody can tell.
 const REACHING: &str = "SELECT p.oid, p.proname FROM pg_catalog.pg_proc p
   JOIN pg_catalog.pg_language l ON l.oid = p.prolang
   WHERE l.lanname = 'internal' AND p.prosrc IN (
@@ -87,8 +88,8 @@ const REACHING: &str = "SELECT p.oid, p.proname FROM pg_catalog.pg_proc p
       WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
       AND p.oid >= 16384";
 
-/// Refuses commands that make, change or drop what belongs to the whole server, and, on one that was `given`, those that
-/// act on its files and other sessions.
+/// Refuses commands that create, change or drop what belongs to the whole server and, on one that pgbraid did not start
+/// (`given`), those that act on its files and other sessions.
 pub fn refuse_commands(sql: &SqlText, what: &str, given: bool) -> Result<(), ScenarioError> {
     for command in split(&sql.text) {
         let Some(reason) = reason(&command, given) else {
@@ -103,12 +104,12 @@ pub fn refuse_commands(sql: &SqlText, what: &str, given: bool) -> Result<(), Sce
     Ok(())
 }
 
-/// What the functions are that no statement may call on a server that was given.
+/// The functions that no statement may call on a server that pgbraid did not start, and what they are.
 #[derive(Debug, Default)]
 pub struct Reaching(BTreeMap<u32, String>);
 
 impl Reaching {
-    /// To be called after setup.
+    /// Must be called after setup.
     pub async fn find(control: &mut Connection) -> Result<Reaching, PostgresError> {
         let names = Value::text(format!("{{{}}}", FUNCTIONS.join(",")));
         let found = expect(
@@ -132,7 +133,7 @@ impl Reaching {
         catalog: &Catalog,
         what: &str,
     ) -> Result<(), ScenarioError> {
-        // an embedded server has none
+        // on an embedded server there are none
         if self.0.is_empty() {
             return Ok(());
         }
@@ -169,14 +170,14 @@ fn reason(command: &[Token<'_>], given: bool) -> Option<&'static str> {
         .or_else(within)
 }
 
-/// Whether a command has the text of a function, or of a block that runs at once.
+/// Whether a command contains the text of a function, or of a block that runs at once.
 fn has_body(command: &[Token<'_>]) -> bool {
     let at = |place: usize, words: &[&str]| command.get(place).is_some_and(|token| token.is_one_of(words));
     let place = if at(1, &["OR"]) { 3 } else { 1 };
     at(0, &["DO"]) || at(0, &["CREATE"]) && at(place, &["FUNCTION", "PROCEDURE"])
 }
 
-/// Why a text is refused that may be run: the body of a function, or what that puts together for EXECUTE.
+/// Why a text that may be run is refused: the body of a function, or what it builds for EXECUTE.
 fn reason_within(string: &str, given: bool) -> Option<&'static str> {
     let text = content(string);
     for command in split(&text) {
@@ -185,7 +186,7 @@ fn reason_within(string: &str, given: bool) -> Option<&'static str> {
             before.is_none_or(|before| before.is_one_of(&["BEGIN", "THEN", "ELSE", "LOOP", "AS"]))
         });
         for start in starts {
-            // within a text, the name of the scenario's own database can be put in
+            // the text may insert the name of the scenario's own database
             let command = &command[start..];
             let names_database = command.iter().any(|token| token.is("DATABASE"));
             if let Some(reason) = shared(command).filter(|_| !names_database) {
@@ -204,7 +205,7 @@ fn reason_within(string: &str, given: bool) -> Option<&'static str> {
     None
 }
 
-/// The text that a string stands for, but for escapes with a backslash.
+/// The text that a string stands for, apart from escapes with a backslash.
 fn content(string: &str) -> String {
     if let Some(tagged) = string.strip_prefix('$') {
         let tag = tagged.find('$').map_or(0, |end| end + 2);

@@ -1,4 +1,4 @@
-//! One run as it was taken down: its committed transactions, and which of them wrote which versions of which rows.
+//! A recorded run: its committed transactions, and which of them wrote which versions of which rows.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::scenario::{Isolation, Scenario, Step};
 use crate::sql::lexer::{Token, significant};
 use crate::sql::words::CHANGES;
 
-/// A run, and what it takes to run its statements again.
+/// A run, and what is needed to run its statements again.
 pub struct Recorded<'a> {
     pub scenario: &'a Scenario,
     pub program: &'a Program,
@@ -38,7 +38,7 @@ pub struct Write {
     /// Index of the transaction.
     pub by: usize,
     pub table: usize,
-    /// Index of the first state that has it.
+    /// Index of the first state that contains it.
     pub state: usize,
     pub old: Option<Version>,
     pub new: Option<Version>,
@@ -116,8 +116,7 @@ impl Recorded<'_> {
         all
     }
 
-    /// What the transactions wrote, in the order of their commits; a row that was deleted comes before one that was
-    /// made.
+    /// The writes of the transactions, in the order of their commits; deletions come before insertions.
     pub fn writes(&self, committed: &[Committed]) -> Vec<Write> {
         let mut writes = Vec::new();
         for (index, pair) in self.states.states.windows(2).enumerate() {
@@ -149,7 +148,7 @@ impl Recorded<'_> {
         writes
     }
 
-    /// Whether a version is that of a new row: one with the key of a row that the transaction deleted is not its
+    /// Whether a version is that of a new row: a row with the key of one that the transaction deleted is not its
     /// successor.
     fn is_insertion(&self, by: &Committed, version: &Version) -> bool {
         let Some(turn) = self.turn_of_command(by, version.command) else {
@@ -159,7 +158,7 @@ impl Recorded<'_> {
         words.first().is_some_and(|word| word.is("insert")) && !words.iter().any(|word| word.is("conflict"))
     }
 
-    /// The turn of a transaction's statement by the number of its command.
+    /// The turn of a transaction's statement, given the number of its command.
     fn turn_of_command(&self, of: &Committed, command: usize) -> Option<usize> {
         let commands = of.turns.iter().copied();
         commands
@@ -212,7 +211,7 @@ pub fn takes_command(sql: &str) -> bool {
             }))
 }
 
-/// Whether the statement may pass over rows of its tables.
+/// Whether the statement may skip rows of its tables.
 pub fn selects_rows(sql: &str) -> bool {
     let words = [
         "where", "on", "using", "natural", "having", "filter", "limit", "fetch", "offset", "distinct",

@@ -1,21 +1,21 @@
 //! Whether two runs of one schedule did the same.
 
 use super::Run;
-use crate::history::Difference;
+use crate::history::RunDifference;
 
-/// Where two runs of the same schedule did not do the same.
-pub fn differs(one: &Run, other: &Run) -> Option<Difference> {
+/// Where two runs of the same schedule differed.
+pub fn differs(one: &Run, other: &Run) -> Option<RunDifference> {
     let turns = one.history.turns.iter().zip(&other.history.turns);
     if let Some((turn, _)) = turns.into_iter().find(|(one, other)| one != other) {
-        return Some(Difference::Step {
+        return Some(RunDifference::Step {
             session: one.history.sessions[turn.session].clone(),
             step: turn.step.clone(),
         });
     }
     if one.history != other.history {
-        return Some(Difference::Ends);
+        return Some(RunDifference::Ends);
     }
-    (one.violations != other.violations).then_some(Difference::Violations)
+    (one.violations != other.violations).then_some(RunDifference::Violations)
 }
 
 /// The first table in which two runs left different rows.

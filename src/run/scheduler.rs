@@ -1,4 +1,4 @@
-//! Who decides which session moves, and what it is told.
+//! Decides which session moves, and what it is told for that.
 
 use super::session::Pending;
 use crate::history::{MoveKind, SoFar};
@@ -11,25 +11,25 @@ pub struct Candidate<'a> {
     pub kind: MoveKind,
     /// The step that it sends, or resumes.
     pub step: &'a Pending,
-    /// The answer to what [`Scheduler::question`] asked of it; `None` where it asked nothing, or got an error.
+    /// The answer to [`Scheduler::question`]; `None` if there was no question, or it got an error.
     pub answer: Option<bool>,
 }
 
 /// Decides which session moves.
 pub trait Scheduler {
-    /// What must be known of a session before it can be chosen or left alone: a query for one truth value, which is run
-    /// outside the sessions' transactions, so that it sees what is committed.
+    /// What must be known about a session before it can be chosen or passed over: a query for one truth value, which is
+    /// run outside the sessions' transactions, so it sees what is committed.
     fn question(&mut self, _so_far: SoFar<'_>, _candidate: Candidate<'_>) -> Option<String> {
         None
     }
 
-    /// Takes what has happened so far and the enabled sessions (never none, ascending, each with the one move that it
-    /// can make), and returns one of them. Asked before every move.
+    /// Given what has happened so far and the enabled sessions (at least one, ascending, each with the one move that it
+    /// can make), returns one of them. Called before every move.
     fn choose(&mut self, so_far: SoFar<'_>, ready: &[Candidate<'_>]) -> usize;
 
-    /// Whether the run ends here, though sessions are enabled. `ready` has those that have steps left, and not those of
-    /// which only the connection is to end. Asked ahead of every choice; none of them may be blocked
-    /// then.
+    /// Whether the run ends here, although sessions are enabled. `ready` are those that have steps left, without those
+    /// that only have to close their connection. Called before every choice; if it returns true, none of them may be
+    /// blocked.
     fn is_over(&mut self, _so_far: SoFar<'_>, _ready: &[usize]) -> bool {
         false
     }
@@ -42,7 +42,7 @@ pub struct Decision {
     pub ready: Vec<usize>,
     /// What each of them could do.
     pub kinds: Vec<MoveKind>,
-    /// What the scheduler had asked of each of them, and was told.
+    /// The answer to the question about each of them.
     pub answers: Vec<Option<bool>>,
     pub chosen: usize,
 }
@@ -52,7 +52,7 @@ impl Decision {
         self.ready.iter().position(|&ready| ready == session)
     }
 
-    /// What the scheduler was told of a session.
+    /// The answer to the question about a session.
     pub fn answer_of(&self, session: usize) -> Option<bool> {
         *self.answers.get(self.place(session)?)?
     }

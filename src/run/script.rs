@@ -14,7 +14,7 @@ use crate::postgres::wire::{ResultSet, ServerError};
 use crate::scenario;
 use crate::sql::StatementKind;
 
-/// Runs a session's steps: which is next, with which values, and what becomes of an error.
+/// Runs a session's steps: which is next, with which values, and what happens after an error.
 pub struct Script {
     session: scenario::Session,
     statements: Statements,
@@ -26,21 +26,21 @@ pub struct Script {
     disconnected: bool,
     variables: Variables,
     held: Option<Held>,
-    /// The next step to look at.
+    /// The next step to consider.
     cursor: usize,
-    /// A BEGIN that goes ahead of the next statement.
+    /// A BEGIN to send before the next statement.
     pending_begin: Option<usize>,
-    /// What a retry comes back to.
+    /// Where a retry starts again.
     transaction_start: Option<TransactionStart>,
     retries_of_transaction: u32,
     retries: u32,
     error: Option<StepError>,
-    /// Results of the steps that count: a retried transaction's earlier attempts do not.
+    /// Results of the steps that count, without the earlier attempts of a retried transaction.
     results: Vec<StepOutcome>,
     ended: bool,
 }
 
-/// A session's statements, as its turns have them.
+/// A session's statements in the form that turns hold.
 struct Statements {
     steps: Vec<Arc<Statement>>,
     commit: Arc<Statement>,
@@ -77,7 +77,7 @@ struct TransactionStart {
     results: usize,
 }
 
-/// The statement that is to be sent next.
+/// The next statement to send.
 #[derive(Debug, Clone)]
 struct Held {
     action: Action,
@@ -156,7 +156,7 @@ impl Script {
         self.held = Some(Held { action, pending });
     }
 
-    /// What the step that was sent brought back.
+    /// Takes in the result of the step that was sent.
     fn take_in(&mut self, answer: Answer) -> Finished {
         let Answer {
             request: Request { action, pending, .. },
@@ -205,7 +205,7 @@ impl Script {
                 }
             }
             Action::Autocommitted => self.hold(Action::Commit, Origin::Autocommit(step)),
-            // the retries of a transaction that is run again are counted on
+            // the transaction may run again, and its retries are still counted
             Action::Rollback | Action::Disconnect => {}
         }
     }
@@ -244,7 +244,7 @@ impl Script {
                 self.variables = start.variables;
                 self.results.truncate(start.results);
             }
-            // a statement outside any block has nothing to come back to but itself
+            // a statement outside any block can only repeat itself
             None if retry && pending.statement.kind == StatementKind::OutsideBlock => {
                 self.retries_of_transaction += 1;
                 self.retries += 1;
@@ -304,8 +304,8 @@ impl Script {
 
     /// The next step of the scenario, or the ROLLBACK that is due.
     async fn find_step(&mut self, conditions: &mut Conditions<'_>) -> Result<(), RunError> {
-        // After an error Postgres has let go of everything that the transaction held, unless the error was inside a
-        // savepoint: then the locks from before it are held until the ROLLBACK, which is a turn of its own.
+        // after an error PostgreSQL has released everything that the transaction held, unless the error was inside a
+        // savepoint: then the locks from before it are held until the ROLLBACK, which is a turn of its own
         if let Some(rollback) = self.held.take_if(|held| held.action == Action::Rollback) {
             if self.driver.has_savepoint() {
                 self.held = Some(rollback);
@@ -339,7 +339,7 @@ impl Script {
             self.hold(action, Origin::Step(self.cursor));
             return Ok(());
         }
-        // a transaction that nothing ended is rolled back, as when an application gives its connection back
+        // a transaction that nothing ended is rolled back, as when an application returns its connection to a pool
         if let Some(last) = self
             .session
             .steps
@@ -354,7 +354,7 @@ impl Script {
         Ok(())
     }
 
-    /// A client that is done closes its connection, and others can come between its last commit and that.
+    /// A client that has finished closes its connection, and others can come between its last commit and that.
     async fn find_disconnect(&mut self, conditions: &mut Conditions<'_>) -> Result<(), RunError> {
         if self.held.is_none()
             && self.may_keep_locks
@@ -497,7 +497,7 @@ pub fn step_error(error: &ServerError) -> StepError {
     }
 }
 
-/// Replaces the numbers after words that name a process, a transaction or an object: they differ at every run.
+/// Replaces the numbers after words that name a process, a transaction or an object: they differ in every run.
 fn without_numbers(message: &str) -> String {
     const NUMBERED: [&str; 5] = ["OID", "oid", "process", "transaction", "PID"];
     let words = message.split(' ').scan("", |before, word| {

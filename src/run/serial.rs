@@ -1,4 +1,4 @@
-//! The serial orders of a scenario's transactions: what outcomes may be, where they must be serializable.
+//! The serial orders of a scenario's transactions: the outcomes that a serializable scenario may have.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,8 @@ use crate::sql::StatementKind;
 use crate::verdict::outcome::Violation;
 use crate::verdict::serializability::{CommittedPart, SerialRun, not_serializable};
 
-/// Most serial orders that are run for one set of transactions: seven transactions of different sessions in every order.
+/// The most serial orders that are run for one set of transactions: seven transactions of different sessions in every
+/// order.
 const MOST_ORDERS: usize = 5_040;
 
 /// Why outcomes cannot be compared with those of serial orders.
@@ -33,28 +34,28 @@ pub enum SerialError {
 }
 
 /// Knows the outcomes of serial orders. Those of all transactions are run first; those of some of the transactions (for
-/// runs in which others failed or were rolled back) when they are wanted.
+/// runs in which others failed or were rolled back) on demand.
 #[derive(Debug)]
 pub struct SerialOracle {
     symmetry: Symmetry,
     known: Mutex<Known>,
 }
 
-/// How many transactions of each session are run; `None` for all of all.
-type Limits = Option<Vec<usize>>;
+/// How many transactions of each session are run; `None` for all transactions.
+type Counts = Option<Vec<usize>>;
 
 #[derive(Debug, Default)]
 struct Known {
     /// Digests of what serial orders lead to.
     outcomes: BTreeSet<String>,
-    orders: BTreeMap<Limits, Vec<SerialRun>>,
-    /// The most transactions that each session ran up to its last committed one, with no limit.
+    orders: BTreeMap<Counts, Vec<SerialRun>>,
+    /// The most transactions that each session ran up to its last committed one, without a limit.
     most: Vec<usize>,
 }
 
 impl SerialOracle {
     /// # Errors
-    /// When the transactions can't be put in serial orders, or in too many.
+    /// When the transactions cannot be put in serial orders, or there are too many orders.
     pub fn new(scenario: &Scenario) -> Result<SerialOracle, SerialError> {
         for session in &scenario.sessions {
             let prepares = |step: &&crate::scenario::Step| step.statement.kind == StatementKind::PrepareTransaction;
@@ -112,7 +113,7 @@ impl SerialOracle {
         Ok(Some(not_serializable(workbench.scenario(), part, orders)))
     }
 
-    async fn run_orders(&self, known: &mut Known, limits: Limits, workbench: &mut Workbench) -> Result<(), RunError> {
+    async fn run_orders(&self, known: &mut Known, limits: Counts, workbench: &mut Workbench) -> Result<(), RunError> {
         if known.orders.contains_key(&limits) {
             return Ok(());
         }
@@ -159,19 +160,19 @@ struct Choice {
     chosen: usize,
 }
 
-/// Keeps a session going until its transaction ends. Where transactions end, it takes the choices that it is given, and
-/// then the first session each time.
+/// Keeps a session running until its transaction ends. Where transactions end, it makes the given choices, and after
+/// those takes the first session each time.
 struct SerialOrder<'a> {
     symmetry: &'a Symmetry,
     limits: Option<&'a [usize]>,
     choices: Vec<Choice>,
     /// Transactions begun, by session.
     transactions: Vec<usize>,
-    /// Transactions ended, of each session.
+    /// Transactions ended, by session.
     ended: Vec<usize>,
     current: Option<usize>,
-    /// A transaction waited for something that another session holds beyond its own transaction: this is no serial
-    /// order, and is only brought to its end.
+    /// A transaction waited for something that another session holds beyond its own transaction: this is not a serial
+    /// order, and only runs to its end.
     blocked: bool,
 }
 
@@ -197,14 +198,14 @@ impl<'a> SerialOrder<'a> {
         self.limits.map_or(usize::MAX, |limits| limits[session])
     }
 
-    /// Whether the current session's transaction goes on after its last turn.
-    fn goes_on(&mut self, session: usize, turn: &Turn, ready: &[usize]) -> bool {
+    /// Whether the current session's transaction continues after its last turn.
+    fn continues(&mut self, session: usize, turn: &Turn, ready: &[usize]) -> bool {
         let failed = turn.tx.end == Some(TxEnd::Failed) || matches!(turn.origin, Origin::Rollback(_));
         if turn.tx.end.is_some() && !failed {
             self.ended[session] += 1;
             return false;
         }
-        // after an error, a session that is ready runs its transaction again
+        // after an error, an enabled session runs its transaction again
         ready.contains(&session)
     }
 
@@ -238,7 +239,7 @@ impl Scheduler for SerialOrder<'_> {
             return false;
         }
         if let (Some(session), Some(turn)) = (self.current, last)
-            && self.goes_on(session, turn, ready)
+            && self.continues(session, turn, ready)
         {
             return false;
         }
@@ -262,7 +263,7 @@ impl Scheduler for SerialOrder<'_> {
     }
 
     fn choose(&mut self, _so_far: SoFar<'_>, ready: &[Candidate<'_>]) -> usize {
-        // a connection that only has to end is no transaction, and ends at once
+        // a connection that only has to be closed is not a transaction, and is closed at once
         let ends = |candidate: &&Candidate<'_>| matches!(candidate.step.origin, Origin::Disconnect(_));
         if let Some(ending) = ready.iter().find(ends) {
             return ending.session;
@@ -277,7 +278,7 @@ impl Scheduler for SerialOrder<'_> {
     }
 }
 
-/// The number of serial orders, as far as it can be told from the file: steps with a condition may run or not.
+/// A lower bound on the number of serial orders, from the file alone: steps with a condition may or may not run.
 fn orders_at_least(scenario: &Scenario, symmetry: &Symmetry) -> BigUint {
     let transactions: Vec<u32> = scenario.sessions.iter().map(transactions_at_least).collect();
     let mut placed = 0u32;

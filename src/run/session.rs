@@ -1,4 +1,4 @@
-//! The boundary between a run and whatever has the steps: a script, or an application's own connection.
+//! The boundary between a run and the source of its steps: a script, or an application's own connection.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -49,31 +49,31 @@ pub trait Session {
     /// What it is about to do.
     fn next(&self) -> Next<'_>;
 
-    /// Sends the statement that is held. The reply comes by [`Session::poll_progress`].
+    /// Sends the held statement. [`Session::poll_progress`] gives the reply.
     fn send(&mut self, check: DeadlockCheck) -> impl Future<Output = Result<(), RunError>>;
 
-    /// Sends a BEGIN that is ahead of the held statement on its own, as a client does.
+    /// Sends the BEGIN before the held statement on its own, as a client does.
     fn send_begin(&mut self) -> impl Future<Output = Result<(), RunError>>;
 
     /// What has happened to the step that was sent.
     fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, RunError>>;
 
-    /// Which timeout would end the step under way if it waited long enough.
+    /// The timeout that would end the step under way if it waited long enough.
     fn timeout(&self) -> Option<WaitTimeout>;
 
     /// Why it is not known what a timeout would do to the step under way, in words.
     fn timeout_not_explored(&self) -> Option<String>;
 
-    /// The step under way is about to be cancelled: the error that comes is to be shown as that of its timeout.
+    /// The step under way is about to be cancelled: the resulting error is to be shown as that of its timeout.
     fn expire(&mut self);
 
-    /// Finds out what the next step is, once the last has finished. After that it is held, or the session has ended.
+    /// Finds out what the next step is, once the last has finished. Afterwards it is held, or the session has ended.
     fn find_next(&mut self, conditions: &mut Conditions<'_>) -> impl Future<Output = Result<(), RunError>>;
 
     /// Begins to make the session ready for another run: on the server as if newly connected.
     fn begin_reset(&mut self) -> impl Future<Output = Result<(), RunError>>;
 
-    /// Ends what [`Session::begin_reset`] began: the steps are all ahead again.
+    /// Completes what [`Session::begin_reset`] began: all steps are ahead again.
     fn end_reset(&mut self) -> impl Future<Output = Result<(), RunError>>;
 
     /// What an earlier run has left on the connection, in words.
@@ -85,7 +85,7 @@ pub trait Session {
     /// Its variables with the values that the server sent.
     fn variables(&self) -> &Variables;
 
-    /// What the session's steps brought back; a retried transaction counts once, as it ended.
+    /// What the session's steps returned. A retried transaction appears once, as it ended.
     fn results(&self) -> &[StepOutcome];
 
     /// What was sent, one entry for each turn of the session.
@@ -104,7 +104,7 @@ pub enum Outside {
 pub enum Next<'a> {
     /// This statement is held until it is scheduled.
     Held(&'a Pending),
-    /// It is not known yet.
+    /// Not known yet.
     Thinking,
     /// Nothing: it has run all its steps.
     Ended,
@@ -120,7 +120,7 @@ impl<'a> Next<'a> {
     }
 }
 
-/// A timeout of the server's that ends a step which waits.
+/// A timeout of the server that ends a waiting step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitTimeout {
     /// `lock_timeout`
@@ -129,7 +129,7 @@ pub enum WaitTimeout {
     Statement,
 }
 
-/// When the server looks for a deadlock in a session's wait.
+/// When the server looks for a deadlock during a session's wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeadlockCheck {
     /// After a millisecond: the session may be the one that closes a cycle.
@@ -148,15 +148,15 @@ pub struct Pending {
     pub filled: String,
     /// See [`Turn::values`](crate::history::Turn::values).
     pub values: Vec<Option<String>>,
-    /// The session is in no transaction.
+    /// The session is not in a transaction.
     pub opens: bool,
-    /// BEGIN that is sent right ahead of it.
+    /// BEGIN to send right before it.
     pub begin: Option<String>,
     pub attempt: u32,
 }
 
 impl Pending {
-    /// The turn in which a session sends it, before anything has come back.
+    /// The turn in which a session sends it, before any reply.
     pub fn turn(&self, session: usize) -> Turn {
         Turn {
             session,
@@ -202,7 +202,7 @@ pub enum Progress {
     Acquired,
 }
 
-/// A step's end.
+/// The end of a step.
 #[derive(Debug)]
 pub struct Finished {
     pub result: StepResult,
@@ -215,7 +215,7 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// Where nothing was under way, or what ended was the connection.
+    /// For a step that was not under way, or that closed the connection.
     pub fn nothing() -> Finished {
         Finished {
             result: StepResult::Done { tag: String::new() },

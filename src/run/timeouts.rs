@@ -1,8 +1,8 @@
-//! `lock_timeout` and `statement_timeout` as the application sets them. The server's own timers never fire: what it has
-//! for a timeout is a stand-in that takes weeks, and stands for the application's value.
+//! `lock_timeout` and `statement_timeout` as the application sets them. The server's own timers never fire: its timeout
+//! is a stand-in that takes weeks, and represents the application's value.
 //!
-//! A stand-in goes through all that the server does to a setting (savepoints, rollbacks, RESET, DISCARD ALL), so the
-//! application's value is known at any time by asking for the setting.
+//! A stand-in undergoes everything that the server does to a setting (savepoints, rollbacks, RESET, DISCARD ALL), so
+//! the application's value can be learned at any time by querying the setting.
 
 use std::collections::BTreeSet;
 
@@ -14,15 +14,15 @@ use crate::sql::commands::split;
 use crate::sql::lexer::{Token, TokenKind};
 use crate::sql::words::{CURRENT_SETTING, SESSION_TIMEOUTS, SET_CONFIG};
 
-/// The settings, in the order in which they are asked for.
+/// The settings, in the order in which they are queried.
 pub const NAMES: [&str; 2] = ["lock_timeout", "statement_timeout"];
 
 const QUERY_CANCELED: &str = "57014";
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
-/// The first stand-in is a millisecond more: 23 days.
+/// The first stand-in is one millisecond longer: 23 days.
 const STAND_IN: u64 = 2_000_000_000;
-/// A stand-in is printed in milliseconds for as long as it is no whole number of seconds.
+/// A stand-in is printed in milliseconds as long as it is not a whole number of seconds.
 const MOST_VALUES: usize = 999;
 
 const ROUTINES: &str = "SELECT p.proname, concat(p.prosrc, ' ', array_to_string(p.proconfig, ' '), ' ',
@@ -35,14 +35,15 @@ const ROUTINES: &str = "SELECT p.proname, concat(p.prosrc, ' ', array_to_string(
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                     WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
   ORDER BY p.proname";
-/// Roles and databases with a setting of their own; those of a server that was given may come from its configuration.
+/// Whether roles or databases have settings of their own. On a server that pgbraid did not start, its configuration may
+/// set them too.
 const SET_BY_ROLE: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_db_role_setting
   WHERE array_to_string(setconfig, ' ') ~ '(lock|statement)_timeout')";
 
-/// What the timeouts of a scenario's sessions are at the start, and what its steps do to them.
+/// The timeouts of a scenario's sessions at the start, and what its steps do to them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
-    /// As the server prints them: those of a new connection.
+    /// Those of a new connection, as the server prints them.
     pub initial: [String; 2],
     routines: Vec<Routine>,
 }
@@ -51,7 +52,7 @@ pub struct Timeouts {
 struct Routine {
     name: String,
     body: String,
-    /// No statement need name it: a trigger, a default, a view.
+    /// It may run although no statement names it: by a trigger, a default, a view.
     unnamed: bool,
     /// In SQL or PL/pgSQL.
     readable: bool,
@@ -72,14 +73,14 @@ pub struct StepTimeouts {
 pub enum Handling {
     /// Nothing.
     None,
-    /// It sets one to a value that can be read: the words ahead of the value, and the value in milliseconds.
+    /// It sets one to a value that can be read: the words before the value, and the value in milliseconds.
     Sets { ahead: String, millis: u64 },
-    /// It may set or read one where only the server can tell.
+    /// It may set or read one in a way that only the server can tell.
     Live,
 }
 
 impl Timeouts {
-    /// To be called after setup; `None` where no session can have a timeout.
+    /// Must be called after setup; `None` if no session can have a timeout.
     pub async fn find(
         control: &mut Connection,
         server: &Server,
@@ -163,7 +164,7 @@ impl Timeouts {
     }
 }
 
-/// Timeouts of which it is not explored what they do to other schedules: a sentence each.
+/// Timeouts whose effect on other schedules is not explored, in a sentence each.
 pub fn not_explored(scenario: &Scenario) -> Vec<String> {
     let steps = scenario.sessions.iter().flat_map(|session| session.steps.iter());
     let texts = steps.map(|step| &step.sql).chain(&scenario.setup);
@@ -179,7 +180,7 @@ fn handling(sql: &str) -> Handling {
         Some((ahead, millis)) if millis < STAND_IN => return Handling::Sets { ahead, millis },
         _ => {}
     }
-    // what these show is put right in the reply, and the defaults are stand-ins, too
+    // what these show is corrected in the reply, and the defaults are stand-ins, too
     let command = split(sql).into_iter().next().unwrap_or_default();
     let shows = command.first().is_some_and(|first| first.is_one_of(&["SHOW", "RESET"]))
         || command.first().is_some_and(|first| first.is("SET"))
@@ -196,7 +197,7 @@ fn lower_words(text: &str) -> BTreeSet<String> {
     words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// Whether a text may handle errors: it has an EXCEPTION that is not raised.
+/// Whether a text may handle errors: it contains an EXCEPTION that is not raised.
 fn may_catch(text: &str) -> bool {
     let lower = text.to_lowercase();
     let words = lower.split(|c: char| !(c.is_alphanumeric() || c == '_'));
@@ -214,8 +215,8 @@ fn names_timeouts(text: &str) -> bool {
             .any(|function| names_any_setting(&text.to_lowercase(), function))
 }
 
-/// Whether a function is called with something else than the name of a setting in quotes (doubled ones, in the text of a
-/// function that is in quotes itself).
+/// Whether a function is called with something other than the name of a setting in quotes (doubled quotes, if the
+/// function's text is itself quoted).
 fn names_any_setting(lower: &str, function: &str) -> bool {
     let mut calls = lower.split(function).skip(1).map(|rest| rest.trim_start_matches('"'));
     calls.any(|rest| {
@@ -258,7 +259,7 @@ fn name_of(token: &Token<'_>) -> String {
     token.text.trim_matches('"').to_lowercase()
 }
 
-/// A value as SET takes it and SHOW prints it, where it is a whole number with a unit or without one.
+/// A value as SET accepts and SHOW prints it, if it is a whole number with or without a unit.
 pub fn millis(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -314,8 +315,8 @@ pub struct StandIns {
 }
 
 impl StandIns {
-    /// What the server is given for a value of the application's; the value itself where it turns the timeout off, or
-    /// cannot be stood in for.
+    /// What the server is given in place of the application's value; the value itself if it turns the timeout off, or
+    /// no stand-in is possible.
     pub fn stand_in(&mut self, value: &str) -> String {
         let stands_in = millis(value).is_some_and(|millis| (1..STAND_IN).contains(&millis));
         if !stands_in {
@@ -332,7 +333,7 @@ impl StandIns {
         format!("{}ms", STAND_IN + 1 + place as u64)
     }
 
-    /// The application's value, where a text is a stand-in.
+    /// The application's value, if a text is a stand-in.
     pub fn value(&self, text: &str) -> Option<&str> {
         let place = millis(text)?.checked_sub(STAND_IN + 1)?;
         self.values.get(usize::try_from(place).ok()?).map(String::as_str)
@@ -349,22 +350,22 @@ impl StandIns {
 pub struct SessionTimeouts {
     stand_ins: StandIns,
     steps: Vec<StepTimeouts>,
-    /// What the server has for them on a new connection.
+    /// The server's values on a new connection.
     initial: [String; 2],
-    /// What it has now.
+    /// The server's current values.
     current: [String; 2],
-    /// They may have changed since they were asked for.
+    /// They may have changed since they were last queried.
     stale: bool,
-    /// The cancellation of the step under way is this timeout's.
+    /// The step under way is cancelled on behalf of this timeout.
     expired: Option<WaitTimeout>,
 }
 
 /// How a step is sent.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct StepSql {
-    /// Statements ahead of it.
+    /// Statements to send before it.
     pub ahead: Vec<String>,
-    /// In the place of its own SQL.
+    /// Replaces its own SQL.
     pub instead: Option<String>,
 }
 
@@ -382,12 +383,12 @@ impl SessionTimeouts {
         }
     }
 
-    /// What a connection has to be started with.
+    /// The settings that a connection has to be started with.
     pub fn settings(&self) -> [(&'static str, &str); 2] {
         [(NAMES[0], &self.initial[0]), (NAMES[1], &self.initial[1])]
     }
 
-    /// The session is as newly connected.
+    /// The session is as if newly connected.
     pub fn reset(&mut self) {
         self.current = self.initial.clone();
         (self.stale, self.expired) = (false, None);
@@ -416,7 +417,7 @@ impl SessionTimeouts {
         }
     }
 
-    /// Takes what belongs to the timeouts out of a reply.
+    /// Removes from a reply what belongs to the timeouts.
     pub fn take_in(&mut self, reply: &mut Reply, shown: bool) {
         let expired = self.expired.take();
         if let Some(error) = &mut reply.error {
@@ -461,7 +462,7 @@ impl SessionTimeouts {
         Ok(())
     }
 
-    /// Puts stand-ins in the place of values that the server could act on.
+    /// Replaces values that the server could act on by stand-ins.
     pub async fn stand_in(&mut self, connection: &mut Connection, in_transaction: bool) -> Result<(), PostgresError> {
         let scope = if in_transaction { "LOCAL " } else { "" };
         for (name, current) in NAMES.iter().zip(&mut self.current) {
@@ -481,7 +482,7 @@ impl SessionTimeouts {
         Ok(())
     }
 
-    /// What the application has set, in milliseconds; `None` where that is off.
+    /// The application's value, in milliseconds; `None` if the timeout is off.
     fn set(&self, index: usize) -> Option<u64> {
         let value = self
             .stand_ins
@@ -497,8 +498,8 @@ impl SessionTimeouts {
         own.clone().or_else(|| caught.clone().filter(|_| any_set))
     }
 
-    /// The timeout that would end a step: the shorter one, and of two alike that of the statement, which began before it
-    /// waited.
+    /// The timeout that would end a step: the shorter one or, if both are equal, that of the statement, which began
+    /// before the wait.
     pub fn that_fires(&self, step: usize) -> Option<WaitTimeout> {
         if self.not_explored(step).is_some() {
             return None;
@@ -614,7 +615,7 @@ mod tests {
         assert_eq!(stand_ins.stand_in("0"), "0");
         assert_eq!(stand_ins.value("200ms"), None);
         assert!(stand_ins.is_live("200ms") && !stand_ins.is_live(&one) && !stand_ins.is_live("0"));
-        // printed as it was given, since it is no whole number of seconds
+        // printed as given, since it is not a whole number of seconds
         assert_eq!(one, "2000000001ms");
     }
 }

@@ -13,7 +13,7 @@ use crate::postgres::{PostgresError, quote_literal};
 use crate::scenario::Step;
 use crate::sql::StatementKind;
 
-/// Most times that statements are run again.
+/// The most statements that are run again.
 const MOST_TRIALS: usize = 2_000;
 
 /// What a statement did.
@@ -24,7 +24,7 @@ pub enum Effect {
         /// Rows that it wrote, by table.
         written: BTreeMap<usize, Vec<Vec<Option<String>>>>,
     },
-    /// The SQLSTATE of its error, or of that of a statement ahead of it.
+    /// The SQLSTATE of its error, or of the error of a statement before it.
     Failed(String),
 }
 
@@ -40,7 +40,7 @@ pub struct Change<'a> {
 type Content = BTreeMap<Option<String>, Vec<Option<String>>>;
 
 /// Runs statements again.
-pub struct Trials<'a, 'c> {
+pub struct StatementTrials<'a, 'c> {
     run: &'a Recorded<'a>,
     control: &'c mut Connection,
     count: usize,
@@ -48,10 +48,10 @@ pub struct Trials<'a, 'c> {
     pub incomplete: bool,
 }
 
-impl<'a, 'c> Trials<'a, 'c> {
+impl<'a, 'c> StatementTrials<'a, 'c> {
     /// `control` is on the run's database, where no session has anything open.
-    pub fn new(run: &'a Recorded<'a>, control: &'c mut Connection) -> Trials<'a, 'c> {
-        Trials {
+    pub fn new(run: &'a Recorded<'a>, control: &'c mut Connection) -> StatementTrials<'a, 'c> {
+        StatementTrials {
             run,
             control,
             count: 0,
@@ -59,9 +59,9 @@ impl<'a, 'c> Trials<'a, 'c> {
         }
     }
 
-    /// Puts rows into the tables, runs there the statements of a transaction (by their turns) up to and with that of
-    /// `turn`, returns what this one did, and takes everything back. Returns `None` where the rows cannot be put there,
-    /// or too much has been run.
+    /// Puts rows into the tables, runs the statements of a transaction (by their turns) up to and including that of
+    /// `turn`, returns what that one did, and rolls everything back. Returns `None` if the rows cannot be put there, or
+    /// too much has been run.
     ///
     /// # Errors
     /// When the connection is lost.
@@ -133,7 +133,7 @@ impl<'a, 'c> Trials<'a, 'c> {
         Ok(reply.into_result().map_err(|error| error.sqlstate))
     }
 
-    /// As the history has it.
+    /// As the history shows it.
     fn shown(&self, turn: usize, result: ResultSet) -> StepResult {
         let ResultSet { columns, rows, tag } = result;
         let Some(columns) = columns else {

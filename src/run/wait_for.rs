@@ -19,8 +19,8 @@ impl WaitForGraph {
         blockers
     }
 
-    /// Whether some sessions wait for each other, so that Postgres will raise a deadlock (or, where the cycle is one of
-    /// the wait queue's order only, will change that order).
+    /// Whether some sessions wait for each other, so that PostgreSQL will raise a deadlock (or, if the cycle comes only
+    /// from the order of a wait queue, will change that order).
     pub fn has_cycle(&self) -> bool {
         tarjan_scc(&self.0).iter().any(|component| component.len() > 1)
             || self.0.all_edges().any(|(waiting, holder, ())| waiting == holder)

@@ -1,4 +1,4 @@
-//! What schedules are run on: a scratch database, a connection for each session, and one of pgbraid's own.
+//! What schedules run on: a scratch database, a connection for each session, and one of pgbraid's own.
 
 mod freely;
 
@@ -54,12 +54,12 @@ pub struct Template {
     notes: Vec<String>,
     observed: Arc<Observed>,
     timeouts: Option<Timeouts>,
-    /// Where outcomes must be serializable.
+    /// Present if outcomes must be serializable.
     serial: Option<SerialOracle>,
 }
 
 impl Template {
-    /// Runs the setup in a new scratch database, and checks every statement of the scenario against what it made.
+    /// Runs the setup in a new scratch database, and checks every statement of the scenario against the result.
     ///
     /// # Errors
     /// When the server rejects the setup or a statement, with its place in the file.
@@ -90,11 +90,13 @@ impl Template {
         notes.extend(timeouts::not_explored(&scenario));
         let scenario = with_begins(scenario, &program);
         let serial = serial_oracle(&scenario)?;
-        let observed = Arc::new(Observed::new(
-            catalog,
-            server.deadlock_control,
-            scenario.schedules_prelude,
-        ));
+        let opaque = timeouts.is_some() || changes_schema || catalog.changing_routines;
+        let quiet = server.deadlock_control;
+        let observed = Observed::new(program.clone(), catalog, quiet, scenario.schedules_prelude);
+        if opaque {
+            observed.meets_elsewhere();
+        }
+        let observed = Arc::new(observed);
         Ok(Template {
             server,
             scenario,
@@ -121,11 +123,16 @@ impl Template {
         &self.program
     }
 
+    /// What has been seen of the scenario's programs; `None` where it has none.
+    pub fn observed(&self) -> Option<&Arc<Observed>> {
+        Some(&self.observed).filter(|_| self.scenario.has_programs())
+    }
+
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// What was not explored because it is in one step, a sentence each.
+    /// What was not explored because it happens within one step, in a sentence each.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = self.notes.clone();
         notes.extend(self.observed.notes());
@@ -137,7 +144,7 @@ impl Template {
         &self.database
     }
 
-    /// Tells a copy from the state after setup.
+    /// Distinguishes a copy from the state after setup.
     pub fn probe(&self) -> &Probe {
         &self.probe
     }
@@ -161,25 +168,25 @@ pub struct Workbench {
     sessions: Vec<AnySession>,
     /// Sessions leave something behind on their connections.
     reconnects: bool,
-    /// The sessions' connections have no settings of pgbraid's.
+    /// The sessions' connections have none of pgbraid's settings.
     plain: bool,
     /// Runs so far.
     runs: u64,
-    /// In words, where a run did not begin with the state after setup.
+    /// Set if a run did not begin in the state after setup.
     left_behind: Option<Uncontrolled>,
     limits: Limits,
 }
 
-/// One schedule's run: what happened, what it amounts to, and what is wrong with it.
+/// The run of one schedule: what happened, what it amounts to, and what is wrong with it.
 #[derive(Debug, Clone)]
 pub struct Run {
     pub history: History,
     pub decisions: Vec<Decision>,
     pub deadlocks: Vec<Deadlock>,
-    /// A session that is released resumes when the schedule says so; else at once, whatever the schedule.
+    /// A released session resumes when the schedule says so; otherwise at once, whatever the schedule.
     pub resumptions: bool,
     pub outcome: Outcome,
-    /// Empty where the schedule holds.
+    /// Empty if the schedule holds.
     pub violations: Vec<Violation>,
     /// What was not under control.
     pub uncontrolled: Vec<Uncontrolled>,
@@ -188,7 +195,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// The sessions in the order in which they were scheduled, one entry a move.
+    /// The sessions in the order in which they were scheduled, one entry for each move.
     pub fn order(&self) -> Vec<usize> {
         self.decisions.iter().map(|decision| decision.chosen).collect()
     }
@@ -250,11 +257,11 @@ impl Workbench {
         &self.template.scenario
     }
 
-    /// Goes on with other sessions and invariants on the same state after setup. The server is asked whether it takes
+    /// Switches to other sessions and invariants on the same state after setup. The server is asked whether it accepts
     /// their statements.
     ///
     /// # Errors
-    /// When the server rejects a statement, or fails; the workbench is then not to be used again.
+    /// When the server rejects a statement, or fails; the workbench must then not be used again.
     pub async fn change_scenario(&mut self, scenario: Arc<Scenario>) -> Result<(), RunError> {
         self.reset().await?;
         let changes_schema = scenario
@@ -348,7 +355,7 @@ impl Workbench {
     /// Runs one schedule from the state after setup, and judges it.
     ///
     /// # Errors
-    /// When the run comes to no result; it is then no verdict, and the workbench is not to be used again.
+    /// When the run has no result; there is then no verdict, and the workbench must not be used again.
     pub async fn run(&mut self, scheduler: &mut dyn Scheduler) -> Result<Run, RunError> {
         self.within_limit("coming back to the state after setup", Self::begin)
             .await?;
@@ -406,8 +413,8 @@ impl Workbench {
     }
 
     /// Runs a failing schedule once more and finds out how its committed transactions depend on each other. Returns
-    /// `None` where that cannot be told: it ran otherwise than `history`, its steps change the schema, or something in it
-    /// cannot be run again.
+    /// `None` if that cannot be determined: it did not run like `history`, its steps change the schema, or something in
+    /// it cannot be run again.
     ///
     /// # Errors
     /// As [`Workbench::run`].
@@ -428,7 +435,7 @@ impl Workbench {
             return Ok(None);
         }
         let sent: Vec<_> = self.sessions.iter().map(|session| session.sent().to_vec()).collect();
-        // advisory locks that sessions hold would stand in the way
+        // advisory locks that sessions hold would be in the way
         self.reset().await?;
         let recorded = Recorded {
             scenario: &template.scenario,
@@ -477,7 +484,7 @@ impl Workbench {
         Ok(template.server.drop_scratch(&database).await?)
     }
 
-    /// Work of pgbraid's own that should take no time to speak of, but could meet a lock held outside the run.
+    /// Work of pgbraid's own that should be quick, but could meet a lock held outside the run.
     async fn within_limit<T>(
         &mut self,
         doing: &'static str,
@@ -490,7 +497,7 @@ impl Workbench {
         }
     }
 
-    /// What a run has prepared and not ended would hold its locks for ever.
+    /// A transaction that a run prepared and did not end would hold its locks for ever.
     async fn roll_back_prepared(&mut self) -> Result<(), RunError> {
         if !self.template.scenario.prepares_transactions() {
             return Ok(());
@@ -499,8 +506,8 @@ impl Workbench {
         Ok(())
     }
 
-    /// Comes back to the state after setup. Whether it is the same takes longer to see than a run does, so that is looked
-    /// at after the first run, the fourth, the sixteenth, …
+    /// Returns to the state after setup. Checking that it is the same takes longer than a run, so that is done after
+    /// the first run, the fourth, the sixteenth, …
     async fn begin(&mut self) -> Result<(), RunError> {
         self.reset().await?;
         if self.is_looked_at() {
@@ -514,14 +521,14 @@ impl Workbench {
         self.runs.is_power_of_two() && self.runs.trailing_zeros().is_multiple_of(2)
     }
 
-    /// What belongs to the whole server is not put back, and a change of it would be there in every other run, and in a
+    /// What belongs to the whole server is not restored, and a change of it would persist in every other run, and in a
     /// new database.
     async fn refuse_changes(&mut self) -> Result<(), RunError> {
         let template = self.template.clone();
         refuse_changes(&template.shared, &mut self.control, &template.server, "the sessions").await
     }
 
-    /// Whether the state after setup can still be come back to after the last run: in words, where it cannot.
+    /// Whether the state after setup can still be restored after the last run; what differs if it cannot.
     ///
     /// # Errors
     /// When the server fails.
@@ -534,7 +541,7 @@ impl Workbench {
         Ok(self.left_behind.clone())
     }
 
-    /// Compares the state with that after setup.
+    /// Compares the state with the one after setup.
     async fn compare(&mut self) -> Result<(), RunError> {
         let mut different = self.template.probe.differences(&mut self.control).await?;
         for session in &mut self.sessions {
@@ -579,7 +586,7 @@ impl Workbench {
         Ok(())
     }
 
-    /// The content of tables, materialized views and large objects, and what the invariants say.
+    /// The content of tables, materialized views and large objects, and the results of the invariants.
     async fn evaluate(&mut self) -> Result<(Vec<TableContent>, Vec<InvariantAnswer>), RunError> {
         let template = self.template.clone();
         let Baseline {
@@ -622,7 +629,7 @@ impl Workbench {
             let reply = control.reply().await.map_err(PostgresError::from)?;
             contents.push(content(table, reply, &template.volatile)?);
         }
-        // one that was never filled, or was emptied by WITH NO DATA, is told apart from one without rows
+        // one that was never filled, or was emptied by WITH NO DATA, differs from one without rows
         contents.extend(empty.iter().map(|view| TableContent {
             name: view.table.display_name(),
             columns: Vec::new(),
@@ -706,7 +713,7 @@ async fn refuse_changes(
     }
 }
 
-/// Where timeouts may end waits, a step that waits may end at any move of others, so no wait is left out.
+/// If timeouts may end waits, a waiting step may end at any move of others, so no wait is left out.
 fn program_with(timeouts: Option<&Timeouts>, known: Program, scenario: &Scenario) -> Program {
     match timeouts {
         Some(_) => Program::unknown(scenario, true),
@@ -714,7 +721,7 @@ fn program_with(timeouts: Option<&Timeouts>, known: Program, scenario: &Scenario
     }
 }
 
-/// The scenario with turns for its BEGINs where the time that they take matters.
+/// The scenario with turns for its BEGINs, if the time that they take matters.
 fn with_begins(scenario: Arc<Scenario>, program: &Program) -> Arc<Scenario> {
     if !(0..scenario.sessions.len()).any(|session| program.begins_apart(session)) {
         return scenario;
@@ -731,7 +738,7 @@ fn serial_oracle(scenario: &Scenario) -> Result<Option<SerialOracle>, RunError> 
     Ok(oracle.transpose()?)
 }
 
-/// VACUUM may take statistics, which plans depend on.
+/// VACUUM may gather statistics, which plans depend on.
 fn vacuums(scenario: &Scenario) -> bool {
     let mut steps = scenario.sessions.iter().flat_map(|session| session.steps.iter());
     steps.any(|step| first_word(&step.sql.text).as_deref() == Some("vacuum"))
@@ -761,8 +768,8 @@ fn releases_at_end(template: &Template) -> bool {
     sessions.all(|session| session.is_one_transaction() && session.steps.iter().all(keeps))
 }
 
-/// The deadlock check that sessions start with. Two sessions may need it only now and then (see `execute`), and
-/// statements outside a block cannot set it for themselves.
+/// The deadlock check that sessions start with. Two sessions need it only occasionally (see `execute`), and statements
+/// outside a block cannot set it for themselves.
 fn default_check(scenario: &Scenario, closes_no_cycle: bool) -> DeadlockCheck {
     let outside_block = |session: &crate::scenario::Session| {
         session
@@ -781,7 +788,7 @@ fn default_check(scenario: &Scenario, closes_no_cycle: bool) -> DeadlockCheck {
     }
 }
 
-/// With `log_lock_waits`, the server says when a deadlock check has run; the message goes to the client only.
+/// With `log_lock_waits`, the server reports when a deadlock check has run; the message goes to the client only.
 fn check_settings(check: DeadlockCheck) -> [(&'static str, &'static str); 5] {
     let timeout = match check {
         DeadlockCheck::Soon => "1ms",

@@ -30,7 +30,7 @@ impl Worker {
         })
     }
 
-    /// From now on it is given up when this is cancelled.
+    /// From now on, cancelling `stop` makes it give up.
     pub fn stop_by(&mut self, stop: CancellationToken) {
         self.stop = stop;
     }
@@ -89,7 +89,7 @@ pub fn runtime() -> Result<Runtime, RunError> {
     builder.enable_all().build().map_err(RunError::Runtime)
 }
 
-/// `work`, given up when `stop` is cancelled.
+/// `work`, abandoned when `stop` is cancelled.
 pub async fn interruptible<T>(
     stop: &CancellationToken,
     work: impl Future<Output = Result<T, RunError>>,

@@ -1,11 +1,11 @@
-//! Reads files that may be anything: too large, endless, a folder.
+//! Reads files that may be anything: too large, endless, or a folder.
 
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
-/// The largest file that is read. What comes of one takes several times its size.
+/// The largest file that is read. Processing it takes several times its size in memory.
 const MOST_BYTES: u64 = 64 << 20;
 
 /// The text of a file.
@@ -46,7 +46,7 @@ pub(crate) fn read_all(reader: impl Read) -> io::Result<Vec<u8>> {
 }
 
 fn open(path: &Path) -> io::Result<(File, FileType)> {
-    // opening a pipe would wait for a writer otherwise
+    // otherwise, opening a pipe would wait for a writer
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)
@@ -55,7 +55,7 @@ fn open(path: &Path) -> io::Result<(File, FileType)> {
     if kind.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
     }
-    // the shell's <(…) is a pipe that has a writer
+    // the shell's <(…) is a pipe with a writer
     if kind.is_fifo() {
         use nix::fcntl::{FcntlArg, OFlag, fcntl};
         fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;

@@ -1,7 +1,7 @@
 //! Scenarios made in code.
 //!
-//! The builder writes the text of a scenario file and has it read, so that a scenario made in code goes through the same
-//! checks, and its mistakes are shown in the same way: in the text.
+//! The builder writes the text of a scenario file and has it parsed, so a scenario made in code passes the same checks,
+//! and its mistakes are shown in the same way: in the text.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::path::Path;
 use super::toml::{long_text, params, text, texts};
 use crate::scenario::{Isolation, Param, Scenario, ScenarioError};
 
-/// A scenario that is being made; see [`Scenario::builder`].
+/// A scenario under construction; see [`Scenario::builder`].
 #[derive(Debug, Clone)]
 #[must_use = "`build` makes the scenario"]
 pub struct ScenarioBuilder {
@@ -20,7 +20,7 @@ pub struct ScenarioBuilder {
     tables: Vec<String>,
 }
 
-/// A session that is being made; see [`ScenarioBuilder::session`].
+/// A session under construction; see [`ScenarioBuilder::session`].
 #[derive(Debug, Clone)]
 #[must_use = "it is what the function given to `session` returns"]
 pub struct SessionBuilder {
@@ -65,7 +65,7 @@ impl Scenario {
 }
 
 impl ScenarioBuilder {
-    /// SQL that makes the state every run starts from; may hold several statements. Called again, adds to it.
+    /// SQL that creates the state every run starts from; may hold several statements. Further calls add to it.
     pub fn setup(mut self, sql: &str) -> ScenarioBuilder {
         let setup = "setup = ";
         let earlier = self.keys.iter().position(|key| key.starts_with(setup));
@@ -118,7 +118,7 @@ impl ScenarioBuilder {
         self
     }
 
-    /// Columns, as `table.column`, whose values are no part of an outcome.
+    /// Columns, as `table.column`, whose values are not part of an outcome.
     pub fn ignore<'a>(mut self, columns: impl IntoIterator<Item = &'a str>) -> ScenarioBuilder {
         let columns: Vec<String> = columns.into_iter().map(str::to_owned).collect();
         self.keys.push(format!("ignore = {}", texts(&columns)));
@@ -144,7 +144,7 @@ impl SessionBuilder {
         self
     }
 
-    /// Adds a statement that is passed over unless `condition`, an SQL expression over the session's variables, is true.
+    /// Adds a statement that is skipped unless `condition`, an SQL expression over the session's variables, is true.
     pub fn step_when(mut self, condition: &str, name: &str, sql: &str) -> SessionBuilder {
         let (name, sql) = (text(name), long_text(sql));
         self.steps
@@ -152,13 +152,13 @@ impl SessionBuilder {
         self
     }
 
-    /// Adds a statement that is named by its first word, such as `BEGIN`.
+    /// Adds a statement named by its first word, such as `BEGIN`.
     pub fn statement(mut self, sql: &str) -> SessionBuilder {
         self.steps.push(long_text(sql));
         self
     }
 
-    /// So many sessions run these steps: `worker-1`, `worker-2`, …
+    /// The number of sessions that run these steps: `worker-1`, `worker-2`, …
     pub fn copies(mut self, copies: u32) -> SessionBuilder {
         self.keys.push(format!("copies = {copies}"));
         self
@@ -176,7 +176,7 @@ impl SessionBuilder {
         self
     }
 
-    /// The isolation level of its transactions; READ COMMITTED without it.
+    /// The isolation level of its transactions; READ COMMITTED if this is not called.
     pub fn isolation(mut self, level: Isolation) -> SessionBuilder {
         self.keys.push(format!("isolation = {}", text(level.as_sql())));
         self

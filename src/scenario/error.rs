@@ -20,7 +20,7 @@ pub type ScenarioError = Located<Mistake>;
 pub enum Mistake {
     #[error("cannot read {path}: {cause}")]
     Unreadable { path: String, cause: std::io::Error },
-    /// A mistake that a file of another format than TOML has.
+    /// A mistake in a file of another format than TOML.
     #[error("{0}")]
     Format(String),
     #[error("there is no permutation {number}: the file names {named}")]
@@ -98,7 +98,7 @@ pub enum Mistake {
     UnknownVariable(String),
     #[error("`{session}` has no parameter `{name}`, though another copy has it")]
     MissingParam { session: String, name: String },
-    /// A variable was used of which the step returned several rows.
+    /// A variable was used whose step returned several rows.
     #[error(
         "session {session}: variable :{variable} has no single value, since step {source_step} returned {rows} rows"
     )]
@@ -127,7 +127,7 @@ pub enum Mistake {
 }
 
 impl ScenarioError {
-    /// A variable that nothing defines. `known` are the variables that there are.
+    /// A variable that nothing defines. `known` are the variables that exist.
     pub fn unknown_variable(sql: &SqlText, placeholder: &Placeholder, known: &[String]) -> ScenarioError {
         let sources = "variables are the session's `params` and the columns of its earlier steps' rows";
         let hint = match one_of(&placeholder.name, known.iter().map(String::as_str)) {
@@ -164,9 +164,9 @@ impl ScenarioError {
         .hint("give the variable to a step that returns one row, or aggregate the rows")
     }
 
-    /// SQL that the server does not take. `position` is the server's, mapped back by
-    /// [`Template::original_position`](crate::sql::Template::original_position): characters of `sql`, from 1.
-    /// `what` names the SQL in a sentence, as "step `read`" does.
+    /// SQL that the server does not accept. `position` is the server's, mapped back by
+    /// [`Template::original_position`](crate::sql::Template::original_position): characters of `sql`, from 1. `what`
+    /// names the SQL in a sentence, as "step `read`" does.
     pub fn rejected_sql(
         sql: &SqlText,
         position: Option<u32>,
@@ -193,7 +193,7 @@ impl ScenarioError {
     }
 }
 
-/// The bytes of the token that holds a character, counted from 1; the end where there is none.
+/// The byte range of the token at a character, counted from 1; the end where there is none.
 pub(crate) fn token_at(sql: &str, position: u32) -> Range<usize> {
     let index = position.saturating_sub(1) as usize;
     let offset = sql.char_indices().nth(index).map_or(sql.len(), |(offset, _)| offset);

@@ -8,12 +8,12 @@ use crate::scenario::source::Source;
 use crate::terminal::{is_hidden, visible};
 
 /// The lines around some labels. Of a long line only the parts around its labels are kept, since it would fill the
-/// terminal, and miette cannot draw a label behind column 65,535. Nothing in it steers a terminal.
+/// terminal, and miette cannot draw a label beyond column 65,535. Nothing in it can steer a terminal.
 #[derive(Debug)]
 pub(super) struct Excerpt {
     name: String,
     text: String,
-    /// Lines of the source ahead of the text.
+    /// The number of source lines before the text.
     lines_ahead: usize,
     /// Where the labels are in the text.
     pub labels: Vec<Range<usize>>,
@@ -21,16 +21,16 @@ pub(super) struct Excerpt {
     places: Vec<(usize, usize)>,
 }
 
-/// Lines shown above and below a label, which is what miette asks for, and one more.
+/// Lines shown above and below a label: one more than miette asks for.
 const LINES_AROUND: usize = 2;
 /// Longest line shown in full, in bytes.
 const LONGEST_LINE: usize = 240;
-/// Of a longer one, bytes shown ahead of a label's ends and behind them.
+/// In a longer line, the bytes shown before and after a label's ends.
 const AHEAD: usize = 60;
 const BEHIND: usize = 100;
 
 impl Excerpt {
-    /// Of a source with these labels, which are ranges of its bytes.
+    /// The excerpt of a source with these labels, which are ranges of its bytes.
     pub fn new(source: &Source, labels: &[Range<usize>]) -> Excerpt {
         let text = source.text.as_str();
         let first = labels.iter().map(|label| label.start).min().unwrap_or(0);
@@ -72,7 +72,7 @@ impl Excerpt {
     }
 }
 
-/// Lines being copied.
+/// Lines while they are copied.
 struct Cut<'a> {
     text: String,
     /// Ends of labels in the source, ascending.
@@ -82,7 +82,7 @@ struct Cut<'a> {
 }
 
 impl Cut<'_> {
-    /// What begins at `at` in the source comes next in the text.
+    /// What begins at `at` in the source is next in the text.
     fn reach(&mut self, at: usize) {
         while self.ends.get(self.moved.len()).is_some_and(|&end| end <= at) {
             self.moved.push(self.text.len());
@@ -144,19 +144,19 @@ impl Cut<'_> {
     }
 }
 
-/// The last boundary of characters up to an offset.
+/// The last character boundary up to an offset.
 fn floor(text: &str, offset: usize) -> usize {
     let offset = offset.min(text.len());
     (0..=offset).rfind(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }
 
-/// Where the line begins that is so many lines above the one with this offset.
+/// The start of the line that is `lines` lines above the one with this offset.
 fn lines_up(text: &str, offset: usize, lines: usize) -> usize {
     let breaks = text[..offset].rmatch_indices('\n');
     breaks.map(|(at, _)| at + 1).nth(lines).unwrap_or(0)
 }
 
-/// Where the line ends that is so many lines below the one with this offset, with its line break.
+/// The end, line break included, of the line that is `lines` lines below the one with this offset.
 fn lines_down(text: &str, offset: usize, lines: usize) -> usize {
     let breaks = text[offset..].match_indices('\n');
     breaks.map(|(at, _)| offset + at + 1).nth(lines).unwrap_or(text.len())
@@ -171,7 +171,7 @@ impl SourceCode for Excerpt {
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
         let inner = self.text.read_span(span, lines_before, lines_after)?;
         let label = self.labels.iter().position(|label| label.start == span.offset());
-        // without lines around it, it is asked for to name its place
+        // miette asks without lines around it to learn its place
         let (line, column) = match label.filter(|_| lines_before == 0) {
             Some(label) => self.places[label],
             None => (self.lines_ahead + inner.line(), inner.column()),

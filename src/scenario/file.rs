@@ -1,4 +1,4 @@
-//! Reads a scenario file: TOML, checked as far as that is possible without a server.
+//! Reads a scenario file: TOML, checked as far as possible without a server.
 
 mod program;
 mod raw;
@@ -20,7 +20,7 @@ use toml::Spanned;
 use crate::scenario::bounded;
 use crate::scenario::error::{Mistake, ScenarioError};
 use crate::scenario::located::first_line;
-use crate::scenario::source::{Origin, Source, SqlText};
+use crate::scenario::source::{Placement, Source, SqlText};
 use crate::scenario::{DeadlockPolicy, IgnoredColumn, Invariant, ProgramCommand, Scenario};
 use crate::sql::classify::copies_to_client;
 use crate::sql::commands::split;
@@ -35,7 +35,7 @@ impl Scenario {
     ///
     /// # Errors
     ///
-    /// The first mistake in the file, or that it or its `setup_file` cannot be read.
+    /// The first mistake in the file, or a file (this one or its `setup_file`) that cannot be read.
     pub(crate) fn from_toml_file(path: &Path) -> Result<Scenario, ScenarioError> {
         let source_name = path.display().to_string();
         let text = bounded::read_text(path).map_err(|cause| {
@@ -49,12 +49,12 @@ impl Scenario {
         Scenario::from_toml(&name, &source_name, &text, base_dir)
     }
 
-    /// Reads a scenario from the text of its file. `source_name` names the text in errors, and `setup_file` is
-    /// relative to `base_dir`.
+    /// Reads a scenario from the text of its file. `source_name` names the text in errors, and `setup_file` is relative
+    /// to `base_dir`.
     ///
     /// # Errors
     ///
-    /// The first mistake in the text, or that its `setup_file` cannot be read.
+    /// The first mistake in the text, or a `setup_file` that cannot be read.
     pub fn from_toml(name: &str, source_name: &str, text: &str, base_dir: &Path) -> Result<Scenario, ScenarioError> {
         let document = Document::new(source_name, text);
         let raw: RawScenario = document.parse()?;
@@ -94,7 +94,7 @@ impl Scenario {
     }
 }
 
-/// What serde says, and what TOML calls it.
+/// serde's words, and what TOML calls the same.
 const SERDE_WORDS: [(&str, &str); 5] = [
     ("missing field", "missing key"),
     ("type: map", "type: table"),
@@ -134,7 +134,7 @@ impl Document {
         T::deserialize(deserializer).map_err(|error| self.shape_error(&error))
     }
 
-    /// Turns serde's message into a mistake: it holds an unknown key and the known ones only as text, in backquotes.
+    /// Turns serde's message into a mistake. It names the unknown key and the known ones only as text, in backquotes.
     fn shape_error(&self, error: &toml::de::Error) -> ScenarioError {
         let span = error.span().unwrap_or_default();
         let Some(fields) = error.message().strip_prefix("unknown field ") else {
@@ -168,7 +168,7 @@ impl Document {
             .hint(hint)
     }
 
-    /// What the file is where it is of the other of the two kinds. `known` are the keys of the kind that was read.
+    /// A hint where the file is of the other kind. `known` are the keys of the kind that was expected.
     fn other_kind_hint(&self, known: &[&str]) -> Option<String> {
         let file: toml::Table = self.source.text.parse().ok()?;
         let has = |key: &str| file.contains_key(key);
@@ -182,7 +182,7 @@ impl Document {
         }
     }
 
-    /// How the value of the key ahead of `span` is written, where it has the wrong type.
+    /// How to write the value of the key before `span`, where it has the wrong type.
     fn form_hint(&self, span: &Range<usize>) -> Option<String> {
         let written = self.source.text.get(span.clone())?;
         let key = self
@@ -220,7 +220,7 @@ impl Document {
         first_line(&self.source.text, span)
     }
 
-    /// A string of the file as SQL that knows its place.
+    /// A string of the file as SQL that knows its place in the file.
     fn sql(&self, value: &str, span: Range<usize>) -> SqlText {
         let written = self.source.text.get(span.clone()).unwrap_or_default();
         let without_returns = |text: &str| text.replace('\r', "");
@@ -232,7 +232,7 @@ impl Document {
         };
         SqlText {
             text,
-            origin: Some(Origin {
+            origin: Some(Placement {
                 source: self.source.clone(),
                 offsets: offsets.into(),
             }),
@@ -367,7 +367,7 @@ fn folder_of(base_dir: &Path) -> PathBuf {
     }
 }
 
-/// Names that must differ, and where each of them is given.
+/// Names that must be unique, and where each of them is given.
 struct Names<'a> {
     document: &'a Document,
     what: &'static str,
@@ -429,13 +429,13 @@ fn one_statement(sql: &SqlText, what: &str) -> Result<(), ScenarioError> {
     }
 }
 
-/// Postgres takes no text with a NUL character.
+/// PostgreSQL accepts no text with a NUL character.
 fn no_nul(sql: &SqlText, what: &str) -> Result<(), ScenarioError> {
     match sql.text.find('\0') {
         None => Ok(()),
         Some(offset) => Err(ScenarioError::new(Mistake::Nul(what.to_owned()))
             .at_sql(sql, offset..offset + 1, "here")
-            .hint("Postgres takes no text with one")),
+            .hint("PostgreSQL accepts no text that contains one")),
     }
 }
 

@@ -19,16 +19,16 @@ pub struct Located<M> {
     hint: Option<String>,
 }
 
-/// Where a mistake is: the first label is the mistake's own, others explain it.
+/// Where a mistake is. The first label marks the mistake itself, the others explain it.
 #[derive(Debug)]
 struct Place {
     source: Arc<Source>,
     labels: Vec<(Range<usize>, String)>,
-    /// Made when the error is shown.
+    /// Created when the error is shown.
     excerpt: OnceLock<Excerpt>,
 }
 
-/// Labels shown of one error.
+/// The most labels shown for one error.
 const MOST_LABELS: usize = 10;
 
 impl Place {
@@ -49,7 +49,7 @@ impl<M> Located<M> {
         }
     }
 
-    /// Adds a label on the first line of `span`, unless there are many already. All labels of an error are in one source.
+    /// Adds a label on the first line of `span`, unless there are too many. All labels of an error are in one source.
     pub(crate) fn at(mut self, source: &Arc<Source>, span: Range<usize>, label: impl Into<String>) -> Located<M> {
         let span = visible(&source.text, span);
         let place = self.place.get_or_insert_with(|| {
@@ -129,7 +129,7 @@ impl<M: Error> Diagnostic for Located<M> {
     }
 }
 
-/// A label on the end of a file is drawn nowhere; the last character that can be seen takes it.
+/// A label at the end of a file would not be drawn, so it moves to the last visible character.
 fn visible(text: &str, span: Range<usize>) -> Range<usize> {
     let seen = text.trim_end();
     match seen.char_indices().next_back() {

@@ -19,4 +19,5 @@ pub use error::{Mistake, ScenarioError};
 pub use located::Located;
 pub use model::*;
 pub use program::ProgramCommand;
+pub(crate) use symmetry::SHOW_A_NAME;
 pub use symmetry::Symmetry;

@@ -15,7 +15,7 @@ pub struct Scenario {
     pub name: String,
     /// Where it was read from, if it was read from a file.
     pub path: Option<PathBuf>,
-    /// SQL that makes the state every run starts from; may hold several statements.
+    /// SQL that creates the state every run starts from; may hold several statements.
     pub setup: Option<SqlText>,
     /// A program that makes more of the state, once the setup has run.
     pub setup_command: Option<ProgramCommand>,
@@ -27,11 +27,11 @@ pub struct Scenario {
     pub deadlock: DeadlockPolicy,
     /// What drivers read of the system catalogs by themselves is scheduled like any other statement.
     pub schedules_prelude: bool,
-    /// `table.column` names whose values are no part of an outcome.
+    /// Columns, as `table.column`, whose values are not part of an outcome.
     pub ignore: Vec<IgnoredColumn>,
     /// Every outcome must equal that of some serial order of the transactions that committed.
     pub serializable: bool,
-    /// What the reader of the file should know: sources of nondeterminism, mostly.
+    /// What users should know about the scenario: mostly sources of nondeterminism.
     pub warnings: Vec<String>,
 }
 
@@ -75,7 +75,7 @@ impl Scenario {
 pub struct Session {
     /// Unique within the scenario: `worker`, or `worker-1` where there are copies.
     pub name: String,
-    /// Index of the `[[session]]` entry this is a copy of.
+    /// The index of the `[[session]]` entry that this is a copy of.
     pub entry: usize,
     /// Its number among the copies, from 1; `None` where the entry has no copies.
     pub copy: Option<usize>,
@@ -91,12 +91,12 @@ pub struct Session {
     pub retry: Option<Retry>,
     /// The program that it is, where it has no steps of its own.
     pub program: Option<Arc<ProgramCommand>>,
-    /// BEGIN has a turn of its own: it takes the transaction's time, and that matters.
+    /// BEGIN is a turn of its own: it takes the transaction's time, and that matters.
     pub begins_apart: bool,
 }
 
 impl Session {
-    /// The name of its `[[session]]` entry: `worker` of `worker-1`.
+    /// The name of its `[[session]]` entry: `worker` for `worker-1`.
     pub fn entry_name(&self) -> &str {
         match self.copy {
             Some(number) => self.name.strip_suffix(&format!("-{number}")).unwrap_or(&self.name),
@@ -108,7 +108,7 @@ impl Session {
 /// One statement of a session.
 #[derive(Debug, Clone)]
 pub struct Step {
-    /// Unique within the session; made from the statement's first word where the file gives none.
+    /// Unique within the session; made from the statement's first word unless the file names it.
     pub name: String,
     /// Whether the file named it.
     pub named: bool,
@@ -118,7 +118,7 @@ pub struct Step {
     pub template: Template,
     /// What kind of statement it is.
     pub statement: Statement,
-    /// The step is passed over unless this is true.
+    /// The step is skipped unless this is true.
     pub when: Option<Condition>,
 }
 
@@ -162,7 +162,7 @@ pub enum DeadlockPolicy {
 /// A parameter's value, typed as the same literal would be in SQL.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Param {
-    /// Untyped, as a quoted literal is: the server infers the type from the place.
+    /// Untyped, as a quoted literal is: the server infers the type from the context.
     Text(String),
     /// A whole number.
     Integer(i64),
@@ -172,7 +172,7 @@ pub enum Param {
     Boolean(bool),
 }
 
-/// A column whose values are no part of an outcome.
+/// A column whose values are not part of an outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IgnoredColumn {
     /// The table as it is named.

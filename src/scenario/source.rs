@@ -1,4 +1,4 @@
-//! Where a piece of SQL stands in the file that it came from.
+//! Where a piece of SQL stands in the file that it comes from.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ pub struct SqlText {
     /// The SQL.
     pub text: String,
     /// Where it stands; `None` where it stands in no file.
-    pub origin: Option<Origin>,
+    pub origin: Option<Placement>,
 }
 
 /// The place of a piece of SQL in a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub struct Placement {
     /// The file.
     pub source: Arc<Source>,
     /// For each byte of the SQL, and one past the end, the byte offset in the source.
@@ -31,17 +31,17 @@ pub struct Origin {
 }
 
 impl SqlText {
-    /// SQL that a whole source holds, without a byte order mark.
+    /// The SQL of a whole source, without a byte order mark.
     pub fn whole(source: Arc<Source>) -> SqlText {
         let text = source.text.trim_start_matches('\u{feff}').to_owned();
         let offsets = (source.text.len() - text.len()..=source.text.len()).collect();
         SqlText {
             text,
-            origin: Some(Origin { source, offsets }),
+            origin: Some(Placement { source, offsets }),
         }
     }
 
-    /// SQL that stands in no file.
+    /// SQL that is in no file.
     pub fn unplaced(text: impl Into<String>) -> SqlText {
         SqlText {
             text: text.into(),
@@ -49,7 +49,7 @@ impl SqlText {
         }
     }
 
-    /// The source, and a range of the SQL's bytes as a range of the source's. SQL without a source is its own.
+    /// The source, and the range in it that a range of the SQL's bytes maps to. SQL without a source is its own source.
     pub(crate) fn locate(&self, range: Range<usize>) -> (Arc<Source>, Range<usize>) {
         let start = range.start.min(self.text.len());
         let end = range.end.clamp(start, self.text.len());
@@ -65,7 +65,7 @@ impl SqlText {
         let size = origin.source.text.len();
         let place = |index: usize| origin.offsets.get(index).copied().unwrap_or(size).min(size);
         let from = place(start);
-        // What follows the last byte may stand lines below it, behind a backslash that ends a line of TOML.
+        // what follows the last byte may be lines further down, after a backslash that ends a line of TOML
         let last = end.checked_sub(1).filter(|_| end > start).map(place);
         let to = match last.map(|last| (last, origin.source.text.as_bytes().get(last))) {
             Some((_, Some(b'\\'))) | None => place(end),
@@ -74,7 +74,7 @@ impl SqlText {
         (origin.source.clone(), from..to.max(from))
     }
 
-    /// Bytes of the first line that is not blank, without blank space around it.
+    /// The byte range of the first line that is not blank, without blank space around it.
     pub(crate) fn first_line(&self) -> Range<usize> {
         let start = self.text.len() - self.text.trim_start().len();
         let line = self.text[start..].lines().next().unwrap_or_default().trim_end();

@@ -5,10 +5,10 @@ use crate::scenario::source::SqlText;
 use crate::sql::lexer::{Token, TokenKind, tokens};
 use crate::sql::words::CURRENT_SETTING;
 
-/// By these a session can learn its own name.
-const SHOW_A_NAME: [&str; 3] = [CURRENT_SETTING, "application_name", "pg_stat_activity"];
+/// Words by which a session can learn its own name.
+pub(crate) const SHOW_A_NAME: [&str; 3] = [CURRENT_SETTING, "application_name", "pg_stat_activity"];
 
-/// What depends on the order in which rows come.
+/// Words whose effect depends on the order of rows.
 const ORDER_MATTERS: [&str; 14] = [
     "limit",
     "offset",
@@ -26,7 +26,7 @@ const ORDER_MATTERS: [&str; 14] = [
     "random",
 ];
 
-/// What can follow a table's name in FROM where no alias does.
+/// What can follow a table's name in FROM if there is no alias.
 const AFTER_A_TABLE: [&str; 17] = [
     "where",
     "group",
@@ -47,11 +47,11 @@ const AFTER_A_TABLE: [&str; 17] = [
     "tablesample",
 ];
 
-/// Groups of interchangeable sessions. Of several that have not yet begun, letting one go on leads to what letting
-/// another go on leads to, with the names exchanged; so only the first of them is let go on.
+/// Groups of interchangeable sessions. Where several of a group have not begun, scheduling one leads to what scheduling
+/// another leads to, with the names exchanged; so only the first of them is scheduled.
 #[derive(Debug, Clone)]
 pub struct Symmetry {
-    /// By session: the group that it is in.
+    /// By session: its group.
     group: Vec<usize>,
 }
 
@@ -63,13 +63,20 @@ impl Symmetry {
         }
     }
 
-    /// By session: the group that it is in.
+    /// The same number of sessions, none of which can stand for another.
+    pub fn broken(&self) -> Symmetry {
+        Symmetry {
+            group: (0..self.group.len()).collect(),
+        }
+    }
+
+    /// By session: its group.
     #[cfg(test)]
     pub fn of_groups(group: Vec<usize>) -> Symmetry {
         Symmetry { group }
     }
 
-    /// Copies with the same parameters are interchangeable, unless an invariant or a step may tell them apart.
+    /// Copies with the same parameters are interchangeable, unless an invariant or a step may distinguish them.
     pub fn of(scenario: &Scenario) -> Symmetry {
         let invariants = scenario
             .invariants
@@ -78,7 +85,7 @@ impl Symmetry {
         Symmetry::unless_told_apart(scenario, invariants)
     }
 
-    /// As [`Symmetry::of`], where no invariant looks at the result.
+    /// As [`Symmetry::of`], but without invariants that look at the result.
     pub fn of_steps(scenario: &Scenario) -> Symmetry {
         Symmetry::unless_told_apart(scenario, std::iter::empty())
     }
@@ -143,7 +150,7 @@ impl Symmetry {
         self.group.len()
     }
 
-    /// Sessions that no other can stand for, or that are the first of their group that has not begun.
+    /// Sessions that no other can stand for, and the first of each group that has not begun.
     pub fn first_of_each(&self, ready: &[usize], has_begun: impl Fn(usize) -> bool) -> Vec<usize> {
         ready
             .iter()
@@ -176,8 +183,8 @@ impl Symmetry {
     }
 }
 
-/// Whether an invariant may tell sessions apart without using the column `name`: by the order of the rows of
-/// `pgbraid.sessions`, by its columns' places, or by a row as a whole.
+/// Whether an invariant may distinguish sessions without using the column `name`: by the order of the rows of
+/// `pgbraid.sessions`, by the positions of its columns, or by a row as a whole.
 fn picks_among_sessions(sql: &str) -> bool {
     let words: Vec<_> = tokens(sql).filter(|token| !token.is_blank()).collect();
     let text = |index: usize| words.get(index).map_or("", |word: &Token<'_>| word.text);
@@ -211,7 +218,7 @@ fn picks_among_sessions(sql: &str) -> bool {
             }
         }
     }
-    // a row's name that stands for no column
+    // a row's name that does not qualify a column
     (0..words.len()).any(|index| {
         let declares = text(index.wrapping_sub(1)) == "."
             || text(index.wrapping_sub(1))

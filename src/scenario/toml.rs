@@ -10,8 +10,8 @@ use crate::sql::classify::first_word;
 use crate::terminal::is_hidden;
 
 impl Scenario {
-    /// The text of a file that holds this scenario. Reading it gives the same sessions, steps and invariants; a setup
-    /// that came from a file of its own is written out.
+    /// The text of a file for this scenario. Reading it gives the same sessions, steps and invariants; the content of a
+    /// `setup_file` is written into it.
     pub fn to_toml(&self) -> String {
         let mut parts = Vec::new();
         let mut head = Vec::new();
@@ -48,14 +48,14 @@ impl Scenario {
     }
 }
 
-/// How many of these sessions, from the first on, are copies that one `[[session]]` entry describes.
+/// How many of these sessions, starting with the first, are copies that one `[[session]]` entry describes.
 fn copies(sessions: &[Session]) -> usize {
     let first = &sessions[0];
     let is_copy = |(index, session): &(usize, &Session)| {
         session.entry == first.entry && session.copy == Some(index + 1) && same_steps(first, session)
     };
     match sessions.iter().enumerate().take_while(is_copy).count() {
-        // a single copy would be given another name
+        // a single copy would get a different name
         0 | 1 => 1,
         count => count,
     }
@@ -104,8 +104,8 @@ fn session(first: &Session, copies: &[Session]) -> String {
     lines.join("\n")
 }
 
-/// A step that the file did not name is given its name, as it may be numbered otherwise among fewer steps; a plain
-/// `BEGIN` or `COMMIT` needs none.
+/// A step that the file did not name is given its name, since among fewer steps it might be numbered differently; a
+/// plain `BEGIN` or `COMMIT` needs none.
 fn step(step: &Step) -> String {
     let sql = long_text(&step.sql.text);
     let is_bare = matches!(
@@ -146,7 +146,7 @@ pub(super) fn texts(values: &[String]) -> String {
     format!("[{}]", values.join(", "))
 }
 
-/// A string of TOML. What cannot be seen, or would steer a terminal that the file is shown on, is escaped.
+/// A string of TOML. What is invisible, or would steer a terminal that shows the file, is escaped.
 pub(crate) fn text(value: &str) -> String {
     if !value.chars().any(is_hidden) {
         return Value::String(value.to_owned()).to_string();
@@ -162,7 +162,7 @@ pub(crate) fn text(value: &str) -> String {
     format!("\"{}\"", value.chars().map(character).collect::<String>())
 }
 
-/// Text of several lines is written on several lines, where that is possible as it is.
+/// Text of several lines is written on several lines where that needs no escapes.
 pub(super) fn long_text(value: &str) -> String {
     let plain = |c: char| !is_hidden(c) || matches!(c, '\n' | '\t');
     if value.contains('\n') && value.chars().all(plain) && !value.contains("'''") && !value.ends_with('\'') {

@@ -1,12 +1,12 @@
-//! Names made for steps that have none of their own.
+//! Generates names for steps that have none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Names that are given out once each.
+/// Gives out each name once.
 #[derive(Default)]
 pub(crate) struct UniqueNames {
     taken: BTreeSet<String>,
-    /// By name, the number that is tried next.
+    /// By name, the number to try next.
     next: BTreeMap<String, u64>,
 }
 
@@ -38,7 +38,7 @@ impl UniqueNames {
 mod tests {
     use super::*;
 
-    /// It would not end in hours if each name tried all numbers.
+    /// This would take hours if each name tried all numbers.
     #[test]
     fn many_names_take_no_time() {
         let mut names = UniqueNames::default();

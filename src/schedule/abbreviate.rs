@@ -1,4 +1,4 @@
-//! A run's schedule, as one would write it by hand.
+//! A run's schedule as a person would write it.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use super::{Entry, Extent, Schedule, named};
 use crate::history::{History, Move, MoveKind, Turn};
 
 impl Schedule {
-    /// The schedule of a run. Following it does what the run did, and leaves its order nowhere.
+    /// The schedule of a run. Following it repeats the run without leaving the order.
     pub fn of(history: &History) -> Schedule {
         let moves = named_moves(history);
         let mut blocks: Vec<Range<usize>> = Vec::new();
@@ -26,7 +26,7 @@ impl Schedule {
         Schedule { entries }
     }
 
-    /// The schedule of a run, an entry a move.
+    /// The schedule of a run, one entry for each move.
     pub fn step_by_step(history: &History) -> Schedule {
         let entry = |one: &Move| {
             let extent = match one.kind {
@@ -56,8 +56,8 @@ fn finishes(one: &Move) -> bool {
     one.finished.contains(&one.turn)
 }
 
-/// How many blocks at the end are what runs there anyway: whole sessions, in the order of the scenario. None where
-/// nothing else is left.
+/// How many blocks at the end are what would run there anyway: whole sessions, in the order of the scenario. None if
+/// there is nothing else.
 fn undisturbed_at_the_end(moves: &[&Move], blocks: &[Range<usize>]) -> usize {
     let session = |block: &Range<usize>| moves[block.start].session;
     let is_whole = |block: &Range<usize>| {
@@ -79,7 +79,7 @@ fn undisturbed_at_the_end(moves: &[&Move], blocks: &[Range<usize>]) -> usize {
     }
 }
 
-/// How far the session of these moves, which follow one another, goes.
+/// How far the session of these consecutive moves goes.
 fn extents(turns: &[Turn], moves: &[&Move], block: Range<usize>) -> Vec<Extent> {
     match moves[block.start].kind {
         MoveKind::Step => {}
@@ -92,14 +92,14 @@ fn extents(turns: &[Turn], moves: &[&Move], block: Range<usize>) -> Vec<Extent> 
     let last = block.end - 1;
     let is_blocked = !finishes(moves[last]);
     let ends = moves[block.end..].iter().all(|one| one.session != moves[last].session);
-    // a step that blocked is an entry of its own, so that following it is to send it
+    // a step that blocked is an entry of its own: following that entry means sending it
     let end = if is_blocked { last } else { block.end };
     while from < end {
         if ends && !is_blocked {
             extents.push(Extent::ToEnd);
             break;
         }
-        // the step of a transaction that is run again comes twice
+        // a step of a transaction that is run again occurs twice
         let until = (from..end)
             .find(|&place| step(place) == step(end - 1))
             .unwrap_or(end - 1);

@@ -1,4 +1,4 @@
-//! An entry of a schedule: a session and how far it goes.
+//! An entry of a schedule: a session and how far it runs.
 
 use std::fmt::{self, Display};
 
@@ -8,7 +8,7 @@ const TO_END: &str = " to end";
 const RESUMES: &str = " resumes";
 const TIMES_OUT: &str = " times out";
 
-/// Which session goes on, and how far.
+/// Which session runs, and how far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The session's name: `worker-1`.
@@ -17,24 +17,24 @@ pub struct Entry {
     pub extent: Extent,
 }
 
-/// How far a session goes on.
+/// How far a session runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Extent {
-    /// By one step: one statement or one commit.
+    /// One step: one statement or one commit.
     OneStep,
-    /// Until the step of this name is over. The commit of a statement `pay` outside a transaction is `commit of pay`.
+    /// Until the step with this name is over. The commit of a statement `pay` outside a transaction is `commit of pay`.
     Until(String),
-    /// Until the step of this name is the next.
+    /// Until the step with this name is next.
     Before(String),
     /// Until it has run all of its steps.
     ToEnd,
-    /// It has been released, and resumes the step that was blocked. Without such an entry it does so at once.
+    /// It has been released, and resumes its blocked step. Without such an entry it resumes at once.
     Resumes,
-    /// The step in which it is blocked is ended by a timeout that it has set.
+    /// A timeout that it has set ends the step in which it is blocked.
     TimesOut,
 }
 
-/// The order in which sessions go on.
+/// The order in which sessions run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Schedule {
     /// In their order.
@@ -50,8 +50,9 @@ impl Entry {
         }
     }
 
-    /// Reads `worker-1`, `worker-1 until read`, `worker-1 before write`, `worker-1 to end`, `worker-1 resumes` or
-    /// `worker-1 times out`. Returns `None` where no session is named. Whether there are such a session and such a step is for a scenario to say.
+    /// Parses `worker-1`, `worker-1 until read`, `worker-1 before write`, `worker-1 to end`, `worker-1 resumes` or
+    /// `worker-1 times out`. Returns `None` if no session is named. Whether the session and the step exist is for a
+    /// scenario to say.
     ///
     /// ```
     /// use pgbraid::schedule::{Entry, Extent};
@@ -87,7 +88,7 @@ impl Entry {
         (!session.is_empty()).then(|| Entry::new(session, extent))
     }
 
-    /// Whether its text is read as the same entry. A name that has ` until ` in it, say, is not.
+    /// Whether its text parses to the same entry. That of a name which contains ` until `, say, does not.
     pub(super) fn is_plain(&self) -> bool {
         Entry::parse(&self.to_string()).as_ref() == Some(self)
     }
@@ -108,7 +109,7 @@ impl Display for Entry {
 }
 
 impl Schedule {
-    /// Reads each entry as [`Entry::parse`] does. Returns `None` where one names no session.
+    /// Parses each entry as [`Entry::parse`] does. Returns `None` if one names no session.
     pub fn parse<'a>(entries: impl IntoIterator<Item = &'a str>) -> Option<Schedule> {
         let entries = entries.into_iter().map(Entry::parse).collect::<Option<_>>()?;
         Some(Schedule { entries })
@@ -123,7 +124,7 @@ impl FromIterator<Entry> for Schedule {
     }
 }
 
-/// The entries, with commas between them.
+/// The entries, separated by commas.
 impl Display for Schedule {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, entry) in self.entries.iter().enumerate() {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::fit::{Misfit, fit};
-use super::{Expectation, PinnedSchedule, Plan, Schedule};
+use super::{Expectation, FittedSchedule, PinnedSchedule, Schedule};
 use crate::input::Reading;
 use crate::scenario::bounded;
 use crate::scenario::file::Document;
@@ -33,7 +33,7 @@ pub enum Mistake {
         /// What the system says.
         cause: std::io::Error,
     },
-    /// The file is no TOML, or not of the right form.
+    /// The file is not TOML, or does not have the right form.
     #[error(transparent)]
     File(crate::scenario::Mistake),
     /// `expect` is neither `fails` nor `holds`.
@@ -56,7 +56,7 @@ pub enum Mistake {
     /// An entry says twice how far the session runs.
     #[error("an entry goes to two places")]
     TwoExtents,
-    /// The order names what the scenario does not have.
+    /// The order names something that the scenario does not have.
     #[error("the order does not fit scenario {scenario}: {}", .problems.join("; "))]
     DoesNotFit {
         /// The scenario by its name.
@@ -64,7 +64,7 @@ pub enum Mistake {
         /// What it does not have.
         problems: Vec<String>,
     },
-    /// `violates` names what the scenario cannot violate.
+    /// `violates` names something that the scenario cannot violate.
     #[error("scenario {scenario} has no invariant `{name}`")]
     UnknownViolation {
         /// The scenario by its name.
@@ -85,7 +85,7 @@ pub struct PinnedFile {
     places: Places,
 }
 
-/// Where things stand in the file, in bytes.
+/// Byte offsets of the parts of the file.
 #[derive(Debug, Clone)]
 struct Places {
     scenario: Range<usize>,
@@ -98,7 +98,7 @@ impl PinnedFile {
     /// Reads a pinned schedule.
     ///
     /// # Errors
-    /// The first mistake in the file, or that it cannot be read.
+    /// The first mistake in the file, or a file that cannot be read.
     pub fn read(path: impl AsRef<Path>) -> Result<PinnedFile, ScheduleError> {
         let path = path.as_ref();
         let text = bounded::read_text(path).map_err(|cause| {
@@ -182,7 +182,7 @@ impl PinnedFile {
     /// The scenario's file.
     ///
     /// # Errors
-    /// When it cannot be read; what is in it is not looked at.
+    /// When it cannot be read; its content is not checked.
     pub fn scenario_path(&self) -> Result<PathBuf, ScheduleError> {
         let folder = self.path.parent().unwrap_or(Path::new(""));
         let path = folder.join(&self.pinned.scenario);
@@ -198,11 +198,11 @@ impl PinnedFile {
         }
     }
 
-    /// Looks the names of the schedule up in its scenario.
+    /// Looks up the names of the schedule in its scenario.
     ///
     /// # Errors
-    /// When the scenario does not have some of them, with all of these.
-    pub fn fit(&self, scenario: &Scenario) -> Result<Plan, ScheduleError> {
+    /// When the scenario lacks some of them; the error lists all of these.
+    pub fn fit(&self, scenario: &Scenario) -> Result<FittedSchedule, ScheduleError> {
         let plan = fit(&self.pinned.order, scenario).map_err(|misfits| {
             let mut error = does_not_fit(scenario, &misfits);
             for misfit in &misfits {
@@ -248,11 +248,11 @@ impl PinnedFile {
 }
 
 impl Schedule {
-    /// Looks the names of the schedule up in a scenario.
+    /// Looks up the names of the schedule in a scenario.
     ///
     /// # Errors
-    /// When the scenario does not have some of them, with all of these.
-    pub fn fit(&self, scenario: &Scenario) -> Result<Plan, ScheduleError> {
+    /// When the scenario lacks some of them; the error lists all of these.
+    pub fn fit(&self, scenario: &Scenario) -> Result<FittedSchedule, ScheduleError> {
         fit(self, scenario).map_err(|misfits| {
             let error = does_not_fit(scenario, &misfits);
             match misfits.into_iter().next() {

@@ -1,4 +1,4 @@
-//! A schedule's names, looked up in a scenario.
+//! Looks up a schedule's names in a scenario.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,12 +10,12 @@ use crate::suggest::one_of;
 
 /// A schedule whose names are those of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct FittedSchedule {
     /// Sessions by index.
     pub(super) entries: Vec<(usize, Extent)>,
 }
 
-/// An entry that names what the scenario does not have.
+/// An entry that names something that the scenario does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misfit {
     /// The index of the entry.
@@ -26,13 +26,13 @@ pub struct Misfit {
     pub hint: String,
 }
 
-/// Misfits that are looked for.
+/// The most misfits that are reported.
 const MOST_MISFITS: usize = 10;
 
-pub(super) fn fit(schedule: &Schedule, scenario: &Scenario) -> Result<Plan, Vec<Misfit>> {
+pub(super) fn fit(schedule: &Schedule, scenario: &Scenario) -> Result<FittedSchedule, Vec<Misfit>> {
     let mut entries = Vec::new();
     let mut misfits = Vec::new();
-    // by session: index of the last step that an entry is known to have passed
+    // by session: index of the last step that it has certainly passed by this entry
     let mut passed: BTreeMap<usize, usize> = BTreeMap::new();
     let mut turns: BTreeMap<usize, Turns> = BTreeMap::new();
     for (index, entry) in schedule.entries.iter().enumerate() {
@@ -51,7 +51,7 @@ pub(super) fn fit(schedule: &Schedule, scenario: &Scenario) -> Result<Plan, Vec<
     if !misfits.is_empty() {
         return Err(misfits);
     }
-    Ok(Plan { entries })
+    Ok(FittedSchedule { entries })
 }
 
 fn look_up(
@@ -76,7 +76,7 @@ fn look_up(
     let step = turns.find(session, name)?;
     let until = matches!(entry.extent, Extent::Until(_));
     let before = passed.get(&place).copied();
-    // a transaction that is run again comes to its steps again
+    // a transaction that is run again comes to its steps a second time
     if session.retry.is_none() && before.is_some_and(|before| step <= before) {
         return Err((
             format!("`{}` is past step `{name}` by then", entry.session),
@@ -91,7 +91,7 @@ fn look_up(
 
 fn unknown_session(entry: &Entry, names: &[&str]) -> (String, String) {
     let typed = &entry.session;
-    // `worker-1 untill read` was read as the name of a session
+    // `worker-1 untill read` was parsed as the name of a session
     let misread = names
         .iter()
         .find_map(|name| typed.strip_prefix(name)?.strip_prefix(' '))
@@ -114,7 +114,7 @@ fn unknown_session(entry: &Entry, names: &[&str]) -> (String, String) {
     (format!("there is no session `{typed}`"), hint)
 }
 
-/// What was meant by words such as `till read`.
+/// What words such as `till read` were meant to be.
 fn meant_extent(words: &str) -> Option<String> {
     let (first, rest) = words.split_once(' ').unwrap_or((words, ""));
     let rest = rest.trim();
@@ -131,13 +131,13 @@ fn meant_extent(words: &str) -> Option<String> {
     Some(format!("{word} {rest}"))
 }
 
-/// The turns of a session that an entry can name, each with its place: twice the index of its step, one more for a
+/// The turns of a session that an entry can name, each with its place: twice the index of its step, plus one for a
 /// commit or rollback of its own.
 struct Turns {
     /// In the order of the session.
     named: Vec<(String, usize)>,
     places: HashMap<String, usize>,
-    /// Each BEGIN that goes with the statement after it, and the name of that.
+    /// Each BEGIN that is sent with the statement after it, and that statement's name.
     begins: Vec<(String, String)>,
 }
 

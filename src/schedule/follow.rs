@@ -1,10 +1,10 @@
-//! Runs a schedule as it is written, and notes where that was not possible.
+//! Runs a schedule as written, and notes where that was not possible.
 
-use super::{Extent, Plan, at_once};
+use super::{Extent, FittedSchedule, at_once};
 use crate::history::{History, MoveKind, SoFar, Turn};
 use crate::run::{Candidate, Scheduler, first_without_timeout};
 
-/// Lets sessions go on as a schedule says; see [the module](super).
+/// Schedules sessions as a schedule says; see [the module](super).
 #[derive(Debug)]
 pub struct Follower {
     entries: Vec<Tracked>,
@@ -15,7 +15,7 @@ pub struct Follower {
 struct Tracked {
     session: usize,
     extent: Extent,
-    /// The first turn that was taken for it.
+    /// The first turn that was made for it.
     started: Option<usize>,
     done: bool,
 }
@@ -27,7 +27,7 @@ pub struct Departure {
     pub entry: usize,
     /// The index of the session that the entry names.
     pub session: usize,
-    /// How many turns had been taken by then.
+    /// How many turns had been made by then.
     pub turn: usize,
     /// How the order was left.
     pub kind: DepartureKind,
@@ -36,7 +36,7 @@ pub struct Departure {
 /// Why an entry was not followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DepartureKind {
-    /// The session was blocked in the step that it was let go on with in this turn; its turn passed.
+    /// The session was blocked in the step that it sent in this turn; its turn passed.
     Blocked {
         /// The turn in which it was.
         in_turn: usize,
@@ -54,7 +54,7 @@ pub enum DepartureKind {
 
 impl Follower {
     /// Begins at the first entry.
-    pub fn new(plan: &Plan) -> Follower {
+    pub fn new(plan: &FittedSchedule) -> Follower {
         let entries = plan.entries.iter().map(|(session, extent)| Tracked {
             session: *session,
             extent: extent.clone(),
@@ -67,7 +67,7 @@ impl Follower {
         }
     }
 
-    /// Where the run, whose history this is, left the order.
+    /// Where the run with this history left the order.
     pub fn departures(mut self, history: &History) -> Vec<Departure> {
         let turns = &history.turns;
         for index in 0..self.entries.len() {
@@ -86,7 +86,7 @@ impl Follower {
             turn,
             kind,
         };
-        // a session that stays blocked has left the order once
+        // a session that stays blocked has left the order only once
         let known = |other: &Departure| other.session == departure.session && other.kind == departure.kind;
         let blocked = matches!(departure.kind, DepartureKind::Blocked { .. });
         if !blocked || !self.departures.iter().any(known) {
@@ -110,7 +110,7 @@ impl Follower {
 }
 
 impl Tracked {
-    /// Whether the step of this name has finished since the entry's first turn.
+    /// Whether the step with this name has finished since the entry's first turn.
     fn has_run(&self, step: &str, turns: &[Turn]) -> bool {
         let Some(started) = self.started else { return false };
         turns[started..]
@@ -118,7 +118,7 @@ impl Tracked {
             .any(|turn| turn.session == self.session && turn.step == step && turn.finished_in != Turn::IN_FLIGHT)
     }
 
-    /// Whether the session, which can go on with `next`, has gone far enough.
+    /// Whether the session, whose next step is `next`, has gone far enough.
     fn is_complete(&self, next: &str, turns: &[Turn]) -> bool {
         match &self.extent {
             Extent::OneStep => self.started.is_some(),
@@ -201,7 +201,7 @@ mod tests {
 
     const NAMES: [&str; 3] = ["a", "b", "c"];
 
-    /// Plays the part of a server on which each session has three steps. Some steps wait for other sessions' ends.
+    /// Imitates a server on which each session has three steps. Some steps wait for other sessions' ends.
     struct Play {
         steps: [&'static str; 3],
         /// A session, its step, and the session that it waits for.
@@ -241,7 +241,7 @@ mod tests {
             }
         }
 
-        /// Whether the step that a session has under way has to wait: the other is in the middle of its steps.
+        /// Whether the step that a session has under way has to wait: the other session is in the middle of its steps.
         fn waits(&self, state: &State, session: usize) -> bool {
             let step = state.taken(session) - 1;
             let blocker = self.waits.iter().find(|(one, at, _)| (*one, *at) == (session, step));
@@ -271,11 +271,11 @@ mod tests {
             }
         }
 
-        /// Runs a schedule; returns the order in which sessions moved (a letter in upper case where one resumes at
-        /// another time than at once), and where the schedule was left.
+        /// Runs a schedule; returns the order in which sessions moved (a letter in upper case where a session does not
+        /// resume at once), and where the run left the schedule.
         fn run(&self, entries: &[&str]) -> (String, Vec<(usize, DepartureKind)>) {
             let (history, order, departures) = self.follow(entries);
-            // following what is made of a run is to do the same again
+            // following the schedule that a run is written down as repeats the run
             for again in [Schedule::of(&history), Schedule::step_by_step(&history)] {
                 let again = again.to_string();
                 let entries: Vec<&str> = again.split(", ").filter(|entry| !entry.is_empty()).collect();
@@ -288,7 +288,7 @@ mod tests {
         fn follow(&self, entries: &[&str]) -> (History, String, Vec<(usize, DepartureKind)>) {
             let schedule = Schedule::parse(entries.iter().copied()).expect("entries");
             let place = |name: &str| NAMES.iter().position(|other| *other == name).expect("a session");
-            let plan = Plan {
+            let plan = FittedSchedule {
                 entries: schedule
                     .entries
                     .iter()
@@ -372,7 +372,7 @@ mod tests {
             play.run(&pinned),
             ("abaabbccc".into(), vec![(1, DepartureKind::Blocked { in_turn: 1 })])
         );
-        // when it is released it goes on ahead of those whose turn had come
+        // when it is released it runs before those whose turn had come
         let far = ["a until read", "b until write", "a to end", "c to end"];
         assert_eq!(
             play.run(&far),
@@ -406,7 +406,7 @@ mod tests {
             play.run(&["a", "b", "c", "a to end", "c to end", "b resumes", "b to end"]),
             ("abcaaccBbb".into(), vec![])
         );
-        // entries of its own that come before wait, too
+        // entries of its own that come earlier wait, too
         assert_eq!(
             play.run(&["a", "b", "a to end", "b", "c", "b resumes"]),
             ("abaacBbbcc".into(), vec![])
@@ -437,10 +437,10 @@ mod tests {
     }
 
     proptest! {
-        /// `Play::run` also follows what is made of each run.
+        /// `Play::run` also follows the schedules that each run is written down as.
         #[test]
         fn what_is_made_of_a_run_repeats_it(
-            // a session waits for one ahead of it, so that there is no deadlock
+            // sessions wait only for earlier ones, so there is no deadlock
             waits in proptest::collection::vec((1usize..3, 0usize..3, 0usize..2), 0..4),
             entries in proptest::collection::vec((0usize..3, 0usize..10), 0..12),
         ) {

@@ -1,4 +1,4 @@
-//! A schedule that is kept, and what it is expected to lead to.
+//! A schedule that is kept in a file, and what it is expected to lead to.
 
 use std::path::PathBuf;
 
@@ -12,14 +12,14 @@ use crate::terminal::visible;
 pub struct PinnedSchedule {
     /// The scenario's file; relative to the folder of the schedule's own file.
     pub scenario: PathBuf,
-    /// How that is read.
+    /// How that file is read.
     pub reading: Reading,
     /// What the order is expected to lead to.
     pub expect: Expectation,
-    /// Names of what it violates where it fails: invariants, `deadlock`, `not serializable`, `error 23505 in worker-1`.
-    /// Empty where any violation will do.
+    /// Names of what it violates when it fails: invariants, `deadlock`, `not serializable`, `error 23505 in worker-1`.
+    /// Empty if any violation will do.
     pub violates: Vec<String>,
-    /// Leaving the order is an error.
+    /// Whether leaving the order is an error.
     pub strict: bool,
     /// Who runs when.
     pub order: Schedule,
@@ -35,7 +35,7 @@ pub enum Expectation {
 }
 
 impl Expectation {
-    /// As files write it.
+    /// The word for it in files.
     pub fn word(self) -> &'static str {
         match self {
             Expectation::Fails => "fails",
@@ -70,7 +70,7 @@ impl PinnedSchedule {
     }
 }
 
-/// Longest line of a file that is written, in characters.
+/// The longest line that is written to a file, in characters.
 const LINE_WIDTH: usize = 110;
 
 fn array(key: &str, items: Vec<String>) -> String {

@@ -1,4 +1,4 @@
-//! Paths as files refer to each other.
+//! Relative paths, as files refer to each other.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};

@@ -1,17 +1,17 @@
-//! When released sessions resume where a schedule does not say so: at once, the one that began to wait first first.
+//! When released sessions resume if a schedule does not say so: at once, in the order in which they began to wait.
 
 use crate::history::{History, Move, MoveKind, SoFar};
 use crate::run::Candidate;
 
-/// The session that resumes now, where one does that no entry ahead names.
+/// The session to resume now, if there is one that no later entry names.
 pub fn at_once(so_far: SoFar<'_>, ready: &[Candidate<'_>], is_named: impl Fn(usize) -> bool) -> Option<usize> {
     let released = ready.iter().filter(|candidate| candidate.kind == MoveKind::Resume);
     let sessions = released.map(|candidate| candidate.session);
     so_far.first_to_wait(sessions.filter(|&session| !is_named(session)))
 }
 
-/// For each move of a run, whether a schedule has to name it: all but the resumptions that come as they do anyway. A
-/// session of which a later resumption is named waits for that, so its earlier ones are named, too.
+/// For each move of a run, whether a schedule has to name it: all but the resumptions that happen without being named.
+/// A session whose later resumption is named waits for that entry, so its earlier ones are named, too.
 pub fn named(history: &History) -> Vec<bool> {
     let moves = &history.moves;
     let mut named: Vec<bool> = moves.iter().map(|one| one.kind == MoveKind::Step).collect();
@@ -21,7 +21,7 @@ pub fn named(history: &History) -> Vec<bool> {
     named
 }
 
-/// The first resumption that would come at another time if it were not named.
+/// The first resumption that would happen at another time if it were not named.
 fn first_to_name(moves: &[Move], named: &[bool]) -> Option<usize> {
     let mut released: Vec<usize> = Vec::new();
     for (index, one) in moves.iter().enumerate() {
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
     use crate::history::testing::history;
 
-    /// `a b b> c*bd`: a session by letter; `>` where it resumes, `*` ahead of those that it releases.
+    /// `a b b> c*bd`: a session by letter; `>` where it resumes, `*` before those that it releases.
     fn told(moves: &str) -> String {
         let place = |name: char| "abcd".find(name).expect("a session");
         let parsed = moves.split(' ').enumerate().map(|(turn, text)| {
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn of_a_session_with_a_named_resumption_the_earlier_ones_are_named_too() {
         assert_eq!(told("a b a*b b> a*b a b>"), "a b a*b b> a*b a b>");
-        // and those of others that come behind it
+        // and those of others that come after it
         assert_eq!(told("a b c a*bc b> c> a*b a b>"), "a b c a*bc b> c> a*b a b>");
     }
 }

@@ -6,10 +6,10 @@ use crate::history::{MoveKind, SoFar};
 use crate::run::{Candidate, Run, Scheduler, first_without_timeout};
 use crate::schedule::{at_once, named};
 
-/// A session and what it does. Resumptions that come at once are not in an order.
+/// A session and what it does. An order does not contain resumptions that happen at once.
 pub type Planned = (usize, MoveKind);
 
-/// Sessions that run one after another, each undisturbed, ahead of those that race; all others run after them.
+/// Sessions that run one after another, undisturbed, before those that race; all others run after them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Arrangement {
     /// In the order in which they run.
@@ -19,7 +19,7 @@ pub struct Arrangement {
 }
 
 impl Arrangement {
-    /// That of a run. A session races when another one has a turn between its first turn and its last end.
+    /// The arrangement of a run. A session races if another one has a turn between its first turn and its last end.
     pub fn of(run: &Run) -> Arrangement {
         let turns = &run.history.turns;
         let sessions = 0..run.history.sessions.len();
@@ -52,7 +52,7 @@ impl Arrangement {
         Arrangement { before, racing }
     }
 
-    /// The moves of a run that are of racing sessions, those left out that come as they do anyway.
+    /// The moves of the racing sessions in a run, without those that happen in any case.
     pub fn race(&self, run: &Run) -> Vec<Planned> {
         let moves = run.history.moves.iter().zip(named(&run.history));
         let named = moves
@@ -62,8 +62,8 @@ impl Arrangement {
     }
 }
 
-/// Runs the racing sessions in a given order. Where that is used up, the session that moved last moves, else the first
-/// of them that can.
+/// Runs the racing sessions in a given order. When that is used up, the session that moved last moves, or else the
+/// first enabled one of them.
 pub struct Arranged<'a> {
     arrangement: &'a Arrangement,
     order: VecDeque<Planned>,

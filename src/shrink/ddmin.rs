@@ -1,9 +1,9 @@
-//! Delta debugging: a subset of which nothing can be left out.
+//! Delta debugging: finds a subset from which nothing can be left out.
 //!
 //! Zeller and Hildebrandt, *Simplifying and Isolating Failure-Inducing Input*, IEEE TSE 28(2), 2002.
 
-/// Finds a subset of `items` for which `fails` still says true though no single item more can be left out. `items`
-/// itself fails. The order of the items is kept.
+/// Finds a subset of `items` for which `fails` is true, but no longer if any single item is left out. `items` itself
+/// fails. The order of the items is kept.
 ///
 /// # Errors
 /// Those of `fails`.

@@ -2,13 +2,14 @@
 //!
 //! Candidates are run on the server and kept only if they violate the same (see [`Target`]), in this order:
 //!
-//! 1. Fewer sessions that race. In the unchanged scenario every session runs, since invariants count on it; those that
-//!    have no part in the race run by themselves after it, or ahead of it.
+//! 1. Fewer sessions that race. In the unchanged scenario every session runs, since invariants count on it; those with
+//!    no part in the race run by themselves after it, or before it.
 //! 2. Fewer sessions and steps in the scenario itself, by delta debugging over the steps of each session's text. A
-//!    transaction is never left open; what the server, or a variable that is no longer there, refuses is no candidate.
-//!    Where the sessions race, no serial order of what is left may violate the same: then it would not be the race.
-//! 3. Fewer context switches, of several orders with as few the one in which fewer steps wait, and of those the earliest:
-//!    it begins with the first session and leaves it soonest.
+//!    transaction is never left open; what the server rejects, or what uses a variable that no longer exists, is not a
+//!    candidate. If the sessions race, no serial order of what is left may violate the same: it would not be the race
+//!    then.
+//! 3. Fewer context switches; of the orders with the fewest, the one in which the fewest steps wait; and of those the
+//!    earliest: it begins with the first session and leaves it soonest.
 //!
 //! Both are kept: the smallest failing schedule of the unchanged scenario, and that of the smallest scenario.
 
@@ -39,20 +40,20 @@ use trials::Trials;
 /// How a failing schedule is made small.
 #[derive(Debug, Clone)]
 pub struct ShrinkOptions {
-    /// Most candidates that are run.
+    /// The most candidates that are run.
     pub most_runs: u64,
     /// How often the result is replayed.
     pub confirmations: u32,
-    /// Longest time that a step may take while it does not wait for another session.
+    /// The longest time that a step may take while it does not wait for another session.
     pub step_timeout: Duration,
-    /// Ends it early; it then ends with [`RunError::Interrupted`].
+    /// Cancelling this ends it early, with [`RunError::Interrupted`].
     pub interrupt: CancellationToken,
 }
 
 impl ShrinkOptions {
-    /// Most candidates that are run, where nothing else is said.
+    /// The most candidates that are run by default.
     pub const MOST_RUNS: u64 = 1_000;
-    /// How often the result is replayed, where nothing else is said.
+    /// How often the result is replayed by default.
     pub const CONFIRMATIONS: u32 = 20;
 }
 
@@ -61,28 +62,28 @@ impl ShrinkOptions {
 pub struct Shrunk {
     /// The smallest schedule of the unchanged scenario that was found.
     pub smallest: Smallest,
-    /// Sessions that race in it, ascending; none where a serial order fails.
+    /// Sessions that race in it, ascending; empty if a serial order fails.
     pub racing: Vec<usize>,
-    /// How its committed transactions depend on each other, where that could be told.
+    /// How its committed transactions depend on each other, if that could be determined.
     pub explanation: Option<Explanation>,
-    /// The smallest scenario, where less than the whole one will do.
+    /// The smallest scenario, if part of the whole one is enough.
     pub scenario: Option<SmallestScenario>,
     /// Candidates run.
     pub runs: u64,
     /// Candidates that had been run before.
     pub known: u64,
-    /// No order has fewer context switches. Else there were too many orders to be run.
+    /// Whether no order has fewer context switches; if false, there were too many orders to run.
     pub is_minimal: bool,
 }
 
 impl Shrunk {
-    /// Why the failure is not to be relied on; nothing where it came every time.
+    /// Why the failure is not reliable; `None` if it failed every time.
     pub fn doubt(&self) -> Option<Reason> {
         self.smallest.confirmed.doubt()
     }
 }
 
-/// A failing schedule that nothing smaller was found for.
+/// A failing schedule for which nothing smaller was found.
 #[derive(Debug, Clone)]
 pub struct Smallest {
     pub run: Run,
@@ -103,14 +104,14 @@ impl Confirmed {
         self.fails == self.of
     }
 
-    /// Why the failure is not to be relied on; nothing where it came every time.
+    /// Why the failure is not reliable; `None` if it failed every time.
     pub fn doubt(self) -> Option<Reason> {
         let Confirmed { fails, of } = self;
         (!self.every_time()).then_some(Reason::NotConfirmed { fails, of })
     }
 }
 
-/// A scenario of which nothing more can be dropped.
+/// A scenario from which nothing more can be dropped.
 #[derive(Debug, Clone)]
 pub struct SmallestScenario {
     pub scenario: Arc<Scenario>,
@@ -121,16 +122,16 @@ pub struct SmallestScenario {
     pub dropped_steps: Vec<(String, String)>,
 }
 
-/// How far it has got.
+/// The progress of shrinking.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
     pub runs: u64,
 }
 
-/// Makes the failing run of a scenario small. `run` is one of `template`'s scenario.
+/// Makes the failing run of a scenario small. `run` belongs to `template`'s scenario.
 ///
 /// # Errors
-/// When the server fails, or a run that is not of a candidate comes to no result.
+/// When the server fails, or a run other than that of a candidate has no result.
 pub fn shrink(
     template: &Arc<Template>,
     run: &Run,

@@ -9,17 +9,17 @@ use crate::history::MoveKind;
 use crate::run::{Decision, Run, RunError};
 use crate::schedule::named;
 
-/// How large an order is; the smallest is looked for.
+/// The size of an order; the smallest is searched for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Size {
     switches: usize,
     /// Steps that were blocked.
     waits: usize,
-    /// Of two orders the one is earlier that begins with the earlier session, and of those the one that leaves it sooner.
+    /// An order is earlier if it begins with an earlier session, or with the same one but leaves it sooner.
     blocks: Vec<Block>,
 }
 
-/// A session, what it does, and how often before another one moves, or it does something else.
+/// A session, what it does, and how often before another one moves or it does something else.
 type Block = (usize, MoveKind, usize);
 
 fn blocks(order: &[Planned]) -> Vec<Block> {
@@ -40,12 +40,12 @@ fn switches(blocks: &[Block]) -> usize {
 /// The beginning of an order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Beginning {
-    /// The fewest switches that an order with it can have.
+    /// The fewest switches that an order beginning with it can have.
     least: usize,
     blocks: Vec<Block>,
-    /// Released sessions that would resume at once, and resume after this instead.
+    /// Released sessions that would resume at once, but resume after this instead.
     after: Vec<usize>,
-    /// How many moves come to the same in the run that it was taken from, its last included.
+    /// How many moves are the same in the run that it was taken from, including its own last one.
     moves: usize,
 }
 
@@ -75,7 +75,7 @@ impl Size {
     }
 }
 
-/// What a search came to.
+/// The result of a search.
 pub struct Found {
     /// The smallest failing run.
     pub best: Option<Arc<Trial>>,
@@ -97,11 +97,11 @@ pub fn reduce(trials: &mut Trials<'_>, run: Run) -> Result<(Run, bool), RunError
     })
 }
 
-/// Runs the orders of the racing sessions, those with the fewest switches first, and of those with as many the earliest
-/// first, until none is left that could be smaller than one that fails. `known` fails.
+/// Runs the orders of the racing sessions, those with the fewest switches first, and among those the earliest first,
+/// until none is left that could be smaller than a failing one. `known` fails.
 ///
-/// An order is run as a prefix, after which sessions switch only where they must, and those that are released resume at
-/// once. Each later move at which another session could have moved gives a further prefix.
+/// An order is run as a prefix, after which sessions switch only where they must, and released sessions resume at once.
+/// Each later move at which another session could have moved gives a further prefix.
 pub fn search(
     trials: &mut Trials<'_>,
     arrangement: &Arrangement,
@@ -141,7 +141,7 @@ pub fn search(
     })
 }
 
-/// The orders that leave that of a run after so many moves or more.
+/// The orders that branch off from that of a run after at least `after` moves.
 fn branches(arrangement: &Arrangement, run: &Run, after: usize) -> Vec<Beginning> {
     let mut order: Vec<Planned> = Vec::new();
     let mut branches = Vec::new();
@@ -170,7 +170,7 @@ fn branches(arrangement: &Arrangement, run: &Run, after: usize) -> Vec<Beginning
     branches
 }
 
-/// The beginnings in which another session than `made` moves at a decision, after an order. `began` says which of two
+/// The beginnings in which, after an order, another session than `made` moves at a decision. `began` says which of two
 /// sessions began to wait first.
 fn alternatives(
     arrangement: &Arrangement,
@@ -202,14 +202,14 @@ fn alternatives(
         let mut after: Vec<usize> = released.iter().map(|(session, _)| *session).collect();
         match other {
             (_, MoveKind::Step | MoveKind::Timeout) => branch.push(other),
-            // it resumes at once when those that began to wait before it do not
+            // it resumes at once if those that began to wait before it do not
             (session, MoveKind::Resume) => after.retain(|&before| began(before) < began(session)),
         }
         let last = branch.last().map(|(session, _)| *session);
         let steps = steps.iter().filter(|(_, kind)| *kind == MoveKind::Step);
         let to_come = steps.map(|(session, _)| *session).chain(after.iter().copied());
         let blocks = blocks(&branch);
-        // every other session that is enabled, and does not resume at once, will have to be switched to
+        // every other enabled session that does not resume at once will have to be switched to
         let least = switches(&blocks) + to_come.filter(|session| Some(*session) != last).count();
         (least, blocks, after)
     })

@@ -1,4 +1,4 @@
-//! A scenario with less in it.
+//! Cuts sessions and steps out of a scenario.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use crate::sql::StatementKind;
 pub struct Cut {
     /// Sessions by index.
     pub sessions: BTreeSet<usize>,
-    /// Steps: index of the `[[session]]` entry, and of the step in it. Every copy goes without.
+    /// Steps: the index of the `[[session]]` entry, and that of the step in it. They are cut from every copy.
     pub steps: BTreeSet<(usize, usize)>,
 }
 
-/// The scenario without what is cut, and without invariants that are not wanted. `None` where a session has no step
-/// left.
+/// The scenario without what is cut, and without invariants that the target does not need. `None` if a session has no
+/// step left.
 ///
-/// A transaction of which nothing but its begin and its end is left goes too.
+/// A transaction of which only the begin and the end are left is removed too.
 pub fn reduce(scenario: &Scenario, cut: &Cut, target: &Target) -> Option<Scenario> {
     let mut reduced = scenario.clone();
     reduced
@@ -48,7 +48,7 @@ pub fn reduce(scenario: &Scenario, cut: &Cut, target: &Target) -> Option<Scenari
     Some(reduced)
 }
 
-/// Indexes of the steps that are left.
+/// Indices of the remaining steps.
 pub fn steps_left(steps: &Arc<[Step]>, is_cut: impl Fn(usize) -> bool) -> Vec<usize> {
     let mut left: Vec<usize> = Vec::new();
     for index in (0..steps.len()).filter(|&index| !is_cut(index)) {
@@ -69,7 +69,7 @@ pub fn steps_left(steps: &Arc<[Step]>, is_cut: impl Fn(usize) -> bool) -> Vec<us
     left
 }
 
-/// Whether leaving the step out leaves no transaction open, and none unopened.
+/// Whether a transaction is still opened and closed as before when the step is left out.
 pub fn can_be_cut(step: &Step) -> bool {
     !matches!(
         step.statement.kind,

@@ -10,11 +10,11 @@ use super::trials::{Trial, Trials};
 use crate::run::{Run, RunError};
 use crate::scenario::Scenario;
 
-/// Most runs that are spent on one pair of sessions.
+/// The most runs that are spent on one pair of sessions.
 const RUNS_FOR_A_PAIR: u64 = 40;
 
-/// Finds a failing run in which as few sessions as possible race: first the others run after the race, then ahead of
-/// it. Of sessions that are copies, the first race.
+/// Finds a failing run in which as few sessions as possible race: first the others run after the race, then before it.
+/// Of sessions that are copies, the first ones race.
 pub fn reduce(trials: &mut Trials<'_>, failing: &Run) -> Result<Run, RunError> {
     let serial = trials.run(&Arrangement::default(), &[])?;
     if serial.fails {
@@ -34,7 +34,7 @@ pub fn reduce(trials: &mut Trials<'_>, failing: &Run) -> Result<Run, RunError> {
     {
         best = Some(trial);
     }
-    // where no other arrangement fails, it is as it was
+    // if no other arrangement fails, it stays as it was
     let mut run = best.map_or_else(|| failing.clone(), |trial| trial.run.clone());
     if let Some(trial) = with_first_copies(trials, &run)? {
         run = trial.run.clone();
@@ -42,7 +42,7 @@ pub fn reduce(trials: &mut Trials<'_>, failing: &Run) -> Result<Run, RunError> {
     Ok(run)
 }
 
-/// A failing run in which these sessions go on in this order, and the others run after or ahead of them.
+/// A failing run in which these sessions run in this order, and the others after or before them.
 fn with_others_aside(
     trials: &mut Trials<'_>,
     sessions: &[usize],
@@ -107,7 +107,7 @@ fn any_pair(trials: &mut Trials<'_>, sessions: &[usize]) -> Result<Option<Arc<Tr
     Ok(None)
 }
 
-/// The same race between the first copies of each session; `None` where they race already, or do not fail.
+/// The same race between the first copies of each session; `None` if they race already, or do not fail.
 fn with_first_copies(trials: &mut Trials<'_>, run: &Run) -> Result<Option<Arc<Trial>>, RunError> {
     let race = Arrangement::of(run);
     let scenario = trials.scenario().clone();

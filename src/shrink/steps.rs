@@ -13,9 +13,10 @@ use crate::run::{Run, RunError};
 use crate::scenario::Scenario;
 use crate::schedule::named;
 
-/// Most sessions of which every serial order is tried.
+/// The most sessions for which every serial order is tried.
 const MOST_IN_EVERY_ORDER: usize = 4;
-/// Most sessions of a scenario whose outcomes must be serializable: it has to run all serial orders of each candidate.
+/// The most sessions of a scenario whose outcomes must be serializable: it has to run all serial orders of each
+/// candidate.
 const MOST_SERIALIZABLE: usize = 4;
 
 /// A smaller scenario and a failing run of it.
@@ -26,7 +27,7 @@ pub struct Smaller {
     pub dropped_steps: Vec<(String, String)>,
 }
 
-/// Drops sessions, then steps, as long as the race stays. `None` where nothing can be dropped.
+/// Drops sessions, then steps, as long as the race stays. `None` if nothing can be dropped.
 pub fn reduce(trials: &mut Trials<'_>, arrangement: &Arrangement, run: &Run) -> Result<Option<Smaller>, RunError> {
     let whole = trials.scenario().clone();
     if whole.serializable && whole.sessions.len() > MOST_SERIALIZABLE {
@@ -88,7 +89,7 @@ pub fn reduce(trials: &mut Trials<'_>, arrangement: &Arrangement, run: &Run) -> 
     }))
 }
 
-/// Names of the steps that are not left: the session as the file names it, and the step.
+/// Names of the dropped steps: the session as the file names it, and the step.
 fn dropped(whole: &Scenario, cut: &Cut) -> Vec<(String, String)> {
     let mut entries: Vec<usize> = Vec::new();
     let mut dropped = Vec::new();
@@ -113,7 +114,7 @@ struct Reduction<'a> {
 }
 
 impl Reduction<'_> {
-    /// Those of the idle sessions that can be dropped together.
+    /// The idle sessions that can be dropped together.
     fn drop_sessions(&mut self, trials: &mut Trials<'_>, idle: &[usize]) -> Result<BTreeSet<usize>, RunError> {
         let without = |sessions: BTreeSet<usize>| Cut {
             sessions,
@@ -123,7 +124,7 @@ impl Reduction<'_> {
         if all.is_empty() || self.fails(trials, &without(all.clone()))? {
             return Ok(all);
         }
-        // where one of several copies cannot go alone, an invariant counts them: none of them can
+        // if one of several copies cannot be dropped by itself, an invariant counts them: none of them can
         let mut can_go: Vec<usize> = Vec::new();
         for &session in idle {
             let copies = |other: &&usize| self.alike(session, **other);
@@ -147,7 +148,7 @@ impl Reduction<'_> {
         Ok(dropped(&kept))
     }
 
-    /// Sessions that race in the whole scenario, but not in the smallest that fails.
+    /// Sessions that race in the whole scenario, but not in the smallest one that fails.
     fn idle_in_best(&self, cut: &Cut) -> Vec<usize> {
         let Some((scenario, run)) = &self.best else {
             return Vec::new();
@@ -237,8 +238,8 @@ impl Reduction<'_> {
     }
 }
 
-/// Whether some serial order of the racing sessions violates the same. Of many sessions, the first order and the last
-/// stand for all.
+/// Whether some serial order of the racing sessions violates the same. If there are many sessions, only the first order
+/// and the last are tried.
 fn fails_serially(trials: &mut Trials<'_>, arrangement: &Arrangement) -> Result<bool, RunError> {
     let racing = &arrangement.racing;
     let orders = if racing.len() <= MOST_IN_EVERY_ORDER {
@@ -247,7 +248,7 @@ fn fails_serially(trials: &mut Trials<'_>, arrangement: &Arrangement) -> Result<
         vec![racing.clone(), racing.iter().rev().copied().collect()]
     };
     for order in orders {
-        // each session's turns follow its first; the ones of the others wait for their place
+        // the session's turns follow its first one; the other sessions wait for their place
         let serial = Arrangement {
             before: arrangement.before.iter().copied().chain(order).collect(),
             racing: Vec::new(),

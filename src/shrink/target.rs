@@ -7,8 +7,8 @@ use crate::run::Run;
 use crate::scenario::Scenario;
 use crate::verdict::outcome::Violation;
 
-/// The violations of the failing run, sessions that are copies of each other taken for one. A smaller run fails in the
-/// same way when it has the first of them and none that is not among them.
+/// The violations of the failing run, without distinguishing sessions that are copies of each other. A smaller run
+/// fails in the same way if it has the first of them and none that is not among them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     first: Cause,
@@ -35,7 +35,7 @@ enum Cause {
 }
 
 impl Target {
-    /// What this run violates; `None` where that is nothing.
+    /// What this run violates; `None` if it violates nothing.
     pub fn of(run: &Run, scenario: &Scenario) -> Option<Target> {
         let causes: Vec<Cause> = causes(&run.violations, scenario).collect();
         Some(Target {
@@ -50,12 +50,12 @@ impl Target {
         run.uncontrolled.is_empty() && found.contains(&self.first) && found.is_subset(&self.all)
     }
 
-    /// Whether a run has the first violation, whatever else it has.
+    /// Whether a run has the first violation, whatever others it has.
     pub fn is_touched(&self, run: &Run, scenario: &Scenario) -> bool {
         causes(&run.violations, scenario).any(|cause| cause == self.first)
     }
 
-    /// Whether the invariant of this name is among the violations.
+    /// Whether the invariant with this name is among the violations.
     pub fn names_invariant(&self, name: &str) -> bool {
         self.all.iter().any(|cause| match cause {
             Cause::Invariant(own) | Cause::InvariantError(own) => own == name,

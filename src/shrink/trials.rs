@@ -1,4 +1,4 @@
-//! Candidates: run on the server, each once.
+//! Candidates: each is run once on the server.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use super::{Progress, ShrinkOptions, Target};
 use crate::run::{Run, RunError, Template, Worker};
 use crate::scenario::Scenario;
 
-/// Runs candidates of a scenario, or of one that was made smaller.
+/// Runs candidates of a scenario, or of a reduced one.
 pub struct Trials<'a> {
     template: &'a Arc<Template>,
     target: Target,
@@ -16,7 +16,7 @@ pub struct Trials<'a> {
     progress: &'a mut dyn FnMut(Progress),
     worker: Worker,
     scenario: Arc<Scenario>,
-    /// Of the present scenario: what was run, by what was asked for.
+    /// For the present scenario: the runs, by what was asked for.
     cache: HashMap<(Arrangement, Vec<Planned>), Arc<Trial>>,
     runs: u64,
     known: u64,
@@ -65,7 +65,7 @@ impl<'a> Trials<'a> {
         self.known
     }
 
-    /// Whether as many candidates were run as may be.
+    /// Whether the bound on the number of candidates is reached.
     pub fn is_exhausted(&self) -> bool {
         self.runs >= self.options.most_runs
     }
@@ -73,7 +73,7 @@ impl<'a> Trials<'a> {
     /// Runs the racing sessions in this order, unless that has been done.
     ///
     /// # Errors
-    /// When the run comes to no result.
+    /// When the run has no result.
     pub fn run(&mut self, arrangement: &Arrangement, order: &[Planned]) -> Result<Arc<Trial>, RunError> {
         let key = (arrangement.clone(), order.to_vec());
         if let Some(trial) = self.cache.get(&key) {
@@ -91,7 +91,7 @@ impl<'a> Trials<'a> {
         Ok(trial)
     }
 
-    /// Goes on with another scenario on the same state after setup. Returns whether the server takes its statements.
+    /// Switches to another scenario on the same state after setup. Returns whether the server accepts its statements.
     ///
     /// # Errors
     /// When the server fails.
@@ -110,7 +110,7 @@ impl<'a> Trials<'a> {
         }
     }
 
-    /// Begins anew with the unchanged scenario, after a run that came to no result.
+    /// Starts again with the unchanged scenario, after a run that had no result.
     pub fn reopen(&mut self) -> Result<(), RunError> {
         let (step_timeout, interrupt) = (self.options.step_timeout, self.options.interrupt.clone());
         let worker = Worker::open(self.template.clone(), step_timeout, interrupt)?;
@@ -121,7 +121,7 @@ impl<'a> Trials<'a> {
     }
 }
 
-/// Whether an error is of the scenario, not of the server or the machine.
+/// Whether an error is due to the scenario, not to the server or the machine.
 pub fn is_refusal(error: &RunError) -> bool {
     matches!(
         error,

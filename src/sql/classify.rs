@@ -7,7 +7,7 @@ use super::{Statement, StatementKind};
 use crate::suggest::one_of;
 
 impl Statement {
-    /// Classifies a statement by its text; the first one, where the text holds several. Takes any text.
+    /// Classifies a statement by its text; the first one where the text holds several. Takes any text.
     pub fn classify(sql: &str) -> Statement {
         let command = split(sql).into_iter().next().unwrap_or_default();
         let command = Command::new(&command);
@@ -20,7 +20,7 @@ impl Statement {
     }
 }
 
-/// Whether a statement may return rows, which become variables. Of a misspelled one only the server can say what it is.
+/// Whether a statement may return rows, which become variables. Only the server can judge a misspelled one.
 pub(crate) fn may_return_rows(sql: &str) -> bool {
     let command = split(sql).into_iter().next().unwrap_or_default();
     let command = Command::new(&command);
@@ -58,7 +58,7 @@ pub(crate) fn first_word(sql: &str) -> Option<String> {
         .map(|token| token.text.to_lowercase())
 }
 
-/// One statement's tokens, and how deep in brackets each of them stands.
+/// One statement's tokens, and how deeply each of them is nested in brackets.
 struct Command<'a> {
     tokens: &'a [Token<'a>],
     depths: Vec<usize>,
@@ -130,7 +130,7 @@ impl<'a> Command<'a> {
             "ROLLBACK" | "ABORT" => StatementKind::Rollback { chain: self.chains() },
             "SAVEPOINT" => StatementKind::Savepoint,
             "RELEASE" => StatementKind::Release,
-            // These run checks, or take a snapshot over from elsewhere.
+            // these run checks, or take over a snapshot from elsewhere
             "SET" if self.at(1, &["CONSTRAINTS"]) || self.has(&["TRANSACTION", "SNAPSHOT"]) => StatementKind::Plain,
             "SET" | "RESET" | "SHOW" => StatementKind::Setting,
             _ if self.refused_in_block() => StatementKind::OutsideBlock,
@@ -138,7 +138,7 @@ impl<'a> Command<'a> {
         }
     }
 
-    /// Index behind the first word and an optional WORK or TRANSACTION.
+    /// The index after the first word and an optional WORK or TRANSACTION.
     fn after_noise(&self) -> usize {
         if self.at(1, &["WORK", "TRANSACTION"]) { 2 } else { 1 }
     }
@@ -180,13 +180,13 @@ impl<'a> Command<'a> {
         rest.all(|(token, _)| token.is("VERBOSE") || matches!(token.kind, TokenKind::Open | TokenKind::Close))
     }
 
-    /// The keyword of the statement that a WITH clause belongs to: an index, if there is one.
+    /// The index of the keyword of the statement that a WITH clause belongs to, if there is one.
     fn main_verb(&self) -> usize {
         if !self.at(0, &["WITH"]) {
             return 0;
         }
         let is_verb = |index: usize| self.at(index, &QUERIES) || self.at(index, &CHANGES);
-        // Behind these stands the name of a common table expression, which may be `insert` or `values`.
+        // the name of a common table expression follows these, and it may be `insert` or `values`
         let names = |index: usize| self.at(index - 1, &["WITH", "RECURSIVE"]) || self.tokens[index - 1].text == ",";
         (1..self.tokens.len())
             .find(|&i| self.depths[i] == 0 && is_verb(i) && !names(i))
@@ -259,7 +259,7 @@ impl<'a> Command<'a> {
                     continue;
                 }
                 TokenKind::Close => {
-                    // The first one is the statement itself; a bracket too many must not take it away.
+                    // the first one is the statement itself; a stray closing bracket must not remove it
                     let closed = if queries.len() > 1 { queries.pop() } else { None };
                     arbitrary |= closed.is_some_and(|query| query.arbitrary());
                     continue;
@@ -285,7 +285,7 @@ const EXPLAIN_WORDS: [&str; 3] = ["ANALYZE", "ANALYSE", "VERBOSE"];
 struct Query {
     ordered: bool,
     takes_some: bool,
-    /// Only whether it has a row counts.
+    /// Only the existence of a row matters.
     exists: bool,
 }
 

@@ -1,8 +1,8 @@
-//! Cuts a text into its commands, as psql does.
+//! Splits a text into its commands, as psql does.
 
 use super::lexer::{Token, TokenKind, tokens};
 
-/// How many commands a text holds; blank space, comments and stray semicolons are none.
+/// How many commands a text holds. Blank space, comments and stray semicolons do not count.
 pub fn commands(sql: &str) -> usize {
     split(sql).len()
 }

@@ -3,7 +3,7 @@
 use super::lexer::significant;
 
 /// A transaction's isolation level; PostgreSQL treats READ UNCOMMITTED as READ COMMITTED.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Isolation {
     #[default]
     ReadCommitted,

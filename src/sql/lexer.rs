@@ -1,7 +1,7 @@
-//! PostgreSQL's lexical rules, as far as telling code from strings, comments and quoted names needs them.
+//! PostgreSQL's lexical rules, as far as they are needed to tell code from strings, comments and quoted names.
 //!
-//! Total: any text is cut into tokens whose texts, joined, are the text again. Strings are read with
-//! `standard_conforming_strings` on, which is the server's default.
+//! The lexer is total: it splits any text into tokens whose texts, joined, are the text again. Strings are read with
+//! `standard_conforming_strings` on, the server's default.
 
 /// A piece of SQL text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,12 +38,12 @@ pub enum TokenKind {
     /// `)` or `]`
     Close,
     Semicolon,
-    /// Comma, dot, a colon alone, and what is no SQL
+    /// Comma, dot, a lone colon, and what is not SQL
     Other,
 }
 
 impl<'a> Token<'a> {
-    /// Whether it is this keyword, given in capitals. A quoted name never is.
+    /// Whether it is this keyword, given in capitals. A quoted name never is one.
     pub fn is(&self, keyword: &str) -> bool {
         self.kind == TokenKind::Word && self.text.eq_ignore_ascii_case(keyword)
     }
@@ -53,7 +53,7 @@ impl<'a> Token<'a> {
         keywords.iter().any(|keyword| self.is(keyword))
     }
 
-    /// Whether the grammar passes over it.
+    /// Whether the grammar ignores it.
     pub fn is_blank(&self) -> bool {
         matches!(self.kind, TokenKind::Whitespace | TokenKind::Comment)
     }
@@ -64,12 +64,12 @@ impl<'a> Token<'a> {
     }
 }
 
-/// Cuts SQL into tokens; blank space and comments are tokens too.
+/// Splits SQL into tokens; blank space and comments are tokens too.
 pub fn tokens(sql: &str) -> Tokens<'_> {
     Tokens { sql, offset: 0 }
 }
 
-/// The tokens that are no blank space or comments.
+/// The tokens other than blank space and comments.
 pub fn significant(sql: &str) -> Vec<Token<'_>> {
     tokens(sql).filter(|token| !token.is_blank()).collect()
 }
@@ -96,7 +96,7 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
-/// The kind and length in bytes of the token that a text, which is not empty, begins with.
+/// The kind and the length in bytes of the first token of a text that is not empty.
 fn first_token(rest: &str) -> (TokenKind, usize) {
     let bytes = rest.as_bytes();
     let second = bytes.get(1).copied().unwrap_or(0);
@@ -137,7 +137,7 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }
 
-/// Every byte of a character beyond ASCII can be part of a name.
+/// Every byte of a non-ASCII character can be part of a name.
 fn is_word_start(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
 }
@@ -179,7 +179,7 @@ fn block_comment(bytes: &[u8]) -> usize {
     bytes.len()
 }
 
-/// Length of a prefix and what stands in quotes after it, a doubled quote being part of it.
+/// The length of a prefix and the quoted text after it; a doubled quote is part of the text.
 fn quoted(bytes: &[u8], prefix: usize, quote: u8) -> usize {
     let mut at = prefix + 1;
     while at < bytes.len() {
@@ -194,7 +194,7 @@ fn quoted(bytes: &[u8], prefix: usize, quote: u8) -> usize {
     bytes.len()
 }
 
-/// Length of `E'…'`. Unlike other strings, its rules hold on in a string that continues it on a later line.
+/// The length of `E'…'`. Unlike with other strings, its rules also apply to a continuation on a later line.
 fn escape_string(bytes: &[u8]) -> usize {
     let mut at = 2;
     while at < bytes.len() {
@@ -211,8 +211,8 @@ fn escape_string(bytes: &[u8]) -> usize {
     bytes.len()
 }
 
-/// Length of the gap between a string's end and the quote of one that continues it: blank space and line comments,
-/// with a newline in it.
+/// The length of the gap between a string's end and the quote of its continuation: blank space and line comments that
+/// contain a newline.
 fn continuation(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -370,7 +370,7 @@ mod tests {
         );
     }
 
-    /// Text dense in what the lexer has to tell apart.
+    /// Text dense in what the lexer has to distinguish.
     fn sql_like() -> impl Strategy<Value = std::string::String> {
         let piece = prop_oneof![
             prop::sample::select(vec![

@@ -46,9 +46,9 @@ pub enum Piece {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     pub kind: StatementKind,
-    /// Its rows come in an order that it asks for (ORDER BY at the top level).
+    /// It asks for its rows in an order (ORDER BY at the top level).
     pub ordered: bool,
-    /// It changes the schema, or may (so a run cannot be undone by putting rows back).
+    /// It changes the schema, or may do so; putting rows back then does not undo a run.
     pub changes_schema: bool,
     /// It takes some of the rows without saying which (LIMIT, OFFSET, FETCH FIRST or DISTINCT ON without ORDER BY).
     pub arbitrary_rows: bool,

@@ -51,8 +51,8 @@ impl Template {
         })
     }
 
-    /// Where a position in [`Template::text`] stands in the SQL as written. Both count characters from 1, as the
-    /// server does in its errors; inside a `$n` it is the variable's colon.
+    /// Maps a position in [`Template::text`] to the SQL as written. Both count characters from 1, as the server does in
+    /// its errors; a position inside a `$n` maps to the variable's colon.
     pub fn original_position(&self, position: u32) -> u32 {
         let wanted = position.saturating_sub(1) as usize;
         let mut sent = 0;
@@ -84,7 +84,7 @@ impl Template {
     }
 }
 
-/// Joins pieces, with a space where a value would run into the text ahead of it (`a:b`, `- :n` with a negative number).
+/// Joins pieces, with a space where a value would merge with the text before it (`a:b`, `- :n` with a negative number).
 fn join(pieces: &[Piece], value: impl Fn(usize) -> String) -> String {
     let mut joined = String::new();
     for piece in pieces {
@@ -102,7 +102,7 @@ fn join(pieces: &[Piece], value: impl Fn(usize) -> String) -> String {
     joined
 }
 
-/// Whether a value right behind this character would be read as one token with it.
+/// Whether a value right after this character would be read as one token with it.
 fn joins(before: Option<char>, value: &str) -> bool {
     match before {
         Some('-') => value.starts_with('-'),

@@ -1,4 +1,4 @@
-//! Schedules of one's own choice.
+//! Runs schedules that the caller chooses.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ use crate::schedule::{Follower, Schedule};
 /// # }
 /// ```
 pub struct Bench {
-    // dropped ahead of the host, whose databases it is connected to
+    // dropped before the host, whose databases it is connected to
     worker: Worker,
     template: Arc<Template>,
     _host: Host,
@@ -58,10 +58,10 @@ impl Bench {
         self.template.scenario()
     }
 
-    /// Runs a schedule. Where it leaves the schedule's order is not told; [`Schedule::of`] shows what was run.
+    /// Runs a schedule. It does not report if the run leaves the schedule's order; [`Schedule::of`] shows what was run.
     ///
     /// # Errors
-    /// When the scenario does not have what the schedule names, or the run comes to no result.
+    /// When the scenario lacks what the schedule names, or the run has no result.
     pub fn run(&mut self, schedule: &Schedule) -> Result<Run, TestError> {
         let plan = schedule.fit(self.template.scenario())?;
         Ok(self.worker.run(&mut Follower::new(&plan))?)

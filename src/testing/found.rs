@@ -6,7 +6,7 @@ use crate::explore::{Reason, Verdict};
 use crate::history::History;
 use crate::pipeline::Findings;
 use crate::report::document::{Added, Document};
-use crate::report::text::{Extent, TextOptions, text};
+use crate::report::text::{Detail, TextOptions, text};
 use crate::run::Run;
 use crate::schedule::Schedule;
 
@@ -25,7 +25,7 @@ impl Found {
         &self.0.exploration.reasons
     }
 
-    /// The smallest failing run; the one that was found, where it was not made small.
+    /// The smallest failing run, or the one that was found if it was not made small.
     pub fn failure(&self) -> Option<&Run> {
         self.0.failure()
     }
@@ -66,6 +66,6 @@ impl Found {
 impl Display for Found {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let document = Document::of_search(&self.0, Added::default());
-        formatter.write_str(&text(&document, Extent::Failure, &TextOptions::default()))
+        formatter.write_str(&text(&document, Detail::Failure, &TextOptions::default()))
     }
 }

@@ -38,7 +38,7 @@ pub fn schedules(scenario: &Scenario) -> impl Strategy<Value = Schedule> + use<>
     proptest::collection::vec(any::<u32>(), total as usize).prop_map(move |draws| order(steps.clone(), &draws))
 }
 
-/// Draws from the steps that are left, each as likely as any other: that makes every order as likely. The smaller a
+/// Draws from the remaining steps, each with equal probability, which makes every order equally likely. The smaller a
 /// draw, the earlier the session.
 fn order(mut left: Vec<(String, u32)>, draws: &[u32]) -> Schedule {
     let mut total: u64 = left.iter().map(|(_, turns)| u64::from(*turns)).sum();
@@ -92,7 +92,7 @@ mod tests {
                 .entry(strategy.new_tree(&mut runner).unwrap().current().to_string())
                 .or_default() += 1;
         }
-        // ten orders, a thousand expected of each; eight standard deviations to either side
+        // ten orders, each expected a thousand times; eight standard deviations to either side
         assert_eq!(seen.len(), 10);
         assert!(seen.values().all(|count| (760..1240).contains(count)), "{seen:?}");
     }

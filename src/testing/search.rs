@@ -17,10 +17,10 @@ use crate::run::{RunError, Template, interruptible, runtime};
 use crate::scenario::Scenario;
 use crate::shrink::ShrinkOptions;
 
-/// Longest time that a step may take while it does not wait for another session, where nothing else is said.
+/// By default, the longest time that a step may take while it does not wait for another session.
 pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A search that has not begun. [`Search::run`] runs it and waits; `.await` does the same in asynchronous code.
+/// A search that has not started. [`Search::run`] runs it and waits; `.await` does the same in asynchronous code.
 #[derive(Debug, Clone)]
 #[must_use = "a search does nothing until it is run"]
 pub struct Search {
@@ -29,7 +29,8 @@ pub struct Search {
 }
 
 impl Scenario {
-    /// A search that covers every interleaving, running some schedules twice to see that nothing else decides.
+    /// A search that covers every interleaving, and runs some schedules twice to check that nothing but the schedule
+    /// decides.
     pub fn prove(self) -> Search {
         let mut search = self.explore();
         search.plan.options.check_determinism = DeterminismCheck::Sample;
@@ -58,13 +59,13 @@ impl Scenario {
 }
 
 impl Search {
-    /// Schedules run at a time; without it, as many as the machine has cores.
+    /// How many schedules run at a time; by default, as many as the machine has cores.
     pub fn jobs(mut self, jobs: usize) -> Search {
         self.plan.options.jobs = jobs.max(1);
         self
     }
 
-    /// Stops after so many schedules; the verdict is then inconclusive.
+    /// Stops after this many schedules; the verdict is then inconclusive.
     pub fn max_schedules(mut self, schedules: u64) -> Search {
         self.plan.options.max_schedules = Some(schedules.max(1));
         self
@@ -76,31 +77,31 @@ impl Search {
         self
     }
 
-    /// Longest time that a step may take while it does not wait for another session.
+    /// The longest time that a step may take while it does not wait for another session.
     pub fn step_timeout(mut self, timeout: Duration) -> Search {
         self.plan.options.step_timeout = timeout;
         self
     }
 
-    /// Goes on after a failure, to collect all outcomes.
+    /// Continues after a failure, to collect all outcomes.
     pub fn keep_going(mut self) -> Search {
         self.plan.options.keep_going = true;
         self
     }
 
-    /// Runs every schedule, one by one, without leaving out those that cannot differ from others.
+    /// Runs every schedule, including those that are equivalent to others.
     pub fn exhaustively(mut self) -> Search {
         self.plan.strategy = StrategyKind::Exhaustive;
         self
     }
 
-    /// Draws so many schedules, each interleaving as likely as any other. Without a failure this is inconclusive.
+    /// Draws this many schedules, with equal probability for each interleaving. Without a failure this is inconclusive.
     pub fn sampled(mut self, samples: u64, seed: u64) -> Search {
         self.plan.strategy = StrategyKind::Random { samples, seed };
         self
     }
 
-    /// Draws so many schedules by priorities: each shows a failure that takes `depth` turns to come in a certain order with a
+    /// Draws this many schedules by priorities: each shows a failure that takes `depth` turns in a certain order with a
     /// known probability (see [`Pct`](crate::explore::Pct)). Without a failure this is inconclusive.
     pub fn sampled_by_priority(mut self, samples: u64, seed: u64, depth: u32) -> Search {
         self.plan.strategy = StrategyKind::Pct {
@@ -117,10 +118,10 @@ impl Search {
         self
     }
 
-    /// Runs the search to its end. It has a thread of its own, so this may be called anywhere.
+    /// Runs the search to its end, on a separate thread, so this may be called anywhere.
     ///
     /// # Errors
-    /// When there is no server, it rejects a statement of the scenario, or a run comes to no result.
+    /// When there is no server, it rejects a statement of the scenario, or a run has no result.
     pub fn run(self) -> Result<Found, TestError> {
         match thread::spawn(move || self.search()).join() {
             Ok(found) => found,
@@ -131,8 +132,8 @@ impl Search {
     /// Runs the search and fails the test unless every interleaving was covered and none fails.
     ///
     /// # Panics
-    /// With the timeline of the smallest failing schedule; with the reasons, where the search is inconclusive; with the
-    /// error, where there is no result.
+    /// With the timeline of the smallest failing schedule; with the reasons, if the search is inconclusive; with the
+    /// error, if there is no result.
     #[track_caller]
     pub fn assert_holds(self) {
         match self.run() {
@@ -141,11 +142,11 @@ impl Search {
         }
     }
 
-    /// Runs the search and fails the test unless a schedule violates the invariant of this name (or `deadlock`, `not
+    /// Runs the search and fails the test unless a schedule violates the invariant with this name (or `deadlock`, `not
     /// serializable`, `error 23505 in worker-1`). Returns what was found.
     ///
     /// # Panics
-    /// With what was found instead; with the error, where there is no result.
+    /// With what was found instead; with the error, if there is no result.
     #[track_caller]
     pub fn assert_fails(self, violation: &str) -> Found {
         match self.run() {
@@ -176,22 +177,22 @@ impl Search {
     }
 }
 
-/// Runs the search on a thread of its own; dropping the future ends it early.
+/// Runs the search on a separate thread; dropping the future ends it early.
 impl IntoFuture for Search {
     type Output = Result<Found, TestError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(mut self) -> Self::IntoFuture {
-        // a clone of this search shall not end with it
+        // a clone of this search must not end with it
         self.plan.options.interrupt = self.plan.options.interrupt.child_token();
         let end = self.plan.options.interrupt.clone().drop_guard();
         Box::pin(async move {
             let (sender, found) = tokio::sync::oneshot::channel();
             thread::spawn(move || {
-                // whoever has dropped the future wants no answer
+                // if the future was dropped, nobody wants the answer
                 let _ = sender.send(self.search());
             });
-            // the thread that is to answer has panicked where it does not
+            // without an answer, the thread has panicked
             let found = found.await.unwrap_or_else(|_| Err(RunError::Interrupted.into()));
             drop(end);
             found

@@ -1,7 +1,7 @@
 //! The direct serialization graph of a history's committed transactions, and the anomaly that a cycle in it is.
 //!
 //! After Adya, Liskov, O'Neil: *Generalized Isolation Level Definitions* (ICDE 2000). Aborted and intermediate reads
-//! (G1a, G1b) are reads of what was not committed; Postgres never shows that to another transaction.
+//! (G1a, G1b) are reads of uncommitted data, which PostgreSQL never shows to another transaction.
 
 use petgraph::algo::astar;
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -27,15 +27,15 @@ pub enum DependencyKind {
     Overwrote,
     /// wr: the second read what the first wrote.
     Read,
-    /// rw: the second wrote what the first had read the version before of.
+    /// rw: the second wrote the version that follows the one that the first had read.
     ReadBefore {
-        /// The first read no row for it: the row that the second wrote had not been among those that it looked for.
+        /// The first read no version of the row: it was not among the rows that the first looked for.
         predicate: bool,
     },
 }
 
 impl DependencyKind {
-    /// As the literature writes it.
+    /// Its name in the literature.
     pub fn abbreviation(self) -> &'static str {
         match self {
             DependencyKind::Overwrote => "ww",
@@ -70,7 +70,7 @@ impl Dependency {
     }
 }
 
-/// What a cycle of dependencies is called.
+/// The name of a cycle of dependencies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Anomaly {
     /// G0, P0.
@@ -103,7 +103,7 @@ impl Anomaly {
         }
     }
 
-    /// As the literature numbers it.
+    /// Its number in the literature.
     pub fn code(self) -> &'static str {
         match self {
             Anomaly::DirtyWrite => "G0",
@@ -130,7 +130,7 @@ pub struct Cycle {
 pub struct Explanation {
     /// Committed transactions.
     pub transactions: Vec<Transaction>,
-    /// `None` where the graph has no cycle: the transactions had the effect of running one after another.
+    /// `None` if the graph has no cycle: the transactions had the effect of running one after another.
     pub cycle: Option<Cycle>,
 }
 
@@ -139,7 +139,7 @@ impl Explanation {
     pub fn new(transactions: Vec<Transaction>, dependencies: Vec<Dependency>) -> Explanation {
         let mut cycle = cycle(&transactions, &dependencies);
         if let Some(Cycle { dependencies, .. }) = &mut cycle {
-            // told from the read that came before a write
+            // the cycle is told beginning with the read that came before a write
             let count = dependencies.len();
             let after_another = |index: &usize| !dependencies[(index + count - 1) % count].is_anti();
             let first = (0..count)
@@ -150,7 +150,7 @@ impl Explanation {
         Explanation { transactions, cycle }
     }
 
-    /// Whether there is something to say about these violations: a cycle, or that there is none behind a wrong state.
+    /// Whether it says something about these violations: it has a cycle, or a wrong state is not due to one.
     pub fn explains(&self, violations: &[Violation]) -> bool {
         let is_of_state =
             |one: &Violation| matches!(one, Violation::Invariant { .. } | Violation::NotSerializable { .. });
@@ -163,7 +163,7 @@ impl Explanation {
     }
 }
 
-/// The shortest cycle of the strongest anomaly: one that a lower isolation level forbids comes first.
+/// The shortest cycle of the most serious anomaly, which is the one that the lowest isolation level forbids.
 fn cycle(transactions: &[Transaction], dependencies: &[Dependency]) -> Option<Cycle> {
     let mut graph: DiGraph<(), &Dependency> = DiGraph::new();
     for _ in transactions {
@@ -221,7 +221,7 @@ fn cycle(transactions: &[Transaction], dependencies: &[Dependency]) -> Option<Cy
     find(&Dependency::is_anti, &|_| true).and_then(|found| named(Anomaly::Phantom, found))
 }
 
-/// The shortest cycle that begins with a dependency and goes on with those that `allowed` takes.
+/// The shortest cycle that begins with a dependency and continues with those that `allowed` accepts.
 fn closed(
     graph: &DiGraph<(), &Dependency>,
     first: &Dependency,

@@ -67,10 +67,10 @@ impl InvariantAnswer {
     }
 }
 
-/// Why the schedule fails; nothing where it holds.
+/// Why the schedule fails; empty if it holds.
 ///
-/// A deadlock fails it unless the scenario allows deadlocks or its victim provides for 40P01 (by `retry` or
-/// `allow_errors`); another error, where it ends a session that does not allow it.
+/// A deadlock fails it unless the scenario allows deadlocks or the victim provides for 40P01 (by `retry` or
+/// `allow_errors`); another error, if it ends a session that does not allow it.
 pub fn judge(
     scenario: &Scenario,
     turns: &[Turn],

@@ -22,7 +22,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// `results` has each session's steps that count.
+    /// `results` holds, for each session, the steps that count.
     pub fn new(
         scenario: &Scenario,
         results: &[Vec<StepOutcome>],
@@ -67,7 +67,7 @@ pub(super) fn digest(text: &str) -> String {
     digits
 }
 
-/// A tag, the length, the value: no two different outcomes are written alike.
+/// Writes a tag, the length and the value, so that different outcomes are written differently.
 pub(super) fn write_value(text: &mut String, tag: &str, value: &str) {
     let _ = writeln!(text, "{tag} {} {value}", value.len());
 }
@@ -159,15 +159,15 @@ pub enum Violation {
     NotSerializable {
         /// How many serial orders there are.
         orders: usize,
-        /// The session of each transaction, in the serial order whose outcome is nearest.
+        /// The session of each transaction, in the serial order with the most similar outcome.
         nearest: Vec<String>,
-        /// Where the nearest order's outcome is another one.
+        /// Where the outcome of that order differs.
         differences: Vec<Difference>,
     },
 }
 
 impl Violation {
-    /// What it is called in tables and in JSON.
+    /// Its name in tables and in JSON.
     pub fn name(&self) -> String {
         match self {
             Violation::Invariant { name, .. } | Violation::InvariantError { name, .. } => name.clone(),

@@ -1,23 +1,23 @@
-//! What of a run counts when its outcome is compared with those of serial orders: the transactions that committed.
+//! The part of a run that is compared with serial orders: the transactions that committed.
 
 use super::outcome::{TableContent, Violation, digest, write_result, write_rows, write_value};
 use crate::history::{Origin, StepOutcome, StepResult, TxEnd};
 use crate::scenario::{Scenario, Symmetry};
 
-/// The part of an outcome that serial orders are compared by: results of the transactions that committed, and the final
-/// content of the tables. Transactions that failed or were rolled back count for nothing.
+/// The part of an outcome that is compared with serial orders: the results of the transactions that committed, and the
+/// final content of the tables. Transactions that failed or were rolled back do not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommittedPart {
     /// The same for the same part, whichever of several interchangeable sessions did what.
     pub digest: String,
-    /// Transactions of each session up to its last that committed, those rolled back on the way included.
+    /// By session: its transactions up to the last that committed, including those rolled back before it.
     pub transactions: Vec<usize>,
     results: Vec<Vec<StepOutcome>>,
     tables: Vec<TableContent>,
 }
 
 impl CommittedPart {
-    /// `results` has each session's steps that count; a retried transaction counts as it ended.
+    /// `results` holds, for each session, the steps that count; a retried transaction counts as it ended.
     pub fn new(symmetry: &Symmetry, results: &[Vec<StepOutcome>], tables: &[TableContent]) -> CommittedPart {
         let (results, transactions): (Vec<_>, Vec<_>) = results.iter().map(|results| committed(results)).unzip();
         let mut texts: Vec<String> = results.iter().map(|results| session_text(results)).collect();
@@ -44,7 +44,7 @@ impl CommittedPart {
         }
     }
 
-    /// Where `serial` has something else.
+    /// Where `serial` differs.
     fn differences(&self, scenario: &Scenario, serial: &CommittedPart) -> Vec<Difference> {
         let mut differences = Vec::new();
         for (index, session) in scenario.sessions.iter().enumerate() {
@@ -78,10 +78,10 @@ impl CommittedPart {
     }
 }
 
-/// One place where an outcome is not that of a serial order.
+/// One place where an outcome differs from that of a serial order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Difference {
-    /// A step of a committed transaction brought back something else.
+    /// A step of a committed transaction returned something else.
     Step {
         /// The session by its name.
         session: String,
@@ -92,12 +92,12 @@ pub enum Difference {
         /// What it brings back in the serial order.
         serial: StepResult,
     },
-    /// Other steps of the session were passed over, or another number of its transactions committed.
+    /// Other steps of the session were skipped, or a different number of its transactions committed.
     OtherSteps {
         /// The session by its name.
         session: String,
     },
-    /// A table has another content at the end.
+    /// A table has different content at the end.
     Table {
         /// In the run.
         seen: TableContent,
@@ -139,7 +139,7 @@ fn committed(results: &[StepOutcome]) -> (Vec<StepOutcome>, usize) {
     for one in results {
         transaction.push(one.clone());
         let Some(end) = one.end else { continue };
-        // the ROLLBACK after an error ends nothing that was not ended by the error
+        // the ROLLBACK after an error ends nothing that the error had not ended
         if transaction.len() > 1 || !matches!(one.origin, Origin::Rollback(_)) {
             count += 1;
         }

@@ -228,7 +228,7 @@ fn what_may_depend_on_where_rows_lie() {
             &["items", "plain"],
         ),
         ("DELETE FROM items USING plain WHERE id = a", &["items", "plain"]),
-        // other rows may be looked at on the way to the one
+        // other rows may be read on the way to the one
         ("DELETE FROM items WHERE id = 1 AND 10 / stock > 1", &["items"]),
     ];
     for (sql, tables) in cases {

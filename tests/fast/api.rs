@@ -103,7 +103,7 @@ fn a_schedule_that_was_found_can_be_run_and_kept() {
     let unknown = Schedule::parse(["worker-3 to end"]).expect("a session is named");
     let error = bench.run(&unknown).expect_err("there is no worker-3").to_string();
     assert!(error.contains("there is no session `worker-3`"), "{error}");
-    // and the bench goes on
+    // and the bench can be used further
     assert_eq!(bench.run(&schedule).unwrap().violated(), ["no update is lost"]);
 }
 

@@ -1,8 +1,8 @@
-//! Times: which statements take the time, and which tell one time from another.
+//! Times: which statements take the time, and which distinguish times.
 //!
-//! A time of the run is masked in outcomes, so it does not matter when a statement takes it, unless somebody compares
-//! times, sorts by them, or works out something else from them. Passing a time on (into a column, or to the client) tells
-//! nothing of it.
+//! A time of the run is masked in outcomes, so it does not matter when a statement takes it, unless something compares
+//! times, sorts by them, or computes something else from them. Passing a time on (into a column, or to the client)
+//! reveals nothing about it.
 
 use super::expression::type_of;
 use super::functions::{OF_CLOCK, PASS_TIMES_ON};
@@ -17,9 +17,9 @@ use crate::sql::words::TIMES;
 pub struct Times {
     /// It takes the time.
     pub takes: bool,
-    /// It takes it for more than to compare it at once: the time stays somewhere.
+    /// It does more with it than compare it at once: the time is stored somewhere.
     pub keeps: bool,
-    /// It compares times, or works something out from them.
+    /// It compares times, or computes something from them.
     pub tells: bool,
 }
 
@@ -58,7 +58,7 @@ impl Times {
     }
 }
 
-/// Tells of each place where a query takes the time whether it is in a condition.
+/// Reports for each place where a query takes the time whether it is in a condition.
 fn takes_time(node: &Struct, in_condition: bool, catalog: &Catalog, found: &mut impl FnMut(bool)) {
     if is_clock(node, catalog) {
         found(in_condition);
@@ -84,7 +84,7 @@ fn takes_time_of(items: &[Node], in_condition: bool, catalog: &Catalog, found: &
     }
 }
 
-/// A time in a text: `'now'` is worked out when the statement is analysed.
+/// A time in a text: `'now'` is evaluated when the statement is analysed.
 pub fn names_the_time(sql: &str) -> bool {
     const NAMES: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
     tokens(sql).any(|token| {
@@ -100,18 +100,18 @@ pub fn may_take_time(body: &str) -> bool {
 fn is_clock(node: &Struct, catalog: &Catalog) -> bool {
     match node.tag.as_str() {
         "SQLVALUEFUNCTION" => is_time(node.number("type")),
-        // a text that is read as a time may be 'now'
+        // a text that is parsed as a time may be 'now'
         "COERCEVIAIO" => is_time(node.number("resulttype")),
         "CONST" => is_about_now(node) || (!catalog.reads_constants && is_time(node.number("consttype"))),
         "FUNCEXPR" => function_name(node, "funcid", catalog).is_some_and(|name| {
-            // a text that is read as a record may have 'now' in it
+            // a text that is parsed as a record may contain 'now'
             OF_CLOCK.contains(&name) || (name.starts_with("json") && name.contains("_record"))
         }),
         _ => false,
     }
 }
 
-/// Whether a constant may be what became of `'now'` or `'today'` when the statement was analysed.
+/// Whether a constant may be the value of `'now'` or `'today'` at the time the statement was analysed.
 fn is_about_now(constant: &Struct) -> bool {
     const MICROSECONDS: i64 = 1_000_000;
     const DAY: i64 = 24 * 60 * 60;
@@ -125,7 +125,7 @@ fn is_about_now(constant: &Struct) -> bool {
         // date: days
         (1082, _, Some(days)) => i64::from(i32::from_le_bytes(*days)).checked_mul(DAY),
         (1114 | 1184, Some(time), _) => Some(i64::from_le_bytes(*time) / MICROSECONDS),
-        // a time of day may be any day's
+        // a time of day may belong to any day
         _ => return true,
     };
     let now = std::time::SystemTime::now()
@@ -140,7 +140,7 @@ fn function_name<'a>(node: &Struct, field: &str, catalog: &'a Catalog) -> Option
     known.is_built_in.then_some(known.name.as_str())
 }
 
-/// Types of times, and of what may have times in it.
+/// Types of times, and types that may contain times.
 pub fn is_time(type_oid: u32) -> bool {
     // src/include/catalog/pg_type.dat: date, time, timestamp, timestamptz, interval, timetz; their arrays; tsrange,
     // tstzrange, daterange, their multiranges and arrays; record
@@ -167,7 +167,7 @@ fn tells_times_apart(node: &Struct, catalog: &Catalog) -> bool {
         }
         "FUNCEXPR" => {
             let name = function_name(node, "funcid", catalog);
-            // takes none, but tells the time as a text
+            // takes none, but gives the time as a text
             name == Some("timeofday") || (!name.is_some_and(|name| PASS_TIMES_ON.contains(&name)) && has_time(node))
         }
         "OPEXPR" => {
@@ -179,7 +179,7 @@ fn tells_times_apart(node: &Struct, catalog: &Catalog) -> bool {
             .field("arg")
             .as_struct()
             .is_some_and(|argument| is_time(type_of(argument))),
-        // these pass on what is in them, or see no more than whether it is NULL
+        // these pass on their arguments, or only see whether they are NULL
         "RELABELTYPE" | "COALESCE" | "COALESCEEXPR" | "WHEN" | "CASEWHEN" | "TARGETENTRY" | "NULLTEST" | "BOOLEXPR"
         | "BOOLEANTEST" | "VAR" | "CONST" | "PARAM" => false,
         // lists of the query itself
@@ -189,7 +189,7 @@ fn tells_times_apart(node: &Struct, catalog: &Catalog) -> bool {
     }
 }
 
-/// Whether a time, or what may have one in it, goes into a node.
+/// Whether an argument of a node is a time, or may contain one.
 fn has_time(node: &Struct) -> bool {
     node.fields().any(|(_, value)| match value {
         Node::Struct(inner) => is_time(type_of(inner)),

@@ -4,17 +4,17 @@ use super::functions::{self, Errors};
 use crate::postgres::catalog::Catalog;
 use crate::postgres::node_tree::{Node, Struct};
 
-/// What evaluating an expression may do, as far as the order of the rows that it is evaluated for can show.
+/// What evaluating an expression may do, as far as it can reveal the order of the rows that it is evaluated for.
 #[derive(Debug, Default)]
 pub struct Evaluation<'a> {
     /// It has a part that is not understood.
     pub unknown: bool,
-    /// Another value each time, or something that is drawn.
+    /// It has another value each time, or draws something.
     pub differs: bool,
     pub errors: Errors,
-    /// Errors of what is inside an aggregate: it is evaluated for every row, what is around it for every group.
+    /// Errors inside an aggregate: the argument is evaluated for every row, the expression around it for every group.
     pub errors_in_aggregates: Errors,
-    /// Something inside an aggregate is not understood, or gives another value each time.
+    /// Something inside an aggregate is not understood, or has another value each time.
     pub unknown_in_aggregates: bool,
     /// Sub-queries (`SUBLINK`).
     pub sublinks: Vec<&'a Struct>,
@@ -29,7 +29,7 @@ impl<'a> Evaluation<'a> {
         evaluation
     }
 
-    /// Of an expression and all of its kind before.
+    /// Adds what another expression may do.
     pub fn add(&mut self, expression: &'a Node, catalog: &Catalog) {
         match expression {
             Node::Struct(node) => self.add_struct(node, catalog),
@@ -42,7 +42,7 @@ impl<'a> Evaluation<'a> {
         match node.tag.as_str() {
             "FUNCEXPR" => self.call(node, "funcid", catalog),
             "OPEXPR" | "DISTINCTEXPR" | "NULLIFEXPR" | "SCALARARRAYOPEXPR" => self.call(node, "opfuncid", catalog),
-            // arrays in it may not fit each other
+            // its nested arrays may differ in size
             "ARRAY" | "ARRAYEXPR" if node.is_true("multidims") => self.errors = Errors::Any,
             "AGGREF" => {
                 self.aggregates.push(node);
@@ -61,9 +61,9 @@ impl<'a> Evaluation<'a> {
                 self.add(node.field("testexpr"), catalog);
                 return;
             }
-            // of a system column or a row as a whole: where the row lies, or of another type
+            // a system column or a whole row: where the row lies, or of another type
             "VAR" => self.unknown |= node.number::<i32>("varattno") < 0,
-            // a value as text of another type: reading a text may fail, writing one does not
+            // a conversion by way of text: parsing a text may fail, printing one does not
             "COERCEVIAIO" => {
                 let reads_text = !matches!(node.number::<u32>("resulttype"), 25 | 1043);
                 if reads_text {
@@ -73,7 +73,7 @@ impl<'a> Evaluation<'a> {
             "NEXTVALUEEXPR" => self.differs = true,
             "CONST" | "PARAM" | "BOOLEXPR" | "RELABELTYPE" | "NULLTEST" | "BOOLEANTEST" | "TARGETENTRY"
             | "SORTGROUPCLAUSE" => {}
-            // names until version 15, and since
+            // the names up to version 15, and those since
             "CASE" | "CASEEXPR" | "WHEN" | "CASEWHEN" | "CASETESTEXPR" | "COALESCE" | "COALESCEEXPR" | "MINMAX"
             | "MINMAXEXPR" | "ARRAY" | "ARRAYEXPR" | "ROW" | "ROWEXPR" | "COLLATE" | "COLLATEEXPR" | "DEFAULT"
             | "SETTODEFAULT" | "SQLVALUEFUNCTION" | "GROUPINGFUNC" | "NAMEDARGEXPR" => {}
@@ -87,7 +87,7 @@ impl<'a> Evaluation<'a> {
     fn call(&mut self, node: &Struct, field: &str, catalog: &Catalog) {
         const COLLATABLE: [u32; 3] = [25, 1042, 1043];
         let function = node.number(field);
-        // texts of two collations cannot be compared, which is found out for each row
+        // texts of two collations cannot be compared, which is detected for each row
         let texts = node
             .structs("args")
             .any(|argument| COLLATABLE.contains(&type_of(argument)));
@@ -98,7 +98,7 @@ impl<'a> Evaluation<'a> {
         self.differs |= functions::differs_by_call(function, catalog);
     }
 
-    /// Whether it gives the same for the same row whenever it is evaluated, and no error.
+    /// Whether it always gives the same for the same row, and no error.
     pub fn is_harmless(&self) -> bool {
         !self.unknown
             && !self.differs
@@ -167,7 +167,7 @@ pub fn collation_of(node: &Struct) -> u32 {
         "COLLATE" | "COLLATEEXPR" => "collOid",
         "TARGETENTRY" => return node.field("expr").as_struct().map_or(0, collation_of),
         "BOOLEXPR" | "NULLTEST" | "BOOLEANTEST" | "SCALARARRAYOPEXPR" | "SQLVALUEFUNCTION" => return 0,
-        // not known: no collation of the server's own has such a number
+        // not known: no collation of the server's own has this number
         _ => return u32::MAX,
     };
     node.number(field)

@@ -2,12 +2,12 @@
 
 use crate::postgres::catalog::{Catalog, Volatility};
 
-/// Which errors an expression can raise, as far as the order of rows decides which of them comes first.
+/// Which errors an expression can raise, as far as the order of rows decides which comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Errors {
     #[default]
     None,
-    /// One SQLSTATE, of sub-queries that have more than one row, or of a row that is locked.
+    /// One SQLSTATE: that of sub-queries with more than one row, or of a locked row.
     One(&'static str),
     /// Any, in some row.
     Any,
@@ -23,8 +23,8 @@ impl Errors {
     }
 }
 
-/// Functions that raise no error, beside those that the server itself calls leakproof: an error would tell of the
-/// values, so a leakproof function has none.
+/// Functions that raise no error, in addition to those that the server itself calls leakproof: an error would reveal
+/// something of the values, so a leakproof function raises none.
 const NEVER_FAIL: &[&str] = &[
     // comparisons of numeric
     "numeric_eq",
@@ -35,7 +35,7 @@ const NEVER_FAIL: &[&str] = &[
     "numeric_ge",
     "numeric_uminus",
     "numeric_abs",
-    // rounding of what is a number already
+    // rounding of what is already a number
     "ceil",
     "ceiling",
     "floor",
@@ -55,7 +55,7 @@ const NEVER_FAIL: &[&str] = &[
     "right",
     "reverse",
     "strpos",
-    // parts of JSON that has been read already
+    // parts of JSON that has already been parsed
     "jsonb_object_field",
     "jsonb_object_field_text",
     "jsonb_array_element",
@@ -85,8 +85,8 @@ const NEVER_FAIL: &[&str] = &[
     "pg_typeof",
 ];
 
-/// Functions that are STABLE and depend on their arguments, the statement's or transaction's time and the session's own
-/// settings alone. Others of that kind look at catalogs, at transactions, or at tables.
+/// Functions that are STABLE and depend only on their arguments, the time of the statement or transaction, and the
+/// session's own settings. Other STABLE functions read catalogs, transactions, or tables.
 const KNOWN_STABLE: &[&str] = &[
     "anytextcat",
     "array_in",
@@ -205,7 +205,7 @@ const KNOWN_STABLE: &[&str] = &[
     "regclassin",
 ];
 
-/// VOLATILE functions that touch nothing that a session shares with others. What differs between two runs for them is found
+/// VOLATILE functions that touch nothing that sessions share. Values that they make differ between two runs are found
 /// by running a schedule twice.
 const KNOWN_VOLATILE: &[&str] = &[
     "clock_timestamp",
@@ -222,7 +222,7 @@ const KNOWN_VOLATILE: &[&str] = &[
 /// Functions for sequences.
 const OF_SEQUENCES: [&str; 4] = ["nextval", "setval", "currval", "lastval"];
 
-/// Functions that give the time. The first three give that of the transaction's start.
+/// Functions that give the time. The first three give the start of the transaction.
 pub const OF_CLOCK: [&str; 5] = [
     "now",
     "transaction_timestamp",
@@ -231,7 +231,7 @@ pub const OF_CLOCK: [&str; 5] = [
     "timeofday",
 ];
 
-/// Functions that make a time of a time in a way that tells nothing of it: what comes out is a time again.
+/// Functions that make a time from a time in a way that reveals nothing about it: the result is a time again.
 pub const PASS_TIMES_ON: [&str; 13] = [
     "date",
     "time",
@@ -248,7 +248,7 @@ pub const PASS_TIMES_ON: [&str; 13] = [
     "interval_pl_timestamp",
 ];
 
-/// Functions that run a query given as text, look at a table given by name (as those do that make XML), or at large
+/// Functions that run a query given as text, read a table given by name (as those that produce XML do), or access large
 /// objects.
 const RUN_QUERIES: [&str; 14] = [
     "connectby",
@@ -267,13 +267,13 @@ const RUN_QUERIES: [&str; 14] = [
     "xpath_table",
 ];
 
-/// What the server keeps with each row, and what tells of its age.
+/// What the server keeps with each row, and what shows its age.
 const OF_ROWS_PLACES: [&str; 6] = ["xmin", "xmax", "cmin", "cmax", "ctid", "age"];
 
 /// Functions whose names begin with `pg_` but which look at nothing that a session can change.
 const HARMLESS: [&str; 4] = ["pg_sleep", "pg_sleep_for", "pg_typeof", "pg_backend_pid"];
 
-/// What a function does beside what comes out of it.
+/// What a function does apart from its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Touches {
     Nothing,
@@ -295,7 +295,7 @@ pub fn touches(function: u32, catalog: &Catalog) -> Touches {
     }
     let name = known.name.as_str();
     match known.volatility {
-        // an extension's function, too, that says so of itself
+        // this includes functions of extensions that are declared so
         Volatility::Immutable => Touches::Nothing,
         _ if !known.is_built_in => Touches::Unknown,
         volatility => shared_by_name(name).unwrap_or(match volatility {
@@ -348,8 +348,9 @@ pub fn differs_by_call(function: u32, catalog: &Catalog) -> bool {
     known.is_none_or(|known| !known.is_built_in || known.volatility == Volatility::Volatile)
 }
 
-/// Types whose equal values are the same to the last bit, so that it does not matter which of several equal ones is shown.
-/// Not so numeric (1.0 and 1.00), floats (0 and -0), interval, bpchar, json, arrays and ranges of those.
+/// Types whose equal values are the same to the last bit, so that it does not matter which of several equal values is
+/// shown. These do not include numeric (1.0 and 1.00), floats (0 and -0), interval, bpchar, json, and arrays and ranges
+/// of those.
 pub fn is_exact(type_oid: u32, collation: u32) -> bool {
     // src/include/catalog/pg_type.dat: bool, bytea, "char", name, int8, int2, int4, text, oid, date, time, timestamp,
     // timestamptz, varchar, uuid
@@ -365,12 +366,12 @@ fn is_integer(type_oid: u32) -> bool {
     matches!(type_oid, 20 | 21 | 23)
 }
 
-/// Whether an aggregate of arguments of this type is the same in whatever order they come.
+/// Whether an aggregate of arguments of this type is the same in any order.
 pub fn is_aggregate_without_order(name: &str, type_oid: u32, collation: u32) -> bool {
     const NUMERIC: u32 = 1700;
     match name {
         "count" | "bool_and" | "bool_or" | "every" => true,
-        // numeric is added up exactly, and its scale is the largest that comes; floats are rounded at each step
+        // numeric is added up exactly, and its scale is the largest of its inputs; floats are rounded at each step
         "sum" | "avg" => is_integer(type_oid) || type_oid == NUMERIC,
         "bit_and" | "bit_or" | "bit_xor" => is_integer(type_oid),
         "min" | "max" => is_exact(type_oid, collation),

@@ -1,12 +1,13 @@
 //! The row that a statement is confined to.
 //!
-//! A statement that compares every column of a unique key with a constant, and these comparisons are conjuncts of its
-//! WHERE, sees and changes the row with that key and no other. Two such statements with different keys do not meet:
+//! A statement that compares every column of a unique key with a constant, where these comparisons are conjuncts of its
+//! WHERE, sees and changes the row with that key and no other. Two such statements with different keys do not conflict:
 //! neither can make the other's row appear, vanish or change its key, because a statement that assigns to a column of
-//! any unique key is not taken for one confined to a row (it could give its row the other's key). Nor do they meet on
-//! their way: at READ COMMITTED and REPEATABLE READ a scan that passes over another's row neither waits for it nor
-//! reads more of it than its committed version. What else the WHERE says may be evaluated on other rows, where the server
-//! scans the table: it must not fail there. SERIALIZABLE tracks reads by pages and whole tables, so rows do not count there.
+//! any unique key does not count as confined to a row (it could give its row the other's key). Nor do they conflict
+//! during the scan: at READ COMMITTED and REPEATABLE READ a scan that skips another's row neither waits for it nor
+//! reads more of it than its committed version. The rest of the WHERE may be evaluated on other rows, if the server
+//! scans the table: it must not fail there. SERIALIZABLE tracks reads by pages and whole tables, so rows are not
+//! distinguished there.
 
 use super::expression::Evaluation;
 use super::query::{Command, command, conjuncts, entry, equality, key_compared, only_relation, without_relabel};
@@ -25,9 +26,9 @@ pub struct NamedRow {
 /// A value of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NamedValue {
-    /// Written so that equal ones are written alike.
+    /// In a form in which equal values are written alike.
     Constant(String),
-    /// The statement's parameter of this number, from 0 on, as a value of this type.
+    /// The statement's parameter with this number, counted from 0, as a value of this type.
     Parameter(usize, KeyType),
 }
 
@@ -35,16 +36,16 @@ pub enum NamedValue {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confined {
     pub row: NamedRow,
-    pub action: PinnedAction,
-    /// Nothing that it works out before it takes the row can fail, or be something else each time, but for the new values of
-    /// an UPDATE.
+    pub action: RowAction,
+    /// Nothing that it computes before it takes the row can fail or differ each time, except for the new values of an
+    /// UPDATE.
     pub takes_first: bool,
     /// Nothing beside the key decides whether it takes the row.
     pub by_key_alone: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PinnedAction {
+pub enum RowAction {
     Read,
     /// FOR UPDATE or FOR NO KEY UPDATE, waiting for the row.
     LockExclusive,
@@ -57,7 +58,7 @@ pub enum PinnedAction {
 }
 
 impl NamedValue {
-    /// As a value of a key, given the statement's parameters; `None` where it is none that can be written alike.
+    /// Its value, given the statement's parameters; `None` where it has no canonical form.
     pub fn with(&self, parameters: &[Option<String>]) -> Option<String> {
         match self {
             NamedValue::Constant(text) => Some(text.clone()),
@@ -66,7 +67,7 @@ impl NamedValue {
     }
 }
 
-/// A value given as text, written so that equal ones are written alike.
+/// A value given as text, in a form in which equal values are written alike.
 pub fn canonical(text: &str, key_type: KeyType) -> Option<String> {
     match key_type {
         KeyType::Integer => Some(text.trim().parse::<i64>().ok()?.to_string()),
@@ -134,11 +135,11 @@ fn by_condition(query: &Struct, catalog: &Catalog) -> Option<Confined> {
             assigns_no_key(query, table, catalog).then_some(())?;
             before.add(query.field("targetList"), catalog);
             (
-                PinnedAction::Update,
+                RowAction::Update,
                 !before.unknown && !before.differs && before.sublinks.is_empty(),
             )
         }
-        _ => (PinnedAction::Delete, false),
+        _ => (RowAction::Delete, false),
     };
     Some(Confined {
         row,
@@ -156,18 +157,18 @@ fn is_key_column(number: i16, table: u32, key: &UniqueKey, catalog: &Catalog) ->
     name.is_some_and(|name| key.columns.iter().any(|(own, _)| own == name))
 }
 
-fn lock_of(query: &Struct) -> PinnedAction {
+fn lock_of(query: &Struct) -> RowAction {
     // LockClauseStrength: NONE, FORKEYSHARE, FORSHARE, FORNOKEYUPDATE, FORUPDATE; LockWaitPolicy: Block, Skip, Error
     const FOR_NO_KEY_UPDATE: u32 = 3;
     let marks: Vec<&Struct> = query.structs("rowMarks").collect();
     match marks.as_slice() {
-        [] => PinnedAction::Read,
+        [] => RowAction::Read,
         [mark]
             if mark.number::<u32>("strength") >= FOR_NO_KEY_UPDATE && mark.field("waitPolicy").atom() == Some("0") =>
         {
-            PinnedAction::LockExclusive
+            RowAction::LockExclusive
         }
-        _ => PinnedAction::Lock,
+        _ => RowAction::Lock,
     }
 }
 
@@ -181,7 +182,7 @@ fn by_insertion(query: &Struct, catalog: &Catalog) -> Option<Confined> {
     let (key, None) = (keys.next()?, keys.next()) else {
         return None;
     };
-    // a unique index that is no plain key is not among the keys, but counts
+    // a unique index that is not a plain key is not among the keys, but counts
     if catalog.unique_indexes.get(&table) != Some(&1) {
         return None;
     }
@@ -203,7 +204,7 @@ fn by_insertion(query: &Struct, catalog: &Catalog) -> Option<Confined> {
             index: key.index,
             values: values.collect::<Option<_>>()?,
         },
-        action: PinnedAction::Insert,
+        action: RowAction::Insert,
         takes_first: false,
         by_key_alone: false,
     })
@@ -232,7 +233,7 @@ fn inserted<'a>(query: &'a Struct, catalog: &Catalog) -> Option<Vec<(String, &'a
     Some(given.collect())
 }
 
-/// Whether a query does no more than to add one row of constants and parameters.
+/// Whether a query only adds one row of constants and parameters.
 pub fn adds_constants(query: &Struct, catalog: &Catalog) -> bool {
     let is_constant = |value: &Struct| matches!(without_relabel(value).tag.as_str(), "CONST" | "PARAM");
     command(query) == Command::Insert
@@ -240,7 +241,7 @@ pub fn adds_constants(query: &Struct, catalog: &Catalog) -> bool {
         && inserted(query, catalog).is_some_and(|values| values.iter().all(|(_, value)| is_constant(value)))
 }
 
-/// The row of `referenced` that a row which is inserted references, where the statement tells.
+/// The row of `referenced` that an inserted row references, where the statement tells.
 pub fn referenced_row(query: &Struct, referenced: u32, catalog: &Catalog) -> Option<NamedRow> {
     if command(query) != Command::Insert {
         return None;
@@ -277,7 +278,7 @@ fn assigns_no_key(query: &Struct, table: u32, catalog: &Catalog) -> bool {
     targets_no_key(query.structs("targetList"), table, catalog)
 }
 
-/// The columns that are assigned to belong to no unique index.
+/// Whether none of the columns assigned to belongs to a unique index.
 fn targets_no_key<'a>(mut targets: impl Iterator<Item = &'a Struct>, table: u32, catalog: &Catalog) -> bool {
     let Some(columns) = catalog.columns.get(&table) else {
         return false;
@@ -293,8 +294,8 @@ fn targets_no_key<'a>(mut targets: impl Iterator<Item = &'a Struct>, table: u32,
     })
 }
 
-/// The table that a SELECT, UPDATE or DELETE looks at, where it looks at one alone, and passes over none of its rows for a
-/// lock or a limit; views are none.
+/// The table that a SELECT, UPDATE or DELETE reads, if it reads only one and skips none of its rows for a lock or a
+/// limit. A view does not count.
 pub fn only_table(query: &Struct) -> Option<u32> {
     let (table, _) = only_relation(query)?;
     let passes_over = query
@@ -306,7 +307,7 @@ pub fn only_table(query: &Struct) -> Option<u32> {
     (is_known && !passes_over).then_some(table)
 }
 
-/// Whether a table is alone in its hierarchy, and nothing but the statements themselves changes its rows.
+/// Whether a table is alone in its hierarchy, and only the statements themselves change its rows.
 fn is_alone(table: u32, catalog: &Catalog) -> bool {
     let mut inheritance = catalog.inheritance.iter();
     let has_relatives = inheritance.any(|&(child, parent)| child == table || parent == table);
@@ -343,12 +344,12 @@ fn constant(value: &Struct, key_type: KeyType) -> Option<String> {
     };
     let type_oid: u32 = value.number("consttype");
     match (key_type, type_oid) {
-        // a Datum of eight bytes, sign and all; of an int4 or int2 the upper ones are of no account
+        // a Datum of eight bytes, sign-extended; for an int4 or int2 the upper bytes do not matter
         (KeyType::Integer, 20) => Some(i64::from_le_bytes(bytes.as_slice().try_into().ok()?).to_string()),
         (KeyType::Integer, 23) => Some(i32::from_le_bytes(bytes.get(..4)?.try_into().ok()?).to_string()),
         (KeyType::Integer, 21) => Some(i16::from_le_bytes(bytes.get(..2)?.try_into().ok()?).to_string()),
         (KeyType::Text, 25 | 1043) => {
-            // a varlena: four bytes that have its whole length, times four (src/include/varatt.h, little-endian)
+            // a varlena: four bytes with its whole length, times four (src/include/varatt.h, little-endian)
             let (head, text) = bytes.split_at_checked(4)?;
             let length = u32::from_le_bytes(head.try_into().ok()?);
             let is_plain = length & 3 == 0 && length as usize / 4 == bytes.len();

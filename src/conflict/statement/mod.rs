@@ -1,4 +1,4 @@
-//! What is known of a statement from the server's own parse tree of it. What is not known to be harmless is not.
+//! What is known of a statement from the server's own parse tree. What is not known to be harmless is not harmless.
 
 mod clock;
 mod expression;
@@ -11,7 +11,7 @@ mod row_order;
 
 pub use clock::{Times, may_take_time, names_the_time};
 pub use functions::{Touches, touches, touches_in_text};
-pub use key::{Confined, NamedRow, NamedValue, PinnedAction, canonical};
+pub use key::{Confined, NamedRow, NamedValue, RowAction, canonical};
 pub use nulls::parameters_needed;
 pub use prelude::reads_catalogs_only;
 pub use query::Command;
@@ -28,14 +28,14 @@ use super::footprint::LockStrength;
 pub struct Meaning {
     /// The row that it is confined to.
     pub confined: Option<Confined>,
-    /// The one table that it looks at.
+    /// The one table that it reads.
     pub only_table: Option<u32>,
     pub times: Times,
-    /// It may change a setting by a function.
+    /// It may change a setting through a function.
     pub changes_settings: bool,
     /// It adds one row of constants and parameters, whatever is in the way.
     pub adds_constants: bool,
-    /// The rows of other tables that a row which it inserts references.
+    /// The rows of other tables that the inserted row references.
     pub references: Vec<NamedRow>,
 }
 
@@ -55,12 +55,12 @@ impl Meaning {
         }
     }
 
-    /// A query that names the variables of `pgbraid.sessions` may compare times that are texts there.
+    /// A query that names the variables of `pgbraid.sessions` may compare times, which are texts there.
     pub fn compares_variables(&mut self) {
         self.times.tells = true;
     }
 
-    /// Of a statement of which nothing is known.
+    /// The meaning of a statement about which nothing is known.
     pub fn unknown() -> Meaning {
         Meaning {
             times: Times::UNKNOWN,
@@ -73,7 +73,7 @@ pub use key::updates_no_key;
 pub use query::command;
 pub use row_order::depends_on_order_of;
 
-/// Whether a query does no more than to add rows.
+/// Whether a query only adds rows.
 pub fn only_adds(query: &Struct) -> bool {
     command(query) == Command::Insert && query.field("onConflict").is_null() && !query.is_true("hasModifyingCTE")
 }
@@ -96,8 +96,8 @@ pub fn lock_strength(query: &Struct) -> LockStrength {
     strongest.unwrap_or(LockStrength::Update)
 }
 
-/// Whether a query looks at the system's own tables, or at what the server keeps with each row: where it lies, and the
-/// numbers of transactions.
+/// Whether a query reads the system's own tables, or what the server keeps with each row: its place, and the numbers of
+/// transactions.
 pub fn looks_at_system(query: &Struct) -> bool {
     const TABLE: i32 = -6;
     let relations = query::relations(query);
@@ -109,10 +109,10 @@ pub fn looks_at_system(query: &Struct) -> bool {
     found
 }
 
-/// A function that a query calls, an operator's or an aggregate's included.
+/// A function that a query calls, including those of operators and aggregates.
 pub struct Call {
     pub function: u32,
-    /// Its first argument, where that names a table or sequence for good.
+    /// Its first argument, if that is a constant that names a table or sequence.
     pub names: Option<u32>,
 }
 

@@ -1,10 +1,10 @@
-//! Which parameters a condition needs: it is not true where one of them is NULL.
+//! Which parameters a condition needs: it is not true if one of them is NULL.
 
 use std::collections::BTreeSet;
 
 use crate::postgres::node_tree::{Node, Struct};
 
-/// The numbers, from 1, of the parameters without which the condition that a `SELECT (condition)` consists of is not true.
+/// The numbers, from 1, of the parameters that the condition in a `SELECT (condition)` needs in order to be true.
 pub fn parameters_needed(queries: &[Struct]) -> BTreeSet<usize> {
     let [query] = queries else { return BTreeSet::new() };
     let mut columns = query.structs("targetList");

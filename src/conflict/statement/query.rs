@@ -37,15 +37,15 @@ pub fn command(query: &Struct) -> Command {
     }
 }
 
-/// The tables that a query and all queries within it name.
+/// The tables that a query and its nested queries name.
 pub fn relations(query: &Struct) -> BTreeSet<u32> {
     let mut found = BTreeSet::new();
     query.walk(&mut |node| found.extend(relation(node)));
     found
 }
 
-/// The table of an entry of the range table. A view that has been expanded, and the row that an upsert proposes, are named
-/// there too, and nothing is read through these names. (The node has one name until version 14, and another since.)
+/// The table of an entry of the range table. An expanded view, and the row that an upsert proposes, also have such
+/// names, but nothing is read through them. (The node has one name up to version 14, and another since.)
 fn relation(node: &Struct) -> Option<u32> {
     let is_table =
         node.has("rtekind") && node.number::<u32>("rtekind") == RELATION && !matches!(kind(node), Some("v" | "c"));
@@ -56,7 +56,7 @@ fn kind(entry: &Struct) -> Option<&str> {
     entry.field("relkind").atom()
 }
 
-/// An entry of the range table by its number, from 1 on.
+/// An entry of the range table by its number, counted from 1.
 pub fn entry(query: &Struct, number: usize) -> Option<&Struct> {
     query.list("rtable").get(number.checked_sub(1)?)?.as_struct()
 }
@@ -89,7 +89,7 @@ fn references(node: &Struct, numbers: &mut Vec<usize>) {
 pub fn conditions(query: &Struct) -> Vec<&Node> {
     let mut found = Vec::new();
     if let Some(from) = query.field("jointree").as_struct() {
-        // not into sub-queries, which are under the conditions themselves
+        // not into sub-queries, which are below the conditions themselves
         let mut pending = vec![from];
         while let Some(node) = pending.pop() {
             found.push(node.field("quals"));
@@ -104,7 +104,7 @@ pub fn conditions(query: &Struct) -> Vec<&Node> {
     found
 }
 
-/// The one table that a query looks at, and its number in the range table; `None` where it looks at more, or at none.
+/// The one table that a query reads, and its number in the range table; `None` where it reads more, or none.
 pub fn only_relation(query: &Struct) -> Option<(u32, usize)> {
     let joined = joined(query);
     let &[number] = joined.as_slice() else { return None };
@@ -149,12 +149,12 @@ const EQUALITIES: [&str; 13] = [
     "uuid_eq", "oideq", "booleq",
 ];
 
-/// `column = value` (either way round) of the table with this number, where the value does not depend on the query's rows:
-/// the column's number, and the value.
+/// `column = value` (in either order) for the table with this number, where the value does not depend on the query's
+/// rows: the column's number, and the value.
 pub fn equality<'a>(conjunct: &'a Struct, table: usize, catalog: &Catalog) -> Option<(i16, &'a Struct)> {
     let function = catalog.functions.get(&conjunct.number("opfuncid"))?;
     let is_equality = conjunct.tag == "OPEXPR" && function.is_built_in && EQUALITIES.contains(&function.name.as_str());
-    // with another collation, texts that differ may be equal
+    // with another collation, different texts may be equal
     let is_deterministic = conjunct.number::<u32>("inputcollid") < crate::postgres::catalog::FIRST_USER_OBJECT;
     let mut arguments = conjunct.structs("args");
     let (one, other, None) = (arguments.next()?, arguments.next()?, arguments.next()) else {
@@ -170,7 +170,7 @@ pub fn equality<'a>(conjunct: &'a Struct, table: usize, catalog: &Catalog) -> Op
     })
 }
 
-/// The number of a column of the table, where the expression is no more than that.
+/// The number of a column of the table, if the expression is just that.
 pub fn column_of(expression: &Struct, table: usize) -> Option<i16> {
     let inner = without_relabel(expression);
     let is_column = inner.tag == "VAR"
@@ -180,7 +180,7 @@ pub fn column_of(expression: &Struct, table: usize) -> Option<i16> {
     is_column.then(|| inner.number("varattno"))
 }
 
-/// Without changes of the type that leave the value as it is.
+/// Strips changes of the type that leave the value as it is.
 pub fn without_relabel(mut expression: &Struct) -> &Struct {
     while expression.tag == "RELABELTYPE" {
         match expression.field("arg").as_struct() {
@@ -203,7 +203,7 @@ fn is_fixed(expression: &Struct) -> bool {
     }
 }
 
-/// A table's unique keys whose values are told apart as `=` does.
+/// A table's unique keys whose values differ exactly when `=` says so.
 pub fn keys_of(table: u32, catalog: &Catalog) -> impl Iterator<Item = &UniqueKey> {
     let is_plain = |key: &&UniqueKey| key.columns.iter().all(|(_, key_type)| *key_type != KeyType::Other);
     catalog
@@ -213,14 +213,14 @@ pub fn keys_of(table: u32, catalog: &Catalog) -> impl Iterator<Item = &UniqueKey
         .filter(is_plain)
 }
 
-/// The unique key of which every column is compared with a fixed value, so that the query finds one row at most, with
-/// these values in the order of the key's columns.
+/// The unique key whose columns are all compared with fixed values, so that the query finds at most one row, and these
+/// values in the order of the key's columns.
 pub fn key_compared<'c, 'a>(
     query: &'a Struct,
     (table, number): (u32, usize),
     catalog: &'c Catalog,
 ) -> Option<(&'c UniqueKey, Vec<&'a Struct>)> {
-    // a unique index does not reach into tables that inherit
+    // a unique index does not extend to tables that inherit
     let inherited = entry(query, number).is_none_or(|entry| kind(entry) != Some("p"))
         && catalog.inheritance.iter().any(|&(_, parent)| parent == table);
     if inherited {
@@ -236,7 +236,7 @@ pub fn key_compared<'c, 'a>(
         let values = key.columns.iter().map(|(name, _)| {
             let number = columns.iter().find(|column| column.name == *name)?.number;
             let mut values = given.iter().filter(|(column, _)| *column == number);
-            // a column compared twice is left alone
+            // a column that is compared twice does not count
             match (values.next(), values.next()) {
                 (Some((_, value)), None) => Some(*value),
                 _ => None,
@@ -258,7 +258,7 @@ pub fn targets_of<'a>(query: &'a Struct, clauses: &'a str) -> Vec<&'a Struct> {
         .collect()
 }
 
-/// The columns that come out of a query.
+/// The columns of a query's result.
 pub fn output(query: &Struct) -> impl Iterator<Item = &Struct> {
     query.structs("targetList").filter(|target| !target.is_true("resjunk"))
 }

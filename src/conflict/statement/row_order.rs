@@ -1,15 +1,16 @@
-//! Whether what a statement does may depend on where rows lie: on the physical order of a table's rows, which is the
-//! order in which they were added and changed.
+//! Whether the effect of a statement may depend on where rows lie: on the physical order of a table's rows, which is
+//! the order in which they were added and changed.
 //!
-//! The rule is one of what is known *not* to depend on it. A query is read as a set of rows, and each part of it must be
-//! one of the parts below; where one is not, the query may depend on the order of every table in it.
+//! The rule lists what is known *not* to depend on it. A query is read as a set of rows, and each part of it must be
+//! one of the parts below; otherwise the query may depend on the order of every table in it.
 //!
-//! - A query that finds one row at most, because a unique key is compared, or because it is an aggregate of all rows.
+//! - A query that finds at most one row, because a unique key is compared, or because it aggregates all rows.
 //! - Conditions and columns without functions that give something else each time (`nextval`, `random`), and without
-//!   errors: the server may have enough before it comes to the row that fails.
-//! - Aggregates whose result is the same in any order (`count`, `sum` of integers; not `sum` of floats, not `array_agg`).
-//! - GROUP BY, DISTINCT, UNION by types whose equal values are the same to the last bit (not `1.0` and `1.00`).
-//! - ORDER BY, with LIMIT or in the result, by a unique key, or by all that comes out.
+//!   errors: the server may have enough rows before it comes to the one that fails.
+//! - Aggregates whose result is the same in any order (`count`, `sum` of integers; not `sum` of floats, not
+//!   `array_agg`).
+//! - GROUP BY, DISTINCT, UNION on types whose equal values are the same to the last bit (not `1.0` and `1.00`).
+//! - ORDER BY, with LIMIT or in the result, on a unique key or on everything that the query returns.
 //! - Sub-queries that are such queries themselves.
 
 use std::collections::BTreeSet;
@@ -23,11 +24,11 @@ use super::query::{
 use crate::postgres::catalog::Catalog;
 use crate::postgres::node_tree::{Node, Struct};
 
-/// Levels of queries within queries that are looked into.
+/// The most levels of nested queries that are analysed.
 const DEEPEST: usize = 40;
 
-/// The tables whose rows' order may matter to what a statement does or answers; those that it changes or locks itself are
-/// not all among them. `None` where it may be all that it reads.
+/// The tables whose row order may matter to what a statement does or returns, not counting all those that it changes or
+/// locks itself. `None` where it may be every table that it reads.
 pub fn depends_on_order_of(query: &Struct, catalog: &Catalog) -> Option<BTreeSet<u32>> {
     let reader = Reader { catalog, depth: 0 };
     match command(query) {
@@ -38,22 +39,22 @@ pub fn depends_on_order_of(query: &Struct, catalog: &Catalog) -> Option<BTreeSet
     }
 }
 
-/// What becomes of the order in which a query's rows come.
+/// How the order of a query's rows is used.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
     /// Nobody sees it.
     Unseen,
-    /// It is compared, where the query asks for one.
+    /// It is compared, if the query asks for an order.
     Shown,
 }
 
 /// A query's rows.
 struct Rows {
-    /// Tables on whose order it depends which rows these are.
+    /// Tables whose order decides which rows these are.
     depends: BTreeSet<u32>,
-    /// While they are worked out.
+    /// Errors while they are computed.
     errors: Errors,
-    /// There is one at most.
+    /// There is at most one.
     is_one: bool,
 }
 
@@ -96,7 +97,7 @@ impl Reader<'_> {
         }
         let grouped = !query.list("groupClause").is_empty();
         let one_of_all = query.is_true("hasAggs") && !grouped;
-        // other rows may be looked at on the way to the one, unless that can fail
+        // other rows may be read on the way to the one, unless that can fail
         let only_row = rows.errors == Errors::None
             && only_relation(query).is_some_and(|table| key_compared(query, table, reader.catalog).is_some());
         let looks_at_none = joined(query).is_empty() && query.field("setOperations").is_null();
@@ -131,7 +132,7 @@ impl Reader<'_> {
         }
         reader.set_operations(query.field("setOperations"))?;
         if !query.list("rowMarks").is_empty() {
-            // rows are locked as they come, and NOWAIT fails at one that is locked
+            // rows are locked in the order in which they come, and NOWAIT fails at the first locked one
             let locked = relations(query);
             if locked.len() > 1 {
                 return None;
@@ -149,7 +150,7 @@ impl Reader<'_> {
         if order == Order::Shown && is_sorted && !rows.is_one && !reader.is_total(query) {
             return None;
         }
-        // The server may have enough before it comes to the row that fails, or find its rows in another way.
+        // the server may have enough rows before it comes to the one that fails, or find its rows in another way
         let comes_alike = match rows.errors {
             Errors::None => true,
             Errors::One(_) => order == Order::Shown && looks_at_none,
@@ -199,13 +200,13 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// A function in FROM is called once for each row that it looks at, or once for all; its arguments are worked out then.
+    /// A function in FROM is called once for each row that it reads, or only once; its arguments are evaluated then.
     fn function_in_from(self, call: &Node, is_alone: bool, rows: &mut Rows) -> Option<()> {
         let mut evaluation = Evaluation::of(call, self.catalog);
         if evaluation.unknown || evaluation.differs {
             return None;
         }
-        // by itself in FROM, and of no table's rows: it fails at once, or never
+        // alone in FROM, and not on a table's rows: it fails at once, or never
         let mut looks_at_row = false;
         if let Node::Struct(call) = call {
             call.walk(&mut |node| looks_at_row |= node.tag == "VAR");
@@ -217,7 +218,7 @@ impl Reader<'_> {
         self.sublinks(&evaluation, rows)
     }
 
-    /// An expression that is evaluated for every row that comes.
+    /// An expression that is evaluated for every row.
     fn every_row<'n>(self, expression: &'n Node, rows: &mut Rows) -> Option<Evaluation<'n>> {
         let evaluation = Evaluation::of(expression, self.catalog);
         if evaluation.unknown || evaluation.differs {
@@ -232,7 +233,7 @@ impl Reader<'_> {
         // SubLinkType: EXISTS, ALL, ANY, ROWCOMPARE, EXPR, …
         const EXPRESSION: u32 = 4;
         for sublink in &evaluation.sublinks {
-            // compared with one row after the other, until it is decided
+            // compared with one row after the other, until the result is known
             let compared = Evaluation::of(sublink.field("testexpr"), self.catalog);
             if compared.unknown || compared.differs || compared.errors != Errors::None {
                 return None;
@@ -271,7 +272,7 @@ impl Reader<'_> {
             .collect();
         let is_constant =
             |argument: &&&Struct| argument.field("expr").as_struct().is_some_and(|one| one.tag == "CONST");
-        // ORDER BY all that is put together
+        // ORDER BY everything that is aggregated
         let sorted: Vec<u32> = aggregate
             .structs("aggorder")
             .map(|one| one.number("tleSortGroupRef"))
@@ -314,7 +315,7 @@ impl Reader<'_> {
         self.set_operations(node.field("rarg"))
     }
 
-    /// Whether ORDER BY leaves nothing open: rows that are equal to it are one row, or alike.
+    /// Whether ORDER BY leaves nothing open: rows that it considers equal are one row, or alike.
     fn is_total(self, query: &Struct) -> bool {
         let sorted = targets_of(query, "sortClause");
         if sorted.is_empty() || !sorted.iter().all(|target| is_exact_target(target)) {
@@ -376,7 +377,7 @@ impl Reader<'_> {
                 SUBQUERY => {
                     let source = table.field("subquery").as_struct()?;
                     let found = self.rows(source, Order::Shown)?;
-                    // numbers that were drawn ahead of an error are not given back
+                    // numbers drawn before an error are not given back
                     let is_safe = found.errors == Errors::None || relations(source).is_empty();
                     let in_order = found.is_one || relations(source).is_empty() || self.is_total(source);
                     depends.extend((is_safe && in_order).then_some(found.depends)?);
@@ -398,8 +399,8 @@ impl Reader<'_> {
         query.list("cteList").is_empty().then_some(depends)
     }
 
-    /// UPDATE and DELETE: of one table, rows are changed in the order in which they lie, which matters to nobody but those
-    /// who see or lock that table.
+    /// UPDATE and DELETE: in a single table, rows are changed in the order in which they lie, which matters only to
+    /// statements that read or lock that table.
     fn change(self, query: &Struct) -> Option<BTreeSet<u32>> {
         let target = query.number::<usize>("resultRelation");
         if joined(query) != [target]
@@ -418,13 +419,13 @@ impl Reader<'_> {
             evaluation.add(condition, self.catalog);
         }
         let sublinks_decide = !evaluation.sublinks.is_empty();
-        // other rows may be looked at on the way to the one
+        // other rows may be read on the way to the one
         let in_order = !is_one || evaluation.unknown || evaluation.differs || evaluation.errors != Errors::None;
         for clause in ["targetList", "returningList"] {
             evaluation.add(query.field(clause), self.catalog);
         }
         let is_value = |sublink: &&Struct| sublink.number::<u32>("subLinkType") == 4;
-        // the server may join a sub-query of a condition, and change rows in the order of that
+        // the server may join a sub-query of a condition, and change rows in the order of the join
         if !is_one && sublinks_decide && !evaluation.sublinks.iter().all(is_value) {
             return None;
         }

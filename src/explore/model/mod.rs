@@ -2,7 +2,8 @@
 //! thousand scenarios on a server shows here in seconds. What real statements conflict over is compared on a server
 //! (`tests/slow/reduction`).
 //!
-//! A longer run, or others: `PGBRAID_CASES=50000 PGBRAID_SEED=7 cargo test --release --lib drawn_programs -- --nocapture`.
+//! A longer run, or other programs: `PGBRAID_CASES=50000 PGBRAID_SEED=7 cargo test --release --lib drawn_programs --
+//! --nocapture`.
 
 mod recorded;
 mod world;
@@ -25,13 +26,12 @@ const SEED: u64 = 1;
 
 const ROWS: [usize; 4] = [0, 1, 2, 3];
 
-/// Schedules beyond which a program is left alone.
+/// A program with more schedules is skipped.
 const MOST_SCHEDULES: u64 = 5000;
 
 type Outcome = (Vec<u8>, Answers);
 
-/// A program, the rows that there are, each with whether those who wait for it wait in a queue, and which sessions are
-/// alike.
+/// A program, its rows, each with whether sessions that wait for it form a queue, and which sessions are alike.
 #[derive(Debug, Clone)]
 struct Case {
     program: Program,
@@ -128,7 +128,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Keeps a step to the rows that there are.
+/// Restricts a step to the existing rows.
 fn within(step: &mut Step, rows: usize) {
     if let Some((row, _)) = &mut step.condition {
         *row %= rows;
@@ -137,7 +137,7 @@ fn within(step: &mut Step, rows: usize) {
     step.writes.retain(|&(row, _)| row < rows);
 }
 
-/// Makes a step that writes one of some rows do nothing else.
+/// Makes a step that writes one of these rows do nothing else.
 fn take_alone(step: &mut Step, alone: &[usize]) {
     if let Some(&(row, value)) = step.writes.iter().find(|(row, _)| alone.contains(row)) {
         step.writes = vec![(row, value)];
@@ -146,7 +146,7 @@ fn take_alone(step: &mut Step, alone: &[usize]) {
     }
 }
 
-/// Every outcome, and how many schedules there are; `None` where these are too many.
+/// Every outcome, and the number of schedules; `None` if there are too many.
 fn enumerate<'a>(
     world: World<'a>,
     known: &mut HashMap<World<'a>, u64>,
@@ -196,7 +196,7 @@ fn search(case: &Case, symmetry: &Symmetry) -> Found {
     }
 }
 
-/// The outcomes, and those in which sessions that are alike have changed places.
+/// The outcomes, and those in which sessions that are alike have swapped places.
 fn whatever_the_names(outcomes: &BTreeSet<Outcome>, groups: &[usize]) -> BTreeSet<Outcome> {
     let mut all = outcomes.clone();
     let mut left: Vec<Outcome> = all.iter().cloned().collect();
@@ -222,7 +222,7 @@ fn setting(name: &str, default: u64) -> u64 {
     })
 }
 
-/// How many schedules, runs and redundant runs; or what is wrong.
+/// The numbers of schedules, runs and redundant runs; or what is wrong.
 fn compare(case: &Case) -> Result<Option<[u64; 3]>, TestCaseError> {
     let mut outcomes = BTreeSet::new();
     let world = World::new(&case.program, &case.rows);
@@ -234,7 +234,8 @@ fn compare(case: &Case) -> Result<Option<[u64; 3]>, TestCaseError> {
     let by_name = search(case, &Symmetry::of_groups(case.groups.clone()));
     let renamed = whatever_the_names(&by_name.outcomes, &case.groups);
     prop_assert_eq!(&renamed, &outcomes, "with symmetry");
-    // where a step commits with what it does, none could have begun to wait earlier and be nothing else
+    // the counts are compared only where commits are moves of their own: a step that also commits could not have begun
+    // to wait earlier and do nothing else
     let certificates = [found.covered, by_name.covered].into_iter().flatten();
     for covered in certificates.filter(|_| case.commits_apart) {
         prop_assert_eq!(covered, BigUint::from(count), "schedules that the runs stand for");
@@ -265,7 +266,7 @@ fn the_search_loses_nothing_of_drawn_programs() {
     result.unwrap();
 }
 
-/// Programs of which the search, or a version of it that was tried, once lost an outcome.
+/// Programs for which the search, or a version of it that was tried, once lost an outcome.
 #[test]
 fn the_search_loses_nothing_of_programs_that_told_something() {
     use Value::{AddOne, Set};

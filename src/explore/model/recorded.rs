@@ -1,4 +1,4 @@
-//! A run of a program, as the search takes it in.
+//! A run of a program in the form that the search takes in.
 
 use super::Outcome;
 use super::world::{Did, Move, Step, World, is_taken_alone};
@@ -11,11 +11,11 @@ pub struct Recorded<'a> {
     world: World<'a>,
     events: Vec<Event>,
     choices: Vec<Choices>,
-    /// By move: its step, by its place in the session's.
+    /// By move: its step, by its index in the session.
     steps: Vec<usize>,
-    /// By move: the one that sent its step.
+    /// By move: the move that sent its step.
     sent_in: Vec<usize>,
-    /// By move: whether its step was over with it.
+    /// By move: whether it finished its step.
     finishes: Vec<bool>,
     waited_for: Vec<Vec<(usize, Waited)>>,
     could_have_waited_for: Vec<Option<Vec<usize>>>,
@@ -136,7 +136,7 @@ impl<'a> Recorded<'a> {
         }
     }
 
-    /// All that a session may touch from its next step on until its transaction ends.
+    /// Everything a session may touch from its next step up to the end of its transaction.
     fn rest_of_transaction(&self, session: usize) -> Footprint {
         let mut whole = Footprint::default();
         for step in &self.world.program()[session].steps[self.world.next(session)..] {
@@ -148,7 +148,7 @@ impl<'a> Recorded<'a> {
         whole
     }
 
-    /// The row that a step takes, where when it begins to wait for it makes no difference.
+    /// The row that a step takes, if the moment at which it begins to wait for it makes no difference.
     fn row_taken(&self, step: &Step) -> Option<usize> {
         let mut rows = step.writes.iter().map(|(row, _)| *row);
         rows.find(|&row| is_taken_alone(self.world.program(), row))
@@ -190,7 +190,7 @@ impl<'a> Recorded<'a> {
 
 fn whatever_it_finds(step: &Step, times_out: bool) -> Footprint {
     let mut footprint = Footprint {
-        // its wait may end ahead of any move of others
+        // its wait may end before any move of others
         unknown: times_out && !step.only_commits(),
         ..Footprint::default()
     };

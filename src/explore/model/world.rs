@@ -7,19 +7,19 @@ use crate::history::MoveKind;
 /// What a session does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Script {
-    /// It looks at what was committed when its transaction took its first step, and fails where it would write a row that
-    /// was changed since; otherwise it looks at what is committed when the step begins.
+    /// It reads what was committed when its transaction took its first step, and fails if it would write a row that was
+    /// changed since; otherwise it reads what is committed when the step begins.
     pub repeatable_read: bool,
-    /// It runs its transaction once more when that fails for the first time.
+    /// It runs its transaction once more the first time that it fails.
     pub retries: bool,
-    /// Its steps fail when they have waited for long enough.
+    /// Its steps fail after waiting long enough.
     pub times_out: bool,
     pub steps: Vec<Step>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Step {
-    /// It writes only if the row has the value. Looked at again when a row that it waited for is this one.
+    /// It writes only if the row has this value. Checked again if a row that it waited for is this one.
     pub condition: Option<(usize, u8)>,
     pub reads: Vec<usize>,
     pub writes: Vec<(usize, Value)>,
@@ -38,7 +38,7 @@ impl Step {
         self.commits && self.condition.is_none() && self.reads.is_empty() && self.writes.is_empty()
     }
 
-    /// The row that it is about, where it is about one row alone and takes it.
+    /// The row that it is about, if it is about one row alone and takes it.
     fn row_alone(&self) -> Option<usize> {
         match (self.writes.as_slice(), self.condition) {
             ([(row, _)], None) if self.reads.is_empty() => Some(*row),
@@ -48,9 +48,9 @@ impl Step {
     }
 }
 
-/// Whether steps take a row one at a time only, each to do nothing else, and with a condition as its transaction's last:
-/// when a step begins to wait for it makes no difference to what it does. Nor can sessions wait for it in a cycle: who is
-/// in the queue before whom would matter then.
+/// Whether steps take a row only one at a time, each doing nothing else, and with a condition only as the last of its
+/// transaction: the moment at which a step begins to wait for it then makes no difference to what it does. Sessions
+/// must not wait for it in a cycle either, since the order of the queue would then matter.
 pub fn is_taken_alone(program: &Program, row: usize) -> bool {
     let takes_alone = |steps: &[Step], place: usize| {
         let step = &steps[place];
@@ -67,7 +67,7 @@ pub fn is_taken_alone(program: &Program, row: usize) -> bool {
         })
 }
 
-/// Whether transactions may hold one of some rows and wait for the next, all around.
+/// Whether transactions may hold one of these rows and wait for the next, in a circle.
 fn is_in_cycle(program: &Program, row: usize) -> bool {
     let mut waited_for_with: BTreeSet<(usize, usize)> = BTreeSet::new();
     for Script { steps, .. } in program {
@@ -94,7 +94,7 @@ fn is_in_cycle(program: &Program, row: usize) -> bool {
 /// A script for each session.
 pub type Program = Vec<Script>;
 
-/// What the sessions got to see, each in its order.
+/// What the sessions saw, each in its order.
 pub type Answers = Vec<Vec<Answer>>;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,15 +104,15 @@ pub enum Answer {
     Failed,
 }
 
-/// How far a step has got.
+/// The progress of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct UnderWay {
-    /// Which of its writes is next.
+    /// The next of its writes.
     place: usize,
     read: Vec<u8>,
-    /// It has written another.
+    /// It has made another write.
     wrote: bool,
-    /// It waits for the one that is first in the row's queue, not for the row itself.
+    /// It waits for the first session in the row's queue, not for the row itself.
     behind: bool,
 }
 
@@ -141,12 +141,12 @@ struct Snapshot {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct World<'a> {
     program: &'a Program,
-    /// By row: of those that wait for it, only the first waits for the row, as for a row of a table; else all do, as for
-    /// a key.
+    /// By row: whether only the first waiter waits for the row, as for a row of a table; otherwise all do, as for a
+    /// key.
     queued: &'a [bool],
     committed: Vec<u8>,
     sessions: Vec<Session>,
-    /// Sessions that wait, the first one first.
+    /// Waiting sessions, the longest-waiting one first.
     queue: Vec<usize>,
     /// By row: the first in its queue.
     heads: Vec<Option<usize>>,
@@ -208,7 +208,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The step that a session has before it, by its place.
+    /// The next step of a session, by its index.
     pub fn next(&self, session: usize) -> usize {
         self.sessions[session].next
     }
@@ -225,7 +225,7 @@ impl<'a> World<'a> {
         self.committed[row]
     }
 
-    /// What it came to.
+    /// The outcome.
     pub fn outcome(&self) -> (Vec<u8>, Answers) {
         (self.committed.clone(), self.answers.clone())
     }
@@ -290,7 +290,7 @@ impl<'a> World<'a> {
         self.write(session, begun, false)
     }
 
-    /// Releases those who wait for what is free.
+    /// Releases sessions that wait for what is free.
     fn release(&mut self) -> Vec<usize> {
         let mut released = Vec::new();
         for session in self.queue.clone() {
@@ -364,7 +364,7 @@ impl<'a> World<'a> {
         (0..self.sessions.len()).find(|&session| self.sessions[session].own.contains_key(&row))
     }
 
-    /// The row that a session waits for, and whether it is behind the first that does.
+    /// The row that a session waits for, and whether it waits behind the first waiter.
     fn waited_for(&self, session: usize) -> Option<(usize, bool)> {
         let Session { next, waiting, .. } = &self.sessions[session];
         let waiting = waiting.as_ref()?;
@@ -374,7 +374,7 @@ impl<'a> World<'a> {
         ))
     }
 
-    /// The session that one waits for.
+    /// The session that a session waits for.
     fn blocker(&self, session: usize) -> Option<usize> {
         match self.waited_for(session).filter(|_| !self.sessions[session].released)? {
             (row, true) => self.heads[row],

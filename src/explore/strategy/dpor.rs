@@ -1,5 +1,5 @@
-//! Dynamic partial-order reduction: of schedules that differ only in the order of moves that do not conflict, one is
-//! run.
+//! Dynamic partial-order reduction: of all schedules that differ only in the order of moves that do not conflict, it
+//! runs one.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::explore::Coverage;
 use crate::explore::source_sets::{Choices, Guide, SourceSets, Trace};
 use crate::history::Uncontrolled;
 use crate::history::{Move, MoveKind, SoFar};
-use crate::run::{Candidate, Run, Scheduler};
+use crate::run::{Candidate, Observed, Run, Scheduler};
 use crate::scenario::{Scenario, Symmetry};
 
 /// What the reduction knows of a scenario.
@@ -29,6 +29,14 @@ pub struct Dpor {
     model: Arc<Model>,
     search: SourceSets,
     next_run: u32,
+    growing: Option<Growing>,
+}
+
+/// A program that is not declared, but seen.
+struct Growing {
+    observed: Arc<Observed>,
+    /// What the search goes by.
+    version: u32,
 }
 
 impl Dpor {
@@ -43,7 +51,42 @@ impl Dpor {
             search: SourceSets::new(symmetry.clone()),
             model: Arc::new(Model { program, symmetry }),
             next_run: 0,
+            growing: None,
         }
+    }
+
+    /// The same where sessions are programs. Whenever more is seen of them, the search begins again with that: what was
+    /// thought to be independent may not be.
+    pub fn of_seen(scenario: &Scenario, observed: Arc<Observed>, symmetric: bool) -> Dpor {
+        let knowledge = observed.knowledge();
+        let growing = Growing {
+            version: knowledge.version,
+            observed,
+        };
+        Dpor {
+            growing: Some(growing),
+            ..Dpor::new(scenario, knowledge.program, symmetric)
+        }
+    }
+
+    /// Begins again where more is known than the search goes by. Returns whether it does.
+    fn begin_again(&mut self) -> bool {
+        let Some(growing) = &mut self.growing else { return false };
+        let knowledge = growing.observed.knowledge();
+        if knowledge.version == growing.version {
+            return false;
+        }
+        growing.version = knowledge.version;
+        let symmetry = match knowledge.shows_names {
+            true => self.model.symmetry.broken(),
+            false => self.model.symmetry.clone(),
+        };
+        self.search = SourceSets::new(symmetry.clone());
+        self.model = Arc::new(Model {
+            program: knowledge.program,
+            symmetry,
+        });
+        true
     }
 }
 
@@ -55,6 +98,10 @@ impl Strategy for Dpor {
             redundant: self.search.redundant(),
             ..Coverage::exhaustive("dpor")
         }
+    }
+
+    fn begins_again(&self) -> bool {
+        true
     }
 
     fn next(&mut self) -> Option<Job> {
@@ -74,11 +121,14 @@ impl Strategy for Dpor {
     }
 
     fn observe(&mut self, _key: &Key, run: &Run) -> Option<Uncontrolled> {
+        if self.begin_again() {
+            return None;
+        }
         self.search.observe(&RunTrace::new(&self.model, run))
     }
 }
 
-/// A run, and what the log had to say at each move.
+/// A run, and what the event log said at each move.
 struct RunTrace<'a> {
     so_far: SoFar<'a>,
     runs_on: bool,
@@ -111,7 +161,7 @@ impl<'a> RunTrace<'a> {
                 next.is_some_and(|next| {
                     let filled = Filled {
                         session,
-                        step: next.origin.step(),
+                        step: next.program_step(),
                         sql: &next.filled,
                         values: &next.values,
                     };
@@ -182,7 +232,7 @@ fn only_waits(log: &EventLog, candidate: &Candidate<'_>) -> OnlyWaits {
     let step = candidate.step;
     let filled = Filled {
         session: candidate.session,
-        step: step.origin.step(),
+        step: step.statement.seen.unwrap_or(step.origin.step()),
         sql: &step.filled,
         values: &step.values,
     };

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::{Job, Key, Strategy};
 use crate::explore::Coverage;
-use crate::history::{Difference, Uncontrolled};
 use crate::history::{MoveKind, SoFar};
+use crate::history::{RunDifference, Uncontrolled};
 use crate::run::{Candidate, Run, Scheduler};
 
-/// Runs a schedule, and at each move that it chose itself notes the other choices as prefixes of schedules still to be
-/// run. Of two choices the one that stays with the session that moved last comes first, so the first schedules are
-/// those with the fewest switches.
+/// Runs a schedule and, at each move that it chose itself, notes the other choices as prefixes of schedules still to be
+/// run. The choice that stays with the session that moved last comes first, so the first schedules are those with the
+/// fewest switches.
 #[derive(Default)]
 pub struct Exhaustive {
     started: bool,
@@ -23,7 +23,7 @@ pub struct Exhaustive {
 #[derive(Clone, Default)]
 struct Prefix {
     order: Vec<usize>,
-    /// The run that the prefix was taken from.
+    /// The run that the prefix branches off from.
     parent: Option<Arc<Run>>,
 }
 
@@ -98,7 +98,7 @@ impl Strategy for Exhaustive {
     }
 }
 
-/// The enabled sessions, in the order in which they are tried: the one that moved last first, those that time out last.
+/// The enabled sessions, in the order in which they are tried: the one that moved last first, timeouts last.
 fn candidates(ready: &[(usize, MoveKind)], last: Option<usize>) -> impl Iterator<Item = usize> {
     let mut ready = ready.to_vec();
     ready.sort_by_key(|&(session, kind)| (kind == MoveKind::Timeout, Some(session) != last));
@@ -131,7 +131,7 @@ impl Scheduler for DepthFirst {
     }
 }
 
-/// Where two runs that shared the moves before the last of `prefix` differ in what these did.
+/// Where two runs that shared the moves before the last of `prefix` differ in the effects of those moves.
 fn difference(parent: &Run, run: &Run, prefix: &[usize]) -> Option<Uncontrolled> {
     let shared = prefix.len().saturating_sub(1);
     for place in 0..shared {
@@ -141,7 +141,7 @@ fn difference(parent: &Run, run: &Run, prefix: &[usize]) -> Option<Uncontrolled>
         let turn = &parent.history.turns[before.turn];
         let session = &parent.history.sessions[before.session];
         if parent.decisions[place] != run.decisions[place] {
-            return Some(Uncontrolled::RunsDiffer(Difference::Enabled {
+            return Some(Uncontrolled::RunsDiffer(RunDifference::Enabled {
                 session: session.clone(),
                 step: turn.step.clone(),
             }));
@@ -151,7 +151,7 @@ fn difference(parent: &Run, run: &Run, prefix: &[usize]) -> Option<Uncontrolled>
             before.step == now.step && before.result == now.result && before.waits == now.waits
         };
         if before != now || !before.finished.iter().all(same) {
-            return Some(Uncontrolled::RunsDiffer(Difference::Result {
+            return Some(Uncontrolled::RunsDiffer(RunDifference::Result {
                 session: session.clone(),
                 step: turn.step.clone(),
             }));

@@ -1,13 +1,13 @@
 //! Samples schedules by priorities: probabilistic concurrency testing.
 //!
-//! After Burckhardt, Kothari, Musuvathi and Nagarakatte, *A Randomized Scheduler with Probabilistic Guarantees of Finding
-//! Bugs* (ASPLOS 2010), section 3: every session gets a priority by chance, the enabled session with the highest one always
-//! moves, and at `depth - 1` moves drawn by chance the session that has just moved gets a priority below all that were
-//! drawn, the `i`th of these moves giving priority `i`. A session that has been released has its priority like all
-//! others, and so has one whose timeout expires, for which a fair coin says whether it does.
-//! A failure of depth `d`, that is, one which shows whenever `d` moves come in a certain order, shows in one schedule of
-//! `n` sessions and `k` moves with a probability of at least 1 / (n · k^(d - 1)) (their theorem 9), however many
-//! interleavings there are. `k` is that of a run in which each step runs once and none waits.
+//! After Burckhardt, Kothari, Musuvathi and Nagarakatte, *A Randomized Scheduler with Probabilistic Guarantees of
+//! Finding Bugs* (ASPLOS 2010), section 3: every session gets a random priority, the enabled session with the highest
+//! one always moves, and at `depth - 1` randomly drawn moves the session that has just moved gets a priority below all
+//! initial ones, the `i`th of these moves giving priority `i`. A released session keeps its priority like all others;
+//! so does one whose timeout can expire, for which a fair coin decides whether it does. A failure of depth `d`, that
+//! is, one which shows whenever `d` moves come in a certain order, shows in one schedule of `n` sessions and `k` moves
+//! with a probability of at least 1 / (n · k^(d - 1)) (their theorem 9), however many interleavings there are. `k` is
+//! the number of moves of a run in which each step runs once and none waits.
 
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -25,12 +25,12 @@ pub struct Pct {
     samples: Samples,
     depth: u32,
     sessions: usize,
-    /// Moves of a run in which each step runs once, and none waits.
+    /// The moves of a run in which each step runs once and none waits.
     turns: u32,
 }
 
 impl Pct {
-    /// `depth` is that of the failures for which the bound holds; at least 1.
+    /// `depth` is the depth of the failures for which the bound holds; at least 1.
     pub fn new(scenario: &Scenario, seed: u64, samples: u64, depth: u32) -> Pct {
         Pct {
             samples: Samples::new(seed, samples),
@@ -103,15 +103,15 @@ impl Strategy for Pct {
     }
 }
 
-/// One schedule: who moves is a matter of priority.
+/// One schedule: priorities decide who moves.
 struct Priorities {
     /// By session; the highest moves.
     priorities: Vec<usize>,
-    /// Moves that change the priority of the session that makes them, to their place here.
+    /// Moves that change the priority of the session that makes them to their index here.
     changes: Vec<usize>,
-    /// Moves that have been looked at.
+    /// Moves already processed.
     seen: usize,
-    /// By session: its timeouts expire, where it has set some.
+    /// By session: whether its timeouts expire, if it has set some.
     expires: Vec<bool>,
 }
 
@@ -148,7 +148,7 @@ mod tests {
         Pct::new(&scenario, 7, 100, depth)
     }
 
-    /// The order in which two sessions of two turns each go on.
+    /// The order in which two sessions of two turns each move.
     fn order(schedule: &mut Priorities) -> Vec<usize> {
         use crate::history::Move;
         use crate::run::Pending;
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn a_depth_of_2_shows_as_often_as_the_bound_says() {
         let pct = pct(2);
-        // session 1 between the turns of session 0, a failure of depth 2: one in 2 · 4 schedules at the least
+        // session 1 between the turns of session 0, a failure of depth 2: at least one in 2 · 4 schedules
         let between = (0..1_000)
             .filter(|&sample| order(&mut pct.schedule(sample)).starts_with(&[0, 1]))
             .count();

@@ -14,11 +14,11 @@ use crate::history::{MoveKind, SoFar};
 use crate::run::{Candidate, Entry, Run, Scheduler, take_first};
 use crate::scenario::Scenario;
 
-/// Draws whole orders of all declared steps, each as likely as any other (drawing at each choice would favour schedules
-/// in which few sessions are left), and runs them as [`Ordered`](crate::run::Ordered) does. Which steps wait, no order tells:
-/// when a session is released, the place of its resumption is drawn among those that it can have, each as likely as any
-/// other, from at once to right before the session's next step. Whether the timeout of a blocked session expires before it
-/// is released is a fair coin, and if it does, its place is drawn in the same way.
+/// Draws whole orders of all declared steps, each with equal probability (drawing at each choice would favour schedules
+/// in which few sessions are left), and runs them as [`Ordered`](crate::run::Ordered) does. An order does not tell
+/// which steps wait: when a session is released, the position of its resumption is drawn, with equal probability, among
+/// the possible ones, from at once to right before the session's next step. Whether the timeout of a blocked session
+/// expires before it is released is a fair coin, and if it does, its position is drawn in the same way.
 pub struct Random {
     samples: Samples,
     /// Each session as often as it has turns.
@@ -43,7 +43,7 @@ impl Random {
     /// A sample depends on the seed and its number alone.
     fn drawn(&self, sample: u64) -> Drawn {
         let mut rng = self.samples.rng(sample);
-        // the first numbers of neighbouring streams are independent, but cost nothing to skip past the seed's own
+        // the first numbers of neighbouring streams are independent, but skipping the first one costs nothing
         let _ = rng.next_u64();
         let mut order = self.turns.clone();
         order.shuffle(&mut rng);
@@ -82,8 +82,8 @@ impl Strategy for Random {
 /// One schedule.
 struct Drawn {
     order: VecDeque<Entry>,
-    /// Released sessions whose resumption has its place in the order, and blocked ones for which it is decided whether
-    /// their timeout expires.
+    /// Released sessions whose resumption has its position in the order, and blocked ones for which it is decided
+    /// whether their timeout expires.
     placed: Vec<Entry>,
     rng: ChaCha8Rng,
 }
@@ -145,7 +145,7 @@ mod tests {
                 .entry(order.into_iter().map(|(session, _)| session).collect())
                 .or_default() += 1;
         }
-        // ten interleavings, a thousand expected of each; eight standard deviations to either side
+        // ten interleavings, each expected a thousand times; eight standard deviations to either side
         assert_eq!(seen.len(), 10);
         assert!(seen.values().all(|count| (760..1240).contains(count)), "{seen:?}");
     }

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::Key;
 
-/// So many samples, each of which depends on the seed and its number alone.
+/// A number of samples. Each depends only on the seed and its number.
 pub struct Samples {
     pub seed: u64,
     pub total: u64,
@@ -29,7 +29,7 @@ impl Samples {
         Some((key, self.drawn - 1))
     }
 
-    /// What a sample is drawn with.
+    /// The random generator for a sample.
     pub fn rng(&self, sample: u64) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(sample);

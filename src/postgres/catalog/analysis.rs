@@ -20,7 +20,7 @@ const FUNCTIONS: &str =
 pub struct Function {
     pub name: String,
     pub volatility: Volatility,
-    /// It tells nothing of its arguments but by its result, so it raises no error either.
+    /// It reveals nothing about its arguments except by its result, so it raises no error either.
     pub leakproof: bool,
     /// It came with the server.
     pub is_built_in: bool,
@@ -42,13 +42,13 @@ pub enum RelationLock {
     Other,
 }
 
-/// What the server makes of a statement.
+/// The server's analysis of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Analysis {
-    /// The tables that it names, views looked through, by the locks that the analysis takes; those of the system catalogs are
-    /// left out.
+    /// The tables that it names, including those behind views, by the locks that the analysis takes; without those of
+    /// the system catalogs.
     pub relations: Vec<(u32, RelationLock)>,
-    /// The queries that come of it when views are expanded and rules and policies applied: one as a rule.
+    /// The queries that remain when views are expanded and rules and policies applied: usually one.
     pub queries: Vec<Struct>,
 }
 

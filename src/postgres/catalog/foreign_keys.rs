@@ -19,7 +19,7 @@ pub struct ForeignKey {
     pub referenced: u32,
     /// A change of a referenced row changes those that reference it.
     pub cascades: bool,
-    /// It may give them the defaults of their columns, whatever these do.
+    /// It may give them the defaults of their columns, whatever these are.
     pub sets_default: bool,
     /// The unique index of the referenced table.
     pub index: u32,

@@ -23,7 +23,7 @@ const UNIQUE_KEYS: &str = "SELECT i.indrelid, i.indexrelid, string_agg(a.attname
     AND i.indpred IS NULL AND i.indexprs IS NULL AND k.place <= i.indnkeyatts
   GROUP BY i.indrelid, i.indexrelid";
 
-/// How many unique or exclusion indexes each table has, and the columns that stand in any of them.
+/// How many unique or exclusion indexes each table has, and the columns that occur in any of them.
 const UNIQUE_COLUMNS: &str = "SELECT i.indrelid, count(DISTINCT i.indexrelid),
     coalesce(string_agg(DISTINCT a.attname, E'\\x01'), ''),
     bool_or(i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)
@@ -45,7 +45,7 @@ pub struct UniqueKey {
     pub columns: Vec<(String, KeyType)>,
 }
 
-/// Types whose equal values can be told by how they are written.
+/// Types whose equal values can be recognised by their text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyType {
     Integer,

@@ -19,8 +19,8 @@ const ROUTINES: &str = "SELECT p.oid, p.proname, p.prorettype = 'trigger'::regty
 const TRIGGERS: &str = "SELECT tgrelid, tgfoid, pg_catalog.pg_get_triggerdef(oid)
   FROM pg_catalog.pg_trigger WHERE NOT tgisinternal";
 
-/// What calls a function without being a statement, or the text of a function, depends on it: the server keeps account of
-/// it, since it does not let the function be dropped then.
+/// Anything that calls a function without being a statement or the text of a function depends on it: the server records
+/// this, since it then does not permit dropping the function.
 const UNNAMED_CALLS: &str = "SELECT EXISTS (
   SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_proc p ON p.oid = d.refobjid
   WHERE d.refclassid = 'pg_proc'::regclass AND p.oid >= 16384
@@ -28,8 +28,8 @@ const UNNAMED_CALLS: &str = "SELECT EXISTS (
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
                     WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e'))";
 
-/// A function that sets what names mean, or that changes the schema, has its effect on later statements that do not call
-/// it. A body that is no text (BEGIN ATOMIC) is not looked into.
+/// A function that changes what names mean, or that changes the schema, affects later statements that do not call it. A
+/// body that is not a text (BEGIN ATOMIC) is not examined.
 const CHANGING_ROUTINES: &str = "SELECT EXISTS (
   SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
   WHERE p.oid >= 16384 AND n.nspname <> 'pgbraid'

@@ -1,7 +1,7 @@
 //! The account that the server runs as. PostgreSQL refuses to run as root.
 //!
-//! Root does nothing by itself where that account may write: the folders, files and processes of a server are handled by
-//! threads that have become the account, so that whatever it puts in their way, it can only harm itself.
+//! Root itself does nothing where that account may write: the folders, files and processes of a server are handled by
+//! threads that have become the account, so whatever it puts in their way can only harm the account itself.
 
 use std::fs;
 use std::io;
@@ -24,7 +24,7 @@ pub(super) struct Account {
     pub gid: u32,
 }
 
-/// Calls `act` as `account`, on a thread of its own; on this one when there is no other account to be.
+/// Calls `act` as `account`, on a separate thread; on this one if there is no other account.
 pub(super) fn act_as<T: Send>(account: Option<&Account>, act: impl FnOnce() -> T + Send) -> Result<T, EmbeddedError> {
     let Some(account) = account else {
         return Ok(act());
@@ -46,8 +46,8 @@ pub(in crate::postgres) fn signal_server_process(pid: i32, signal: Signal) -> Re
 }
 
 impl Account {
-    /// The account to change to for the server; none when pgbraid does not run as root and the server runs as the same
-    /// user.
+    /// The account to change to for the server; `None` if pgbraid does not run as root, so that the server runs as the
+    /// same user.
     pub fn for_server() -> Result<Option<Account>, EmbeddedError> {
         if !geteuid().is_root() {
             return Ok(None);
@@ -61,8 +61,8 @@ impl Account {
             .ok_or(EmbeddedError::NoAccount)
     }
 
-    /// Makes the calling thread, and what it spawns, act as this account. The other threads stay what they are: on
-    /// Linux each has ids of its own.
+    /// Makes the calling thread, and what it spawns, act as this account. Other threads are not affected: on Linux each
+    /// has ids of its own.
     #[cfg(target_os = "linux")]
     pub fn assume(&self) -> Result<(), EmbeddedError> {
         use rustix::thread::{CapabilitySet, CapabilitySets};
@@ -75,9 +75,9 @@ impl Account {
         let assume = || {
             set_thread_groups(&[])?;
             set_thread_res_gid(gid, gid, gid)?;
-            // The saved id stays root's: with it the account may not trace this process.
+            // the saved id stays root's, so that the account may not trace this process
             set_thread_res_uid(uid, uid, None)?;
-            // They are gone already, unless this process was told to keep them.
+            // they are gone already, unless this process was told to keep them
             let none = CapabilitySet::empty();
             set_capabilities(
                 None,

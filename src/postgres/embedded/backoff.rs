@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(10);
 
-/// Waits between two looks at something, each longer than the one before, until a limit has passed.
+/// Waits between two looks at something, each time longer than before, until a limit has passed.
 pub(super) struct Backoff {
     deadline: Instant,
     next: Duration,
@@ -18,7 +18,7 @@ impl Backoff {
         }
     }
 
-    /// Waits; false, at once, when the limit has passed.
+    /// Waits; returns false at once if the limit has passed.
     pub fn wait(&mut self) -> bool {
         if Instant::now() >= self.deadline {
             return false;

@@ -15,7 +15,7 @@ use crate::postgres::server::OLDEST_MAJOR;
 /// The environment variable that names the folder of the server's programs.
 pub(super) const BINDIR_VARIABLE: &str = "PGBRAID_PG_BINDIR";
 
-/// What a folder must hold to be of use.
+/// What a folder must contain to be usable.
 const PROGRAMS: [&str; 2] = ["postgres", "initdb"];
 
 /// Where distributions put the programs; `*` stands for any text within one path component.
@@ -120,7 +120,7 @@ impl Binaries {
     }
 }
 
-/// What a program of the server prints, run as the account that the server runs as: the program may belong to it.
+/// The output of one of the server's programs, run as the server's account, since the program may belong to it.
 fn output_of(program: &Path, argument: &str) -> Result<Output, EmbeddedError> {
     let account = Account::for_server()?;
     let mut command = server_command(program, Path::new("/"));
@@ -177,7 +177,7 @@ impl Rejected {
 
 impl Search {
     fn find(&self) -> Result<Binaries, EmbeddedError> {
-        // Without an account to run it, there is no point in looking.
+        // without an account to run it, there is no point in looking
         Account::for_server()?;
         if let Some(dir) = self.bindir.as_ref().filter(|dir| !dir.is_empty()) {
             return Binaries::in_dir(Path::new(dir));
@@ -197,7 +197,7 @@ impl Search {
             .filter(|dir| !dir.as_os_str().is_empty())
     }
 
-    /// `pg_config` comes with the client libraries, so the folder that it names may well have no server.
+    /// `pg_config` comes with the client libraries, so the folder that it names may well contain no server.
     fn by_pg_config(&self, rejected: &mut Rejected) -> Option<Binaries> {
         let place = "pg_config --bindir";
         let Some(pg_config) = self
@@ -254,7 +254,7 @@ impl Search {
                 }
             }
         }
-        // Stable, so that of equal versions the one in the folder named first is taken.
+        // stable, so that of equal versions the one in the first folder is taken
         found.sort_by_key(|binaries| std::cmp::Reverse(binaries.version.major));
         found.into_iter().next()
     }

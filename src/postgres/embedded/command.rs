@@ -12,7 +12,7 @@ use nix::unistd::{getppid, setsid};
 use super::account::Account;
 use super::error::EmbeddedError;
 
-/// What a program may need of pgbraid's environment: where libraries and locales lie. All else is kept from it, because
+/// What a program may need of pgbraid's environment: where libraries and locales are. It gets nothing else, because
 /// PostgreSQL takes defaults from `PGPORT`, `PGDATA`, `PGTZ` and others.
 const INHERITED: [&str; 5] = [
     "PATH",
@@ -55,7 +55,7 @@ fn end_with_parent(parent: u32) -> io::Result<()> {
     setsid()?;
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGQUIT)?;
-    // The parent may have ended before the signal was asked for.
+    // the parent may have ended before the signal was requested
     if getppid().as_raw().cast_unsigned() != parent {
         return Err(Errno::ESRCH.into());
     }

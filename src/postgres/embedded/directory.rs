@@ -1,5 +1,5 @@
-//! Folders that are worked in by open handles. A name is resolved within the folder alone and never through a link, so
-//! swapping one for another meanwhile leads nowhere else.
+//! Folders that are accessed through open handles. A name is resolved within the folder alone and never through a link,
+//! so swapping one for another meanwhile leads nowhere else.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::{File, Metadata};
@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::account::Account;
 
-/// Far deeper than the data of a server. What goes deeper is not removed.
+/// Far deeper than the data of a server. Anything deeper is not removed.
 const DEEPEST: usize = 32;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -22,7 +22,7 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLO
 #[derive(Debug)]
 pub(super) struct Directory(File);
 
-/// What tells a folder from every other for as long as it exists, or is open.
+/// Distinguishes a folder from every other for as long as it exists, or is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
     pub device: u64,
@@ -39,7 +39,7 @@ impl Identity {
 }
 
 impl Directory {
-    /// Opens the folder that a user named, through links too.
+    /// Opens a folder that a user named, following links.
     pub fn open(path: &Path) -> io::Result<Directory> {
         Ok(Directory(openat(CWD, path, FOLDER, Mode::empty())?.into()))
     }
@@ -52,7 +52,7 @@ impl Directory {
         Ok(Identity::of(&self.metadata()?))
     }
 
-    /// Makes a folder that only its owner can enter.
+    /// Creates a folder that only its owner can enter.
     pub fn make(&self, name: &OsStr) -> io::Result<Directory> {
         mkdirat(&self.0, name, Mode::RWXU)?;
         self.folder(name)
@@ -63,7 +63,7 @@ impl Directory {
         Ok(Directory(opened.into()))
     }
 
-    /// Makes a file that is not there yet, to be read and appended to.
+    /// Creates a file, which must not exist yet, to be read and appended to.
     pub fn create_file(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(openat(&self.0, name, flags, Mode::RUSR | Mode::WUSR)?.into())
@@ -99,7 +99,7 @@ impl Directory {
         Ok(fchown(&self.0, Some(uid), Some(gid))?)
     }
 
-    /// Removes a file or link. That it is gone is no error.
+    /// Removes a file or link. It is no error if it is gone.
     pub fn remove_file(&self, name: &str) -> io::Result<()> {
         Ok(unless_gone(unlinkat(&self.0, name, AtFlags::empty()))?)
     }
@@ -116,7 +116,7 @@ impl Directory {
         }
     }
 
-    /// Removes all that is in the folder but `kept`.
+    /// Removes everything in the folder except `kept`.
     pub fn clear(&self, kept: &str) -> io::Result<()> {
         let entries = Dir::read_from(&self.0).and_then(|entries| clear(entries, kept.as_bytes(), DEEPEST));
         Ok(unless_gone(entries)?)
@@ -135,7 +135,7 @@ fn clear(mut entries: Dir, kept: &[u8], depth: usize) -> Result<(), Errno> {
         }
         let folder = entries.fd()?;
         unless_gone(match unlinkat(folder, name, AtFlags::empty()) {
-            // it is a folder, as Linux and as POSIX says it
+            // it is a folder, as Linux and POSIX report it
             Err(Errno::ISDIR | Errno::PERM) => remove_tree(folder, name, depth - 1),
             other => other,
         })?;
@@ -145,7 +145,7 @@ fn clear(mut entries: Dir, kept: &[u8], depth: usize) -> Result<(), Errno> {
 
 fn remove_tree(parent: BorrowedFd<'_>, name: &CStr, depth: usize) -> Result<(), Errno> {
     let folder = openat(parent, name, FOLDER | OFlags::NOFOLLOW, Mode::empty())?;
-    // One descriptor a level.
+    // one descriptor for each level
     clear(Dir::new(folder)?, b".", depth)?;
     unlinkat(parent, name, AtFlags::REMOVEDIR)
 }

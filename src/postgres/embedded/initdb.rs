@@ -1,4 +1,4 @@
-//! Makes the data folder of a new server.
+//! Creates the data folder of a new server.
 
 use std::io;
 use std::process::{Child, ExitStatus, Stdio};
@@ -23,7 +23,7 @@ const CHECKSUMS_BY_DEFAULT: u32 = 18;
 /// How long `initdb` may take.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Runs `initdb` for the data folder of `folder`. When it fails, or is interrupted, no process of it is left.
+/// Runs `initdb` for the data folder of `folder`. If it fails or is interrupted, none of its processes is left.
 pub(super) fn initdb(
     binaries: &Binaries,
     folder: &RunFolder,
@@ -39,7 +39,7 @@ pub(super) fn initdb(
         "--no-locale",
         "--no-sync",
         "--no-instructions",
-        // Files of 1 MB are quicker to make than the usual 16 MB.
+        // files of 1 MB are quicker to create than the usual 16 MB
         "--wal-segsize=1",
     ]);
     if binaries.version().major >= CHECKSUMS_BY_DEFAULT {
@@ -84,7 +84,7 @@ pub(super) fn initdb(
     }
 }
 
-/// How it ended; none when it has not when it is interrupted, or in time.
+/// How it ended; `None` if it was interrupted or took too long.
 fn wait(child: &mut Child, interrupt: &CancellationToken) -> io::Result<Option<ExitStatus>> {
     let mut backoff = Backoff::new(LIMIT);
     loop {

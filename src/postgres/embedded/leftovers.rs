@@ -15,7 +15,7 @@ use super::postmaster::{SHUTDOWN_LIMIT, clear_remains};
 use super::processes::{server_processes, signal_all};
 use super::run_folder::{self, PREFIX, RunFolder};
 
-/// How long a start may be held up by leftovers. The rest are left to the next.
+/// How long leftovers may delay a start. The rest are left to the next run.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Stops the servers and removes the folders of runs that were killed, and returns those folders.
@@ -60,8 +60,8 @@ fn run_folder_names(dir: &Path) -> impl Iterator<Item = OsString> {
         .filter(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
 }
 
-/// Stops the server of a leftover. Its processes are looked for; what `postmaster.pid` says may have passed to another
-/// process, or be forged. False when it is interrupted.
+/// Stops the server of a leftover. Its processes are searched for, since the id in `postmaster.pid` may belong to
+/// another process by now, or be forged. Returns false if interrupted.
 fn stop_server(folder: &RunFolder, interrupt: &CancellationToken) -> io::Result<bool> {
     let processes = server_processes(folder)?;
     signal_all(&processes, Signal::SIGQUIT);

@@ -1,14 +1,14 @@
-//! What the server's programs say.
+//! The output of the server's programs.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// How many lines an error shows, and how many bytes they are sought in.
+/// How many lines an error shows, and how many bytes are searched for them.
 const LINES: usize = 20;
 const BYTES: u64 = 64 << 10;
 
-/// The log of a server, kept open: it is not found by its name again.
+/// The log of a server. It is kept open, and not looked up by its name again.
 #[derive(Debug)]
 pub(super) struct Log(File);
 

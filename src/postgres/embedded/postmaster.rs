@@ -1,4 +1,4 @@
-//! The server's first process: started, waited for until it accepts connections, and stopped.
+//! The server's first process: starts it, waits until it accepts connections, and stops it.
 
 use std::ffi::OsString;
 use std::io;
@@ -31,20 +31,20 @@ pub(super) const SHUTDOWN_LIMIT: Duration = Duration::from_secs(7);
 /// How long the processes of a server may take to vanish once they were sent SIGKILL.
 const KILL_LIMIT: Duration = Duration::from_secs(3);
 
-/// How often the processes of a server that is shutting down are told to go on, in case they were stopped.
+/// How often the processes of a server that is shutting down are sent SIGCONT, in case they were stopped.
 const CONTINUE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// More bytes than `postmaster.pid` has.
 const PID_FILE_LIMIT: u64 = 16 << 10;
 
-/// The line of `postmaster.pid`, from 0, that tells the server's state.
+/// The line of `postmaster.pid`, counted from 0, with the server's state.
 const STATUS_LINE: usize = 7;
 
-/// Settings for data that nobody will miss, and for a server that leaves nothing outside its folder.
+/// Settings for throwaway data, and for a server that leaves nothing outside its folder.
 const SETTINGS: [(&str, &str); 26] = [
     ("listen_addresses", ""),
     ("unix_socket_permissions", "0700"),
-    // No write is ever waited for.
+    // no write is ever waited for
     ("fsync", "off"),
     ("synchronous_commit", "off"),
     ("full_page_writes", "off"),
@@ -54,19 +54,19 @@ const SETTINGS: [(&str, &str); 26] = [
     ("min_wal_size", "2MB"),
     ("max_wal_size", "64MB"),
     ("checkpoint_timeout", "1h"),
-    // Nothing runs but the sessions.
+    // nothing runs but the sessions
     ("autovacuum", "off"),
     ("jit", "off"),
     ("max_logical_replication_workers", "0"),
     ("max_connections", "200"),
     ("max_prepared_transactions", "20"),
-    // DROP and TRUNCATE look through all buffers, so that fewer are faster.
+    // DROP and TRUNCATE scan all buffers, so fewer are faster
     ("shared_buffers", "32MB"),
     ("dynamic_shared_memory_type", "mmap"),
     ("TimeZone", "UTC"),
     ("log_timezone", "UTC"),
     ("lc_messages", "C"),
-    // The log is kept small, and out of files of its own.
+    // keeps the log small, and out of files of its own
     ("log_min_messages", "fatal"),
     ("log_min_error_statement", "panic"),
     ("log_destination", "stderr"),
@@ -151,8 +151,8 @@ impl Postmaster {
         }
     }
 
-    /// Shuts the server down at once, without saving anything, and waits until all of its processes are gone.
-    /// Nothing happens when it is stopped.
+    /// Shuts the server down at once, without saving anything, and waits until all of its processes are gone. Does
+    /// nothing if it is already stopped.
     pub fn stop(&mut self) -> Result<(), EmbeddedError> {
         let pid = self.pid();
         self.shut_down().map_err(|source| EmbeddedError::Stop { pid, source })
@@ -163,7 +163,7 @@ impl Postmaster {
             return Ok(());
         }
         if self.child.try_wait()?.is_none() {
-            // The child has not been waited for, so its id cannot have passed to another process.
+            // the child has not been waited for, so its id cannot belong to another process
             kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGQUIT)?;
             self.folder.begin_tidying();
             self.continue_until_ended()?;
@@ -173,7 +173,7 @@ impl Postmaster {
         Ok(())
     }
 
-    /// A stopped process acts on no signal but SIGCONT and SIGKILL.
+    /// A stopped process reacts to no signal but SIGCONT and SIGKILL.
     fn continue_until_ended(&mut self) -> io::Result<()> {
         let mut backoff = Backoff::new(SHUTDOWN_LIMIT);
         let mut continued: Option<Instant> = None;
@@ -195,13 +195,13 @@ impl Postmaster {
 
 impl Drop for Postmaster {
     fn drop(&mut self) {
-        // Nobody is left to be told.
+        // there is nobody to report an error to
         let _ = self.shut_down();
     }
 }
 
-/// Clears what a postmaster, or `initdb`, that was killed leaves: processes, and shared memory segments. An orderly
-/// shutdown leaves neither.
+/// Removes what a killed postmaster or `initdb` leaves: processes, and shared memory segments. An orderly shutdown
+/// leaves neither.
 ///
 /// # Errors
 ///
@@ -250,13 +250,13 @@ fn settings(version: &ServerVersion, run_folder: &Path) -> Vec<OsString> {
     settings.push(format!("cluster_name={}", cluster_name(run_folder)).into());
     settings.push(socket_directories(run_folder));
     if version.major >= 18 {
-        // Reads need no processes of their own.
+        // reads need no processes of their own
         settings.push("io_method=sync".into());
     }
     settings
 }
 
-/// The setting is a list: quoted, a path with a comma is one item.
+/// The setting is a list: in quotes, a path with a comma is one item.
 fn socket_directories(run_folder: &Path) -> OsString {
     let path = run_folder.as_os_str().as_bytes();
     let doubled = path

@@ -1,10 +1,10 @@
 //! The processes of a server.
 //!
-//! PostgreSQL puts each backend in a process group of its own, so no group holds the whole server, and a backend can
-//! outlive its postmaster. On Linux a process is the server's when it belongs to the account, runs one of PostgreSQL's
+//! PostgreSQL puts each backend in a process group of its own, so no group contains the whole server, and a backend can
+//! outlive its postmaster. On Linux a process is the server's if it belongs to the account, runs one of PostgreSQL's
 //! programs, and works in the run folder or in its data folder; names can be forged, but nobody else can enter those.
-//! Elsewhere it is told by its account and its command line: the postmaster names the folder as the `-D` option, the others name it
-//! as the `cluster_name` in the title that they give themselves.
+//! Elsewhere it is recognised by its account and its command line: the postmaster names the folder as the `-D` option,
+//! the others name it as the `cluster_name` in the title that they give themselves.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub(super) fn cluster_name(run_folder: &Path) -> String {
         .into_owned()
 }
 
-/// Sends `signal` to each of `processes`; those that have ended meanwhile are passed over.
+/// Sends `signal` to each of `processes`, skipping those that have ended meanwhile.
 pub(super) fn signal_all(processes: &[Process], signal: Signal) {
     for process in processes {
         process.signal(signal);
@@ -46,11 +46,11 @@ mod system {
     use super::RunFolder;
     use crate::postgres::embedded::directory::Identity;
 
-    /// A process of the server, held so that its id cannot pass to another before it is signalled.
+    /// A process of the server, held so that its id cannot be reused before it is signalled.
     #[derive(Debug)]
     pub(in crate::postgres::embedded) struct Process {
         pid: Pid,
-        /// Linux before 5.3 has none. What is signalled then is the account's in any case.
+        /// Not available before Linux 5.3. The signalled process then still belongs to the account in any case.
         handle: Option<OwnedFd>,
     }
 
@@ -92,7 +92,7 @@ mod system {
             if !works_in(&shown, account, &folders) {
                 continue;
             }
-            // Looked at again once it is open: if its id passes to another process after that, a signal reaches none.
+            // checked again once it is open: if its id is reused after that, a signal reaches no process
             if let Some(process) = Process::open(Pid::from_raw(pid))
                 && works_in(&shown, account, &folders)
                 && runs_a_server(&shown)?
@@ -108,7 +108,7 @@ mod system {
             && fs::metadata(shown.join("cwd")).is_ok_and(|found| folders.contains(&Identity::of(&found)))
     }
 
-    /// A shell that a user has opened in the folder is none, nor an editor.
+    /// Excludes a shell that a user has opened in the folder, or an editor.
     fn runs_a_server(shown: &Path) -> io::Result<bool> {
         match fs::read(shown.join("cmdline")) {
             Ok(command_line) => Ok(is_server(&String::from_utf8_lossy(&command_line))),
@@ -118,7 +118,7 @@ mod system {
         }
     }
 
-    /// `command_line` as the kernel has it: each word ends in a NUL.
+    /// `command_line` is in the kernel's form: each word ends in a NUL.
     fn is_server(command_line: &str) -> bool {
         let mut words = command_line.split('\0');
         let mut word = || words.next().unwrap_or_default();
@@ -128,7 +128,7 @@ mod system {
                 .iter()
                 .any(|name| path.rsplit('/').next() == Some(name))
         };
-        // A process that is ending has no command line any more. It still works there, until it has let go of its memory.
+        // a process that is ending no longer has a command line, but works there until it has freed its memory
         command_line.is_empty()
             || is_program(first)
             // a script is named by the second word, after its interpreter

@@ -1,4 +1,4 @@
-//! The temporary folder of one server: its data, socket and log, and the lock that tells that its owner lives.
+//! The temporary folder of one server: its data, socket and log, and the lock that shows that its owner is alive.
 
 use std::env;
 use std::ffi::OsStr;
@@ -36,13 +36,13 @@ const RANDOM_BYTES: usize = 6;
 
 const LOCK: &str = "owner.lock";
 const NEW_LOCK: &str = "owner.lock.new";
-/// More descriptors than stopping a server and removing its folder takes at a time.
+/// More descriptors than are needed at a time to stop a server and remove its folder.
 const RESERVE: usize = 8;
 
 const DATA: &str = "data";
 const LOG: &str = "server.log";
 
-/// How long a run folder may be without its lock: its owner needs less to make one.
+/// How long a run folder may be without its lock: its owner needs less time to create one.
 const LOCKLESS: Duration = Duration::from_secs(60);
 
 /// Linux's file system in memory that anybody may write to.
@@ -58,10 +58,10 @@ pub(super) struct RunFolder {
     account: Option<Account>,
     parent: Directory,
     folder: Directory,
-    /// What a killed run leaves may lack it.
+    /// Missing, perhaps, in what a killed run leaves.
     data: Option<Directory>,
     _lock: File,
-    /// Descriptors that tidying up needs, however many the run has used up.
+    /// Descriptors for tidying up, however many the run has used up.
     reserve: Mutex<Vec<File>>,
 }
 
@@ -101,7 +101,7 @@ impl RunFolder {
             Err(error) => return Ok(Err(error)),
         };
         let furnished = act_as(account, || {
-            // By its path: that is how the server's programs find it.
+            // by its path, which is how the server's programs find it
             Directory::open(&path)?;
             let lock = lock_new(&folder)?;
             let reserve = (0..RESERVE).map(|_| lock.try_clone()).collect::<Result<_, _>>()?;
@@ -126,8 +126,8 @@ impl RunFolder {
         })
     }
 
-    /// Takes over the folder `name` in `dir` if its owner has ended. None when the owner lives or the folder is not one
-    /// of pgbraid's, made by the account that this thread acts as.
+    /// Takes over the folder `name` in `dir` if its owner has ended. `None` if the owner is alive or the folder is not
+    /// one of pgbraid's, created by the account that this thread acts as.
     pub fn of_ended_owner(dir: &Path, name: &OsStr, account: Option<&Account>) -> io::Result<Option<RunFolder>> {
         let parent = Directory::open(dir)?;
         let folder = parent.folder(name)?;
@@ -139,7 +139,7 @@ impl RunFolder {
             Ok(lock) => lock,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if metadata.modified()?.elapsed().is_ok_and(|age| age > LOCKLESS) {
-                    // Its owner was killed before it had a lock, or after that was removed. Then it is empty.
+                    // its owner was killed before it had a lock, or after the lock was removed; it is empty then
                     folder.remove_file(NEW_LOCK)?;
                     parent.remove_folder(name, &folder)?;
                 }
@@ -193,12 +193,12 @@ impl RunFolder {
         })
     }
 
-    /// Gives back the descriptors that were kept for tidying up.
+    /// Releases the descriptors that were reserved for tidying up.
     pub fn begin_tidying(&self) {
         self.reserve.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Removes the folder and all that is in it; nothing happens when it is gone.
+    /// Removes the folder and everything in it; does nothing if it is gone.
     pub fn remove(&self) -> Result<(), EmbeddedError> {
         self.begin_tidying();
         remove(self.account(), &self.path, &self.parent, &self.folder)?.map_err(|source| EmbeddedError::File {
@@ -226,7 +226,7 @@ fn make(dir: &Path, prefix: &str) -> io::Result<Made> {
     Ok(Made { path, parent, folder })
 }
 
-/// Removes a run folder, the lock file last: what is left of it when this is interrupted can still be told from the
+/// Removes a run folder, the lock file last: if this is interrupted, what is left can still be distinguished from the
 /// folder of a living owner.
 fn remove(
     account: Option<&Account>,
@@ -241,7 +241,7 @@ fn remove(
         parent.remove_folder(name, folder)
     })?;
     Ok(match (removed, path.parent()) {
-        // The folder that it lies in is root's.
+        // the folder that it is in belongs to root
         (Err(error), Some(dir)) if account.is_some() && denied(&error) && only_root_writes(dir) => {
             parent.remove_folder(name, folder)
         }
@@ -253,7 +253,7 @@ fn denied(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied
 }
 
-/// Whether root alone decides what lies in `dir` and where its path leads.
+/// Whether root alone decides what is in `dir` and where its path leads.
 fn only_root_writes(dir: &Path) -> bool {
     const OTHERS_WRITE: u32 = 0o022;
     const STICKY: u32 = 0o1000;
@@ -270,7 +270,7 @@ fn only_root_writes(dir: &Path) -> bool {
             .all(|above| is_roots(above, |mode| mode & OTHERS_WRITE == 0 || mode & STICKY != 0))
 }
 
-/// Where run folders are made, in this order: in memory, where there is plenty of it and `TMPDIR` asks for nothing else
+/// Where run folders are created, in this order: in memory, if there is plenty of it and `TMPDIR` is not set
 /// (truncating a table, which every run does, takes a third of the time there); the system's temporary folder; `/tmp`.
 fn temporary_dirs() -> Vec<PathBuf> {
     let mut dirs = swept_dirs();
@@ -280,7 +280,7 @@ fn temporary_dirs() -> Vec<PathBuf> {
     dirs
 }
 
-/// Everywhere that run folders may lie.
+/// All places where run folders may be.
 pub(super) fn swept_dirs() -> Vec<PathBuf> {
     let mut dirs = vec![PathBuf::from(MEMORY)];
     dirs.extend(path::absolute(env::temp_dir()));

@@ -104,7 +104,7 @@ impl EmbeddedServer {
 
 impl Drop for EmbeddedServer {
     fn drop(&mut self) {
-        // Whoever wants to know calls `stop`.
+        // callers that want to know the result call `stop`
         let _ = self.stop();
     }
 }
@@ -151,8 +151,8 @@ impl Keeper {
         }
     }
 
-    /// Has the thread stop the server, waits for it, and removes the folder. While processes are in it, it is left to the
-    /// next run's sweep, which finds them by it.
+    /// Has the thread stop the server, waits for it, and removes the folder. While processes are in the folder, it is
+    /// left to the next run's sweep, which finds them by it.
     fn stop(self) -> Result<(), EmbeddedError> {
         drop(self.alive);
         let stopped = self

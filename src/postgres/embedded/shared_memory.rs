@@ -12,13 +12,13 @@ use super::directory::Identity;
 /// What PostgreSQL's segments start with.
 const MAGIC: i32 = 679_834_894;
 
-/// Where they tell the device of the data folder, in words of 8 bytes; its inode is next. The versions differ.
+/// The positions of the data folder's device, in words of 8 bytes; its inode is next. They depend on the version.
 const DEVICE_WORDS: [usize; 2] = [4, 5];
 
-/// How much of a segment is read. That is within its first page, however short it is.
+/// How much of a segment is read: within its first page, however short it is.
 const WORDS: usize = 7;
 
-/// How many keys are looked at: where one is in use, PostgreSQL takes the next.
+/// How many keys are tried: if one is in use, PostgreSQL takes the next.
 const KEYS: u64 = 8;
 
 /// Removes the segments of the server, or of `initdb`, on the data folder `data`. Each names the folder that it guards. One
@@ -33,7 +33,7 @@ pub(super) fn release(data: Identity) -> io::Result<()> {
     Ok(())
 }
 
-/// The ids of the segments that may be meant.
+/// The ids of the candidate segments.
 #[cfg(target_os = "linux")]
 fn ids(_data: Identity) -> Vec<libc::c_int> {
     let listed = std::fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
@@ -41,7 +41,7 @@ fn ids(_data: Identity) -> Vec<libc::c_int> {
     listed.lines().filter_map(id).collect()
 }
 
-/// The ids of the segments that may be meant.
+/// The ids of the candidate segments.
 #[cfg(not(target_os = "linux"))]
 fn ids(data: Identity) -> Vec<libc::c_int> {
     keyed(data).collect()
@@ -80,7 +80,7 @@ fn guards(id: libc::c_int, data: Identity) -> bool {
         libc::shmdt(address);
     }
     if words[0] == 0 {
-        // Its process was killed before it wrote anything. Then the key tells, from PostgreSQL 13 on.
+        // its process was killed before it wrote anything; from PostgreSQL 13 on the key tells
         return keyed(data).any(|keyed| keyed == id);
     }
     names(&words, data)
@@ -92,7 +92,7 @@ fn keyed(data: Identity) -> impl Iterator<Item = libc::c_int> {
     inodes.map(id_of).filter(|id| *id != -1)
 }
 
-/// The id of the segment whose key is `inode`, or what of it fits a key; -1 when there is none.
+/// The id of the segment whose key is `inode`, truncated to the size of a key; -1 if there is none.
 fn id_of(inode: u64) -> libc::c_int {
     let [first, second, third, fourth, ..] = inode.to_le_bytes();
     let key = libc::key_t::from_le_bytes([first, second, third, fourth]);

@@ -8,7 +8,7 @@ use tokio_postgres::config::Config;
 use super::target::Target;
 use super::{Connection, WireError};
 
-/// What it takes to cancel a session's query, apart from its connection.
+/// What is needed to cancel a session's query without its connection.
 #[derive(Debug, Clone)]
 pub struct Canceller {
     config: Config,
@@ -30,8 +30,8 @@ impl Connection {
 }
 
 impl Canceller {
-    /// Asks the server to cancel the query, and returns when it has taken note. The query ends with an error, unless it
-    /// is done before.
+    /// Asks the server to cancel the query, and returns when the server has received the request. The query ends with
+    /// an error, unless it finishes first.
     ///
     /// # Errors
     /// When the server cannot be reached.

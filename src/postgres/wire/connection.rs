@@ -1,4 +1,4 @@
-//! Sending requests and putting replies together.
+//! Sends requests and assembles replies.
 
 use std::future::poll_fn;
 use std::io;
@@ -16,8 +16,8 @@ use super::stream::Stream;
 use super::target::Target;
 use super::{ServerError, WireError};
 
-/// The start of the server's message, logged with `log_lock_waits`, that a session has waited for `deadlock_timeout`
-/// and that its deadlock check found none; the second is the message that the wait is over.
+/// Part of the server's message, logged with `log_lock_waits`, that a session has waited for `deadlock_timeout` and
+/// that its deadlock check found none; the second is the message that the wait is over.
 const STILL_WAITING: &str = " still waiting for ";
 const ACQUIRED: &str = " acquired ";
 
@@ -63,7 +63,7 @@ impl Value {
 
 /// What can come from the server while a request is under way.
 #[derive(Debug)]
-pub enum Event {
+pub enum ServerEvent {
     Reply(Reply),
     /// The session waits for a lock, and its deadlock check has run and found none.
     StillWaiting,
@@ -77,7 +77,7 @@ impl Connection {
         self.backend_pid
     }
 
-    /// Does the first work on a connection, in the time that connecting may take.
+    /// Does the first work on a connection within the time that connecting may take.
     ///
     /// # Errors
     /// Those of the work, and when it takes longer.
@@ -142,7 +142,7 @@ impl Connection {
         frontend::execute("", 0, buffer).map_err(invalid)
     }
 
-    /// Ends a request: the server replies once for everything queued since the last.
+    /// Ends a request: the server sends one reply for everything queued since the last.
     pub fn queue_sync(&mut self) {
         frontend::sync(&mut self.outgoing);
     }
@@ -155,7 +155,7 @@ impl Connection {
         }
     }
 
-    /// What the server said before it hung up: it may wait to be read when there is nobody left to write to.
+    /// What the server said before it hung up, which may still be readable when writing fails.
     async fn last_words(&mut self) -> Option<WireError> {
         loop {
             if let Err(error) = poll_fn(|cx| self.poll_event(cx)).await {
@@ -191,14 +191,14 @@ impl Connection {
     /// Waits for the next reply. Nothing is lost when the future is dropped.
     pub async fn reply(&mut self) -> Result<Reply, WireError> {
         loop {
-            if let Event::Reply(reply) = poll_fn(|cx| self.poll_event(cx)).await? {
+            if let ServerEvent::Reply(reply) = poll_fn(|cx| self.poll_event(cx)).await? {
                 return Ok(reply);
             }
         }
     }
 
     /// What comes next from the server.
-    pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, WireError>> {
+    pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<ServerEvent, WireError>> {
         loop {
             while let Some(message) = self.next_message()? {
                 if let Some(event) = self.take_in(message)? {
@@ -209,7 +209,7 @@ impl Connection {
         }
     }
 
-    fn take_in(&mut self, message: Message) -> Result<Option<Event>, WireError> {
+    fn take_in(&mut self, message: Message) -> Result<Option<ServerEvent>, WireError> {
         match message {
             Message::RowDescription(body) => self.result.columns = Some(reply::columns(&body)?),
             Message::DataRow(body) => {
@@ -225,7 +225,7 @@ impl Connection {
             Message::ErrorResponse(body) => {
                 self.result = ResultSet::default();
                 let error = reply::error(&body)?;
-                // of several, the last says why the connection goes
+                // of several errors, the last says why the connection ends
                 if self.building.error.is_none() || error.severity == "FATAL" {
                     self.building.error = Some(error);
                 }
@@ -242,9 +242,9 @@ impl Connection {
                 } else if severity != "LOG" {
                     self.building.notices.push(Notice { severity, message });
                 } else if message.contains(STILL_WAITING) {
-                    return Ok(Some(Event::StillWaiting));
+                    return Ok(Some(ServerEvent::StillWaiting));
                 } else if message.contains(ACQUIRED) {
-                    return Ok(Some(Event::Acquired));
+                    return Ok(Some(ServerEvent::Acquired));
                 }
             }
             Message::NotificationResponse(body) => self.building.notifications.push(Notification {
@@ -252,7 +252,7 @@ impl Connection {
                 channel: body.channel().map_err(invalid)?.to_owned(),
                 payload: body.message().map_err(invalid)?.to_owned(),
             }),
-            // the scenario's reader refuses it; a function cannot start one
+            // a scenario with it is refused when it is read, and a function cannot start one
             Message::CopyInResponse(_) => return Err(WireError::Protocol("a request for COPY data".into())),
             Message::ReadyForQuery(body) => {
                 if self.result.columns.is_some() {
@@ -262,7 +262,7 @@ impl Connection {
                 self.transaction = TransactionStatus::from_byte(body.status())?;
                 let mut reply = std::mem::take(&mut self.building);
                 reply.transaction = self.transaction;
-                return Ok(Some(Event::Reply(reply)));
+                return Ok(Some(ServerEvent::Reply(reply)));
             }
             Message::ParseComplete
             | Message::BindComplete

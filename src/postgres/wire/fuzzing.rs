@@ -1,4 +1,4 @@
-//! A server that says what a fuzz target has it say.
+//! A server that says what a fuzz target makes it say.
 
 use std::io::Write;
 use std::net::Shutdown;
@@ -10,7 +10,7 @@ use super::stream::Stream;
 use super::target::Target;
 use super::{Connection, Part, WireError};
 
-/// What the client is doing when it hears the bytes.
+/// What the client is doing when it receives the bytes.
 #[derive(Debug, Clone, Copy)]
 pub enum Talk {
     /// Opening a session.
@@ -21,7 +21,7 @@ pub enum Talk {
     Parts,
 }
 
-/// Has a client read `bytes`, after which the server hangs up, and gives the error that this must come to.
+/// Has a client read `bytes`, after which the server hangs up, and returns the error that this must lead to.
 pub fn hear(talk: Talk, bytes: &[u8]) -> WireError {
     thread_local! {
         static RUNTIME: tokio::runtime::Runtime =

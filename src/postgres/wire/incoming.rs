@@ -1,5 +1,5 @@
-//! Takes messages out of what has arrived, within bounds: no server can make pgbraid allocate what it likes, or read for
-//! ever.
+//! Extracts messages from the received bytes, within bounds: no server can make pgbraid allocate what it likes, or read
+//! for ever.
 
 use std::future::poll_fn;
 use std::io;
@@ -15,10 +15,10 @@ use super::{Connection, WireError};
 /// Until the first query; PostgreSQL sends a few kilobytes.
 pub(super) const MOST_AT_START: usize = 1 << 20;
 
-/// Of one reply, as it is kept in memory.
+/// For one reply, as kept in memory.
 pub(super) const MOST_IN_REPLY: usize = 256 << 20;
 
-/// What a value takes in memory beside its text.
+/// The memory that a value takes beside its text.
 const OF_VALUE: usize = 32;
 
 /// Type and length.
@@ -28,7 +28,7 @@ impl Connection {
     /// The next message, if all of it has arrived.
     pub(super) fn next_message(&mut self) -> Result<Option<Message>, WireError> {
         if let Some(&[_, a, b, c, d]) = self.incoming.first_chunk::<HEADER>() {
-            // the parser makes room for as much as is announced, and takes a negative length for a large one
+            // the parser allocates as much as is announced, and reads a negative length as a large one
             let announced = u32::from_be_bytes([a, b, c, d]) as usize;
             if announced > self.budget {
                 return Err(WireError::TooLarge);
@@ -43,7 +43,7 @@ impl Connection {
         Ok(message)
     }
 
-    /// Takes down that a row of so many values is kept.
+    /// Accounts for a row with this many values that is kept.
     pub(super) fn keep_row(&mut self, values: usize, columns: Option<usize>) -> Result<(), WireError> {
         match columns {
             None => Err(WireError::Protocol("a row without a description".into())),

@@ -1,7 +1,7 @@
 //! A connection that shows what a step-wise run needs to see and ordinary clients hide: whether a transaction is open,
 //! results as the server prints them together with their types, and messages that arrive while a statement waits.
 //!
-//! The messages themselves are encoded and decoded by `postgres-protocol`; connection strings are read by
+//! The messages themselves are encoded and decoded by `postgres-protocol`; connection strings are parsed by
 //! `tokio-postgres`.
 
 mod cancel;
@@ -17,9 +17,9 @@ mod stream;
 mod target;
 
 pub use cancel::Canceller;
-pub use connection::{Connection, Event, Value};
+pub use connection::{Connection, ServerEvent, Value};
 pub use frames::{Frame, FrameColumn};
-pub use parts::{CopyDirection, Part, Report, Rows};
+pub use parts::{CopyDirection, MessageFields, Part, Rows};
 pub use reply::{Column, Notice, Notification, Reply, ResultSet, ServerError, TransactionStatus};
 pub(crate) use stream::Stream;
 

@@ -1,4 +1,4 @@
-//! The parts of a reply as they arrive, for a client that has to tell when each of them came.
+//! The parts of a reply as they arrive, for a client that needs to know when each of them came.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
@@ -13,7 +13,7 @@ use super::connection::invalid;
 use super::reply::Notification;
 use super::{Connection, TransactionStatus, WireError};
 
-/// What the server says in a reply to a simple query, or between two.
+/// What the server sends in a reply to a simple query, or between two replies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     /// A statement that returns no rows, or an empty query.
@@ -22,8 +22,8 @@ pub enum Part {
     },
     /// A statement that returns rows.
     Rows(Rows),
-    Error(Report),
-    Notice(Report),
+    Error(MessageFields),
+    Notice(MessageFields),
     Notification(Notification),
     /// The server asks for rows of COPY, or sends them.
     Copy(CopyDirection),
@@ -46,7 +46,7 @@ pub struct Rows {
 
 /// The fields of an error or a notice that a client shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct MessageFields {
     /// Translated, if the server's messages are.
     pub severity: String,
     pub sqlstate: String,
@@ -56,14 +56,14 @@ pub struct Report {
     pub context: Option<String>,
     /// Where in the query it is, 1-based, in characters.
     pub position: Option<usize>,
-    /// A query that the server made itself, and where in that it is.
+    /// A query that the server itself ran, and the position in it.
     pub internal_query: Option<String>,
     pub internal_position: Option<usize>,
 }
 
 impl Connection {
-    /// Sends a string of one or more statements, to be answered in parts. Where the connection is lost, reading says so:
-    /// what the server said before is still there to be read.
+    /// Sends a string of one or more statements, to be answered in parts. If the connection is lost, reading reports
+    /// it: what the server said before can still be read.
     pub async fn send_simple(&mut self, sql: &str) -> Result<(), WireError> {
         frontend::query(sql, &mut self.outgoing).map_err(invalid)?;
         if self.stream.write_all_buf(&mut self.outgoing).await.is_err() {
@@ -153,8 +153,8 @@ fn row(body: &DataRowBody) -> Result<Vec<Option<Bytes>>, WireError> {
         .map_err(invalid)
 }
 
-fn report(mut fields: ErrorFields<'_>) -> Result<Report, WireError> {
-    let mut report = Report::default();
+fn report(mut fields: ErrorFields<'_>) -> Result<MessageFields, WireError> {
+    let mut report = MessageFields::default();
     while let Some(field) = fields.next().map_err(invalid)? {
         let value = String::from_utf8_lossy(field.value_bytes()).into_owned();
         match field.type_() {

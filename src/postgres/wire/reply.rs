@@ -53,7 +53,7 @@ impl Reply {
 /// One statement's result; values are in the server's text format.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResultSet {
-    /// `None` for a statement that returns no rows by its nature.
+    /// `None` for a statement that by its nature returns no rows.
     pub columns: Option<Vec<Column>>,
     pub rows: Vec<Vec<Option<String>>>,
     /// Command tag, such as `UPDATE 1`; empty for an empty query.
@@ -111,14 +111,14 @@ pub struct ServerError {
     pub position: Option<u32>,
 }
 
-/// A message that is no error.
+/// A message that is not an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     pub severity: String,
     pub message: String,
 }
 
-/// A NOTIFY that the session listens to.
+/// A NOTIFY on a channel that the session listens to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
     pub process_id: i32,
@@ -126,7 +126,7 @@ pub struct Notification {
     pub payload: String,
 }
 
-/// An error has an SQLSTATE, always.
+/// Every error has an SQLSTATE.
 pub(super) fn error(body: &ErrorResponseBody) -> Result<Box<ServerError>, WireError> {
     let error = server_error(body.fields())?;
     match error.sqlstate.is_empty() {

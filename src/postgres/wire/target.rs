@@ -13,7 +13,7 @@ use super::stream::Stream;
 
 const DEFAULT_PORT: u16 = 5432;
 
-/// How long a server may take until it accepts queries, where the connection string has no `connect_timeout`.
+/// How long a server may take until it accepts queries, if the connection string has no `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One of the hosts that a connection string names.
@@ -53,7 +53,7 @@ impl Target {
         })
     }
 
-    /// Bounds what is done until the server at this place has answered.
+    /// Limits the time until the server at this place has answered.
     pub async fn in_time<T, E: From<WireError>>(
         &self,
         config: &Config,

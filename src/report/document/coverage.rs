@@ -30,7 +30,7 @@ pub(super) fn proof(exploration: &Exploration) -> Vec<String> {
         1 => "the schedule run stands".to_owned(),
         run => format!("the {} run stand", grouped(&run.to_string())),
     };
-    const FEWER: &str = "a blocked session cannot go on, so several interleavings are one schedule";
+    const FEWER: &str = "a blocked session cannot be scheduled, so several interleavings are one schedule";
     notes.extend(match schedules {
         Some(covered) => {
             let fewer = exploration.verdict == Verdict::Holds
@@ -47,7 +47,7 @@ pub(super) fn proof(exploration: &Exploration) -> Vec<String> {
             }
         }
         None if *leaves_out_waits => Some(
-            "a session that waits for a row does the same as one that comes when the row is free: schedules with such \
+            "a session that waits for a row does the same as one that arrives when the row is free: schedules with such \
              waits were not run, and not counted"
                 .to_owned(),
         ),
@@ -55,14 +55,14 @@ pub(super) fn proof(exploration: &Exploration) -> Vec<String> {
     });
     if *redundant > 0 {
         notes.push(format!(
-            "{} of the {} run turned out to be like an earlier one",
+            "{} of the {} run turned out to be equivalent to an earlier one",
             grouped(&redundant.to_string()),
             grouped(&run.to_string())
         ));
     }
     let happened = [
         (blocked, "a session was blocked"),
-        (deadlocks, "Postgres broke a deadlock"),
+        (deadlocks, "PostgreSQL broke a deadlock"),
         (allowed_errors, "an allowed error ended a session"),
         (retries, "a transaction was retried"),
     ];
@@ -76,7 +76,7 @@ pub(super) fn proof(exploration: &Exploration) -> Vec<String> {
     }
     if checked_twice > 0 {
         notes.push(format!(
-            "{} run twice, to see that nothing but the schedule decides",
+            "{} run twice, to check that nothing but the schedule decides",
             match checked_twice {
                 1 => "one was".to_owned(),
                 several => format!("{} were", grouped(&several.to_string())),

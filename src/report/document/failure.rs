@@ -15,9 +15,9 @@ pub struct Failure {
     pub tables: Vec<TableContent>,
     /// What programs printed, by session; those that printed nothing are left out.
     pub outputs: Vec<(String, Output)>,
-    /// Its schedule: session names, one a step.
+    /// Its schedule: session names, one for each step.
     pub order: Vec<String>,
-    /// How its committed transactions depend on each other, where that could be told.
+    /// How its committed transactions depend on each other, if that could be determined.
     pub explanation: Option<Explanation>,
 }
 

@@ -1,4 +1,4 @@
-//! What replaying pinned schedules came to.
+//! The result of replaying pinned schedules.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub struct ReplayedSchedule {
     pub updated: bool,
     /// The command that replays it again.
     pub again: String,
-    /// Where it could not be run, why.
+    /// What it did, or why it could not be run.
     pub result: Result<Replay, Unrunnable>,
 }
 
@@ -31,7 +31,7 @@ pub struct ReplayedSchedule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unrunnable {
     pub message: String,
-    /// The file and the line, counted from 1, of what is wrong; `None` where that is in no file.
+    /// The file and the line, counted from 1, of what is wrong; `None` if that is not in a file.
     pub place: Option<(String, usize)>,
 }
 

@@ -1,4 +1,4 @@
-//! What a search for failing schedules came to.
+//! The result of a search for failing schedules.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::explore::{Reason, Verdict};
 use crate::pipeline::Findings;
 use crate::report::text::summary::duration;
 
-/// A time after the search that is told apart from it.
+/// Work after the search is reported separately if it took longer than this.
 const WORTH_MENTIONING: Duration = Duration::from_secs(1);
 
 /// The report of a search.
@@ -21,11 +21,11 @@ pub struct Search {
     /// The scenario's name.
     pub scenario: String,
     pub verdict: Verdict,
-    /// Why it is inconclusive; beside a failure, why not everything is known of it.
+    /// Why it is inconclusive; with a failure, why not everything is known about it.
     pub reasons: Vec<Reason>,
     /// Every interleaving was covered.
     pub exhaustive: bool,
-    /// It ended with the first failing schedule, as it was meant to.
+    /// It ended with the first failing schedule, as intended.
     pub stopped_at_failure: bool,
     /// The strategy's name, as the command line spells it.
     pub strategy: &'static str,
@@ -38,7 +38,7 @@ pub struct Search {
     pub failures: u64,
     pub elapsed: Duration,
     pub outcomes: Vec<Outcome>,
-    /// The smallest failing schedule; the one that was found, where it was not made small.
+    /// The smallest failing schedule, or the one that was found if it was not made small.
     pub failure: Option<Failure>,
     /// How it was made small.
     pub shrink: Option<Shrink>,
@@ -46,11 +46,11 @@ pub struct Search {
     pub warnings: Vec<String>,
     /// About what was run.
     pub notes: Vec<String>,
-    /// What the search cost and covered, beside the numbers above.
+    /// What the search cost and covered, beyond the numbers above.
     pub account: Vec<String>,
 }
 
-/// What a search is for.
+/// The purpose of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Purpose {
     /// To find a failure.
@@ -67,9 +67,9 @@ pub struct Outcome {
     pub id: String,
     /// How many schedules led to it.
     pub schedules: u64,
-    /// Names of what was violated; empty where it does not fail.
+    /// Names of what was violated; empty if it does not fail.
     pub violations: Vec<String>,
-    /// The schedule of one example: session names, one a step.
+    /// An example schedule: session names, one for each step.
     pub order: Vec<String>,
 }
 

@@ -28,7 +28,7 @@ pub struct ShrinkReport {
 pub struct Shrink {
     /// The smallest schedule.
     pub schedule: Schedule,
-    /// Names of the sessions that race; none where a serial order fails.
+    /// Names of the sessions that race; empty if a serial order fails.
     pub racing: Vec<String>,
     /// How many sessions run by themselves.
     pub others: usize,
@@ -42,11 +42,11 @@ pub struct Shrink {
     /// No order has fewer context switches.
     pub is_minimal: bool,
     pub smallest_scenario: Option<SmallestScenario>,
-    /// What was written of it.
+    /// The files that were written.
     pub files: Files,
 }
 
-/// The least of the scenario that still fails.
+/// The smallest part of the scenario that still fails.
 #[derive(Debug, Clone)]
 pub struct SmallestScenario {
     /// As a scenario file.

@@ -25,7 +25,7 @@ pub struct Compared {
 pub enum Comparison {
     Passed,
     Differs(Mismatch),
-    /// It was run, but there is nothing to compare it with: this file is not there.
+    /// It was run, but there is nothing to compare it with: this file does not exist.
     NothingExpected(PathBuf),
     /// It could not be run.
     Error(String),

@@ -15,13 +15,13 @@ pub(super) struct Failure {
     violations: Vec<String>,
     /// The same violations with what was seen.
     details: Vec<NamedViolation>,
-    /// Session names, one a step.
+    /// Session names, one for each step.
     order: Vec<String>,
-    /// One entry a turn.
+    /// One entry for each turn.
     history: Vec<HistoryStep>,
-    /// The anomaly's name, where it is known.
+    /// The anomaly's name, if it is known.
     anomaly: Option<String>,
-    /// The cycle that makes it one; empty where there is none.
+    /// The cycle that makes it one; empty if there is none.
     dependencies: Vec<DependencyEntry>,
 }
 
@@ -32,7 +32,7 @@ struct DependencyEntry {
     to: String,
     /// `ww`, `wr` or `rw`.
     kind: &'static str,
-    /// An `rw` of rows looked for, not of a row read.
+    /// For an `rw`: of rows that were searched for, not of a row that was read.
     predicate: bool,
     table: String,
     /// By its primary key.
@@ -42,7 +42,7 @@ struct DependencyEntry {
     to_turn: usize,
 }
 
-/// A violation under the name that the outcomes list it by.
+/// A violation, with the name that the outcomes use for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct NamedViolation {
     name: String,
@@ -80,9 +80,9 @@ enum ViolationDetail {
     /// No serial order of the committed transactions leads to this outcome.
     NotSerializable {
         serial_orders: usize,
-        /// Session names, one a transaction, of the serial order whose outcome is nearest.
+        /// Session names, one for each transaction, of the serial order with the most similar outcome.
         nearest: Vec<String>,
-        /// Where it differs, in words.
+        /// Where its outcome differs, in words.
         differences: Vec<String>,
     },
 }
@@ -101,9 +101,9 @@ struct HistoryStep {
     sql: String,
     #[serde(flatten)]
     reply: Reply,
-    /// Sessions that it waited for, in the order in which they were waited for; empty where it never blocked.
+    /// Sessions that it waited for, in the order in which they were waited for; empty if it never blocked.
     blocked_by: Vec<String>,
-    /// Index in the history of the turn whose reply let this step finish: its own where it never blocked.
+    /// Index in the history of the turn whose reply let this step finish: its own if it never blocked.
     finished_in: usize,
 }
 
@@ -120,7 +120,7 @@ enum Role {
     Disconnect,
 }
 
-/// What came back, under the key `result` or `error`.
+/// The reply, under the key `result` or `error`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Reply {

@@ -1,6 +1,6 @@
-//! As one JSON object, for programs.
+//! One JSON object, for programs.
 //!
-//! The keys are stable: they are added to, never renamed or removed.
+//! The keys are stable: keys are added, but never renamed or removed.
 
 mod failure;
 mod replays;
@@ -26,7 +26,7 @@ pub fn json(document: &Document) -> String {
 }
 
 fn written(report: &impl Serialize) -> String {
-    // its keys are strings and its values have no way to fail
+    // its keys are strings and its values cannot fail to serialize
     serde_json::to_string_pretty(report).unwrap_or_default()
 }
 

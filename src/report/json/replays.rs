@@ -30,7 +30,7 @@ struct Schedule {
     judgement: Option<&'static str>,
     /// In words; null where it passed.
     message: Option<String>,
-    /// What was not under control; empty where that does not count.
+    /// What was not under control; empty if that does not count.
     reasons: Vec<String>,
     /// Their codes, in the same order.
     reason_codes: Vec<&'static str>,

@@ -1,4 +1,4 @@
-//! What a search came to.
+//! The result of a search.
 
 use num_bigint::BigUint;
 use serde::{Serialize, Serializer};
@@ -19,7 +19,7 @@ pub(super) struct Report {
     /// The seed of a strategy that samples.
     seed: Option<u64>,
     verdict: Verdict,
-    /// Why the verdict is inconclusive; beside a failure, why not everything is known of it.
+    /// Why the verdict is inconclusive; with a failure, why not everything is known about it.
     reasons: Vec<String>,
     /// Their codes, in the same order.
     reason_codes: Vec<&'static str>,
@@ -33,7 +33,7 @@ pub(super) struct Report {
     /// Milliseconds.
     elapsed_ms: u64,
     outcomes: Vec<Outcome>,
-    /// The smallest failing schedule, where the one that was found was made small.
+    /// The smallest failing schedule, if the one that was found was made small.
     failure: Option<Failure>,
     shrink: Option<Shrink>,
     warnings: Vec<String>,
@@ -50,7 +50,7 @@ struct Outcome {
     fails: bool,
     /// Names of what was violated.
     violations: Vec<String>,
-    /// The schedule of one example: session names, one a step.
+    /// An example schedule: session names, one for each step.
     order: Vec<String>,
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Shrink {
     schedule: Vec<String>,
     /// Names of the sessions that race.
     racing: Vec<String>,
-    /// How often it failed when it was replayed, out of how often it was.
+    /// How often it failed when it was replayed.
     confirmed: u32,
     confirmations: u32,
     /// Turns of the schedule that was found.
@@ -44,7 +44,7 @@ pub(super) struct Shrink {
     pinned: Option<String>,
 }
 
-/// The least of the scenario that still fails.
+/// The smallest part of the scenario that still fails.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct SmallestScenario {
     /// As a scenario file.

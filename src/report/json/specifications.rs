@@ -23,16 +23,16 @@ struct Specification {
     name: String,
     /// `passed`, `failed` or `error`.
     status: &'static str,
-    /// What is wrong, in words; null where it passed or differs.
+    /// What is wrong, in words; null if it passed or differs.
     message: Option<String>,
     elapsed_ms: u64,
-    /// How its output differs; null where it does not.
+    /// How its output differs; null if it does not.
     difference: Option<Difference>,
 }
 
 #[derive(Debug, Serialize)]
 struct Difference {
-    /// The expected output that is nearest.
+    /// The most similar expected output.
     expected: String,
     lines_added: usize,
     lines_removed: usize,

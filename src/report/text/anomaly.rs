@@ -1,11 +1,11 @@
-//! What a failing schedule is called, and the dependencies that make it one.
+//! The name of a failing schedule's anomaly, and the dependencies behind it.
 
 use crate::history::History;
 use crate::report::text::layout::{TextOptions, joined, visible, wrap};
 use crate::verdict::dependencies::{Anomaly, Cycle, Dependency, DependencyKind, Explanation};
 
-/// Names the anomaly of a failing schedule in a sentence, and lists the dependencies that form its cycle, a line each.
-/// The last line has no line break.
+/// Names the anomaly of a failing schedule in a sentence, and lists the dependencies of its cycle, one per line. The
+/// last line has no line break.
 pub fn anomaly(explanation: &Explanation, history: &History, options: &TextOptions) -> String {
     let Some(cycle) = &explanation.cycle else {
         let text = "No cycle of dependencies among the committed transactions explains it.";
@@ -73,7 +73,7 @@ impl Words<'_> {
         )
     }
 
-    /// The session's name, with the turn in which the transaction began where the session has several.
+    /// The session's name and, if the session has several transactions, the turn in which this one began.
     fn transaction(&self, index: usize) -> String {
         let Some(transaction) = self.explanation.transactions.get(index) else {
             return String::new();

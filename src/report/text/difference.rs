@@ -1,11 +1,11 @@
-//! Where an outcome is not that of a serial order, in brief.
+//! Where an outcome differs from that of a serial order, in brief.
 
 use crate::report::text::layout::{counted, fields, visible};
 use crate::report::text::reply::reply_lines;
 use crate::verdict::outcome::TableContent;
 use crate::verdict::serializability::Difference;
 
-/// Rows shown of a table, on either side.
+/// The most rows of a table that are shown on either side.
 const ROWS_SHOWN: usize = 4;
 
 /// One line without a break.

@@ -7,8 +7,8 @@ use crate::report::text::printed::printed;
 use crate::report::text::timeline::timeline;
 use crate::report::text::violations::violations;
 
-/// The timeline of a failing run, what it violates, and what anomaly it is where that explains it. The last line has no
-/// line break.
+/// The timeline of a failing run, what it violates, and the anomaly if that explains it. The last line has no line
+/// break.
 pub(super) fn failure(failure: &Failure, options: &TextOptions) -> String {
     let Failure {
         history,

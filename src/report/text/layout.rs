@@ -38,7 +38,7 @@ pub(crate) enum Tone {
     Bad,
 }
 
-/// `text` in its tone's colour, or as it is where colours are off.
+/// `text` in its tone's colour, or unchanged if colours are off.
 pub(crate) fn paint(text: &str, tone: Tone, colour: bool) -> String {
     match tone {
         _ if !colour => text.to_owned(),
@@ -58,7 +58,7 @@ pub(crate) fn width(text: &str) -> usize {
     UnicodeWidthStr::width(text)
 }
 
-/// `text` cut to at most `max` columns, between two words where that does not cut much more; what is cut shows as `…`.
+/// `text` cut to at most `max` columns, between two words if that does not cut much more; `…` marks the cut.
 pub(crate) fn shorten(text: &str, max: usize) -> String {
     if width(text) <= max {
         return text.to_owned();
@@ -69,7 +69,7 @@ pub(crate) fn shorten(text: &str, max: usize) -> String {
     format!("{}…", kept.trim_end_matches([' ', ',']))
 }
 
-/// A value of a row, as read: NULL as `NULL`, and in quotes where it would be mistaken for something else.
+/// A value of a row: NULL as `NULL`, and in quotes if it could be mistaken for something else.
 pub(crate) fn value(value: Option<&str>) -> String {
     let Some(text) = value else { return "NULL".to_owned() };
     let ambiguous = text.is_empty() || text == "NULL" || text.trim() != text || text.contains(", ");
@@ -77,7 +77,7 @@ pub(crate) fn value(value: Option<&str>) -> String {
     if ambiguous { format!("'{shown}'") } else { shown }
 }
 
-/// A row as `column = value, …`; the value alone where the column has no name.
+/// A row as `column = value, …`; the value alone if the column has no name.
 pub(crate) fn fields(columns: &[String], row: &[Option<String>]) -> String {
     let field = |(i, cell): (usize, &Option<String>)| {
         let cell = value(cell.as_deref());
@@ -117,12 +117,12 @@ pub fn grouped(digits: &str) -> String {
     out
 }
 
-/// Columns by which the second and later lines of a wrapped text are set in.
+/// The indentation of the second and later lines of a wrapped text.
 const HANG: &str = "  ";
 
-/// Wraps at spaces into lines of at most `max` columns, later ones set in; a word too long for a line is broken.
+/// Wraps at spaces into lines of at most `max` columns, indenting later ones; a word too long for a line is broken.
 ///
-/// A line is rather ended before a word for which `starts_part` is true than after as many words as fit.
+/// A line preferably ends before a word for which `starts_part` is true, rather than after as many words as fit.
 pub(crate) fn wrap(text: &str, max: usize, starts_part: impl Fn(&str) -> bool) -> Vec<String> {
     let mut words: VecDeque<&str> = text.split(' ').collect();
     let mut lines: Vec<String> = Vec::new();
@@ -165,7 +165,7 @@ fn words_fitting(words: &VecDeque<&str>, room: usize) -> usize {
         .unwrap_or(0)
 }
 
-/// Bytes of the longest start of `text` that fits into `room` columns; at least one character.
+/// The length in bytes of the longest start of `text` that fits into `room` columns; at least one character.
 fn chars_fitting(text: &str, room: usize) -> usize {
     let ends = text.char_indices().map(|(i, c)| i + c.len_utf8());
     ends.clone()
@@ -175,7 +175,8 @@ fn chars_fitting(text: &str, room: usize) -> usize {
         .unwrap_or(0)
 }
 
-/// Bytes of the first part of a word that is too long for `room` columns: rather up to a sign than inside a name.
+/// The length in bytes of the first part of a word that is too long for `room` columns: preferably up to a punctuation
+/// mark instead of inside a name.
 fn broken_at(word: &str, room: usize) -> usize {
     let end = chars_fitting(word, room);
     let signs = word[..end]
@@ -185,7 +186,7 @@ fn broken_at(word: &str, room: usize) -> usize {
     signs.rev().find(|&after| after * 2 >= end).unwrap_or(end)
 }
 
-/// A table with a line under its heads and lines between its columns, nothing around it.
+/// A table with a line under its heads and lines between its columns, but no frame.
 pub(crate) fn table(rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut builder = Builder::default();
     for row in rows {
@@ -197,12 +198,12 @@ pub(crate) fn table(rows: impl IntoIterator<Item = Vec<String>>) -> String {
     drawn.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
-/// Columns that the lines and spaces of a [`table`] with so many columns take.
+/// The columns of text that the lines and spaces of a [`table`] with this many columns take.
 pub(crate) fn table_overhead(columns: usize) -> usize {
     (3 * columns).saturating_sub(1)
 }
 
-/// Shares `room` out: a column that needs less than an equal share gets what it needs, the others share the rest.
+/// Distributes `room`: a column that needs less than an equal share gets what it needs, the others share the rest.
 pub(crate) fn share(natural: &[usize], room: usize) -> Vec<usize> {
     let mut by_need: Vec<usize> = (0..natural.len()).collect();
     by_need.sort_by_key(|&column| natural[column]);

@@ -26,37 +26,37 @@ use summary::summary;
 
 /// How much of a document is written out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extent {
+pub enum Detail {
     Whole,
-    /// The last lines of a test run, whose entries have been printed as they came.
+    /// The last lines of a test run, whose entries have been printed as they finished.
     Summary,
-    /// What a test that fails says of a search: the failure and the verdict, without the list of outcomes and what the
+    /// What a failing test prints of a search: the failure and the verdict, without the list of outcomes and what the
     /// search cost and covered.
     Failure,
 }
 
 /// The document. The last line has no line break.
-pub fn text(document: &Document, extent: Extent, options: &TextOptions) -> String {
+pub fn text(document: &Document, detail: Detail, options: &TextOptions) -> String {
     let parts = match document {
-        Document::Search(search) => searched(search, extent, options),
+        Document::Search(search) => searched(search, detail, options),
         Document::Shrink(report) => {
             let mut parts = vec![failure(&report.failure, options)];
             parts.extend(made_small(&report.shrink, options));
             parts
         }
         Document::Replays(replays) => replayed(replays, options),
-        Document::Specifications(run) => return specifications_run(run, extent, options),
+        Document::Specifications(run) => return specifications_run(run, detail, options),
     };
     parts.join("\n\n")
 }
 
-fn searched(search: &Search, extent: Extent, options: &TextOptions) -> Vec<String> {
+fn searched(search: &Search, detail: Detail, options: &TextOptions) -> Vec<String> {
     let mut parts: Vec<String> = search.failure.iter().map(|found| failure(found, options)).collect();
     parts.extend(search.shrink.iter().flat_map(|shrink| made_small(shrink, options)));
-    if extent == Extent::Whole {
+    if detail == Detail::Whole {
         parts.push(outcomes(&search.outcomes, options));
     }
-    parts.push(summary(search, extent, options));
+    parts.push(summary(search, detail, options));
     parts
 }
 
@@ -76,11 +76,11 @@ fn replayed(replays: &Replays, options: &TextOptions) -> Vec<String> {
     parts.into_iter().filter(|part| !part.is_empty()).collect()
 }
 
-fn specifications_run(run: &Specifications, extent: Extent, options: &TextOptions) -> String {
+fn specifications_run(run: &Specifications, detail: Detail, options: &TextOptions) -> String {
     let entries = run.compared.iter().map(|one| specifications::entry(one, options));
-    let mut lines: Vec<String> = match extent {
-        Extent::Summary => vec![String::new()],
-        Extent::Whole | Extent::Failure => entries.collect(),
+    let mut lines: Vec<String> = match detail {
+        Detail::Summary => vec![String::new()],
+        Detail::Whole | Detail::Failure => entries.collect(),
     };
     lines.push(specifications::summary(run, options));
     lines.join("\n")

@@ -5,19 +5,19 @@ use crate::report::text::layout::{
     TextOptions, Tone, counted, grouped, paint, share, shorten, table, table_overhead, visible, width, wrap,
 };
 
-/// Runs of the same session shown of an order.
+/// The most runs of the same session that are shown of an order.
 const RUNS_SHOWN: usize = 8;
 /// The first columns, which are never wrapped.
 const COUNT_COLUMNS: usize = 2;
 const NARROWEST_TEXT: usize = 16;
 
-/// Rows shown where there are more than these.
+/// The most rows that are shown.
 const ROWS_SHOWN: usize = 12;
 
-/// Draws the outcomes in the order given, one a row. The last line has no line break. Of many, the first are shown, those
-/// that fail ahead of the others.
+/// Draws the outcomes in the given order, one per row. The last line has no line break. If there are many, only the
+/// first are shown, failing ones before the others.
 ///
-/// No line is wider than `options.width` where that is at least 80 and the ids are short.
+/// No line is wider than `options.width` if that is at least 80 and the ids are short.
 pub(super) fn outcomes(rows: &[Outcome], options: &TextOptions) -> String {
     if rows.len() > ROWS_SHOWN {
         let (mut shown, mut others): (Vec<Outcome>, Vec<Outcome>) = rows.iter().cloned().partition(Outcome::fails);
@@ -83,9 +83,9 @@ fn texts(row: &Outcome) -> Vec<String> {
     ]
 }
 
-/// An order with the steps that one session makes in a row joined: `worker-1 ×2, worker-2 ×3, worker-1`.
+/// An order in which consecutive steps of one session are joined: `worker-1 ×2, worker-2 ×3, worker-1`.
 ///
-/// Of a long order the first are shown, and how many steps more there are.
+/// Of a long order, only the first are shown, and the number of steps that follow.
 fn compact_order(order: &[String]) -> String {
     let runs: Vec<&[String]> = order.chunk_by(|a, b| a == b).collect();
     let shown = if runs.len() > RUNS_SHOWN {

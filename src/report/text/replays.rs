@@ -1,4 +1,4 @@
-//! A replay as a test run reads: a line a schedule, the failing ones in full at the end.
+//! A replay, as a test run prints it: one line for each schedule, and the failing ones in full at the end.
 
 use crate::replay::{Judgement, Replay};
 use crate::report::document::{ReplayedSchedule, Replays, Status};
@@ -8,8 +8,8 @@ use crate::report::text::timeline::timeline;
 use crate::report::text::violations::violations;
 use crate::schedule::{Departure, DepartureKind};
 
-/// One line a file: whether it passed, how long it took, and what did not happen as expected; below it where the run left
-/// the pinned order. Why a file could not be run is not said. The last line has no line break.
+/// One line for each file: whether it passed, how long it took, and what did not happen as expected; below it, where
+/// the run left the pinned order. Why a file could not be run is not printed here. The last line has no line break.
 pub(super) fn lines(replayed: &[ReplayedSchedule], options: &TextOptions) -> String {
     let line = |one: &ReplayedSchedule| {
         let (word, tone) = match one.status {
@@ -42,7 +42,7 @@ pub(super) fn lines(replayed: &[ReplayedSchedule], options: &TextOptions) -> Str
     replayed.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// What stands below a file's line is set in by so much.
+/// The indentation of what is printed below a file's line.
 const HANG: &str = "                    ";
 
 fn hanging(text: &str, options: &TextOptions) -> Vec<String> {
@@ -58,7 +58,7 @@ fn hanging(text: &str, options: &TextOptions) -> Vec<String> {
     first.into_iter().chain(set_in).collect()
 }
 
-/// What is to be said about a file; nothing where it passed.
+/// What there is to say about a file; `None` if it passed.
 pub(in crate::report) fn headline(replayed: &ReplayedSchedule) -> Option<String> {
     let replay = match &replayed.result {
         Ok(replay) => replay,
@@ -142,7 +142,7 @@ fn left_order(departure: &Departure, replay: &Replay) -> String {
     format!("left the order at entry {} ({entry}): {why}", departure.entry + 1)
 }
 
-/// The schedules that did not pass, each with its timeline and the command that runs it again. Empty where all passed.
+/// The schedules that did not pass, each with its timeline and the command that runs it again. Empty if all passed.
 pub(super) fn details(replayed: &[ReplayedSchedule], options: &TextOptions) -> String {
     let detail = |one: &ReplayedSchedule| {
         let replay = one.result.as_ref().ok()?;

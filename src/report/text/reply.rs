@@ -1,14 +1,14 @@
-//! What came back for a step, in brief.
+//! The reply to a step, in brief.
 
 use crate::history::{StepError, StepResult};
 use crate::report::text::layout::{counted, fields, shorten, visible};
 
-/// Rows shown of a result.
+/// The most rows of a result that are shown.
 const ROWS_SHOWN: usize = 3;
-/// Longest row or message shown, in columns.
+/// The longest row or message that is shown, in columns.
 const LINE_WIDTH: usize = 240;
 
-/// The result of a step that did not end in an error: a first line and, where there are several rows, a line a row.
+/// The result of a step that did not fail: a first line and, if there are several rows, one line for each.
 pub(crate) fn reply_lines(result: &StepResult) -> Vec<String> {
     match result {
         StepResult::Done { tag } => vec![meaning(tag)],

@@ -1,11 +1,11 @@
-//! What making a failing schedule small came to.
+//! The result of making a failing schedule small.
 
 use crate::report::document::{Files, Shrink};
 use crate::report::text::layout::{TextOptions, counted, joined, visible, wrap};
 use crate::shrink::Confirmed;
 
-/// The schedule as one would write it by hand, how it was found, and what of the scenario is enough for it; a line each,
-/// or wrapped. The last line has no line break.
+/// The schedule as a person would write it, how it was found, and the part of the scenario that is enough for it; one
+/// line each, or wrapped. The last line has no line break.
 pub(super) fn shrunk(shrunk: &Shrink, options: &TextOptions) -> String {
     let mut lines = vec![format!("Smallest schedule: {}", visible(&shrunk.schedule.to_string()))];
     let Confirmed { fails, of } = shrunk.confirmed;
@@ -16,7 +16,7 @@ pub(super) fn shrunk(shrunk: &Shrink, options: &TextOptions) -> String {
         known => format!(" ({known} more had been run before)"),
     };
     lines.push(format!(
-        "  made from a schedule of {} in {}{known}",
+        "  reduced from a schedule of {} in {}{known}",
         counted(shrunk.found_turns as u64, "step"),
         counted(shrunk.runs, "run")
     ));
@@ -58,14 +58,14 @@ pub(super) fn shrunk(shrunk: &Shrink, options: &TextOptions) -> String {
 fn race(shrunk: &Shrink) -> String {
     let racing: Vec<String> = shrunk.racing.iter().map(|name| visible(name)).collect();
     match (racing.len(), shrunk.others) {
-        (0, _) => "this is no race: it fails though the sessions run one after another; look at the steps and at what must hold".to_owned(),
+        (0, _) => "this is not a race: it fails even if the sessions run one after another; check the steps and the invariants".to_owned(),
         (_, 0) => format!("{} race", joined(&racing)),
         (_, 1) => format!("{} race, the other session runs by itself", joined(&racing)),
         (_, others) => format!("{} race, the {others} others run by themselves", joined(&racing)),
     }
 }
 
-/// What was written, a line a file.
+/// What was written, one line for each file.
 pub(super) fn files(files: &Files) -> impl Iterator<Item = String> + use<> {
     let pinned = files.pinned.as_ref().map(|pinned| {
         let path = visible(&pinned.path.display().to_string());
@@ -78,7 +78,7 @@ pub(super) fn files(files: &Files) -> impl Iterator<Item = String> + use<> {
     pinned.into_iter().chain(scenario)
 }
 
-/// Neighbouring copies.
+/// Copies with consecutive numbers.
 struct Span<'a> {
     first: &'a str,
     last: &'a str,
@@ -86,7 +86,7 @@ struct Span<'a> {
     copy: Option<(&'a str, u32)>,
 }
 
-/// Names of sessions, as shown, those of neighbouring copies as a span.
+/// Names of sessions, as shown; copies with consecutive numbers as a span.
 pub(crate) fn spans(names: &[String]) -> String {
     let mut spans: Vec<Span<'_>> = Vec::new();
     for name in names {

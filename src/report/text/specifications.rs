@@ -7,7 +7,7 @@ use crate::report::document::{Compared, Comparison, Specifications};
 use crate::report::text::layout::{TextOptions, Tone, paint};
 use crate::terminal::{visible, visible_lines};
 
-/// What stands below a line is set in by so much.
+/// The indentation of what is printed below a line.
 const HANG: &str = "                    ";
 
 /// One line for a specification, and below it what is wrong.

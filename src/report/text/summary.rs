@@ -1,4 +1,4 @@
-//! The last lines of a report: the verdict, and what it rests on.
+//! The last lines of a report: the verdict, and what it is based on.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use num_bigint::BigUint;
 
 use crate::explore::Verdict;
 use crate::report::document::Search;
-use crate::report::text::Extent;
+use crate::report::text::Detail;
 use crate::report::text::layout::{TextOptions, Tone, counted, grouped, paint, visible, wrap};
 
-/// The verdict, what was covered, how long it took, then reasons, warnings and notes, a line each or wrapped at
+/// The verdict, what was covered, how long it took, then reasons, warnings and notes, one per line or wrapped at
 /// `options.width`. The last line has no line break.
-pub(super) fn summary(search: &Search, extent: Extent, options: &TextOptions) -> String {
+pub(super) fn summary(search: &Search, detail: Detail, options: &TextOptions) -> String {
     let (word, tone) = match search.verdict {
         Verdict::Holds => ("HOLDS", Tone::Good),
         Verdict::Fails => ("FAILS", Tone::Bad),
@@ -22,15 +22,15 @@ pub(super) fn summary(search: &Search, extent: Extent, options: &TextOptions) ->
     if let Some(first) = lines.first_mut() {
         *first = first.replacen(word, &paint(word, tone, options.colour), 1);
     }
-    // beside a failure they are no reason for the verdict
+    // with a failure they are not reasons for the verdict
     let (reasons, doubts) = match search.verdict {
         Verdict::Inconclusive => (search.reasons.as_slice(), [].as_slice()),
         Verdict::Fails => ([].as_slice(), search.reasons.as_slice()),
         Verdict::Holds => ([].as_slice(), [].as_slice()),
     };
-    let account = match extent {
-        Extent::Whole => search.account.as_slice(),
-        Extent::Failure | Extent::Summary => &[],
+    let account = match detail {
+        Detail::Whole => search.account.as_slice(),
+        Detail::Failure | Detail::Summary => &[],
     };
     let notes = search.notes.iter().chain(account).map(|note| visible(note));
     let notes = doubts.iter().map(|doubt| visible(&doubt.to_string())).chain(notes);
@@ -55,7 +55,7 @@ fn claim(search: &Search) -> String {
             let failing = grouped(&search.failures.to_string());
             let covered = match (search.exhaustive, search.stopped_at_failure) {
                 (true, _) => "; every interleaving is covered",
-                (false, true) => ", and the search stopped there (--keep-going goes on)",
+                (false, true) => ", and the search stopped there (--keep-going continues)",
                 (false, false) => "; not every interleaving is covered",
             };
             format!("{failing} of {run} {ran} {fail}{covered}")
@@ -103,7 +103,7 @@ fn interleavings(all: &BigUint) -> String {
     format!("{} {noun}", big_number(all))
 }
 
-/// The number in full, and where that is hard to read also as a power of ten.
+/// The number in full, followed by a power of ten if it is hard to read.
 fn big_number(n: &BigUint) -> String {
     const READABLE_DIGITS: usize = 15;
     let digits = n.to_string();
@@ -150,7 +150,7 @@ mod tests {
     }
 
     fn said(search: &Search) -> String {
-        summary(search, Extent::Whole, &TextOptions::default())
+        summary(search, Detail::Whole, &TextOptions::default())
     }
 
     #[test]
@@ -175,7 +175,7 @@ mod tests {
             ..exhaustive(Verdict::Holds, 12)
         };
         assert!(said(&search).ends_with("\n  note: of the run\n  note: of the search"));
-        let short = summary(&search, Extent::Failure, &TextOptions::default());
+        let short = summary(&search, Detail::Failure, &TextOptions::default());
         assert!(short.ends_with("\n  note: of the run"), "{short}");
     }
 
@@ -236,7 +236,7 @@ mod tests {
     fn only_the_verdict_is_coloured() {
         let coloured = summary(
             &exhaustive(Verdict::Holds, 12),
-            Extent::Whole,
+            Detail::Whole,
             &TextOptions {
                 colour: true,
                 width: 100,

@@ -1,4 +1,4 @@
-//! A schedule as it ran, for people: time runs downward, one column a session.
+//! A schedule as it ran, for people: time runs downward, with one column for each session.
 
 use crate::history::{History, Move, MoveKind, Origin, StepResult, Turn};
 use crate::report::text::layout::{
@@ -9,22 +9,22 @@ use crate::report::text::shrunk::spans;
 use crate::report::text::statement::{one_line, starts_clause};
 use crate::schedule::named;
 
-/// Longest statement shown, in columns.
+/// The longest statement that is shown, in columns.
 const STATEMENT_WIDTH: usize = 300;
-/// Longest statement shown where it is repeated, in columns.
+/// The longest statement that is shown when it is repeated, in columns.
 const REPEATED_WIDTH: usize = 32;
-/// More sessions than this, or columns narrower than `NARROWEST_COLUMN`, make a list instead of a column a session.
+/// With more sessions, or columns narrower than `NARROWEST_COLUMN`, the timeline is a list instead.
 const MOST_COLUMNS: usize = 6;
 const NARROWEST_COLUMN: usize = 16;
-/// Widest column of session names in a list.
+/// The widest column of session names in a list.
 const NAME_WIDTH: usize = 24;
 
-/// Draws a history as a table: a row a turn, and a column a session where that is legible, else a column that names
-/// the session.
+/// Draws a history as a table: one row for each turn, and one column for each session if that is legible, otherwise a
+/// single column that names the session.
 ///
-/// A step that blocked has a further row, without a number, after the turn that let it go on. Where other sessions race,
-/// several that ran by themselves ahead of them or after them are named in one line instead. No line is wider than
-/// `options.width` where that is at least 60. The last line has no line break.
+/// A step that blocked has another row, without a number, after the turn that released it. If other sessions race,
+/// several that ran by themselves before or after them are only named in one line. No line is wider than
+/// `options.width` if that is at least 60. The last line has no line break.
 pub fn timeline(history: &History, options: &TextOptions) -> String {
     let number_width = history.turns.len().to_string().len();
     let alone = alone(history);
@@ -55,14 +55,14 @@ pub fn timeline(history: &History, options: &TextOptions) -> String {
         .join("\n")
 }
 
-/// Sessions that nothing happens to but that they run, in the order in which they did.
+/// Sessions that ran without interacting with others, in the order in which they ran.
 struct Alone {
     ahead: Vec<usize>,
     after: Vec<usize>,
 }
 
-/// Sessions that ran from beginning to end with no other in between, without an error, ahead of all that race or after
-/// them. None where no session races, and not one alone.
+/// Sessions that ran from beginning to end with no other in between, without an error, before or after all that race.
+/// Empty if no session races, or if there is only one.
 fn alone(history: &History) -> Alone {
     let turns = &history.turns;
     let mut blocks: Vec<(usize, std::ops::Range<usize>)> = Vec::new();
@@ -113,8 +113,8 @@ fn by_themselves(history: &History, sessions: &[usize], options: &TextOptions) -
 }
 
 /// What one row shows.
-struct Event {
-    /// The turn counted from 1, or nothing where steps only go on.
+struct Row {
+    /// The turn counted from 1; empty if steps only resume.
     number: String,
     /// Sessions, each with its lines, ascending.
     cells: Vec<(usize, Vec<Line>)>,
@@ -146,11 +146,11 @@ impl Line {
     }
 }
 
-fn events(history: &History, number_width: usize) -> Vec<Event> {
+fn events(history: &History, number_width: usize) -> Vec<Row> {
     let mut events = Vec::new();
     for (index, turn) in history.turns.iter().enumerate() {
         let number = format!("{:>number_width$}", index + 1);
-        events.push(Event {
+        events.push(Row {
             number,
             cells: vec![(turn.session, own_lines(history, index))],
             blocked: blocked(history, |i| i < index && finish(history, i) >= index),
@@ -164,7 +164,7 @@ fn events(history: &History, number_width: usize) -> Vec<Event> {
         if !cells.is_empty() {
             rows.insert(0, cells);
         }
-        events.extend(rows.into_iter().map(|cells| Event {
+        events.extend(rows.into_iter().map(|cells| Row {
             number: String::new(),
             cells,
             blocked: blocked(history, |i| i <= index && finish(history, i) > index),
@@ -173,8 +173,7 @@ fn events(history: &History, number_width: usize) -> Vec<Event> {
     events
 }
 
-/// The sessions that resume or time out between a turn and the next, in their order, where that is not the one in which
-/// they resume anyway.
+/// The sessions that resume or time out between a turn and the next, in their order, if that is not the default order.
 fn resumed_by_name(history: &History, index: usize) -> Vec<usize> {
     let moves = history.moves.iter().zip(named(history));
     let moves = moves
@@ -236,7 +235,7 @@ fn own_lines(history: &History, index: usize) -> Vec<Line> {
     }
     if finished {
         if !turn.waits.is_empty() && !matches!(turn.result, StepResult::Error(_)) {
-            lines.push(Line::new(Tone::Plain, "▶ goes on"));
+            lines.push(Line::new(Tone::Plain, "▶ resumed"));
         }
         lines.extend(timeout_line(history, index));
         lines.extend(result_lines(&turn.result));
@@ -248,7 +247,7 @@ fn ends_transaction(tag: &str) -> bool {
     matches!(tag, "COMMIT" | "ROLLBACK")
 }
 
-/// What the turn with this index brought about for steps that were blocked: a wait for someone else, or going on.
+/// What the turn with this index brought about for blocked steps: they wait for another session, or resume.
 fn later_cells(history: &History, index: usize) -> Vec<(usize, Vec<Line>)> {
     let earlier = || history.turns.iter().enumerate().take(index);
     let released: Vec<usize> = earlier()
@@ -278,7 +277,7 @@ fn later_cells(history: &History, index: usize) -> Vec<(usize, Vec<Line>)> {
             let repeated = shorten(&statement(turn), REPEATED_WIDTH);
             lines.push(match timeout_line(history, i) {
                 Some(line) => line,
-                None => Line::new(Tone::Plain, format!("▶ goes on{together}: {repeated}")),
+                None => Line::new(Tone::Plain, format!("▶ resumed{together}: {repeated}")),
             });
             lines.extend(result_lines(&turn.result));
         }
@@ -299,7 +298,7 @@ fn statement(turn: &Turn) -> String {
     format!("{}{mark}", shorten(&one_line(&turn.filled), STATEMENT_WIDTH))
 }
 
-/// What ended a step's wait, where that is a timeout.
+/// The timeout that ended a step's wait, if one did.
 fn timeout_line(history: &History, index: usize) -> Option<Line> {
     let ends = |one: &&Move| one.kind == MoveKind::Timeout && one.turn == index;
     history.moves.iter().find(ends)?;
@@ -362,7 +361,7 @@ fn name(history: &History, session: usize) -> String {
 }
 
 /// A column for each of `sessions`.
-fn columns(history: &History, sessions: &[usize], events: &[Event], room: usize, colour: bool) -> String {
+fn columns(history: &History, sessions: &[usize], events: &[Row], room: usize, colour: bool) -> String {
     let column = |session: &usize| sessions.iter().position(|shown| shown == session);
     let heads: Vec<String> = sessions.iter().map(|&session| name(history, session)).collect();
     let mut natural: Vec<usize> = heads.iter().map(|head| width(head)).collect();
@@ -397,7 +396,7 @@ fn columns(history: &History, sessions: &[usize], events: &[Event], room: usize,
     table(std::iter::once(head.collect()).chain(rows))
 }
 
-fn list(history: &History, events: &[Event], room: usize, colour: bool) -> String {
+fn list(history: &History, events: &[Row], room: usize, colour: bool) -> String {
     let longest = (0..history.sessions.len())
         .map(|session| width(&name(history, session)))
         .max()

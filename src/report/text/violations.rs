@@ -9,12 +9,12 @@ use crate::report::text::reply::error_line;
 use crate::report::text::statement::{mentions, one_line, starts_clause};
 use crate::verdict::outcome::{TableContent, Violation};
 
-/// Rows shown of a table or of what an invariant returned.
+/// The most rows that are shown of a table or of what an invariant returned.
 const ROWS_SHOWN: usize = 10;
-/// Said where an outcome is not that of a serial order.
+/// Printed if an outcome is not that of a serial order.
 const IGNORE_HINT: &str =
     "Columns that differ between orders by nature, such as ids drawn from a sequence, go into `ignore`.";
-/// Longest statement shown, in columns.
+/// The longest statement that is shown, in columns.
 const STATEMENT_WIDTH: usize = 600;
 
 /// Says for each violation what is wrong, with the values that were seen: for an invariant its SQL, what it returned
@@ -135,10 +135,10 @@ fn erring_turn(history: &History, session: &str, step: &str, sqlstate: &str) -> 
 
 fn returned(columns: &[String], rows: &[Vec<Option<String>>]) -> String {
     match rows {
-        [] => "→ no row, where exactly one true is needed".to_owned(),
+        [] => "→ no row; expected one row that begins with true".to_owned(),
         [row] => match row.as_slice() {
             [single] => format!("→ {}", truth(single.as_deref())),
-            _ => format!("→ {}, where exactly one true is needed", fields(columns, row)),
+            _ => format!("→ {}; expected one row that begins with true", fields(columns, row)),
         },
         several => {
             let mut shown: Vec<String> = several
@@ -150,7 +150,10 @@ fn returned(columns: &[String], rows: &[Vec<Option<String>>]) -> String {
                 shown.push("…".to_owned());
             }
             let count = counted(several.len() as u64, "row");
-            format!("→ {count}, where exactly one true is needed: {}", shown.join(", "))
+            format!(
+                "→ {count}: {}; expected one row that begins with true",
+                shown.join(", ")
+            )
         }
     }
 }
@@ -159,11 +162,11 @@ fn returned(columns: &[String], rows: &[Vec<Option<String>>]) -> String {
 fn truth(cell: Option<&str>) -> String {
     match cell {
         Some("f") => "false".to_owned(),
-        other => format!("{}, where true is needed", value(other)),
+        other => format!("{}; expected true", value(other)),
     }
 }
 
-/// One line a session that waited when the server found the deadlock.
+/// One line for each session that waited when the server found the deadlock.
 fn cycle(history: &History, sessions: &[String]) -> Vec<String> {
     let name = |session: usize| history.sessions.get(session).filter(|name| sessions.contains(name));
     let is_victim = |turn: &&Turn| {
@@ -195,7 +198,7 @@ fn cycle(history: &History, sessions: &[String]) -> Vec<String> {
     history.turns.iter().enumerate().filter_map(line).collect()
 }
 
-/// The content of a table: drawn where that fits, else a line a row.
+/// The content of a table: drawn if that fits, otherwise one line for each row.
 fn table_lines(content: &TableContent, options: &TextOptions) -> Vec<String> {
     let name = visible(&content.name);
     if content.rows.is_empty() {
@@ -291,10 +294,11 @@ mod tests {
     #[test]
     fn what_is_no_boolean_row_is_said() {
         let returned = |rows| said(invariant("SELECT x", rows), &[], &lost_update());
-        assert!(returned(&[]).ends_with("→ no row, where exactly one true is needed"));
-        assert!(returned(&[&[None]]).ends_with("→ NULL, where true is needed"));
+        assert!(returned(&[]).ends_with("→ no row; expected one row that begins with true"));
+        assert!(returned(&[&[None]]).ends_with("→ NULL; expected true"));
         assert!(
-            returned(&[&[Some("t")], &[Some("f")]]).ends_with("→ 2 rows, where exactly one true is needed: (t), (f)")
+            returned(&[&[Some("t")], &[Some("f")]])
+                .ends_with("→ 2 rows: (t), (f); expected one row that begins with true")
         );
     }
 

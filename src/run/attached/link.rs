@@ -86,7 +86,7 @@ pub struct Sending<'a> {
 }
 
 impl Link {
-    pub fn new(client: Client, server: Connection, check: Option<DeadlockCheck>) -> Link {
+    pub fn new(client: Client, server: Connection, check: Option<DeadlockCheck>, level: Isolation) -> Link {
         Link {
             client,
             server,
@@ -94,7 +94,7 @@ impl Link {
             collected: VecDeque::new(),
             closed: false,
             checks: Checks::new(check),
-            level: Level::new(Isolation::default()),
+            level: Level::new(level),
             least: Least::default(),
             savepoint_open: false,
             begin: None,

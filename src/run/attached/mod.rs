@@ -28,11 +28,11 @@ use crate::history::{
     DISCONNECT, Exit, Origin, SessionEnd, Statement, StepOutcome, StepResult, TxEnd, Uncontrolled, Variables, Volatile,
 };
 use crate::postgres::wire::{Canceller, Connection, TransactionStatus, WireError};
-use crate::postgres::{PostgresError, Server};
-use crate::process::{Launch, Launched, Output, file_lock_wait};
+use crate::postgres::{PostgresError, Server, expect};
+use crate::process::{Launch, Launched, Output, file_lock_wait, holds_file_lock};
 use crate::proxy::{Arrival, Client, Gate, Login, Request, RequestEnd, readable};
 use crate::scenario::{self, ProgramCommand};
-use crate::sql::StatementKind;
+use crate::sql::{Isolation, StatementKind, isolation_named};
 
 /// Settings of a client's that pgbraid does without: it says itself which database, and which messages are sent.
 const NOT_HANDED_ON: [&str; 5] = [
@@ -215,6 +215,7 @@ impl Attached {
                 Happening::Nothing => {
                     looks += 1;
                     if let Some(wait) = self.launched.as_ref().and_then(|one| file_lock_wait(one.group())) {
+                        self.observed.meets_elsewhere();
                         self.outside = Some(Outside::FileLock { holder: wait.holder });
                         return Ok(());
                     }
@@ -267,10 +268,11 @@ impl Attached {
     async fn welcome(&mut self, arrival: Arrival) -> Result<(), RunError> {
         match arrival {
             Arrival::Client(mut client, login) => match self.connect(&login).await {
-                Ok(server) => {
+                Ok(mut server) => {
+                    let level = Attached::default_level(&mut server).await?;
                     client.queue_welcome(server.parameters(), server.backend_pid(), server.secret_key());
                     let least = login.parameters.iter().find(|(name, _)| name == "client_min_messages");
-                    let mut link = Link::new(client, server, self.at.check);
+                    let mut link = Link::new(client, server, self.at.check, level);
                     link.least = least.map_or_else(Default::default, |(_, value)| messages::Least::named(value));
                     self.links.push(link);
                 }
@@ -297,7 +299,21 @@ impl Attached {
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
         settings.extend(self.at.settings.iter().map(|(name, value)| (*name, value.as_str())));
+        for (name, value) in &settings[..settings.len() - self.at.settings.len()] {
+            match *name {
+                "client_encoding" if is_utf8(value) => {}
+                "client_encoding" | "options" => self.observed.meets_elsewhere(),
+                name => self.observed.sets(&format!("SET {name} = DEFAULT")),
+            }
+        }
         self.at.server.session(&self.at.database, &settings).await
+    }
+
+    /// The level of transactions that say nothing else, as the client's settings have it.
+    async fn default_level(server: &mut Connection) -> Result<Isolation, PostgresError> {
+        let reply = server.simple("SHOW transaction_isolation").await?;
+        let level = expect(reply, "asking for a program's isolation level")?;
+        Ok(level.scalar().and_then(isolation_named).unwrap_or_default())
     }
 
     fn canceller(&self, backend_pid: i32, secret_key: i32) -> Option<Canceller> {
@@ -337,11 +353,12 @@ impl Attached {
             ));
         }
         let link = &mut self.links[index];
-        if let Some(level) = link.begin.as_deref().and_then(crate::sql::isolation_named) {
+        if let Some(level) = link.begin.as_deref().and_then(isolation_named) {
             link.level.of_begin(level);
         }
         let standing = Standing {
             status: link.status(),
+            begins_apart: self.observed.begins_apart(),
             begins: link.begin.is_some(),
             fresh: link.fresh,
             savepoint_open: link.savepoint_open,
@@ -350,7 +367,7 @@ impl Attached {
         let treatment = match treatment(&commands, end == RequestEnd::Query, standing) {
             // in a transaction whose snapshot lasts it may be what takes it
             Treatment::Step | Treatment::Autocommitted
-                if is_prelude && standing.isolation == crate::sql::Isolation::ReadCommitted =>
+                if is_prelude && standing.isolation == Isolation::ReadCommitted =>
             {
                 Treatment::Pass
             }
@@ -378,7 +395,7 @@ impl Attached {
                     Treatment::Autocommitted => Action::Autocommitted,
                     _ => Action::Statement,
                 };
-                self.hold(index, action, request, end, &commands);
+                self.hold(index, action, request, end, &commands, conditions).await?;
                 Ok(true)
             }
         }
@@ -406,6 +423,9 @@ impl Attached {
         let link = &mut self.links[index];
         for (kind, sql) in commands {
             link.level.take_in(None, Origin::Step(0), *kind, sql);
+            if *kind == StatementKind::Setting {
+                self.observed.sets(sql);
+            }
             match kind {
                 StatementKind::Begin => link.fresh = true,
                 StatementKind::Savepoint if told.error.is_none() => link.savepoint_open = true,
@@ -450,14 +470,19 @@ impl Attached {
         }
     }
 
-    fn hold(
+    async fn hold(
         &mut self,
         index: usize,
         action: Action,
         request: Request,
         end: RequestEnd,
         commands: &[(StatementKind, String)],
-    ) {
+        conditions: &mut Conditions<'_>,
+    ) -> Result<(), RunError> {
+        // programs that lock files may meet there
+        if self.launched.as_ref().is_some_and(|one| holds_file_lock(one.group())) {
+            self.observed.meets_elsewhere();
+        }
         let link = &self.links[index];
         let own: Vec<&(StatementKind, String)> = match commands {
             // the driver sends BEGIN together with the statement
@@ -468,10 +493,10 @@ impl Attached {
             [(StatementKind::Begin, sql), _, ..] => Some(sql.clone()),
             _ => None,
         });
-        let values: Vec<Shown> = match request.statements.as_slice() {
-            [asked] => naming::values(asked, &self.volatile),
-            _ => Vec::new(),
-        };
+        let asked = request.statements.last().filter(|_| own.len() == 1);
+        let values: Vec<Shown> = asked
+            .map(|asked| naming::values(asked, &self.volatile))
+            .unwrap_or_default();
         let sql = match own.as_slice() {
             [] => "(prepare)".to_owned(),
             [(_, sql)] => sql.clone(),
@@ -498,6 +523,17 @@ impl Attached {
         if let [_, _, ..] = own.as_slice() {
             statement.kind = kind_of_several(&own);
         }
+        statement.seen = Some(match (own.as_slice(), asked) {
+            ([(kind, sql)], Some(asked)) => {
+                let level = begin.as_deref().and_then(isolation_named);
+                let level = level.unwrap_or_else(|| link.level.now());
+                self.observed
+                    .number(sql, &asked.types, *kind, level, conditions)
+                    .await?
+            }
+            // nothing is known of several statements together
+            _ => UNKNOWN,
+        });
         let pending = Pending {
             name,
             statement: Arc::new(statement),
@@ -518,6 +554,7 @@ impl Attached {
             pending,
             request: Some((request, end)),
         });
+        Ok(())
     }
 
     /// A step of pgbraid's own.
@@ -741,11 +778,23 @@ impl Attached {
     }
 }
 
-/// Of several commands, a COMMIT or ROLLBACK at the end says what becomes of the transaction.
+/// The name of the encoding, which clients write in more ways than one.
+fn is_utf8(encoding: &str) -> bool {
+    let letters = encoding.chars().filter(|c| c.is_ascii_alphanumeric());
+    letters.collect::<String>().eq_ignore_ascii_case("utf8")
+}
+
+/// The number of what was not analysed.
+const UNKNOWN: usize = usize::MAX;
+
+/// Several commands of which some begin or end transactions are taken for one that is a transaction of its own.
 fn kind_of_several(commands: &[&(StatementKind, String)]) -> StatementKind {
-    match commands.last() {
-        Some((kind @ (StatementKind::Commit { .. } | StatementKind::Rollback { .. }), _)) => *kind,
-        _ => StatementKind::Plain,
+    match commands
+        .iter()
+        .all(|(kind, _)| matches!(kind, StatementKind::Plain | StatementKind::Setting))
+    {
+        true => StatementKind::Plain,
+        false => StatementKind::OutsideBlock,
     }
 }
 

@@ -1,40 +1,182 @@
 //! What has been seen of the programs of a scenario, in all runs so far.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::conflict::reads_catalogs_only;
+use crate::conflict::{
+    self, Footprint, Meaning, Program, ProgramStep, Snapshots, StatementKnown, StepFacts, reads_catalogs_only,
+};
 use crate::postgres::catalog::Catalog;
 use crate::run::{Conditions, RunError};
+use crate::scenario::SHOW_A_NAME;
+use crate::sql::lexer::{TokenKind, tokens};
+use crate::sql::{Isolation, StatementKind};
 
-/// What programs have sent, and what is known of it. All workers share it.
+/// What programs have sent, and what is known of it. All workers share it. It only ever grows.
 #[derive(Debug)]
 pub struct Observed {
-    catalog: Mutex<Catalog>,
+    /// What is known of a scenario whose programs have sent nothing yet.
+    base: Program,
+    catalog: Catalog,
     /// Parse trees are kept out of the server's log.
     quiet: bool,
     /// Nothing passes for what it looks at.
     schedules_prelude: bool,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    steps: Vec<ProgramStep>,
+    /// By statement and the types of its parameters.
+    numbers: HashMap<Key, usize>,
+    levels: BTreeSet<Isolation>,
     /// By statement and the types of its parameters: it looks at the system catalogs alone.
-    preludes: Mutex<HashMap<(String, Vec<u32>), bool>>,
+    preludes: HashMap<Key, bool>,
     /// Something that looks at the system catalogs was not scheduled.
-    passed: AtomicBool,
+    passed: bool,
     /// A statement has changed the schema, or may have.
-    changes_schema: AtomicBool,
-    notes: Mutex<BTreeSet<String>>,
+    changes_schema: bool,
+    /// Statements need not mean what their analysis says, or programs meet elsewhere than in the database.
+    opaque: bool,
+    /// A statement shows its session's name.
+    shows_names: bool,
+    /// How often anything of this has changed.
+    version: u32,
+    /// What follows from it, and the version that it follows from.
+    program: Option<(u32, Arc<Program>)>,
+    notes: BTreeSet<String>,
+}
+
+type Key = (String, Vec<u32>);
+
+/// What is known at some moment.
+#[derive(Debug, Clone)]
+pub struct Knowledge {
+    /// Another number means that more is known.
+    pub version: u32,
+    pub program: Arc<Program>,
+    /// Interchangeable sessions may tell each other apart.
+    pub shows_names: bool,
 }
 
 impl Observed {
-    pub fn new(catalog: Catalog, quiet: bool, schedules_prelude: bool) -> Observed {
+    pub fn new(base: Program, catalog: Catalog, quiet: bool, schedules_prelude: bool) -> Observed {
         Observed {
-            catalog: Mutex::new(catalog),
+            base,
+            catalog,
             quiet,
             schedules_prelude,
-            preludes: Mutex::default(),
-            passed: AtomicBool::new(false),
-            changes_schema: AtomicBool::new(false),
-            notes: Mutex::default(),
+            seen: Mutex::default(),
+        }
+    }
+
+    /// What is known by now.
+    pub fn knowledge(&self) -> Knowledge {
+        let mut seen = self.seen();
+        let version = seen.version;
+        let program = match seen.program.take() {
+            Some((known, program)) if known == version => program,
+            _ if seen.opaque || seen.changes_schema => Arc::new(self.base.opaque()),
+            _ => {
+                let snapshots = match seen.levels.is_empty() {
+                    true => Snapshots::UNKNOWN,
+                    false => Snapshots::of_levels(seen.levels.iter().copied()),
+                };
+                Arc::new(self.base.with_seen(&seen.steps, snapshots))
+            }
+        };
+        seen.program = Some((version, program.clone()));
+        Knowledge {
+            version,
+            program,
+            shows_names: seen.shows_names,
+        }
+    }
+
+    /// Whether it matters when a program's transactions begin, so that its BEGINs are steps.
+    pub fn begins_apart(&self) -> bool {
+        let program = self.knowledge().program;
+        let mut sessions = program.sessions().iter().enumerate();
+        sessions.any(|(index, session)| session.is_program && program.begins_apart(index))
+    }
+
+    /// Takes down a statement that is to be scheduled, and returns its number.
+    ///
+    /// # Errors
+    /// When the server fails.
+    pub async fn number(
+        &self,
+        sql: &str,
+        types: &[u32],
+        kind: StatementKind,
+        level: Isolation,
+        conditions: &mut Conditions<'_>,
+    ) -> Result<usize, RunError> {
+        let key = (sql.to_owned(), types.to_vec());
+        {
+            let mut seen = self.seen();
+            if seen.levels.insert(level) {
+                seen.version += 1;
+            }
+            if let Some(number) = seen.numbers.get(&key) {
+                return Ok(*number);
+            }
+        }
+        let known = match kind {
+            StatementKind::Plain => {
+                let mut catalog = self.catalog.clone();
+                conditions.monitor.drain(conditions.control).await?;
+                let analysis = catalog.analyse(conditions.control, sql, types, self.quiet).await?;
+                conflict::know(sql, analysis.as_ref(), &catalog)
+            }
+            StatementKind::OutsideBlock | StatementKind::PrepareTransaction => StatementKnown::nothing(),
+            _ => StatementKnown {
+                footprint: Footprint::default(),
+                meaning: Meaning::default(),
+            },
+        };
+        let mut seen = self.seen();
+        if conflict::changes_meaning(sql, kind) {
+            seen.opaque = true;
+        }
+        let shows = |word: &str| SHOW_A_NAME.iter().any(|name| name.eq_ignore_ascii_case(word));
+        seen.shows_names |= tokens(sql).any(|token| token.kind == TokenKind::Word && shows(token.text));
+        // another worker may have met it meanwhile
+        let number = seen.steps.len();
+        if let Some(number) = seen.numbers.get(&key) {
+            return Ok(*number);
+        }
+        seen.numbers.insert(key, number);
+        seen.steps.push(ProgramStep {
+            sql: sql.to_owned(),
+            kind,
+            variables: Vec::new(),
+            conditional: true,
+            facts: StepFacts {
+                footprint: known.footprint,
+                meaning: known.meaning,
+                columns: None,
+                needs: BTreeSet::new(),
+            },
+        });
+        seen.version += 1;
+        Ok(number)
+    }
+
+    /// Takes down a SET that was not scheduled.
+    pub fn sets(&self, sql: &str) {
+        if conflict::changes_meaning(sql, StatementKind::Setting) && !keeps_strings(sql) {
+            self.meets_elsewhere();
+        }
+    }
+
+    /// From now on everything may meet everything: names may mean other tables, or programs meet elsewhere than in the
+    /// database.
+    pub fn meets_elsewhere(&self) {
+        let mut seen = self.seen();
+        if !std::mem::replace(&mut seen.opaque, true) {
+            seen.version += 1;
         }
     }
 
@@ -48,43 +190,48 @@ impl Observed {
         types: &[u32],
         conditions: &mut Conditions<'_>,
     ) -> Result<bool, RunError> {
-        if self.schedules_prelude || self.changes_schema.load(Ordering::Relaxed) || !may_be_prelude(sql) {
+        if self.schedules_prelude || self.seen().changes_schema || !may_be_prelude(sql) {
             return Ok(false);
         }
         let key = (sql.to_owned(), types.to_vec());
-        let known = lock(&self.preludes).get(&key).copied();
+        let known = self.seen().preludes.get(&key).copied();
         let found = match known {
             Some(known) => known,
             None => {
                 conditions.monitor.drain(conditions.control).await?;
-                let mut catalog = lock(&self.catalog).clone();
-                let analysis = catalog.analyse(conditions.control, sql, types, self.quiet).await;
-                let analysis = analysis?;
+                let mut catalog = self.catalog.clone();
+                let analysis = catalog.analyse(conditions.control, sql, types, self.quiet).await?;
                 let found = analysis.is_some_and(|analysis| reads_catalogs_only(&analysis, &catalog));
-                lock(&self.preludes).insert(key, found);
+                self.seen().preludes.insert(key, found);
                 found
             }
         };
-        if found {
-            self.passed.store(true, Ordering::Relaxed);
-        }
+        self.seen().passed |= found;
         Ok(found)
     }
 
     /// A statement changes the schema, or may. Returns whether something that this may concern has passed unscheduled.
     pub fn schema_changes(&self) -> bool {
-        self.changes_schema.store(true, Ordering::Relaxed);
-        self.passed.load(Ordering::Relaxed)
+        let mut seen = self.seen();
+        if !std::mem::replace(&mut seen.changes_schema, true) {
+            seen.version += 1;
+        }
+        seen.passed
     }
 
     /// Takes down what the reader should know beside the verdict.
     pub fn note(&self, note: impl Into<String>) {
-        lock(&self.notes).insert(note.into());
+        self.seen().notes.insert(note.into());
     }
 
     /// What was taken down.
     pub fn notes(&self) -> Vec<String> {
-        lock(&self.notes).iter().cloned().collect()
+        self.seen().notes.iter().cloned().collect()
+    }
+
+    /// What another thread may have left half done is no more than a missing entry.
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -95,7 +242,19 @@ fn may_be_prelude(sql: &str) -> bool {
         && !text.contains("largeobject")
 }
 
-/// What another thread may have left half done is no more than a missing entry.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Whether a SET leaves strings as every session of pgbraid's has them.
+fn keeps_strings(sql: &str) -> bool {
+    let words: Vec<String> = tokens(sql)
+        .filter(|token| !token.is_blank())
+        .map(|token| token.text.trim_matches(['\'', '"']).to_lowercase())
+        .collect();
+    let words: Vec<&str> = words
+        .iter()
+        .map(String::as_str)
+        .filter(|word| *word != "session")
+        .collect();
+    matches!(
+        words.as_slice(),
+        ["set", "standard_conforming_strings", "=" | "to", "on", ..]
+    )
 }

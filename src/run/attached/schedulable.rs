@@ -11,6 +11,8 @@ use crate::sql::{Isolation, StatementKind};
 #[derive(Debug, Clone, Copy)]
 pub struct Standing {
     pub status: TransactionStatus,
+    /// When a transaction begins matters.
+    pub begins_apart: bool,
     /// A BEGIN goes ahead of the request.
     pub begins: bool,
     /// The transaction, if one is open, has had no turn yet.
@@ -63,12 +65,14 @@ pub fn treatment(commands: &[(StatementKind, String)], is_simple: bool, standing
     if let [(StatementKind::Begin, sql)] = commands
         && is_simple
         && !is_open
+        && !standing.begins_apart
         && is_plain_begin(sql)
     {
         return Treatment::PutOff;
     }
     let passes = |(kind, sql): &(StatementKind, String)| match kind {
-        StatementKind::Begin | StatementKind::Savepoint | StatementKind::Release => true,
+        StatementKind::Begin => !standing.begins_apart,
+        StatementKind::Savepoint => true,
         StatementKind::Setting => true,
         StatementKind::Commit { .. } => !is_open || standing.begins || standing.fresh,
         // the error has released everything, unless locks from before a savepoint are held
@@ -78,7 +82,11 @@ pub fn treatment(commands: &[(StatementKind, String)], is_simple: bool, standing
                 || standing.fresh
                 || (standing.status == TransactionStatus::Aborted && !standing.savepoint_open)
         }
-        StatementKind::RollbackTo | StatementKind::PrepareTransaction | StatementKind::OutsideBlock => false,
+        // who waits for the part of the transaction that it ends waits anew
+        StatementKind::Release
+        | StatementKind::RollbackTo
+        | StatementKind::PrepareTransaction
+        | StatementKind::OutsideBlock => false,
         StatementKind::Plain => standing.status == TransactionStatus::Aborted || is_silent(sql),
     };
     if commands.iter().all(passes) {
@@ -203,6 +211,7 @@ mod tests {
 
     const IDLE: Standing = Standing {
         status: TransactionStatus::Idle,
+        begins_apart: false,
         begins: false,
         fresh: false,
         savepoint_open: false,

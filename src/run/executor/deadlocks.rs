@@ -11,20 +11,21 @@ use crate::history::{Deadlock, Uncontrolled, Wait};
 use crate::run::RunError;
 use crate::run::session::{DeadlockCheck, Progress, Session};
 
-/// How long a wait may go without the server's word that its deadlock check has run. It is due after a millisecond; a
-/// session that has turned such messages off never gives it, and the victim is then not under control.
+/// How long a wait may last without the server's report that its deadlock check has run. The check is due after a
+/// millisecond; a session that has turned off such messages never gets the report, and the victim is then not under
+/// control.
 const CHECK_GRACE: Duration = Duration::from_millis(200);
 
 impl<S: Session> Executor<'_, S> {
     pub(super) fn is_waited_for(&self, session: usize) -> bool {
         self.blocked().any(|(index, in_flight)| match &in_flight.wait {
-            // nobody of the run: a prepared transaction, which any session may end
+            // no session of the run: a prepared transaction, which any session may end
             Some(wait) => wait.blocked_by.is_empty() || wait.blocked_by.contains(&session),
             None => index != session,
         })
     }
 
-    /// Waits until the server has said of every blocked session that its deadlock check has run. A check still to come
+    /// Waits until the server has reported for every blocked session that its deadlock check has run. A later check
     /// could find a cycle that another session closes, and make the wrong one its victim.
     pub(super) async fn await_deadlock_checks(&mut self) -> Result<(), RunError> {
         let started = Instant::now();
@@ -46,7 +47,7 @@ impl<S: Session> Executor<'_, S> {
             if let Happening::Session(index, progress) = self.next_happening(&unchecked, pause.as_mut()).await? {
                 match progress {
                     Progress::Finished(result) => {
-                        // nothing but a timeout that the session set for itself ends a wait without a step of another
+                        // only a timeout that the session set for itself ends a wait without a step of another session
                         let turn = self.execution.turns.len().saturating_sub(1);
                         self.finish(index, turn, result);
                         self.uncontrolled(Uncontrolled::WaitTimedOut);
@@ -65,8 +66,8 @@ impl<S: Session> Executor<'_, S> {
     }
 
     /// With two sessions, one that is sent while the other has a step under way is the one that closes a cycle, and no
-    /// other check is wanted. With more, or where the other may begin to wait for one that it has released before that
-    /// is resumed, a session may close a cycle later, when it waits anew, so all check soon (see
+    /// other check is needed. With more, or where the other may begin to wait for a session that it has released before
+    /// that session resumes, a session may close a cycle later, when it waits again, so all check soon (see
     /// `await_deadlock_checks`).
     pub(super) fn deadlock_check(&self) -> DeadlockCheck {
         let closes_no_cycle = !self.limits.signals || self.limits.releases_at_end;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
 
-/// Pauses between two looks at the lock table; the last one repeats. The first looks come at once.
+/// Pauses between two looks at the lock table; the last one repeats. The first looks follow at once.
 const BACKOFF_MILLIS: [u64; 9] = [0, 0, 0, 1, 1, 2, 4, 8, 16];
 
 /// The looks while sessions run: often at first, then less and less.

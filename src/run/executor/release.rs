@@ -1,4 +1,4 @@
-//! Sessions that a move releases: stopped, and resumed when the schedule says so.
+//! Sessions that a move releases: they are stopped, and resumed when the schedule says so.
 
 use super::{Executor, State};
 use crate::history::{StepResult, Turn, Uncontrolled};
@@ -6,14 +6,14 @@ use crate::run::RunError;
 use crate::run::session::Session;
 
 impl<S: Session> Executor<'_, S> {
-    /// Stops the backends of blocked sessions before a move that may release some: when they run is for the schedule to
-    /// say, and what several do is a race between processes (measured: three waiting inserts of one key, released by a
-    /// rollback, won 71, 23 and 6 times of 100). They wait on a lock and have had their deadlock check, so they hold
-    /// none of the server's internal locks.
+    /// Stops the backends of blocked sessions before a move that may release some. When they run is for the schedule to
+    /// decide, and what several do is a race between processes (measured: three waiting inserts of one key, released by
+    /// a rollback, won 71, 23 and 6 times out of 100). They wait on a lock and have had their deadlock check, so they
+    /// hold none of the server's internal locks.
     ///
-    /// What one does is a race, too, with a commit at SERIALIZABLE that releases it: the commit lets go of its locks a
-    /// moment before it counts as one for the checks of serializability (measured: whether a released DELETE was aborted
-    /// differed in 6 of 24 runs).
+    /// Even a single released session is in a race with a commit at SERIALIZABLE: the commit releases its locks a
+    /// moment before it counts as committed in the checks of serializability (measured: whether a released DELETE was
+    /// aborted differed in 6 of 24 runs).
     pub(super) fn stop_blocked(&mut self, before_move_of: usize) -> Result<(), RunError> {
         if !self.limits.signals {
             return Ok(());
@@ -28,8 +28,7 @@ impl<S: Session> Executor<'_, S> {
         Ok(())
     }
 
-    /// Of the sessions that were stopped, those that no longer wait are released, and stay stopped; the others are
-    /// continued.
+    /// Of the stopped sessions, those that no longer wait are released, and stay stopped; the others are continued.
     pub(super) async fn release(&mut self, turn: usize) -> Result<(), RunError> {
         let stopped: Vec<usize> = self
             .blocked()
@@ -71,8 +70,8 @@ impl<S: Session> Executor<'_, S> {
         Ok(())
     }
 
-    /// Without signals, what sessions released together do is a race, unless an error ends all of them but one; so is what
-    /// one does at SERIALIZABLE.
+    /// Without signals, what sessions released together do is a race, unless an error ends all but one of them; so is
+    /// what a single one does at SERIALIZABLE.
     pub(super) fn note_released_together(&mut self, turn: usize) {
         let Some(last) = self.execution.moves.last().filter(|_| !self.limits.signals) else {
             return;
@@ -87,7 +86,7 @@ impl<S: Session> Executor<'_, S> {
         let released: Vec<&Turn> = finished
             .filter(|other| !other.waits.is_empty() && !is_victim(other.session))
             .collect();
-        let went_on = released
+        let resumed = released
             .iter()
             .any(|other| !matches!(other.result, StepResult::Error(_)));
         let several = released.len() > 1;
@@ -98,13 +97,13 @@ impl<S: Session> Executor<'_, S> {
                 && (self.sessions[index].next().held().is_some() || matches!(self.states[index], State::InFlight(_)))
         };
         let may_be_overtaken = !released.is_empty() && (0..self.sessions.len()).any(overtakes);
-        if self.limits.serializable && went_on {
+        if self.limits.serializable && resumed {
             self.uncontrolled(Uncontrolled::SerializableReleased);
         }
-        if went_on && may_be_overtaken && !several {
+        if resumed && may_be_overtaken && !several {
             self.uncontrolled(Uncontrolled::ReleasedAhead);
         }
-        if several && went_on {
+        if several && resumed {
             self.uncontrolled(Uncontrolled::ReleasedTogether);
         }
     }

@@ -1,4 +1,4 @@
-//! Waiting until every session that runs has finished its step or is blocked.
+//! Waiting until every running session has finished its step or is blocked.
 
 use tokio::time::Instant;
 

@@ -134,7 +134,7 @@ impl<S: Session> Executor<'_, S> {
         record.finished_in = turn;
         if let Some(last) = self.execution.moves.last_mut() {
             last.finished.push(own_turn);
-            // where released sessions cannot be stopped, whose answer arrives first is a race
+            // where released sessions cannot be stopped, the order in which answers arrive is a race
             let own = last.turn;
             last.finished.sort_by_key(|&turn| (turn != own, turn));
         }

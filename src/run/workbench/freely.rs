@@ -1,4 +1,4 @@
-//! Runs a scenario's sessions as applications do: all at once, and nobody decides who is next.
+//! Runs a scenario's sessions as applications do: all at once, without a scheduler.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -16,13 +16,13 @@ use crate::run::{AnySession, Conditions, DeadlockCheck, Progress, RunError, Sess
 use crate::verdict;
 use crate::verdict::outcome::{Outcome, Violation};
 
-/// What came of running the sessions freely.
+/// The result of running the sessions freely.
 #[derive(Debug)]
 pub struct FreeRun {
     pub outcome: Outcome,
     pub violations: Vec<Violation>,
     pub ends: Vec<SessionEnd>,
-    /// Of each session, the steps that count.
+    /// By session, the steps that count.
     pub results: Vec<Vec<StepOutcome>>,
 }
 
@@ -40,11 +40,11 @@ impl Workbench {
         Ok(workbench)
     }
 
-    /// Runs all sessions at once from the state after setup. `pause` says how long a session waits ahead of its next
+    /// Runs all sessions at once from the state after setup. `pause` says how long a session waits before its next
     /// step.
     ///
     /// # Errors
-    /// When a session comes to no end within the limit, or the server fails; the workbench is then not to be used again.
+    /// When a session does not end within the limit, or the server fails; the workbench must then not be used again.
     pub async fn run_freely(&mut self, mut pause: impl FnMut(usize) -> Duration) -> Result<FreeRun, RunError> {
         self.reset().await?;
         let limit = self.limits.step_timeout;
@@ -56,7 +56,7 @@ impl Workbench {
             });
             let mut pauses = Vec::with_capacity(self.sessions.len());
             for (index, session) in self.template.scenario.sessions.iter().enumerate() {
-                // a COMMIT each for autocommitted statements, and a ROLLBACK
+                // one COMMIT for each autocommitted statement, and a ROLLBACK
                 let most = 2 * session.steps.len() + 2;
                 pauses.push((0..most).map(|_| pause(index)).collect::<Vec<_>>());
             }
@@ -105,7 +105,7 @@ async fn run_to_end(
     }
 }
 
-/// The runtime's timers know milliseconds only.
+/// The runtime's timers have a resolution of milliseconds.
 async fn spend(pause: Duration) {
     let until = Instant::now() + pause;
     while Instant::now() < until {

@@ -1,4 +1,4 @@
-//! The file as TOML holds it, each value with its place.
+//! The file as TOML holds it, with the place of each value.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ pub(super) type Text = Spanned<String>;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawScenario {
-    /// For whoever reads the file.
+    /// For human readers of the file.
     #[serde(rename = "description")]
     pub _description: Option<String>,
     pub setup: Option<Text>,
@@ -96,7 +96,7 @@ impl<'de> Deserialize<'de> for RawParams {
 }
 
 pub(super) enum RawStep {
-    /// The place is that of the step itself.
+    /// Its place is that of the step itself.
     Sql(String),
     Table(RawStepTable),
 }

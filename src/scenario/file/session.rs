@@ -13,10 +13,10 @@ use crate::scenario::error::{Mistake, ScenarioError};
 use crate::scenario::{Isolation, Param, Retry, Session};
 use crate::suggest;
 
-/// Each session is a connection, and a server takes 100 of them by default.
+/// Each session is a connection, and a server accepts 100 of them by default.
 const MAX_SESSIONS: i64 = 90;
 
-/// A run's steps are compared with each other.
+/// The steps of a run are compared with each other, so time grows with the square of their number.
 pub(crate) const MAX_STEPS: usize = 2_000;
 pub(crate) const TOO_MANY_STEPS: &str = "all sessions together have up to 2,000, copies counted";
 
@@ -110,7 +110,7 @@ pub(super) struct ParamPlaces {
 }
 
 impl ParamPlaces {
-    /// Of each copy; none where all share one table, since then none lacks what another has.
+    /// The places for each copy; none where all copies share one table, since then no copy lacks what another has.
     fn of(params: &Spanned<RawParams>) -> Vec<ParamPlaces> {
         let RawParams::Each(tables) = params.get_ref() else {
             return Vec::new();
@@ -139,7 +139,7 @@ fn copies_and_params(
     }
     let (span, params) = params.map_or((0..0, None), |params| (params.span(), Some(params.into_inner())));
     let given = copies.map_or(1, |copies| *copies.get_ref());
-    // Where there are too many, the caller refuses them; no need to fill memory first.
+    // where there are too many, the caller refuses them; no need to fill memory first
     let repeat = usize::try_from(given.min(MAX_SESSIONS)).unwrap_or(1);
     match params {
         None => Ok((given, vec![BTreeMap::new(); repeat])),
@@ -209,7 +209,7 @@ fn param(document: &Document, name: &str, value: &Spanned<toml::Value>) -> Resul
         toml::Value::Integer(number) => Ok(Param::Integer(*number)),
         toml::Value::Float(number) if !number.is_finite() => refuse("inf or nan"),
         toml::Value::Float(number) => {
-            // As the file writes it: 1.10 keeps its zero, and no digit is lost.
+            // as written in the file: 1.10 keeps its zero, and no digit is lost
             let written = document.source.text.get(value.span()).map(|text| text.replace('_', ""));
             let number = written.map_or_else(|| number.to_string(), |text| text.trim_start_matches('+').to_owned());
             Ok(Param::Numeric(number))

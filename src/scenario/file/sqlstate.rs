@@ -5,7 +5,7 @@ use super::raw::Text;
 use crate::scenario::error::{Mistake, ScenarioError};
 use crate::suggest;
 
-/// Conditions that concurrent transactions meet, for who writes the name and not the code.
+/// Conditions that concurrent transactions meet, to help users who write the name instead of the code.
 const CONDITIONS: &[(&str, &str)] = &[
     ("not_null_violation", "23502"),
     ("foreign_key_violation", "23503"),
@@ -24,7 +24,7 @@ pub(crate) fn concurrency_errors() -> impl Iterator<Item = &'static str> {
     CONDITIONS.iter().map(|(_, code)| *code)
 }
 
-/// The SQLSTATEs of a list, each checked to be five digits or capitals and an error's.
+/// The SQLSTATEs of a list. Each must be five digits or capitals and stand for an error.
 pub(super) fn read(document: &Document, values: Vec<Text>) -> Result<Vec<String>, ScenarioError> {
     values
         .into_iter()
@@ -54,6 +54,6 @@ fn is_error(code: &str) -> bool {
         && code
             .bytes()
             .all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
-    // Class 00 is success.
+    // class 00 is success
     well_formed && !code.starts_with("00")
 }

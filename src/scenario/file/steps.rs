@@ -50,7 +50,7 @@ pub(super) fn read(document: &Document, session: &str, raw: Vec<Spanned<RawStep>
     Ok(steps)
 }
 
-/// A step, whichever way it is written.
+/// A step in either of the ways to write one.
 struct WrittenStep {
     name: Option<Text>,
     sql: String,
@@ -91,7 +91,7 @@ fn check(sql: &SqlText, what: &str) -> Result<(), ScenarioError> {
                 .at_sql(sql, sql.first_line(), "here")
                 .hint("use INSERT or SELECT"));
         }
-        // The statement that PREPARE holds, or a function's body, has numbered parameters of its own.
+        // the statement inside a PREPARE, or a function's body, has numbered parameters of its own
         if !command
             .first()
             .is_some_and(|token| token.is_one_of(&["PREPARE", "CREATE"]))
@@ -110,18 +110,18 @@ fn condition(document: &Document, when: &Text, step: &str) -> Result<Condition, 
     if let Some(token) = query(&sql.text) {
         return Err(ScenarioError::new(Mistake::QueryInCondition(what))
             .at_sql(&sql, token.offset..token.end(), "here")
-            .hint("a condition sees the session's variables only; query in a step ahead of it"));
+            .hint("a condition sees the session's variables only; run the query in an earlier step"));
     }
     let template = Template::parse(&sql.text);
     Ok(Condition { sql, template })
 }
 
-/// The keyword that makes a query of a part of an expression.
+/// The keyword that makes part of an expression a query.
 fn query(expression: &str) -> Option<Token<'_>> {
     let significant: Vec<Token<'_>> = tokens(expression).filter(|token| !token.is_blank()).collect();
     let begins = |index: usize| index == 0 || significant[index - 1].kind == TokenKind::Open;
     let found = significant.iter().enumerate().find(|&(index, token)| {
-        // Elsewhere WITH is part of a type, `timestamp with time zone`.
+        // elsewhere WITH is part of a type, `timestamp with time zone`
         token.is("SELECT") || (begins(index) && token.begins_query())
     });
     found.map(|(_, token)| *token)

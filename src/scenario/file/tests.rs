@@ -22,7 +22,7 @@ fn render(error: &ScenarioError) -> String {
     rendered.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
-/// The errors that texts give, rendered one below the other.
+/// The errors of these texts, rendered one below the other.
 fn mistakes(texts: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let rendered = texts.into_iter().map(|text| {
         let text = text.as_ref();
@@ -32,7 +32,7 @@ fn mistakes(texts: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     rendered.collect::<Vec<_>>().join("\n\n")
 }
 
-/// A scenario with one session of these steps.
+/// A scenario with one session that has these steps.
 fn session(steps: &str) -> String {
     format!("[[session]]\nname = \"worker\"\nsteps = [\n{steps}\n]\n")
 }

@@ -1,13 +1,13 @@
-//! Where the characters of a TOML string's value stand in the file.
+//! Maps the characters of a TOML string's value to their places in the file.
 
-/// A string's value, and for each of its bytes and the end the byte offset in the file.
+/// A string's value, and the byte offset in the file for each of its bytes and for its end.
 pub(super) struct Decoded {
     pub text: String,
     pub offsets: Vec<usize>,
 }
 
-/// Decodes a string as it is written, quotes and all, that begins at `start` in the file. A line break is `\n`, however
-/// the file writes it. `None` where it is no TOML string.
+/// Decodes a string as written, quotes included, that begins at `start` in the file. A line break is `\n` however the
+/// file writes it. `None` where it is not a TOML string.
 pub(super) fn decode(written: &str, start: usize) -> Option<Decoded> {
     let (quote, multiline) = if written.starts_with("\"\"\"") {
         ("\"\"\"", true)
@@ -63,9 +63,9 @@ impl Decoded {
 }
 
 enum Escape {
-    /// The character, and how many bytes of the file follow the backslash for it.
+    /// The character, and how many bytes of the file it takes after the backslash.
     Char(char, usize),
-    /// A backslash that ends a line takes all blank space after it away.
+    /// A backslash that ends a line removes all blank space after it.
     LineEnd,
 }
 
@@ -104,7 +104,7 @@ mod tests {
         value: toml::Spanned<String>,
     }
 
-    /// Reads a file with one string, and returns its value according to the toml crate, and ours.
+    /// Reads a file with one string, and returns its value as the toml crate reads it, and as ours does.
     fn read(file: &str) -> (String, Decoded) {
         let document: Document = toml::from_str(file).expect("the test writes TOML");
         let span = document.value.span();
@@ -147,7 +147,7 @@ mod tests {
         }
     }
 
-    /// A character and how a basic string writes it, which may be an escape.
+    /// A character and a way to write it in a basic string, which may be an escape.
     fn basic_char() -> impl Strategy<Value = (char, String)> {
         (prop::char::any(), 0..4u8).prop_map(|(c, style)| {
             let must = c.is_control() || c == '"' || c == '\\';
@@ -204,7 +204,7 @@ mod tests {
             let mut expected = Vec::new();
             let mut swallowing = false;
             for (c, written) in &chars {
-                // Blank space right after a backslash that ends a line is taken away with it.
+                // blank space right after a backslash that ends a line is removed with it
                 swallowing = c.is_none() || (swallowing && matches!(written.as_str(), " " | "\t" | "\n" | "\r\n"));
                 if let Some(c) = c.filter(|_| !swallowing) {
                     expected.push((c, file.len(), written.clone()));

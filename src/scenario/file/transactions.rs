@@ -1,7 +1,7 @@
 //! Follows a session's transactions through its steps.
 //!
-//! A step with a condition may run or not, so a transaction can be open, closed, or either. Only what is wrong whichever
-//! way the conditions turn out is a mistake.
+//! A step with a condition may or may not run, so a transaction can be open, closed, or either. Only what is wrong
+//! however the conditions turn out is a mistake.
 
 use crate::scenario::Step;
 use crate::scenario::error::{Mistake, ScenarioError};
@@ -32,7 +32,7 @@ pub(crate) fn check(session: &str, steps: &[Step]) -> Result<(), ScenarioError> 
             StatementKind::Begin => {
                 if !possible.closed {
                     let error = wrong(Mistake::NestedBegin(what()));
-                    return Err(begun(error).hint("end the first transaction ahead of it, or use SAVEPOINT"));
+                    return Err(begun(error).hint("end the first transaction before it, or use SAVEPOINT"));
                 }
                 opened_by = Some(step);
                 Some(false)
@@ -43,7 +43,7 @@ pub(crate) fn check(session: &str, steps: &[Step]) -> Result<(), ScenarioError> 
                 return Err(begun(wrong(Mistake::RefusedInTransaction(what()))).hint("move it out of the transaction"));
             }
             _ if !possible.open && needs_block(&step.sql.text) => {
-                return Err(wrong(Mistake::NeedsTransaction(what())).hint("begin a transaction ahead of it with BEGIN"));
+                return Err(wrong(Mistake::NeedsTransaction(what())).hint("begin a transaction before it with BEGIN"));
             }
             _ => None,
         };

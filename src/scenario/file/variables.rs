@@ -1,4 +1,4 @@
-//! Finds variables that nothing can have defined.
+//! Finds variables that nothing can define.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use crate::scenario::{Param, Step};
 use crate::sql::classify::may_return_rows;
 use crate::suggest;
 
-/// Checks one copy's variables, up to the first step that may return rows: from there on only the server knows the
-/// names. `all` are the parameters of every copy, `place` is where this one's are.
+/// Checks one copy's variables, up to the first step that may return rows: from there on, only the server knows the
+/// names. `all` are the parameters of every copy, `place` is where this copy's parameters are.
 pub(super) fn check(
     document: &Document,
     session: &str,

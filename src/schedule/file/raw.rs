@@ -1,4 +1,4 @@
-//! The file as TOML holds it, each value with its place.
+//! The file as TOML holds it, with the place of each value.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub(super) type Text = Spanned<String>;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawPinned {
-    /// For whoever reads the file.
+    /// For human readers of the file.
     #[serde(rename = "description")]
     pub _description: Option<String>,
     pub scenario: Text,

@@ -155,7 +155,7 @@ fn what_can_be_violated_fits() {
     }
 }
 
-/// Any one line of text, words of the format among it.
+/// Any one line of text, including words of the format.
 fn name() -> impl Strategy<Value = String> {
     let word = prop_oneof![
         "[a-z0-9-]{1,6}",

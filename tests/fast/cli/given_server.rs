@@ -307,7 +307,7 @@ fn transactions_that_steps_leave_prepared_are_rolled_back() {
     let waits = toml.replace("SELECT v FROM t\"]", "UPDATE t SET v = 2\"]");
     given
         .explore_text("postgres", &waits)
-        .assert_error(3, &["no session can go on"]);
+        .assert_error(3, &["no session can continue"]);
     assert_eq!(given.inventory(), before);
 }
 

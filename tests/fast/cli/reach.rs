@@ -101,7 +101,7 @@ fn a_change_of_what_databases_share_is_no_verdict_on_an_embedded_server_either()
     let place = Place::new();
     let file = place.write("scenario.toml", &scenario("", HIDDEN));
     let run = finish(place.explore(&file));
-    run.assert_error(2, &["role reached (new)", "does not take that back"]);
+    run.assert_error(2, &["role reached (new)", "does not undo that"]);
     assert!(!run.stderr.contains("superuser"), "{}", run.stderr);
 }
 

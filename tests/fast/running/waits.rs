@@ -1,4 +1,4 @@
-//! Blocked sessions: what the history says of their waits, and who goes on when several are released.
+//! Blocked sessions: what the history says about their waits, and which resumes when several are released.
 
 use pgbraid::history::MoveKind;
 

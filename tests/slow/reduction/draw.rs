@@ -165,7 +165,7 @@ const ELSEWHERE: &[&str] = &[
 ];
 
 /// Statements of which those that lock or change `t` take one row by its key, for transactions at READ COMMITTED: where
-/// there are no others, a session that would only wait is not let go on.
+/// there are no others, a session that would only wait is not scheduled.
 const BY_ROW: &[&str] = &[
     "SELECT v FROM t WHERE id = 1",
     "UPDATE t SET v = v + 1 WHERE id = 1",

@@ -61,7 +61,7 @@ fn a_step_that_waits_for_a_row_lock_goes_on_after_the_commit() {
        │   WHERE id = 'a1'                          │ ┊
        │ → 1 row updated                            │ ┊
      4 │ COMMIT → committed                         │ ┊
-       │                                            │ ▶ goes on: SELECT views FROM articles…
+       │                                            │ ▶ resumed: SELECT views FROM articles…
        │                                            │ → views = 1
      5 │                                            │ UPDATE articles SET views = 1 + 1
        │                                            │   WHERE id = 'a1'
@@ -86,7 +86,7 @@ fn a_deadlock() {
      4 │ ┊                                          │ UPDATE accounts SET n = n + 1 WHERE id = 1
        │ ┊                                          │ ⏳ waits for worker-1
        │ ┊                                          │ ✗ 40P01 deadlock detected
-       │ ▶ goes on: UPDATE accounts SET n = n + 1…  │
+       │ ▶ resumed: UPDATE accounts SET n = n + 1…  │
        │ → 1 row updated                            │
      5 │                                            │ ROLLBACK (after the error) → rolled back
      6 │ COMMIT → committed                         │
@@ -112,9 +112,9 @@ fn a_deadlock_whose_victim_blocked_first() {
        │ ⏳ waits for b                         │
      2 │ ┊                                      │ UPDATE accounts SET n = 1 WHERE id = 1
        │ ┊                                      │ ⏳ waits for a
-       │ ┊                                      │ ▶ goes on
+       │ ┊                                      │ ▶ resumed
        │ ┊                                      │ → 1 row updated
-       │ ▶ goes on: UPDATE accounts SET n = 1…  │
+       │ ▶ resumed: UPDATE accounts SET n = 1…  │
        │ ✗ 40P01 deadlock detected              │
     ");
 }
@@ -160,11 +160,11 @@ fn sessions_released_together_and_a_wait_that_moves_on() {
        │                               │ ┊                             │ ⏳ waits for booking-1 and
        │                               │ ┊                             │   booking-2
      4 │ COMMIT → committed            │ ┊                             │ ┊
-       │                               │ ▶ goes on: UPDATE seats SET   │ ⏳ now waits for booking-2
+       │                               │ ▶ resumed: UPDATE seats SET   │ ⏳ now waits for booking-2
        │                               │   taken_by = 2…               │
        │                               │ → 0 rows updated              │
      5 │                               │ COMMIT → committed            │ ┊
-       │                               │                               │ ▶ goes on: UPDATE seats SET
+       │                               │                               │ ▶ resumed: UPDATE seats SET
        │                               │                               │   taken_by = 3…
        │                               │                               │ → 0 rows updated
      6 │ LOCK TABLE seats              │                               │
@@ -174,7 +174,7 @@ fn sessions_released_together_and_a_wait_that_moves_on() {
      8 │                               │ ┊                             │ SELECT count(*) FROM seats
        │                               │ ┊                             │ ⏳ waits for booking-1
      9 │ ROLLBACK → rolled back        │ ┊                             │ ┊
-       │                               │ ▶ goes on with booking-3:     │ ▶ goes on with booking-2:
+       │                               │ ▶ resumed with booking-3:     │ ▶ resumed with booking-2:
        │                               │   SELECT count(*) FROM seats  │   SELECT count(*) FROM seats
        │                               │ → count = 9                   │ → count = 9
     ");
@@ -296,7 +296,7 @@ fn five_sessions_have_a_column_each() {
         │                  │ ┊                │ ┊                │ ┊                │   import-1
      11 │ COMMIT           │ ┊                │ ┊                │ ┊                │ ┊
         │   → committed    │ ┊                │ ┊                │ ┊                │ ┊
-        │                  │ ▶ goes on with 3 │ ▶ goes on with 3 │ ▶ goes on with 3 │ ▶ goes on with 3
+        │                  │ ▶ resumed with 3 │ ▶ resumed with 3 │ ▶ resumed with 3 │ ▶ resumed with 3
         │                  │   others: INSERT │   others: INSERT │   others: INSERT │   others: INSERT
         │                  │   INTO accounts  │   INTO accounts  │   INTO accounts  │   INTO accounts
         │                  │   (email…        │   (email…        │   (email…        │   (email…
@@ -390,23 +390,23 @@ fn ten_sessions_make_a_list() {
         │           │   VALUES ('ann@example.com', 'Ann', NULL)
         │           │ ⏳ waits for import-1
      21 │ import-1  │ COMMIT → committed
-        │ import-2  │ ▶ goes on with 8 others: INSERT INTO accounts (email…
+        │ import-2  │ ▶ resumed with 8 others: INSERT INTO accounts (email…
         │           │ ✗ 23505 duplicate key value violates unique constraint "accounts_email_key"
-        │ import-3  │ ▶ goes on with 8 others: INSERT INTO accounts (email…
+        │ import-3  │ ▶ resumed with 8 others: INSERT INTO accounts (email…
         │           │ ✗ 23505 duplicate key value violates unique constraint "accounts_email_key"
-        │ import-4  │ ▶ goes on with 8 others: INSERT INTO accounts (email…
+        │ import-4  │ ▶ resumed with 8 others: INSERT INTO accounts (email…
         │           │ ✗ 23505 duplicate key value violates unique constraint "accounts_email_key"
-        │ import-5  │ ▶ goes on with 8 others: INSERT INTO accounts (email…
+        │ import-5  │ ▶ resumed with 8 others: INSERT INTO accounts (email…
         │           │ ✗ 23505 duplicate key value violates unique constraint "accounts_email_key"
-        │ import-6  │ ▶ goes on with 8 others: INSERT INTO accounts (email…
+        │ import-6  │ ▶ resumed with 8 others: INSERT INTO accounts (email…
         │           │ ✗ 23505 duplicate key value violates unique constraint "accounts_email_key"
-        │ import-7  │ ▶ goes on with 8 others: INSERT INTO accounts (email…
+        │ import-7  │ ▶ resumed with 8 others: INSERT INTO accounts (email…
         │           │ ✗ 23505 duplicate key value violates unique constraint "accounts_email_key"
-        │ import-8  │ ▶ goes on with 8 others: INSERT INTO accounts (email…
+        │ import-8  │ ▶ resumed with 8 others: INSERT INTO accounts (email…
         │           │ ✗ 23505 duplicate key value violates unique constraint "accounts_email_key"
-        │ import-9  │ ▶ goes on with 8 others: INSERT INTO accounts (email…
+        │ import-9  │ ▶ resumed with 8 others: INSERT INTO accounts (email…
         │           │ ✗ 23505 duplicate key value violates unique constraint "accounts_email_key"
-        │ import-10 │ ▶ goes on with 8 others: INSERT INTO accounts (email…
+        │ import-10 │ ▶ resumed with 8 others: INSERT INTO accounts (email…
         │           │ ✗ 23505 duplicate key value violates unique constraint "accounts_email_key"
      22 │ import-2  │ ROLLBACK (after the error) → rolled back
      23 │ import-3  │ ROLLBACK (after the error) → rolled back
@@ -664,7 +664,7 @@ proptest! {
     }
 }
 
-/// `a b …`: the sessions in the order in which they go on, each by a step of its own name.
+/// `a b …`: the sessions in the order in which they move, each by a step named after it.
 fn order(sessions: &[&str], turns: &str) -> Sample {
     turns.split(' ').fold(Sample::new(sessions), |sample, name| {
         let session = sessions.iter().position(|session| *session == name).expect("a session");

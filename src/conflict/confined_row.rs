@@ -2,13 +2,13 @@
 
 use super::footprint::RowKey;
 use super::row_condition::RowCondition;
-use super::statement::PinnedAction;
+use super::statement::RowAction;
 
 /// The row that a statement is confined to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pin {
+pub struct ConfinedRow {
     pub table: u32,
     pub row: RowKey,
     pub condition: RowCondition,
-    pub action: PinnedAction,
+    pub action: RowAction,
 }
