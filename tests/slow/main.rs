@@ -1,5 +1,7 @@
 //! Tests that take minutes, or much of the machine.
 
+#[cfg(target_os = "linux")]
+mod apps;
 #[path = "../common/mod.rs"]
 mod common;
 mod embedded_server;

@@ -534,10 +534,13 @@ impl Attached {
     /// Waits for the answer to what cannot wait for another session.
     async fn await_told(&mut self, index: usize) -> Result<Told, RunError> {
         let limit = self.at.limit;
-        let link = &mut self.links[index];
         let hearing = async {
             loop {
-                if let Heard::Finished(told) = poll_fn(|cx| link.poll_heard(cx)).await? {
+                let heard = poll_fn(|cx| {
+                    self.poll_meanwhile(cx);
+                    self.links[index].poll_heard(cx)
+                });
+                if let Heard::Finished(told) = heard.await? {
                     return Ok::<_, PostgresError>(told);
                 }
             }

@@ -242,11 +242,13 @@ impl Observed {
     }
 }
 
-/// Statements of an application name its tables; those of a driver name the catalogs. Large objects lie in a catalog.
+/// Statements of an application name its tables; those of a driver name the catalogs. Large objects lie in a catalog, and a
+/// driver does not sleep.
 pub(super) fn may_be_prelude(sql: &str) -> bool {
     let text = sql.to_lowercase();
     (text.contains("pg_") || text.contains("information_schema") || text.contains("::reg"))
         && !text.contains("largeobject")
+        && !text.contains("pg_sleep")
 }
 
 /// Whether a SET leaves strings as every session of pgbraid's has them.

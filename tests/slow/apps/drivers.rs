@@ -1,0 +1,125 @@
+//! What drivers can ask of a server, with pgbraid between the two and without. docs/programs.md has the table.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use tokio_postgres::config::Host;
+
+use super::folder::apps;
+use crate::common::lab::Lab;
+use crate::common::server::{busy_runtime, connect, shared_server};
+
+const SETUP: &str = "CREATE TABLE items (
+  id serial PRIMARY KEY,
+  name text NOT NULL,
+  price numeric(8, 2),
+  active boolean,
+  data bytea,
+  at timestamptz
+);
+INSERT INTO items (name, price, active) VALUES ('a', 1.25, true), ('b', NULL, false), ('c', 3, NULL);";
+
+/// A program that shows one thing a run: which is its argument.
+struct Driver {
+    folder: &'static str,
+    command: [&'static str; 2],
+}
+
+impl Driver {
+    fn command(&self, feature: &str) -> Vec<String> {
+        self.command.iter().copied().chain([feature]).map(str::to_owned).collect()
+    }
+
+    fn folder(&self) -> PathBuf {
+        apps().join(self.folder)
+    }
+
+    /// What it prints where it speaks with a server itself.
+    fn directly(&self, feature: &str) -> String {
+        let runtime = busy_runtime();
+        let config = shared_server();
+        let client = runtime.block_on(connect(&config));
+        let database = format!("{}_{feature}", self.command[1].replace('.', "_"));
+        runtime
+            .block_on(client.batch_execute(&format!("CREATE DATABASE {database}")))
+            .unwrap();
+        let mut own = config.clone();
+        own.dbname(&database);
+        runtime.block_on(async { connect(&own).await.batch_execute(SETUP).await.unwrap() });
+        let Some(Host::Unix(host)) = config.get_hosts().first() else {
+            panic!("an embedded server listens at a socket")
+        };
+        let words = self.command(feature);
+        let output = Command::new(&words[0])
+            .args(&words[1..])
+            .current_dir(self.folder())
+            .env("PGHOST", host)
+            .env("PGPORT", config.get_ports()[0].to_string())
+            .env("PGUSER", config.get_user().unwrap())
+            .env("PGDATABASE", &database)
+            .env("PGSSLMODE", "disable")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        runtime
+            .block_on(client.batch_execute(&format!("DROP DATABASE {database} WITH (FORCE)")))
+            .unwrap();
+        let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), output.stderr);
+        assert!(output.status.success(), "{stdout}{}", String::from_utf8_lossy(&stderr));
+        stdout
+    }
+
+    /// What it prints where it is a session.
+    fn scheduled(&self, feature: &str) -> String {
+        let toml = format!(
+            "setup = '''{SETUP}'''\n[[session]]\nname = 'client'\ncommand = {:?}\ncwd = {:?}\n\
+             [[invariant]]\nname = 'it ended well'\nsql = 'SELECT bool_and(committed) FROM pgbraid.sessions'",
+            self.command(feature),
+            self.folder(),
+        );
+        let lab = Lab::new();
+        let run = lab.bench(&toml).run("client");
+        let output = run.outputs[0].clone().unwrap();
+        assert_eq!(run.violated(), Vec::<String>::new(), "{output:?}");
+        assert!(!run.history.moves.is_empty());
+        output.stdout
+    }
+}
+
+/// A test for each thing that each driver can do.
+macro_rules! drivers {
+    ($($name:ident: $folder:literal, $command:expr, [$($feature:ident),*];)*) => {
+        $(mod $name {
+            $(#[test]
+            fn $feature() {
+                let driver = super::Driver { folder: $folder, command: $command };
+                let alone = driver.directly(stringify!($feature));
+                assert_ne!(alone, "");
+                assert_eq!(driver.scheduled(stringify!($feature)), alone);
+            })*
+        })*
+    };
+}
+
+drivers! {
+    psycopg: "python/drivers", ["../venv/bin/python", "with_psycopg3.py"],
+        [plain, parameters, prepared, portals, pipeline, copy, failed_copy, error, error_in_transaction, cancel, notices];
+    psycopg_in_pipeline_mode: "python/drivers", ["../venv/bin/python", "with_psycopg3_pipeline.py"],
+        [plain, parameters, prepared, pipeline, error, error_in_transaction, cancel];
+    psycopg2: "python/drivers", ["../venv/bin/python", "with_psycopg2.py"],
+        [plain, parameters, prepared, copy, error, error_in_transaction, cancel];
+    asyncpg: "python/drivers", ["../venv/bin/python", "with_asyncpg.py"],
+        [plain, parameters, prepared, portals, pipeline, copy, error, error_in_transaction, cancel];
+    sqlalchemy: "python/drivers", ["../venv/bin/python", "with_sqlalchemy.py"],
+        [plain, parameters, prepared, pipeline, copy, error, error_in_transaction, cancel];
+    django: "python/drivers", ["../venv/bin/python", "with_django.py"],
+        [plain, parameters, prepared, portals, pipeline, copy, error, error_in_transaction, cancel];
+    node_postgres: "node/drivers", ["node", "with_pg.js"],
+        [plain, parameters, prepared, error, error_in_transaction, cancel];
+    postgres_js: "node/drivers", ["node", "with_postgres.js"],
+        [plain, parameters, prepared, portals, pipeline, copy, error, error_in_transaction, cancel];
+    pdo: "php/drivers", ["php", "pdo.php"],
+        [plain, parameters, prepared, copy, error, error_in_transaction];
+    ruby_pg: "ruby/drivers", ["ruby", "with_pg.rb"],
+        [plain, parameters, prepared, pipeline, copy, error, error_in_transaction, cancel];
+}

@@ -1,0 +1,116 @@
+//! Each program that is wrong is refuted, and each that is right is proved.
+
+use crate::common::program::{Finished, finish, pgbraid};
+
+use super::folder::apps;
+
+/// What `pgbraid COMMAND fixtures/apps/SCENARIO.toml` comes to.
+pub fn pgbraid_on(command: &str, scenario: &str, options: &[&str]) -> Finished {
+    let mut program = pgbraid();
+    program.arg(command).arg(apps().join(format!("{scenario}.toml"))).args(options);
+    finish(program)
+}
+
+fn refuted(scenario: &str, violations: &[&str]) {
+    let found = pgbraid_on("explore", scenario, &["--no-shrink", "--format", "json"]);
+    assert_eq!(found.code, Some(1), "{found:?}");
+    let report = found.json();
+    let broken: Vec<&str> = report["failure"]["violations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(broken, violations);
+}
+
+fn proved(scenario: &str) {
+    let found = pgbraid_on("prove", scenario, &["--format", "json"]);
+    assert_eq!(found.code, Some(0), "{found:?}");
+    let report = found.json();
+    assert_eq!(report["verdict"], "holds");
+    assert!(report["schedules_run"].as_u64().unwrap() > 0);
+}
+
+/// A test for each program.
+macro_rules! programs {
+    (
+        refuted { $($wrong:ident: $wrong_path:literal, $violations:expr;)* }
+        proved { $($right:ident: $right_path:literal;)* }
+    ) => {
+        const SCENARIOS: &[&str] = &[$($wrong_path,)* $($right_path,)*];
+
+        $(#[test]
+        fn $wrong() {
+            refuted($wrong_path, &$violations);
+        })*
+
+        $(#[test]
+        fn $right() {
+            proved($right_path);
+        })*
+    };
+}
+
+programs! {
+    refuted {
+        pdo_account_import: "php/account/naive", ["one account"];
+        pdo_opposite_order: "php/users/opposite-order", ["deadlock", "exit code 255 of activate"];
+        asyncpg_views: "python/views/naive", ["no view is lost"];
+        asyncpg_last_seat: "python/cinema/naive", ["one ticket a seat"];
+        asyncpg_last_seat_for_update_without_a_transaction: "python/cinema/for-update-autocommit", ["one ticket a seat"];
+        psycopg_counter: "python/counter/psycopg-naive", ["no increment is lost"];
+        psycopg2_counter: "python/counter/psycopg2-naive", ["no increment is lost"];
+        sqlalchemy_article: "python/articles/naive", ["no text is lost"];
+        django_tags: "python/tags/naive", ["one tag of the name"];
+        active_record_counter: "ruby/counter/naive", ["no increment is lost"];
+        node_postgres_users: "node/users/pg-naive", ["one user of the address"];
+        postgres_js_users: "node/users/postgres-naive", ["one user of the address"];
+    }
+    proved {
+        pdo_account_import_with_an_advisory_lock: "php/account/advisory-lock";
+        pdo_account_import_with_a_file_lock: "php/account/file-lock";
+        pdo_same_order: "php/users/same-order";
+        asyncpg_views_in_one_update: "python/views/atomic";
+        asyncpg_views_for_update: "python/views/for-update";
+        asyncpg_last_seat_for_update: "python/cinema/for-update";
+        psycopg_counter_for_update: "python/counter/psycopg-for-update";
+        psycopg2_counter_for_update: "python/counter/psycopg2-for-update";
+        sqlalchemy_article_with_a_version: "python/articles/version-column";
+        django_tags_with_a_unique_name: "python/tags/get-or-create";
+        active_record_counter_locked: "ruby/counter/lock";
+        node_postgres_users_on_conflict: "node/users/pg-on-conflict";
+        postgres_js_users_on_conflict: "node/users/postgres-on-conflict";
+    }
+}
+
+#[test]
+fn every_scenario_has_a_test() {
+    let apps = apps();
+    let mut found = Vec::new();
+    for language in ["node", "php", "python", "ruby"] {
+        for program in std::fs::read_dir(apps.join(language)).unwrap() {
+            let program = program.unwrap().path();
+            if program.is_dir() && !program.ends_with("venv") && !program.ends_with("node_modules") {
+                let files = std::fs::read_dir(program).unwrap().map(|entry| entry.unwrap().path());
+                found.extend(files.filter(|file| file.extension().is_some_and(|extension| extension == "toml")));
+            }
+        }
+    }
+    let name = |file: std::path::PathBuf| {
+        let path = file.strip_prefix(&apps).unwrap().with_extension("");
+        path.to_str().unwrap().to_owned()
+    };
+    let mut found: Vec<String> = found.into_iter().map(name).collect();
+    found.sort();
+    let mut tested = SCENARIOS.to_vec();
+    tested.sort_unstable();
+    assert_eq!(found, tested);
+}
+
+#[test]
+fn a_timeline_shows_the_programs_own_statements() {
+    let found = pgbraid_on("explore", "python/views/naive", &[]);
+    let (timeline, _) = found.stdout.split_once(" outcome ").unwrap();
+    insta::assert_snapshot!(timeline);
+}
