@@ -27,7 +27,12 @@ struct Driver {
 
 impl Driver {
     fn command(&self, feature: &str) -> Vec<String> {
-        self.command.iter().copied().chain([feature]).map(str::to_owned).collect()
+        self.command
+            .iter()
+            .copied()
+            .chain([feature])
+            .map(str::to_owned)
+            .collect()
     }
 
     fn folder(&self) -> PathBuf {

@@ -24,7 +24,12 @@ fn missing(folder: &Path) -> Vec<&'static str> {
     let python = folder.join("python/venv/bin/python");
     let languages = [
         ("PHP with PDO", "php", "-r", "new ReflectionExtension('pdo_pgsql');"),
-        ("Ruby with pg and ActiveRecord", "ruby", "-e", "require 'pg'; require 'active_record'"),
+        (
+            "Ruby with pg and ActiveRecord",
+            "ruby",
+            "-e",
+            "require 'pg'; require 'active_record'",
+        ),
         (
             "Python with its drivers",
             python.to_str().unwrap(),
@@ -41,9 +46,15 @@ fn missing(folder: &Path) -> Vec<&'static str> {
     let runs = |program: &str, option: &str, code: &str| {
         let mut command = Command::new(program);
         command.args([option, code]).current_dir(folder.join("node"));
-        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let status = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
         status.is_ok_and(|status| status.success())
     };
-    let missing = languages.into_iter().filter(|(_, program, option, code)| !runs(program, option, code));
+    let missing = languages
+        .into_iter()
+        .filter(|(_, program, option, code)| !runs(program, option, code));
     missing.map(|(name, ..)| name).collect()
 }

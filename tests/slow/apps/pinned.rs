@@ -38,6 +38,9 @@ fn an_order_that_was_found_is_replayed_and_holds_once_the_program_is_right() {
     update.arg("replay").arg(&pinned).arg("--update");
     assert_eq!(finish(update).code, Some(0));
     let updated = fs::read_to_string(&file).unwrap();
-    assert!(updated.contains("expect = \"holds\"") && updated.contains(order), "{updated}");
+    assert!(
+        updated.contains("expect = \"holds\"") && updated.contains(order),
+        "{updated}"
+    );
     assert_eq!(replay().code, Some(0));
 }

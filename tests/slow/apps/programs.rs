@@ -7,7 +7,10 @@ use super::folder::apps;
 /// What `pgbraid COMMAND fixtures/apps/SCENARIO.toml` comes to.
 pub fn pgbraid_on(command: &str, scenario: &str, options: &[&str]) -> Finished {
     let mut program = pgbraid();
-    program.arg(command).arg(apps().join(format!("{scenario}.toml"))).args(options);
+    program
+        .arg(command)
+        .arg(apps().join(format!("{scenario}.toml")))
+        .args(options);
     finish(program)
 }
 
