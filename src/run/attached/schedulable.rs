@@ -79,9 +79,7 @@ pub fn treatment(commands: &[(StatementKind, String)], is_simple: bool, standing
                 || (standing.status == TransactionStatus::Aborted && !standing.savepoint_open)
         }
         StatementKind::RollbackTo | StatementKind::PrepareTransaction | StatementKind::OutsideBlock => false,
-        StatementKind::Plain => {
-            standing.status == TransactionStatus::Aborted || (is_silent(sql) && !takes_snapshot)
-        }
+        StatementKind::Plain => standing.status == TransactionStatus::Aborted || (is_silent(sql) && !takes_snapshot),
     };
     if commands.iter().all(passes) {
         return Treatment::Pass;
@@ -300,7 +298,12 @@ mod tests {
         ] {
             assert!(may_set_timeout(sql), "{sql}");
         }
-        for sql in ["SET statement_timeout = 0", "SHOW lock_timeout", "SET lock_timeout = '0'", "SET deadlock_timeout = 1"] {
+        for sql in [
+            "SET statement_timeout = 0",
+            "SHOW lock_timeout",
+            "SET lock_timeout = '0'",
+            "SET deadlock_timeout = 1",
+        ] {
             assert!(!may_set_timeout(sql), "{sql}");
         }
     }
