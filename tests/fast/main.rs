@@ -5,6 +5,7 @@ mod api;
 mod cli;
 #[path = "../common/mod.rs"]
 mod common;
+mod programs;
 #[cfg(feature = "proptest")]
 mod property;
 mod replay;

@@ -192,6 +192,8 @@ impl Connection {
     pub fn queue_aside(&mut self, sql: &str) -> Result<usize, WireError> {
         const NAME: &str = "pgbraid_aside";
         let buffer = &mut self.outgoing;
+        // one that failed was not closed
+        frontend::close(b'S', NAME, buffer).map_err(invalid)?;
         frontend::parse(NAME, sql, [], buffer).map_err(invalid)?;
         frontend::bind(
             NAME,
@@ -206,8 +208,8 @@ impl Connection {
         frontend::execute(NAME, 0, buffer).map_err(invalid)?;
         frontend::close(b'P', NAME, buffer).map_err(invalid)?;
         frontend::close(b'S', NAME, buffer).map_err(invalid)?;
-        // ParseComplete, BindComplete, CommandComplete, CloseComplete twice
-        Ok(5)
+        // CloseComplete, ParseComplete, BindComplete, CommandComplete, CloseComplete twice
+        Ok(6)
     }
 
     /// Queues that the rows of a COPY will not come.

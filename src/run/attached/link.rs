@@ -75,6 +75,8 @@ struct Exchange {
     keeps_ready: bool,
     /// The server takes rows from the client.
     copying: bool,
+    /// The Sync that came with a COPY was ignored, as it came among the rows: another one ends it.
+    awaits_sync: bool,
     telling: Telling,
 }
 
@@ -174,7 +176,13 @@ impl Link {
         };
         match self.collector.take(&message)? {
             Collected::Nothing => {}
-            Collected::Request(request, end) => self.collected.push_back((request, end)),
+            Collected::Request(request, end) => match &mut self.exchange {
+                Some(exchange) if exchange.awaits_sync && request.is_sync() => {
+                    exchange.awaits_sync = false;
+                    self.server.queue_frames(&request.bytes);
+                }
+                _ => self.collected.push_back((request, end)),
+            },
             // behind an error the server skips them, too
             Collected::Copy(bytes) => {
                 if self.exchange.as_ref().is_some_and(|exchange| exchange.copying) {
@@ -226,6 +234,7 @@ impl Link {
             own_sync,
             keeps_ready: sending.keeps_ready,
             copying: false,
+            awaits_sync: false,
             telling: Telling::of(&request.statements),
         });
         Ok(())
@@ -249,6 +258,7 @@ impl Link {
             own_sync: false,
             keeps_ready: true,
             copying: false,
+            awaits_sync: false,
             telling: Telling::default(),
         });
         Ok(())
@@ -268,11 +278,15 @@ impl Link {
 
     /// Hands the rows of a COPY on to the server.
     fn pump_copy(&mut self, cx: &mut Context<'_>) -> Result<(), PostgresError> {
-        if !self.exchange.as_ref().is_some_and(|exchange| exchange.copying) {
+        let takes_more = |link: &Link| {
+            let exchange = link.exchange.as_ref();
+            exchange.is_some_and(|exchange| exchange.copying || exchange.awaits_sync)
+        };
+        if !takes_more(self) {
             return Ok(());
         }
         let _ = self.client.poll_flush(cx);
-        while !self.closed {
+        while !self.closed && takes_more(self) {
             match self.poll_client(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Err(WireError::Protocol(error.to_string()).into()),
@@ -282,8 +296,12 @@ impl Link {
         if self.closed
             && let Some(exchange) = &mut self.exchange
         {
-            exchange.copying = false;
-            self.server.queue_copy_failure("the program has gone")?;
+            if std::mem::take(&mut exchange.copying) {
+                self.server.queue_copy_failure("the program has gone")?;
+            }
+            if std::mem::take(&mut exchange.awaits_sync) {
+                self.server.queue_sync();
+            }
         }
         Ok(())
     }
@@ -342,12 +360,13 @@ impl Link {
             _ => {}
         }
         exchange.telling.take_in(&frame)?;
+        exchange.awaits_sync |= kind == b'G' && exchange.end == RequestEnd::Sync;
         exchange.copying = kind == b'G' || (exchange.copying && !matches!(kind, b'C' | b'E' | b'Z'));
         let copying = exchange.copying;
         if !exchange.own && !(kind == b'Z' && (exchange.keeps_ready || exchange.own_sync)) {
             self.withheld.push(frame);
         }
-        if copying {
+        if copying || self.exchange.as_ref().is_some_and(|exchange| exchange.awaits_sync) {
             self.release();
         }
         let Some(exchange) = &mut self.exchange else {

@@ -1,0 +1,74 @@
+//! What a client hears is what the server would tell it.
+
+use super::{Trial, assert_holds};
+
+fn assert_heard(program: &str) {
+    assert_holds(&Trial::new(&[("program", program)], "SELECT true").run());
+}
+
+#[test]
+fn a_flush_of_nothing_is_not_waited_for() {
+    assert_heard(
+        "c.send(FLUSH, parse('SELECT x FROM t'), bind(), execute(), FLUSH, FLUSH)\nassert c.kinds(b'C') == '12DC'\n\
+         c.send(FLUSH, SYNC)\nassert c.kinds() == 'Z'",
+    );
+}
+
+#[test]
+fn a_statement_is_prepared_ahead_of_its_run() {
+    assert_heard(
+        "c.send(parse('SELECT x FROM t', 'p'), describe('p'), FLUSH)\nassert c.kinds(b'T') == '1tT'\n\
+         c.send(bind((), 'p'), execute(), SYNC)\nassert c.kinds() == '2DCZ'\n\
+         c.send(parse('SELECT nothing', 'q'), describe('q'), FLUSH)\nassert c.kinds(b'E') == 'E'\n\
+         c.send(bind((), 'p'), execute(), FLUSH)\nc.send(SYNC)\nassert c.kinds() == 'Z' and c.status == 'I'\n\
+         c.send(bind((), 'p'), execute(), SYNC)\nassert c.kinds() == '2DCZ'",
+    );
+}
+
+#[test]
+fn a_constraint_that_is_checked_at_commit_fails_in_place_of_success() {
+    assert_heard(
+        "c.run('CREATE TABLE d (x int UNIQUE DEFERRABLE INITIALLY DEFERRED)')\nc.run('INSERT INTO d VALUES (1)')\n\
+         c.send(query('INSERT INTO d VALUES (1)'))\nassert c.kinds() == 'EZ' and c.status == 'I'\n\
+         c.send(parse('INSERT INTO d VALUES (1)'), bind(), execute(), SYNC)\nassert c.kinds() == '12CEZ' and c.status == 'I'",
+    );
+}
+
+#[test]
+fn portals_are_suspended_and_end_with_their_transaction() {
+    assert_heard(
+        "c.run('BEGIN')\nsql = 'SELECT y FROM generate_series(1, 5) AS y, t'\n\
+         c.send(parse(sql), bind((), '', 'p'), execute(2, 'p'), SYNC)\nassert c.kinds() == '12DDsZ' and c.status == 'T'\n\
+         c.send(execute(0, 'p'), SYNC)\nassert c.kinds() == 'DDDCZ'\nc.run('COMMIT')\n\
+         c.send(execute(0, 'p'), SYNC)\nassert c.kinds() == 'EZ' and c.status == 'I'\n\
+         c.send(query(''))\nassert c.kinds() == 'IZ'",
+    );
+}
+
+#[test]
+fn rows_are_copied_both_ways() {
+    assert_heard(
+        "c.send(query('COPY t FROM STDIN'))\nassert c.kinds(b'G') == 'G'\n\
+         c.send(message(b'd', b'1\\n'), message(b'd', b'2\\n'), message(b'c'))\nassert c.kinds() == 'CZ'\n\
+         c.send(parse('COPY t FROM STDIN'), bind(), execute(), SYNC)\nassert c.kinds(b'G') == '12G'\n\
+         c.send(message(b'd', b'3\\n'), message(b'c'), SYNC)\nassert c.kinds() == 'CZ'\n\
+         c.send(query('COPY t FROM STDIN'))\nc.kinds(b'G')\nc.send(message(b'f', b'no\\0'))\nassert c.kinds() == 'EZ'\n\
+         c.send(query('COPY t TO STDOUT'))\nassert c.kinds() == 'HddddcCZ'",
+    );
+}
+
+#[test]
+fn a_chained_transaction_goes_on_in_the_next() {
+    assert_heard(
+        "c.run('BEGIN')\nc.run('UPDATE t SET x = 1')\nc.run('COMMIT AND CHAIN')\nassert c.status == 'T'\n\
+         c.run('UPDATE t SET x = 2')\nc.run('ROLLBACK')\nassert c.run('SELECT x FROM t') == [['1']]",
+    );
+}
+
+#[test]
+fn many_statements_are_sent_ahead_of_their_answers() {
+    assert_heard(
+        "one = parse('SELECT x FROM t') + bind() + execute()\nc.send(one * 20000, SYNC)\n\
+         assert len(c.until(b'Z')) == 4 * 20000 + 1",
+    );
+}

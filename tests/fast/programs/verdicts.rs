@@ -1,0 +1,92 @@
+//! Interleavings that a program has and none of which may be left out, and what makes a verdict impossible.
+
+use super::{Trial, assert_fails, assert_holds, assert_inconclusive};
+
+const ADD: &str = "c.run('UPDATE t SET x = x + 1')";
+const NEVER_SEEN: &str = "SELECT NOT EXISTS (SELECT FROM seen WHERE x = 1)";
+
+#[test]
+fn a_silent_statement_that_takes_the_snapshot_is_scheduled() {
+    let read = "c.run('BEGIN ISOLATION LEVEL REPEATABLE READ')\nc.run('SELECT 1')\n\
+                c.run('INSERT INTO seen SELECT x FROM t')\nc.run('COMMIT')";
+    assert_fails(&Trial::new(&[("read", read), ("write", ADD)], NEVER_SEEN).run());
+}
+
+#[test]
+fn the_level_that_a_connection_begins_with_counts() {
+    let read = "c = Connection(options='-c default_transaction_isolation=serializable')\n\
+                c.run('BEGIN')\nc.run('SELECT 1')\nc.run('INSERT INTO seen SELECT x FROM t')\nc.run('COMMIT')";
+    assert_fails(&Trial::new(&[("read", read), ("write", ADD)], NEVER_SEEN).run());
+}
+
+#[test]
+fn a_flush_commits_nothing() {
+    let write = "c.send(parse('UPDATE t SET x = x + 1'), bind(), execute(), FLUSH)\nc.until(b'C')\n\
+                 c.send(parse('UPDATE t SET x = x + 10'), bind(), execute(), FLUSH)\nc.until(b'C')\n\
+                 c.send(SYNC)\nassert c.kinds() == 'Z' and c.status == 'I'\nassert c.run('SELECT x FROM t') == [['11']]";
+    let look = "c.run('INSERT INTO seen SELECT x FROM t')";
+    assert_holds(&Trial::new(&[("write", write), ("look", look)], NEVER_SEEN).run());
+}
+
+#[test]
+fn what_was_flushed_is_rolled_back_with_the_statement_that_fails() {
+    let write = "c.send(parse('UPDATE t SET x = x + 1'), bind(), execute(), FLUSH)\nc.until(b'C')\n\
+                 c.send(parse('UPDATE t SET x = 1 / 0'), bind(), execute(), FLUSH)\nc.until(b'E')\n\
+                 c.send(parse('UPDATE t SET x = 5'), bind(), execute(), FLUSH)\nc.send(SYNC)\n\
+                 assert c.kinds() == 'Z' and c.status == 'I'\nassert c.run('SELECT x FROM t') == [['0']]";
+    assert_holds(&Trial::new(&[("write", write)], "SELECT x = 0 FROM t").run());
+}
+
+#[test]
+fn a_program_that_leaves_it_to_chance_is_inconclusive() {
+    // the file makes every other run do otherwise
+    let chance = "import os\nodd = os.path.exists('odd')\nos.remove('odd') if odd else open('odd', 'w').close()\n\
+                  c.run('UPDATE t SET x = x + 1' if odd else 'SELECT x FROM t')";
+    let finished = Trial::new(&[("chance", chance), ("write", ADD)], "SELECT true").run();
+    assert_inconclusive(&finished, "runs-differ");
+}
+
+#[test]
+fn statements_of_two_connections_at_once_are_inconclusive() {
+    let threads = "import threading\nd = Connection()\n\
+                   def work(one, by): one.run(f'UPDATE t SET x = x + {by}')\n\
+                   all = [threading.Thread(target=work, args=args) for args in ((c, 1), (d, 2))]\n\
+                   for one in all: one.start()\nfor one in all: one.join()";
+    let finished = Trial::new(&[("threads", threads), ("write", ADD)], "SELECT true").run();
+    assert_inconclusive(&finished, "concurrent-connections");
+}
+
+#[test]
+fn two_connections_that_take_turns_are_under_control() {
+    let turns = "d = Connection()\nfor one in (c, d, c): one.run('UPDATE t SET x = x + 1')";
+    assert_holds(&Trial::new(&[("turns", turns), ("write", ADD)], "SELECT x = 4 FROM t").run());
+}
+
+#[test]
+fn a_wait_that_a_timeout_may_end_is_inconclusive() {
+    let hurried =
+        "c.run(\"SET lock_timeout = '1h'\")\nc.run('BEGIN')\nc.run('UPDATE t SET x = x + 1')\nc.run('COMMIT')";
+    let finished = Trial::new(&[("hurried", hurried), ("write", ADD)], "SELECT x = 2 FROM t").run();
+    assert_inconclusive(&finished, "timeout-not-explored");
+}
+
+#[test]
+fn a_wait_for_ones_own_other_connection_is_an_error() {
+    let own = "d = Connection()\nc.run('BEGIN')\nc.run('UPDATE t SET x = 1')\nd.run('UPDATE t SET x = 2')";
+    let finished = Trial::new(&[("own", own)], "SELECT true").run();
+    finished.assert_error(3, &["another connection of the same program"]);
+}
+
+#[test]
+fn a_lock_on_a_file_and_one_on_a_row_that_wait_for_each_other_are_an_error() {
+    let program = |first: &str, second: &str| {
+        format!(
+            "import fcntl\nfile = open('lock', 'w')\ndef lock(): fcntl.flock(file, fcntl.LOCK_EX)\n\
+             def row(): c.run('UPDATE t SET x = x + 1')\nc.run('BEGIN')\nc.run('SELECT x FROM t')\n{first}()\n{second}()\n\
+             c.run('COMMIT')"
+        )
+    };
+    let (one, other) = (program("lock", "row"), program("row", "lock"));
+    let finished = Trial::new(&[("one", &one), ("other", &other)], "SELECT true").run();
+    finished.assert_error(3, &["for a lock on a file"]);
+}
