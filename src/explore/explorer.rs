@@ -218,9 +218,14 @@ pub fn explore(
     };
     let to_confirm = collector.failure.clone().or_else(|| collector.first.take());
     let mut exploration = collector.into_exploration(strategy.coverage(), end, counted(template.scenario()));
-    let begins_apart = || template.observed().is_some_and(|observed| observed.begins_apart());
-    if exploration.verdict == Verdict::Holds && !strategy.begins_again() && begins_apart() {
-        exploration.put_in_doubt(Reason::Uncontrolled(Uncontrolled::BeginNotScheduled));
+    let observed = template.observed().filter(|_| !strategy.begins_again());
+    if let Some(observed) = observed.filter(|_| exploration.verdict == Verdict::Holds) {
+        if observed.begins_apart() {
+            exploration.put_in_doubt(Reason::Uncontrolled(Uncontrolled::BeginNotScheduled));
+        }
+        if observed.tables_locked() {
+            exploration.put_in_doubt(Reason::Uncontrolled(Uncontrolled::PrepareNotScheduled));
+        }
     }
     if let Some(run) = to_confirm {
         confirm(template, options, interrupt, run, &mut exploration)?;

@@ -57,6 +57,12 @@ pub enum Uncontrolled {
          run; the strategy dpor does that"
     )]
     BeginNotScheduled,
+    /// A statement may lock whole tables, and what prepares a statement waits for that.
+    #[error(
+        "a statement may lock whole tables, and when programs prepare theirs was not scheduled in every run; the strategy \
+         dpor does that"
+    )]
+    PrepareNotScheduled,
     /// The run began in a state other than the one after setup. Holds what differed.
     #[error(
         "a run began in another state than the one after setup, because an earlier run left something behind that \
@@ -102,6 +108,7 @@ impl Uncontrolled {
             Uncontrolled::ProgramCancelled { .. } => "program-cancelled",
             Uncontrolled::StartOrder { .. } => "start-order",
             Uncontrolled::PreludeNotScheduled { .. } => "prelude-not-scheduled",
+            Uncontrolled::PrepareNotScheduled => "prepare-not-scheduled",
             Uncontrolled::BeginNotScheduled => "begin-not-scheduled",
             Uncontrolled::LeftBehind(_) => "left-behind",
             Uncontrolled::TablesDiffer { .. } => "tables-differ",

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 pub use freely::FreeRun;
 
+use super::attached;
 use super::committed_states::CommittedStates;
 use super::condition::ConditionCache;
 use super::dependencies;
@@ -95,6 +96,10 @@ impl Template {
         let observed = Observed::new(program.clone(), catalog, quiet, scenario.schedules_prelude);
         if opaque {
             observed.meets_elsewhere();
+        }
+        let mut declared = scenario.sessions.iter().flat_map(|session| session.steps.iter());
+        if declared.any(|step| attached::may_lock_tables(&step.sql.text)) {
+            observed.locks_tables();
         }
         let observed = Arc::new(observed);
         Ok(Template {

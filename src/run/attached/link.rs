@@ -160,6 +160,7 @@ impl Link {
     pub fn standing(&self) -> Standing {
         Standing {
             begins_apart: false,
+            tables_locked: false,
             status: self.status(),
             begins: self.begin.is_some(),
             fresh: self.fresh,

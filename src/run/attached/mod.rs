@@ -8,6 +8,7 @@ mod schedulable;
 mod told;
 
 pub use observed::Observed;
+pub use schedulable::may_lock_tables;
 
 use std::future::poll_fn;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -404,9 +405,10 @@ impl Attached {
         }
         let standing = Standing {
             begins_apart: self.observed.begins_apart(),
+            tables_locked: self.observed.tables_locked(),
             ..link.standing()
         };
-        let treatment = match treatment(&commands, end == RequestEnd::Query, standing) {
+        let treatment = match treatment(&commands, end == RequestEnd::Query, request.prepares, standing) {
             // in a transaction whose snapshot lasts it may be what takes it
             Treatment::Step | Treatment::Autocommitted
                 if is_prelude && standing.isolation == Isolation::ReadCommitted =>
@@ -872,7 +874,8 @@ impl Attached {
             let Some(request) = link.peek_request(cx) else { continue };
             let of_driver = |asked: &crate::proxy::Asked| observed::may_be_prelude(&asked.sql);
             let is_driver = !request.statements.is_empty() && request.statements.iter().all(of_driver);
-            let passes = is_driver || treatment(&commands(request), true, standing) == Treatment::Pass;
+            let passes =
+                is_driver || treatment(&commands(request), true, request.prepares, standing) == Treatment::Pass;
             link.overlaps = true;
             if !passes {
                 self.note(Uncontrolled::ConcurrentConnections {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::schedulable;
 use crate::conflict::{
     self, Footprint, Meaning, Program, ProgramStep, Snapshots, StatementKnown, StepFacts, reads_catalogs_only,
 };
@@ -39,6 +40,8 @@ struct Seen {
     changes_schema: bool,
     /// Statements need not mean what their analysis says, or programs meet elsewhere than in the database.
     opaque: bool,
+    /// A statement may lock whole tables.
+    locks_tables: bool,
     /// A statement shows its session's name.
     shows_names: bool,
     /// How often anything of this has changed.
@@ -103,6 +106,19 @@ impl Observed {
         sessions.any(|(index, session)| session.is_program && program.begins_apart(index))
     }
 
+    /// Whether a statement of the scenario may lock whole tables, so that to prepare one is a step.
+    pub fn tables_locked(&self) -> bool {
+        self.seen().locks_tables
+    }
+
+    /// A statement may lock whole tables.
+    pub fn locks_tables(&self) {
+        let mut seen = self.seen();
+        if !std::mem::replace(&mut seen.locks_tables, true) {
+            seen.version += 1;
+        }
+    }
+
     /// Takes down a statement that is to be scheduled, and returns its number.
     ///
     /// # Errors
@@ -138,6 +154,10 @@ impl Observed {
                 meaning: Meaning::default(),
             },
         };
+        // a function of the scenario's own may do anything
+        if schedulable::may_lock_tables(sql) || known.footprint.unknown || known.footprint.calls {
+            self.locks_tables();
+        }
         let mut seen = self.seen();
         if conflict::changes_meaning(sql, kind) {
             seen.opaque = true;

@@ -13,6 +13,8 @@ pub struct Standing {
     pub status: TransactionStatus,
     /// When a transaction begins matters.
     pub begins_apart: bool,
+    /// A statement of the scenario may lock whole tables, which preparing a statement waits for.
+    pub tables_locked: bool,
     /// A BEGIN goes ahead of the request.
     pub begins: bool,
     /// The transaction, if one is open, has had no turn yet.
@@ -50,13 +52,58 @@ pub fn commands(request: &Request) -> Vec<(StatementKind, String)> {
     found
 }
 
+/// Commands that lock no table so that another may not name it: those that read and change rows, and those of transactions,
+/// cursors and settings.
+const LOCK_NO_TABLE: [&str; 28] = [
+    "SELECT",
+    "VALUES",
+    "TABLE",
+    "WITH",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "MERGE",
+    "COPY",
+    "DECLARE",
+    "FETCH",
+    "MOVE",
+    "CLOSE",
+    "BEGIN",
+    "START",
+    "COMMIT",
+    "END",
+    "ROLLBACK",
+    "ABORT",
+    "SAVEPOINT",
+    "RELEASE",
+    "SET",
+    "RESET",
+    "SHOW",
+    "LISTEN",
+    "UNLISTEN",
+    "NOTIFY",
+    "DEALLOCATE",
+];
+
+/// Whether a statement may hold a lock on a whole table that the analysis of another's waits for.
+pub fn may_lock_tables(sql: &str) -> bool {
+    let commands = split(sql);
+    let locks_none = |command: &Vec<Token<'_>>| command.first().is_some_and(|word| word.is_one_of(&LOCK_NO_TABLE));
+    !commands.iter().all(locks_none)
+}
+
 /// What is to be done with a request of these commands.
-pub fn treatment(commands: &[(StatementKind, String)], is_simple: bool, standing: Standing) -> Treatment {
+pub fn treatment(
+    commands: &[(StatementKind, String)],
+    is_simple: bool,
+    prepares: bool,
+    standing: Standing,
+) -> Treatment {
     let is_open = standing.begins || standing.status != TransactionStatus::Idle;
     // a transaction whose snapshot lasts takes it with its first statement, whatever that is, or when that is prepared
     let takes_snapshot = (standing.begins || standing.fresh) && standing.isolation != Isolation::ReadCommitted;
     if commands.is_empty() {
-        return if takes_snapshot {
+        return if takes_snapshot || (standing.tables_locked && prepares) {
             Treatment::Step
         } else {
             Treatment::Pass
@@ -224,12 +271,13 @@ mod tests {
                 (sql::Statement::classify(text).kind, text.to_owned())
             })
             .collect();
-        treatment(&commands, true, standing)
+        treatment(&commands, true, false, standing)
     }
 
     const IDLE: Standing = Standing {
         status: TransactionStatus::Idle,
         begins_apart: false,
+        tables_locked: false,
         begins: false,
         fresh: false,
         savepoint_open: false,
