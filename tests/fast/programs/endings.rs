@@ -11,7 +11,7 @@ use crate::common::server::eventually;
 #[test]
 fn a_program_that_is_not_there_hangs_or_never_lets_go_is_an_error() {
     let of = |command: &str| Trial::new(&[], "SELECT true").with("program", command).run();
-    of(r#"["/nowhere/to/be/found"]"#).assert_error(3, &["/nowhere/to/be/found"]);
+    of(r#"["/nowhere/to/be/found"]"#).assert_error(2, &["/nowhere/to/be/found"]);
     of(r#"["sleep", "1000"]"#).assert_error(3, &["neither sent a statement nor ended"]);
 }
 
