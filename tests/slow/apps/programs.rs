@@ -22,7 +22,7 @@ fn refuted(scenario: &str, violations: &[&str]) {
         .as_array()
         .unwrap()
         .iter()
-        .map(|one| one["name"].as_str().unwrap())
+        .map(|one| one.as_str().unwrap())
         .collect();
     assert_eq!(broken, violations);
 }
