@@ -7,7 +7,7 @@ use tokio_postgres::config::Host;
 
 use super::folder::apps;
 use crate::common::lab::Lab;
-use crate::common::server::{busy_runtime, connect, shared_server};
+use crate::common::server::{OwnServer, busy_runtime, connect};
 
 const SETUP: &str = "CREATE TABLE items (
   id serial PRIMARY KEY,
@@ -42,7 +42,9 @@ impl Driver {
     /// What it prints where it speaks with a server itself.
     fn directly(&self, feature: &str) -> String {
         let runtime = busy_runtime();
-        let config = shared_server();
+        // a database that comes or goes is seen by scenarios on the same server
+        let server = OwnServer::start();
+        let config = server.config();
         let client = runtime.block_on(connect(&config));
         let database = format!("{}_{feature}", self.command[1].replace('.', "_"));
         runtime
@@ -65,9 +67,6 @@ impl Driver {
             .env("PGSSLMODE", "disable")
             .stdin(Stdio::null())
             .output()
-            .unwrap();
-        runtime
-            .block_on(client.batch_execute(&format!("DROP DATABASE {database} WITH (FORCE)")))
             .unwrap();
         let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), output.stderr);
         assert!(output.status.success(), "{stdout}{}", String::from_utf8_lossy(&stderr));
