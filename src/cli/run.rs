@@ -62,7 +62,7 @@ Examples:
   pgbraid run --setup schema.sql --invariant 'SELECT count(*) = 1 FROM account' -- php import.php
       two imports at the same time
   pgbraid run --copies 3 --setup schema.sql --scenario import.toml -- python3 import.py --id 7
-      the same with three, and a scenario file to go on with";
+      the same with three, and a scenario file to edit";
 
 impl RunPrograms {
     pub fn run(self) -> Result<ExitCode, CommandError> {

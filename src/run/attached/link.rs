@@ -150,7 +150,7 @@ impl Link {
         while self.collected.is_empty() && !self.closed {
             match self.poll_client(cx) {
                 Poll::Ready(Ok(())) => {}
-                // whoever takes the request hears of what is wrong with it
+                // what is wrong with it is told when the request is taken
                 Poll::Ready(Err(_)) | Poll::Pending => break,
             }
         }

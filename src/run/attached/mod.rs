@@ -919,7 +919,7 @@ fn is_utf8(encoding: &str) -> bool {
 /// The number of what was not analysed.
 const UNKNOWN: usize = usize::MAX;
 
-/// Several commands of which some begin or end transactions are taken for one that is a transaction of its own.
+/// Several commands, some of which begin or end transactions, count as one that is a transaction of its own.
 fn kind_of_several(commands: &[&(StatementKind, String)]) -> StatementKind {
     match commands
         .iter()
