@@ -343,7 +343,8 @@ impl Workbench {
                     limit: self.limits.step_timeout,
                 };
                 let observed = self.template.observed.clone();
-                let attached = Attached::new(session.clone(), program.clone(), at, volatile.clone(), observed).await?;
+                let program = Arc::new(program.filled(&session.params));
+                let attached = Attached::new(session.clone(), program, at, volatile.clone(), observed).await?;
                 sessions.push(AnySession::Attached(Box::new(attached)));
                 continue;
             }

@@ -296,7 +296,7 @@ impl Document {
         }
         Ok(ProgramCommand {
             command: command.get_ref().iter().map(|word| word.get_ref().clone()).collect(),
-            cwd: folder_of(base_dir),
+            cwd: program_folder(base_dir),
             ..ProgramCommand::default()
         })
     }
@@ -359,12 +359,14 @@ impl Document {
     }
 }
 
-/// A folder to run programs in.
-fn folder_of(base_dir: &Path) -> PathBuf {
-    match base_dir.as_os_str().is_empty() {
-        true => PathBuf::from("."),
-        false => base_dir.to_owned(),
-    }
+/// The folder of a scenario's programs, which is the same wherever the scenario is written to.
+fn program_folder(folder: &Path) -> PathBuf {
+    let folder = match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    };
+    // there is no current folder; the program will not find it either
+    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
 }
 
 /// Names that must be unique, and where each of them is given.

@@ -22,7 +22,7 @@ pub struct ProgramCommand {
 }
 
 impl ProgramCommand {
-    /// The same with the values of parameters in place of their names.
+    /// The same for a copy, with the values of its parameters in place of their names.
     pub fn filled(&self, params: &BTreeMap<String, Param>) -> ProgramCommand {
         let fill = |text: &String| fill(text, params);
         ProgramCommand {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::Value;
 
-use crate::scenario::{DeadlockPolicy, Isolation, Param, Scenario, Session, Step};
+use crate::scenario::{DeadlockPolicy, Isolation, Param, ProgramCommand, Scenario, Session, Step};
 use crate::sql::StatementKind;
 use crate::sql::classify::first_word;
 use crate::terminal::is_hidden;
@@ -30,6 +30,12 @@ impl Scenario {
         }
         if let Some(setup) = &self.setup {
             head.push(format!("setup = {}", long_text(&setup.text)));
+        }
+        if let Some(program) = &self.setup_command {
+            head.push(format!("setup_command = {}", texts(&program.command)));
+        }
+        if self.schedules_prelude {
+            head.push("prelude = \"scheduled\"".to_owned());
         }
         if !head.is_empty() {
             parts.push(head.join("\n"));
@@ -69,7 +75,7 @@ fn same_steps(one: &Session, other: &Session) -> bool {
             .map(|step| (step.name.clone(), step.sql.text.clone()))
             .collect()
     };
-    key(one) == key(other)
+    key(one) == key(other) && one.program == other.program
 }
 
 fn session(first: &Session, copies: &[Session]) -> String {
@@ -99,9 +105,36 @@ fn session(first: &Session, copies: &[Session]) -> String {
     if let Some(retry) = &first.retry {
         lines.push(format!("retry = {{ on = {}, max = {} }}", texts(&retry.on), retry.max));
     }
-    let steps: String = first.steps.iter().map(|one| format!("  {},\n", step(one))).collect();
-    lines.push(format!("steps = [\n{steps}]"));
+    match &first.program {
+        Some(program) => lines.extend(program_lines(program)),
+        None => {
+            let steps: String = first.steps.iter().map(|one| format!("  {},\n", step(one))).collect();
+            lines.push(format!("steps = [\n{steps}]"));
+        }
+    }
     lines.join("\n")
+}
+
+fn program_lines(program: &ProgramCommand) -> Vec<String> {
+    let mut lines = vec![format!("command = {}", texts(&program.command))];
+    lines.extend(
+        program
+            .stdin
+            .iter()
+            .map(|stdin| format!("stdin = {}", long_text(stdin))),
+    );
+    if !program.env.is_empty() {
+        let variables = program.env.iter();
+        let variables: Vec<String> = variables
+            .map(|(name, value)| format!("{} = {}", text(name), text(value)))
+            .collect();
+        lines.push(format!("env = {{ {} }}", variables.join(", ")));
+    }
+    lines.push(format!("cwd = {}", text(&program.cwd.to_string_lossy())));
+    if !program.allow_exit.is_empty() {
+        lines.push(format!("allow_exit = {:?}", program.allow_exit));
+    }
+    lines
 }
 
 /// A step that the file did not name is given its name, since among fewer steps it might be numbered differently; a
@@ -206,8 +239,13 @@ mod tests {
                     })
                     .collect();
                 format!(
-                    "{} {:?} {:?} {:?} {:?} {steps:?}",
-                    session.name, session.isolation, session.params, session.allow_errors, session.retry
+                    "{} {:?} {:?} {:?} {:?} {:?} {steps:?}",
+                    session.name,
+                    session.isolation,
+                    session.params,
+                    session.allow_errors,
+                    session.retry,
+                    session.program
                 )
             })
             .collect();
@@ -221,6 +259,30 @@ mod tests {
             "{setup:?} {sessions:#?} {invariants:?} {:?} {:?} {}",
             scenario.deadlock, scenario.ignore, scenario.serializable
         )
+    }
+
+    #[test]
+    fn programs_are_read_as_the_same_wherever_they_are_written_to() {
+        let scenario = read(
+            r#"
+            prelude = "scheduled"
+            setup_command = ["true"]
+            [[session]]
+            name = "import"
+            params = [{ id = 1 }, { id = 2 }]
+            command = ["php", "import.php", "{id}"]
+            stdin = '{"id": {id}}'
+            env = { APP_ENV = "test", "A B" = "{id}" }
+            cwd = "apps"
+            allow_exit = [1, 2]
+            "#,
+        );
+        let text = scenario.to_toml();
+        let again = Scenario::from_toml("test", "test.toml", &text, Path::new("elsewhere")).expect("a scenario");
+        assert_eq!(content(&again), content(&scenario), "{text}");
+        assert!(again.schedules_prelude && again.setup_command.is_some());
+        let cwd = &again.sessions[1].program.as_ref().expect("a program").cwd;
+        assert!(cwd.is_absolute() && cwd.ends_with("fixtures/apps"), "{cwd:?}");
     }
 
     #[test]

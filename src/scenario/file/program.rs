@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::Spanned;
 
 use super::raw::{RawSession, Text};
-use super::{Document, folder_of};
+use super::{Document, program_folder};
 use crate::scenario::error::{Mistake, ScenarioError};
 use crate::scenario::program::{ProgramCommand, placeholders};
 use crate::suggest;
@@ -81,7 +81,7 @@ pub(super) fn read(
         env: env
             .map(|(name, value)| (name.get_ref().clone(), value.get_ref().clone()))
             .collect(),
-        cwd: folder_of(&base_dir.join(cwd)),
+        cwd: program_folder(&base_dir.join(cwd)),
         allow_exit,
     }))
 }

@@ -95,7 +95,7 @@ pub(super) fn read(
                 allow_errors: allow_errors.clone(),
                 retry: retry.clone(),
                 begins_apart: false,
-                program: program.as_ref().map(|program| Arc::new(program.filled(own))),
+                program: program.clone(),
             });
         }
     }
