@@ -26,6 +26,24 @@ pub enum StepResult {
 }
 
 impl StepResult {
+    /// A statement's rows, as text; those that come in no order of their own are sorted.
+    pub(crate) fn of_rows(
+        columns: Vec<String>,
+        mut rows: Vec<Vec<Option<String>>>,
+        ordered: bool,
+        tag: String,
+    ) -> StepResult {
+        if !ordered {
+            rows.sort();
+        }
+        StepResult::Rows {
+            columns,
+            rows,
+            ordered,
+            tag,
+        }
+    }
+
     /// The command tag; `None` for an error.
     pub fn tag(&self) -> Option<&str> {
         match self {

@@ -1,5 +1,6 @@
 //! One connection of a program's.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -149,9 +150,9 @@ impl Client {
         self.stream.write_all(bytes).await
     }
 
-    /// Queues an error as the server would send it.
-    pub fn queue_error(&mut self, severity: &str, sqlstate: &str, message: &str) {
-        let fields = [(b'S', severity), (b'V', severity), (b'C', sqlstate), (b'M', message)];
+    /// Turns the client away, as the server would. It may have gone by then.
+    pub async fn refuse(mut self, sqlstate: &str, message: &str) {
+        let fields = [(b'S', "FATAL"), (b'V', "FATAL"), (b'C', sqlstate), (b'M', message)];
         queue_message(&mut self.outgoing, b'E', |body| {
             for (field, text) in fields {
                 body.put_u8(field);
@@ -159,6 +160,7 @@ impl Client {
             }
             body.put_u8(0);
         });
+        poll_fn(|cx| self.poll_flush(cx)).await;
     }
 
     /// Queues the end of the login: who the client speaks to, and the settings that the server reported.

@@ -208,24 +208,8 @@ impl Entry {
         if kind == b'p' && answer.strip_suffix(&[0]) == Some(self.password.as_bytes()) {
             return Ok(Some(Arrival::Client(client, login)));
         }
-        let mut refusal = BytesMut::new();
-        let fields = [
-            (b'S', "FATAL"),
-            (b'V', "FATAL"),
-            (b'C', "28P01"),
-            (
-                b'M',
-                "pgbraid gave this program another password, in PGPASSWORD and DATABASE_URL",
-            ),
-        ];
-        queue_message(&mut refusal, b'E', |body| {
-            for (field, text) in fields {
-                body.put_u8(field);
-                put_text(body, text);
-            }
-            body.put_u8(0);
-        });
-        client.write(&refusal).await?;
+        let message = "pgbraid gave this program another password, in PGPASSWORD and DATABASE_URL";
+        client.refuse("28P01", message).await;
         Ok(None)
     }
 }

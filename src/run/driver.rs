@@ -30,7 +30,7 @@ const LEFT_BEHIND: &str = "SELECT concat_ws(', ',
 
 /// Does what the end of a connection does to its advisory locks. Closing it and opening another would cost more, and a
 /// closed connection's locks are released only when its process has ended, which the client does not learn.
-const FREE_LOCKS: &str = "SELECT pg_advisory_unlock_all()";
+pub const FREE_LOCKS: &str = "SELECT pg_advisory_unlock_all()";
 /// This is not a transaction of the session, so it does not have the level that the session has set.
 const BEGIN_OF_OWN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE NOT DEFERRABLE";
 

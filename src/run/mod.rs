@@ -15,6 +15,7 @@ mod dependencies;
 mod driver;
 mod executor;
 mod large_objects;
+mod launch;
 mod level;
 mod one_step;
 mod ordered;

@@ -268,7 +268,7 @@ impl Script {
             return StepResult::Done { tag };
         };
         let step = &self.session.steps[pending.origin.step()];
-        let mut shown: Vec<Vec<Option<String>>> = rows
+        let shown: Vec<Vec<Option<String>>> = rows
             .iter()
             .map(|row| {
                 columns
@@ -290,16 +290,8 @@ impl Script {
                 }
             }
         }
-        let ordered = step.statement.ordered;
-        if !ordered {
-            shown.sort();
-        }
-        StepResult::Rows {
-            columns: columns.into_iter().map(|column| column.name).collect(),
-            rows: shown,
-            ordered,
-            tag,
-        }
+        let columns = columns.into_iter().map(|column| column.name).collect();
+        StepResult::of_rows(columns, shown, step.statement.ordered, tag)
     }
 
     /// The next step of the scenario, or the ROLLBACK that is due.

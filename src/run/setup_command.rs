@@ -6,9 +6,9 @@ use std::task::Poll;
 use tokio::task::JoinSet;
 
 use super::RunError;
+use super::launch::launch;
 use crate::history::Exit;
 use crate::postgres::Server;
-use crate::process::{Launch, Launched};
 use crate::proxy::{Arrival, Gate, relay};
 use crate::scenario::Scenario;
 
@@ -28,23 +28,7 @@ pub async fn run(server: &Arc<Server>, database: &str, scenario: &Scenario) -> R
         source,
     };
     let mut gate = Gate::open(server.user()).await.map_err(proxy)?;
-    let variables = gate
-        .variables()
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value));
-    let launch = Launch {
-        command: program.command.clone(),
-        variables: variables.collect(),
-        folder: program.cwd.clone(),
-        stdin: String::new(),
-        marker: gate.marker(),
-    };
-    let mut launched = Launched::start(&launch).map_err(|source| RunError::Launch {
-        session: NAME.to_owned(),
-        program: program.command.first().cloned().unwrap_or_default(),
-        folder: program.cwd.clone(),
-        source,
-    })?;
+    let mut launched = launch(NAME, program, &gate)?;
     let mut conversations = JoinSet::new();
     let status = loop {
         let arrival = std::future::poll_fn(|cx| {

@@ -145,17 +145,9 @@ impl<'a, 'c> StatementTrials<'a, 'c> {
                 .map(|(column, value)| self.run.volatile.show(column, value))
                 .collect()
         };
-        let mut shown: Vec<_> = rows.iter().map(show).collect();
-        let ordered = self.run.step(turn).statement.ordered;
-        if !ordered {
-            shown.sort();
-        }
-        StepResult::Rows {
-            columns: columns.into_iter().map(|column| column.name).collect(),
-            rows: shown,
-            ordered,
-            tag,
-        }
+        let shown = rows.iter().map(show).collect();
+        let columns = columns.into_iter().map(|column| column.name).collect();
+        StepResult::of_rows(columns, shown, self.run.step(turn).statement.ordered, tag)
     }
 
     /// The tables as the transaction sees them.

@@ -282,18 +282,8 @@ impl Document {
     }
 
     fn setup_command(&self, command: &Spanned<Vec<Text>>, base_dir: &Path) -> Result<ProgramCommand, ScenarioError> {
-        if command.get_ref().first().is_none_or(|word| word.get_ref().is_empty()) {
-            return Err(self
-                .error(Mistake::Empty("`setup_command`".to_owned()), command.span(), "here")
-                .hint(
-                    "name the program and its arguments: `setup_command = [\"python3\", \"manage.py\", \"migrate\"]`",
-                ));
-        }
-        if let Some(word) = command.get_ref().iter().find(|word| word.get_ref().contains('\0')) {
-            return Err(self
-                .error(Mistake::Nul("this text".to_owned()), word.span(), "here")
-                .hint("programs are given texts without one"));
-        }
+        let example = "`setup_command = [\"python3\", \"manage.py\", \"migrate\"]`";
+        program::check_words(self, "`setup_command`", command, example)?;
         Ok(ProgramCommand {
             command: command.get_ref().iter().map(|word| word.get_ref().clone()).collect(),
             cwd: program_folder(base_dir),

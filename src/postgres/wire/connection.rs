@@ -14,12 +14,8 @@ use super::parts::Rows;
 use super::reply::{self, Notice, Notification, Reply, ResultSet, TransactionStatus};
 use super::stream::Stream;
 use super::target::Target;
+use super::wait_report::WaitReport;
 use super::{ServerError, WireError};
-
-/// Part of the server's message, logged with `log_lock_waits`, that a session has waited for `deadlock_timeout` and
-/// that its deadlock check found none; the second is the message that the wait is over.
-const STILL_WAITING: &str = " still waiting for ";
-const ACQUIRED: &str = " acquired ";
 
 /// The server's message with `debug_print_rewritten`. It is never translated.
 const PARSE_TREE: &str = "rewritten parse tree:";
@@ -241,10 +237,11 @@ impl Connection {
                     self.building.parse_trees.extend(detail);
                 } else if severity != "LOG" {
                     self.building.notices.push(Notice { severity, message });
-                } else if message.contains(STILL_WAITING) {
-                    return Ok(Some(ServerEvent::StillWaiting));
-                } else if message.contains(ACQUIRED) {
-                    return Ok(Some(ServerEvent::Acquired));
+                } else if let Some(report) = WaitReport::of(&message) {
+                    return Ok(Some(match report {
+                        WaitReport::StillWaiting => ServerEvent::StillWaiting,
+                        WaitReport::Acquired => ServerEvent::Acquired,
+                    }));
                 }
             }
             Message::NotificationResponse(body) => self.building.notifications.push(Notification {

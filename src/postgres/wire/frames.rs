@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::backend::Message;
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -47,7 +48,6 @@ impl Frame {
     /// # Errors
     /// When it is malformed.
     pub fn columns(&self) -> Result<Option<Vec<FrameColumn>>, WireError> {
-        use fallible_iterator::FallibleIterator;
         let Message::RowDescription(body) = self.parse()? else {
             return Ok(None);
         };
@@ -69,7 +69,6 @@ impl Frame {
     /// # Errors
     /// When it is malformed.
     pub fn values(&self) -> Result<Vec<Option<Bytes>>, WireError> {
-        use fallible_iterator::FallibleIterator;
         let Message::DataRow(body) = self.parse()? else {
             return Ok(Vec::new());
         };
@@ -90,7 +89,6 @@ impl Frame {
     /// # Errors
     /// When it is malformed.
     pub fn parameter_types(&self) -> Result<Vec<u32>, WireError> {
-        use fallible_iterator::FallibleIterator;
         match self.parse()? {
             Message::ParameterDescription(body) => body.parameters().collect().map_err(invalid),
             _ => Ok(Vec::new()),

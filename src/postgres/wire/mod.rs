@@ -15,6 +15,7 @@ mod reply;
 mod startup;
 mod stream;
 mod target;
+mod wait_report;
 
 pub use cancel::Canceller;
 pub use connection::{Connection, ServerEvent, Value};
@@ -22,6 +23,8 @@ pub use frames::{Frame, FrameColumn};
 pub use parts::{CopyDirection, MessageFields, Part, Rows};
 pub use reply::{Column, Notice, Notification, Reply, ResultSet, ServerError, TransactionStatus};
 pub(crate) use stream::Stream;
+
+pub use wait_report::WaitReport;
 
 use std::time::Duration;
 

@@ -4,18 +4,16 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 
 use super::messages::Least;
+use super::observed::Observed;
 use super::schedulable::Standing;
 use super::told::{Telling, Told};
 use crate::postgres::PostgresError;
-use crate::postgres::wire::{Connection, Frame, ServerError, TransactionStatus, WireError};
+use crate::postgres::wire::{Connection, Frame, ServerError, TransactionStatus, WaitReport, WireError};
 use crate::proxy::{Client, Collected, Collector, ProxyError, Request, RequestEnd};
 use crate::run::checks::Checks;
 use crate::run::level::Level;
 use crate::run::session::DeadlockCheck;
 use crate::sql::{Isolation, StatementKind};
-
-const STILL_WAITING: &str = " still waiting for ";
-const ACQUIRED: &str = " acquired ";
 
 /// Both sides of a conversation.
 pub struct Link {
@@ -145,8 +143,8 @@ impl Link {
         }
     }
 
-    /// The next request, where it has come whole, while another connection of the program has a turn.
-    pub fn peek_request(&mut self, cx: &mut Context<'_>) -> Option<&Request> {
+    /// Reads what the client has sent while another connection of the program has a turn.
+    pub fn gather(&mut self, cx: &mut Context<'_>) {
         while self.collected.is_empty() && !self.closed {
             match self.poll_client(cx) {
                 Poll::Ready(Ok(())) => {}
@@ -154,13 +152,18 @@ impl Link {
                 Poll::Ready(Err(_)) | Poll::Pending => break,
             }
         }
+    }
+
+    /// The next request, where it has come whole.
+    pub fn next_request(&self) -> Option<&Request> {
         self.collected.front().map(|(request, _)| request)
     }
 
-    pub fn standing(&self) -> Standing {
+    /// Where it stands, given what has been seen of the programs.
+    pub fn standing(&self, observed: &Observed) -> Standing {
         Standing {
-            begins_apart: false,
-            tables_locked: false,
+            begins_apart: observed.begins_apart(),
+            tables_locked: observed.tables_locked(),
             status: self.status(),
             begins: self.begin.is_some(),
             fresh: self.fresh,
@@ -241,14 +244,12 @@ impl Link {
         Ok(())
     }
 
-    /// Sends statements of pgbraid's own, of which the client hears nothing.
-    pub fn send_own(&mut self, statements: &[&str], check: Option<DeadlockCheck>) -> Result<(), WireError> {
-        if let Some(sql) = check.and_then(|check| self.checks.change_to(check)) {
-            self.server.queue_aside(sql)?;
+    /// Sends a statement of pgbraid's own. The client hears nothing of it.
+    pub fn send_own(&mut self, sql: &str, check: Option<DeadlockCheck>) -> Result<(), WireError> {
+        if let Some(check) = check.and_then(|check| self.checks.change_to(check)) {
+            self.server.queue_aside(check)?;
         }
-        for sql in statements {
-            self.server.queue_aside(sql)?;
-        }
+        self.server.queue_aside(sql)?;
         self.server.queue_sync();
         self.exchange = Some(Exchange {
             aside: 0,
@@ -411,13 +412,10 @@ impl Link {
             }
             return Ok(None);
         }
-        Ok(if message.contains(STILL_WAITING) {
-            Some(Heard::StillWaiting)
-        } else if message.contains(ACQUIRED) {
-            Some(Heard::Acquired)
-        } else {
-            None
-        })
+        Ok(WaitReport::of(&message).map(|report| match report {
+            WaitReport::StillWaiting => Heard::StillWaiting,
+            WaitReport::Acquired => Heard::Acquired,
+        }))
     }
 
     /// No transaction is open any more.

@@ -20,9 +20,10 @@ use tokio::time::{Instant, sleep};
 
 use self::link::{Heard, Link, Sending};
 use self::naming::Shown;
-use self::schedulable::{Standing, Treatment, commands, treatment};
+use self::schedulable::{Treatment, commands, treatment};
 use self::told::Told;
-use super::driver::{Action, Sent, deadlocked_backends};
+use super::driver::{Action, FREE_LOCKS, Sent, deadlocked_backends};
+use super::launch::launch;
 use super::script::step_error;
 use super::session::{DeadlockCheck, Finished, Next, Outside, Pending, Progress, Session, WaitTimeout};
 use super::{Conditions, RunError};
@@ -31,8 +32,8 @@ use crate::history::{
 };
 use crate::postgres::wire::{Canceller, Connection, TransactionStatus, WireError};
 use crate::postgres::{PostgresError, Server};
-use crate::process::{Launch, Launched, Output, file_lock_wait, holds_file_lock};
-use crate::proxy::{Arrival, Client, Gate, Login, Request, RequestEnd, readable};
+use crate::process::{Launched, Output, file_lock_wait, holds_file_lock};
+use crate::proxy::{Arrival, Gate, Login, Request, RequestEnd, readable};
 use crate::scenario::{self, ProgramCommand};
 use crate::sql::{Isolation, StatementKind, isolation_named};
 
@@ -47,9 +48,6 @@ const NOT_HANDED_ON: [&str; 5] = [
 
 /// How soon a program that says nothing is looked at; the last pause repeats.
 const LOOKS_MILLIS: [u64; 5] = [5, 10, 20, 50, 100];
-
-/// What the end of a connection does to advisory locks.
-const FREE_LOCKS: &str = "SELECT pg_advisory_unlock_all()";
 
 /// A program's connections, and the statement of it that is held or under way.
 pub struct Attached {
@@ -177,28 +175,7 @@ impl Attached {
     }
 
     fn start(&mut self) -> Result<(), RunError> {
-        let mut variables: Vec<(String, String)> = self
-            .gate
-            .variables()
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect();
-        let own = self.program.env.iter();
-        variables.extend(own.map(|(name, value)| (name.clone(), value.clone())));
-        let launch = Launch {
-            command: self.program.command.clone(),
-            variables,
-            folder: self.program.cwd.clone(),
-            stdin: self.program.stdin.clone().unwrap_or_default(),
-            marker: self.gate.marker(),
-        };
-        let launched = Launched::start(&launch).map_err(|source| RunError::Launch {
-            session: self.session.name.clone(),
-            program: self.program.command.first().cloned().unwrap_or_default(),
-            folder: self.program.cwd.clone(),
-            source,
-        })?;
-        self.launched = Some(launched);
+        self.launched = Some(launch(&self.session.name, &self.program, &self.gate)?);
         Ok(())
     }
 
@@ -292,7 +269,7 @@ impl Attached {
                     self.links.push(link);
                 }
                 Err(PostgresError::Wire(WireError::Refused(error))) => {
-                    refuse(client, &error.sqlstate, &error.message).await
+                    client.refuse(&error.sqlstate, &error.message).await
                 }
                 Err(error) => return Err(error.into()),
             },
@@ -403,11 +380,7 @@ impl Attached {
         if let Some(level) = link.begin.as_deref().and_then(isolation_named) {
             link.level.of_begin(level);
         }
-        let standing = Standing {
-            begins_apart: self.observed.begins_apart(),
-            tables_locked: self.observed.tables_locked(),
-            ..link.standing()
-        };
+        let standing = link.standing(&self.observed);
         let treatment = match treatment(&commands, end == RequestEnd::Query, request.prepares, standing) {
             // in a transaction whose snapshot lasts it may be what takes it
             Treatment::Step | Treatment::Autocommitted
@@ -524,12 +497,18 @@ impl Attached {
             let link = &mut self.links[index];
             link.least = least.unwrap_or(link.least);
             if link.status() != TransactionStatus::Aborted && end != RequestEnd::Flush {
-                let sent = link.send_own(&[again], None);
-                sent.map_err(|error| self.lost("", error))?;
-                self.await_told(index).await?;
+                self.run_own(index, again).await?;
             }
         }
         self.links[index].release();
+        Ok(())
+    }
+
+    /// Runs a statement of pgbraid's own that meets no other session.
+    async fn run_own(&mut self, index: usize, sql: &str) -> Result<(), RunError> {
+        let sent = self.links[index].send_own(sql, None);
+        sent.map_err(|error| self.lost("", error))?;
+        self.await_told(index).await?;
         Ok(())
     }
 
@@ -693,9 +672,7 @@ impl Attached {
                 return Ok(true);
             }
             TransactionStatus::Open | TransactionStatus::Aborted => {
-                let sent = link.send_own(&["ROLLBACK"], None);
-                sent.map_err(|error| self.lost("rollback", error))?;
-                self.await_told(index).await?;
+                self.run_own(index, "ROLLBACK").await?;
             }
             TransactionStatus::Idle => {}
         }
@@ -819,27 +796,18 @@ impl Attached {
             });
             cells.collect::<Vec<_>>()
         };
-        let mut rows: Vec<_> = result.rows.iter().map(row).collect();
-        if !ordered {
-            rows.sort();
-        }
-        StepResult::Rows {
-            columns: columns.iter().map(|column| column.column.name.clone()).collect(),
-            rows,
-            ordered,
-            tag: result.tag,
-        }
+        let rows = result.rows.iter().map(row).collect();
+        let columns = columns.iter().map(|column| column.column.name.clone()).collect();
+        StepResult::of_rows(columns, rows, ordered, result.tag)
     }
 
     /// Ends what an error has left of an autocommitted statement, which has released everything.
     async fn roll_back_failed(&mut self) -> Result<(), RunError> {
         let index = self.current;
-        let Some(link) = self.links.get_mut(index) else {
+        if index >= self.links.len() {
             return Ok(());
-        };
-        let sent = link.send_own(&["ROLLBACK"], None);
-        sent.map_err(|error| self.lost("rollback", error))?;
-        self.await_told(index).await?;
+        }
+        self.run_own(index, "ROLLBACK").await?;
         let link = &mut self.links[index];
         link.end_transaction();
         link.withhold_ready(b'I');
@@ -870,8 +838,9 @@ impl Attached {
     fn look_at_others(&mut self, busy: usize, cx: &mut Context<'_>) {
         for index in (0..self.links.len()).filter(|&index| index != busy) {
             let link = &mut self.links[index];
-            let standing = link.standing();
-            let Some(request) = link.peek_request(cx) else { continue };
+            link.gather(cx);
+            let Some(request) = link.next_request() else { continue };
+            let standing = link.standing(&self.observed);
             let of_driver = |asked: &crate::proxy::Asked| observed::may_be_prelude(&asked.sql);
             let is_driver = !request.statements.is_empty() && request.statements.iter().all(of_driver);
             let passes =
@@ -928,11 +897,6 @@ fn kind_of_several(commands: &[&(StatementKind, String)]) -> StatementKind {
         true => StatementKind::Plain,
         false => StatementKind::OutsideBlock,
     }
-}
-
-async fn refuse(mut client: Client, sqlstate: &str, message: &str) {
-    client.queue_error("FATAL", sqlstate, message);
-    poll_fn(|cx| client.poll_flush(cx)).await;
 }
 
 impl Session for Attached {
@@ -992,9 +956,9 @@ impl Session for Attached {
                 };
                 link.send(request, *end, sending)
             }
-            (_, Action::Commit) => link.send_own(&["COMMIT"], Some(check)),
-            (_, Action::Disconnect) => link.send_own(&[FREE_LOCKS], None),
-            _ => link.send_own(&["ROLLBACK"], None),
+            (_, Action::Commit) => link.send_own("COMMIT", Some(check)),
+            (_, Action::Disconnect) => link.send_own(FREE_LOCKS, None),
+            _ => link.send_own("ROLLBACK", None),
         };
         sent.map_err(|error| self.lost(&held.pending.name, error))?;
         self.sent.push(Sent {

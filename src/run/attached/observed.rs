@@ -7,7 +7,7 @@ use super::schedulable;
 use crate::conflict::{
     self, Footprint, Meaning, Program, ProgramStep, Snapshots, StatementKnown, StepFacts, reads_catalogs_only,
 };
-use crate::postgres::catalog::Catalog;
+use crate::postgres::catalog::{Analysis, Catalog};
 use crate::run::{Conditions, RunError};
 use crate::scenario::SHOW_A_NAME;
 use crate::sql::lexer::{TokenKind, tokens};
@@ -143,9 +143,7 @@ impl Observed {
         }
         let known = match kind {
             StatementKind::Plain => {
-                let mut catalog = self.catalog.clone();
-                conditions.monitor.drain(conditions.control).await?;
-                let analysis = catalog.analyse(conditions.control, sql, types, self.quiet).await?;
+                let (analysis, catalog) = self.analyse(sql, types, conditions).await?;
                 conflict::know(sql, analysis.as_ref(), &catalog)
             }
             StatementKind::OutsideBlock | StatementKind::PrepareTransaction => StatementKnown::nothing(),
@@ -158,10 +156,10 @@ impl Observed {
         if schedulable::may_lock_tables(sql) || known.footprint.unknown || known.footprint.calls {
             self.locks_tables();
         }
-        let mut seen = self.seen();
         if conflict::changes_meaning(sql, kind) {
-            seen.opaque = true;
+            self.meets_elsewhere();
         }
+        let mut seen = self.seen();
         let shows = |word: &str| SHOW_A_NAME.iter().any(|name| name.eq_ignore_ascii_case(word));
         seen.shows_names |= tokens(sql).any(|token| token.kind == TokenKind::Word && shows(token.text));
         // another worker may have met it meanwhile
@@ -184,6 +182,19 @@ impl Observed {
         });
         seen.version += 1;
         Ok(number)
+    }
+
+    /// What the server makes of a statement, and the catalog that tells what its names mean.
+    async fn analyse(
+        &self,
+        sql: &str,
+        types: &[u32],
+        conditions: &mut Conditions<'_>,
+    ) -> Result<(Option<Analysis>, Catalog), RunError> {
+        conditions.monitor.drain(conditions.control).await?;
+        let mut catalog = self.catalog.clone();
+        let analysis = catalog.analyse(conditions.control, sql, types, self.quiet).await?;
+        Ok((analysis, catalog))
     }
 
     /// Takes down a SET that was not scheduled.
@@ -220,9 +231,7 @@ impl Observed {
         let found = match known {
             Some(known) => known,
             None => {
-                conditions.monitor.drain(conditions.control).await?;
-                let mut catalog = self.catalog.clone();
-                let analysis = catalog.analyse(conditions.control, sql, types, self.quiet).await?;
+                let (analysis, catalog) = self.analyse(sql, types, conditions).await?;
                 let found = analysis.is_some_and(|analysis| reads_catalogs_only(&analysis, &catalog));
                 self.seen().preludes.insert(key, found);
                 found

@@ -48,20 +48,16 @@ pub(super) fn read(
             return Err(document.error(Mistake::NotOfPrograms(key), span, "here").hint(hint));
         }
     }
-    if command.get_ref().first().is_none_or(|word| word.get_ref().is_empty()) {
-        return Err(document
-            .error(Mistake::Empty("`command`".to_owned()), command.span(), "here")
-            .hint("name the program and its arguments: `command = [\"python3\", \"import.py\"]`"));
-    }
-    let words = command.get_ref().iter();
+    check_words(
+        document,
+        "`command`",
+        command,
+        "`command = [\"python3\", \"import.py\"]`",
+    )?;
     let env = raw.env.iter().flat_map(|env| env.get_ref());
-    let texts = words.chain(&raw.stdin).chain(raw.cwd.iter());
+    let texts = raw.stdin.iter().chain(&raw.cwd);
     for text in texts.chain(env.clone().flat_map(|(name, value)| [name, value])) {
-        if text.get_ref().contains('\0') {
-            return Err(document
-                .error(Mistake::Nul("this text".to_owned()), text.span(), "here")
-                .hint("programs are given texts without one"));
-        }
+        no_nul(document, text)?;
     }
     let mut allow_exit = Vec::new();
     for code in raw.allow_exit.iter().flat_map(|codes| codes.get_ref()) {
@@ -84,6 +80,30 @@ pub(super) fn read(
         cwd: program_folder(&base_dir.join(cwd)),
         allow_exit,
     }))
+}
+
+/// A command names a program, and holds what one can be given. `example` is how the key is written.
+pub(super) fn check_words(
+    document: &Document,
+    key: &str,
+    command: &Spanned<Vec<Text>>,
+    example: &str,
+) -> Result<(), ScenarioError> {
+    if command.get_ref().first().is_none_or(|word| word.get_ref().is_empty()) {
+        return Err(document
+            .error(Mistake::Empty(key.to_owned()), command.span(), "here")
+            .hint(format!("name the program and its arguments: {example}")));
+    }
+    command.get_ref().iter().try_for_each(|word| no_nul(document, word))
+}
+
+fn no_nul(document: &Document, text: &Text) -> Result<(), ScenarioError> {
+    match text.get_ref().contains('\0') {
+        false => Ok(()),
+        true => Err(document
+            .error(Mistake::Nul("this text".to_owned()), text.span(), "here")
+            .hint("programs are given texts without one")),
+    }
 }
 
 /// Names in braces are parameters of every copy. JSON has braces of its own, so that one without parameters is left alone.
