@@ -42,6 +42,14 @@ pub struct Link {
     pub overlaps: bool,
     /// The transaction has had no turn yet.
     pub fresh: bool,
+    /// A request of it is held or under way.
+    pub busy: bool,
+    /// It is closed.
+    pub gone: bool,
+    /// The session that its last step belongs to.
+    pub owner: Option<usize>,
+    /// A step has run on it: what it sets from now on is not how the driver opens its connections.
+    pub settled: bool,
     exchange: Option<Exchange>,
     /// As it stands before the server has said so: a request that ends with a Flush has begun a transaction, or failed.
     unsaid: Option<TransactionStatus>,
@@ -114,6 +122,10 @@ impl Link {
             timed: false,
             overlaps: false,
             fresh: false,
+            busy: false,
+            gone: false,
+            owner: None,
+            settled: false,
             exchange: None,
             unsaid: None,
             unsynced: false,

@@ -213,6 +213,42 @@ impl Observed {
         }
     }
 
+    /// Whether a statement of this number changes no more than rows and sequences.
+    pub fn changes_rows_only(&self, number: usize) -> bool {
+        let seen = self.seen();
+        seen.steps.get(number).is_some_and(|step| {
+            let is_known = !matches!(
+                step.kind,
+                StatementKind::OutsideBlock | StatementKind::PrepareTransaction
+            );
+            is_known && !step.facts.footprint.unknown
+        })
+    }
+
+    /// Whether a statement changes nothing and locks nothing.
+    ///
+    /// # Errors
+    /// When the server fails.
+    pub async fn only_reads(
+        &self,
+        sql: &str,
+        types: &[u32],
+        conditions: &mut Conditions<'_>,
+    ) -> Result<bool, RunError> {
+        let (analysis, catalog) = self.analyse(sql, types, conditions).await?;
+        let footprint = conflict::know(sql, analysis.as_ref(), &catalog).footprint;
+        Ok(!footprint.unknown && !footprint.calls && !footprint.holds())
+    }
+
+    /// Requests meet inside their service: everything may meet everything, and which instance a request goes to matters.
+    pub fn meets_in_service(&self) {
+        self.meets_elsewhere();
+        let mut seen = self.seen();
+        if !std::mem::replace(&mut seen.shows_names, true) {
+            seen.version += 1;
+        }
+    }
+
     /// Whether a query of a driver's looks at the system catalogs alone, so that it need not be scheduled.
     ///
     /// # Errors
