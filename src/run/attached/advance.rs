@@ -80,7 +80,11 @@ impl Attached {
         }
         loop {
             // between the ticks of a service's own timers it must be seen twice
-            let last_pause = if self.request.is_some() { 2 } else { LOOKS_MILLIS.len() - 1 };
+            let last_pause = if self.request.is_some() {
+                2
+            } else {
+                LOOKS_MILLIS.len() - 1
+            };
             let pause = sleep(Duration::from_millis(LOOKS_MILLIS[looks.min(last_pause)]));
             match self.next_happening(host, pause).await? {
                 Happening::Arrival(arrival) => host.welcome(arrival).await?,

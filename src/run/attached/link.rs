@@ -42,6 +42,8 @@ pub struct Link {
     pub overlaps: bool,
     /// The transaction has had no turn yet.
     pub fresh: bool,
+    /// The BEGIN of such a transaction, which went ahead of what passed.
+    pub begun: Option<String>,
     /// A request of it is held or under way.
     pub busy: bool,
     /// It is closed.
@@ -122,6 +124,7 @@ impl Link {
             timed: false,
             overlaps: false,
             fresh: false,
+            begun: None,
             busy: false,
             gone: false,
             owner: None,
@@ -436,6 +439,7 @@ impl Link {
         self.level.end_transaction();
         self.savepoint_open = false;
         self.fresh = false;
+        self.begun = None;
         self.injected = false;
     }
 

@@ -249,7 +249,10 @@ impl Attached {
     ) -> Result<(), RunError> {
         let link = &mut host.links[index];
         let begin = link.begin.take();
-        link.fresh |= begin.is_some();
+        if begin.is_some() {
+            link.fresh = true;
+            link.begun = begin.clone();
+        }
         let sending = Sending {
             ahead: begin.as_deref(),
             check: None,
@@ -267,7 +270,10 @@ impl Attached {
                 self.observed.sets(sql);
             }
             match kind {
-                StatementKind::Begin => link.fresh = true,
+                StatementKind::Begin => {
+                    link.fresh = true;
+                    link.begun = Some(sql.clone());
+                }
                 StatementKind::Savepoint if told.error.is_none() => link.savepoint_open = true,
                 _ => {}
             }
@@ -351,10 +357,12 @@ impl Attached {
             [(StatementKind::Begin, _), rest @ ..] if !rest.is_empty() => rest.iter().collect(),
             all => all.iter().collect(),
         };
-        let begin = link.begin.clone().or_else(|| match commands {
+        let sent_with_it = match commands {
             [(StatementKind::Begin, sql), _, ..] => Some(sql.clone()),
             _ => None,
-        });
+        };
+        let went_ahead = link.begun.clone().filter(|_| link.fresh);
+        let begin = link.begin.clone().or(sent_with_it).or(went_ahead);
         let asked = request.statements.last().filter(|_| own.len() == 1);
         let values: Vec<Shown> = asked
             .map(|asked| naming::values(asked, &self.volatile))
@@ -410,8 +418,10 @@ impl Attached {
             attempt: 0,
         };
         self.statements += 1;
-        let seen = pending.statement.seen.unwrap_or(UNKNOWN);
-        self.leaves_more_than_rows |= !self.observed.changes_rows_only(seen);
+        for (kind, sql) in own {
+            let types = asked.map_or(&[][..], |asked| &asked.types);
+            self.leaves_more_than_rows |= !self.observed.changes_rows_only(*kind, sql, types, conditions).await?;
+        }
         self.note_settings(host, index, commands);
         // which connection of its pool a service takes means nothing
         let link = self.request.is_none().then_some(index);
