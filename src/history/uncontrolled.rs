@@ -54,8 +54,8 @@ pub enum Uncontrolled {
     #[error("the program of session {session} cancelled a statement that waited, by a timer of its own")]
     ProgramCancelled { session: String },
     #[error(
-        "session {session} waited for a lock on a file before its first statement, and in which order programs start is \
-         not explored"
+        "session {session} waited for a lock on a file, or for another request to its service, before its first statement, \
+         and in which order programs start is not explored"
     )]
     StartOrder { session: String },
     #[error(

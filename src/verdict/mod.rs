@@ -145,11 +145,11 @@ pub fn judge(
                     violations.push(Violation::Exit { session, exit });
                 }
             }
-            (Some(SessionProgram::Request(request)), _, Some(Answer { status, .. })) => {
-                if *status >= 500 && !request.allow_status.contains(status) {
-                    let (session, status) = (session_name(), *status);
-                    violations.push(Violation::Status { session, status });
-                }
+            (Some(SessionProgram::Request(request)), _, Some(Answer { status, .. }))
+                if *status >= 500 && !request.allow_status.contains(status) =>
+            {
+                let (session, status) = (session_name(), *status);
+                violations.push(Violation::Status { session, status });
             }
             _ => {}
         }

@@ -192,6 +192,11 @@ impl Attached {
             return false;
         }
         // it waits for another request inside the program
+        if self.statements == 0 {
+            self.note(Uncontrolled::StartOrder {
+                session: self.session.name.clone(),
+            });
+        }
         host.thinking.insert(self.id, host.releases);
         self.observed.meets_in_service();
         true

@@ -205,7 +205,7 @@ impl Attached {
                     _ if ends_injected => Action::Autocommitted,
                     _ => Action::Statement,
                 };
-                self.hold(host, index, action, request, end, &commands, conditions)
+                self.hold(host, index, action, (request, end), &commands, conditions)
                     .await?;
                 Ok(true)
             }
@@ -339,8 +339,7 @@ impl Attached {
         host: &mut Host,
         index: usize,
         action: Action,
-        request: Request,
-        end: RequestEnd,
+        (request, end): (Request, RequestEnd),
         commands: &[(StatementKind, String)],
         conditions: &mut Conditions<'_>,
     ) -> Result<(), RunError> {
