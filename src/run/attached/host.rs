@@ -225,6 +225,12 @@ impl Host {
         Ok(())
     }
 
+    /// Whether somebody else listens at the port of this instance.
+    pub async fn port_is_taken(&self) -> bool {
+        let port = self.service.as_ref().map_or(0, |instance| instance.port);
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.is_err()
+    }
+
     /// Connections that are not closed.
     pub fn open_links(&self) -> impl Iterator<Item = (usize, &Link)> {
         self.links.iter().enumerate().filter(|(_, link)| !link.gone)

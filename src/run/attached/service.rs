@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::host::{Happening, Host};
@@ -17,6 +18,17 @@ const ASKED_EVERY: Duration = Duration::from_millis(20);
 
 /// How long a service that is ready may still be busy with its start.
 const LONGEST_START: Duration = Duration::from_secs(2);
+
+/// How often a service is started that found its port taken.
+const MOST_ATTEMPTS: u32 = 4;
+
+fn await_ready(port: u16, path: Option<String>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        while !is_ready(port, path.as_deref()).await {
+            sleep(ASKED_EVERY).await;
+        }
+    })
+}
 
 impl Attached {
     /// Sends the request if it has not been sent, to an instance that is ready.
@@ -58,14 +70,8 @@ impl Attached {
         };
         let limit = host.at.limit;
         let started = Instant::now();
-        let mut probe = tokio::spawn({
-            let path = path.clone();
-            async move {
-                while !is_ready(port, path.as_deref()).await {
-                    sleep(ASKED_EVERY).await;
-                }
-            }
-        });
+        let mut probe = await_ready(port, path.clone());
+        let mut attempts = 1;
         let mut since = None;
         loop {
             match host.next_happening(false, sleep(Duration::from_millis(5))).await? {
@@ -80,6 +86,15 @@ impl Attached {
                 }
                 Happening::Exited(status) => {
                     probe.abort();
+                    // somebody else may have taken the port meanwhile
+                    if attempts < MOST_ATTEMPTS && host.port_is_taken().await {
+                        attempts += 1;
+                        host.stop().await;
+                        host.start().await?;
+                        let port = host.service.as_ref().map_or(0, |instance| instance.port);
+                        probe = await_ready(port, path.clone());
+                        continue;
+                    }
                     return Err(RunError::ServiceEnded {
                         service: host.name.clone(),
                         exit: Exit::of(status),

@@ -57,6 +57,12 @@ macro_rules! programs {
 
 programs! {
     refuted {
+        fastapi_create: "python/shop/create-naive", ["one created, nine conflicts"];
+        fastapi_price: "python/shop/price-naive", ["one change, four conflicts"];
+        fastapi_payment: "python/shop/payment-naive", ["paid once"];
+        fastapi_transfer: "python/shop/transfer-naive", ["one transfer"];
+        fastapi_total: "python/shop/total-naive", ["the total is always 100"];
+        fastapi_withdraw: "python/shop/withdraw-naive", ["five withdrawals"];
         pdo_account_import: "php/account/naive", ["one account"];
         pdo_opposite_order: "php/users/opposite-order", ["deadlock", "exit code 255 of activate"];
         asyncpg_views: "python/views/naive", ["no view is lost"];
@@ -71,6 +77,10 @@ programs! {
         postgres_js_users: "node/users/postgres-naive", ["one user of the address"];
     }
     proved {
+        fastapi_payment_key: "python/shop/payment-fixed";
+        fastapi_payment_key_and_other_data: "python/shop/payment-other-data-fixed";
+        fastapi_transfer_for_update: "python/shop/transfer-fixed";
+        fastapi_total_at_once: "python/shop/total-fixed";
         pdo_account_import_with_an_advisory_lock: "php/account/advisory-lock";
         pdo_account_import_with_a_file_lock: "php/account/file-lock";
         pdo_same_order: "php/users/same-order";
