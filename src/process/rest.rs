@@ -2,8 +2,6 @@
 
 use std::fs;
 
-use super::group::Group;
-
 /// A moment in which every thread of a program slept, and nothing that was sent to it, or by it, was on its way. Two equal
 /// ones say that it slept all the time between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,14 +10,19 @@ pub struct Rest {
     switches: Vec<(i32, u64)>,
 }
 
-/// Looks whether a program rests. `ports` are those at which it talks with pgbraid.
-pub fn at_rest(group: &Group, ports: &[u16]) -> Option<Rest> {
+/// Looks whether the processes of a program rest. `ports` are those at which it talks with pgbraid.
+pub fn at_rest(processes: &[i32], ports: &[u16]) -> Option<Rest> {
     let mut switches = Vec::new();
-    for process in group.processes() {
-        for thread in fs::read_dir(format!("/proc/{process}/task")).ok()? {
+    for process in processes {
+        // one that has ended meanwhile does nothing any more
+        let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else {
+            continue;
+        };
+        for thread in threads {
             let thread = thread.ok()?.file_name().to_str()?.parse::<i32>().ok()?;
-            let status = fs::read_to_string(format!("/proc/{process}/task/{thread}/status")).ok()?;
-            switches.push((thread, sleeping(&status)?));
+            if let Ok(status) = fs::read_to_string(format!("/proc/{process}/task/{thread}/status")) {
+                switches.push((thread, sleeping(&status)?));
+            }
         }
     }
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"];

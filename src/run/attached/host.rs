@@ -70,6 +70,8 @@ pub struct Host {
     /// It cannot be kept for another run.
     pub spoiled: bool,
     last_rest: Option<Rest>,
+    /// Those that it had when that was last looked at.
+    processes: Vec<i32>,
 }
 
 /// An instance of a service.
@@ -188,6 +190,7 @@ impl Host {
             used: false,
             spoiled: false,
             last_rest: None,
+            processes: Vec::new(),
         })
     }
 
@@ -222,6 +225,8 @@ impl Host {
             program.env.entry("PORT".to_owned()).or_insert_with(|| port.to_string());
         }
         self.launched = Some(launch(&self.name, &program, &self.gate)?);
+        self.processes.clear();
+        self.stir();
         Ok(())
     }
 
@@ -297,10 +302,21 @@ impl Host {
     pub fn rests(&mut self) -> bool {
         let mut ports = vec![self.gate.port()];
         ports.extend(self.service.as_ref().map(|instance| instance.port));
-        let now = self.launched.as_ref().and_then(|one| at_rest(one.group(), &ports));
+        let now = at_rest(&self.processes, &ports);
         let rests = now.is_some() && now == self.last_rest;
         self.last_rest = now;
-        rests
+        if !rests {
+            return false;
+        }
+        // to find the processes costs more than to look at those that are known
+        let processes = self
+            .launched
+            .as_ref()
+            .map(|one| one.group().processes())
+            .unwrap_or_default();
+        let is_all = processes == self.processes;
+        self.processes = processes;
+        is_all
     }
 
     /// Connects a client to the server, with the settings that it asked for.

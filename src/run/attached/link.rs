@@ -138,6 +138,13 @@ impl Link {
         }
     }
 
+    /// Ends both sides.
+    pub async fn close(&mut self) {
+        self.server.terminate().await;
+        self.client.hang_up().await;
+        self.gone = true;
+    }
+
     /// Whether a transaction is open.
     pub fn status(&self) -> TransactionStatus {
         self.unsaid.unwrap_or_else(|| self.server.transaction())

@@ -81,8 +81,7 @@ impl Attached {
                         .await?;
                 }
                 Happening::Gone(link) => {
-                    host.links[link].server.terminate().await;
-                    host.links[link].gone = true;
+                    host.links[link].close().await;
                 }
                 Happening::Exited(status) => {
                     probe.abort();

@@ -514,9 +514,7 @@ impl Attached {
             );
             return Ok(true);
         }
-        let link = &mut host.links[index];
-        link.server.terminate().await;
-        link.gone = true;
+        host.links[index].close().await;
         if host.open_links().next().is_none() && self.exit.is_some() {
             self.end_program(host).await;
             return Ok(true);
