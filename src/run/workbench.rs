@@ -480,22 +480,25 @@ impl Workbench {
         history: &History,
     ) -> Result<Option<Explanation>, RunError> {
         let template = self.template.clone();
-        if matches!(template.baseline.reset, Reset::Copy) || template.scenario.has_programs() {
+        if matches!(template.baseline.reset, Reset::Copy) {
             return Ok(None);
         }
         self.reset().await?;
         let mut states = CommittedStates::begin(&mut self.control, &template.baseline.tables).await?;
         let execution = self.execute(scheduler, Some(&mut states)).await?;
         states.end(&mut self.control).await?;
-        if execution.turns != history.turns {
+        if execution.turns != history.turns || self.leaves_more_than_rows() {
             return Ok(None);
         }
         let sent: Vec<_> = self.sessions.iter().map(|session| session.sent().to_vec()).collect();
         // advisory locks that sessions hold would be in the way
         self.reset().await?;
+        let program = match template.observed() {
+            Some(observed) => observed.knowledge().program,
+            None => template.program.clone(),
+        };
         let recorded = Recorded {
-            scenario: &template.scenario,
-            program: &template.program,
+            program: &program,
             volatile: &template.volatile,
             turns: &execution.turns,
             sent: &sent,

@@ -21,6 +21,7 @@ impl Attached {
             action,
             pending,
             request,
+            values: _,
         } = held;
         let link = &mut host.links[index];
         link.fresh = false;

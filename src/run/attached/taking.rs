@@ -441,6 +441,7 @@ impl Attached {
             action,
             pending,
             request: Some((request, end)),
+            values: values.into_iter().map(Shown::into_value).collect(),
         });
         Ok(())
     }
@@ -471,6 +472,7 @@ impl Attached {
             action,
             pending,
             request: None,
+            values: Vec::new(),
         });
     }
 
