@@ -275,6 +275,7 @@ impl Attached {
                     link.begun = Some(sql.clone());
                 }
                 StatementKind::Savepoint if told.error.is_none() => link.savepoint_open = true,
+                kind if kind.chains() && link.status() == TransactionStatus::Open => link.begin_chained(),
                 _ => {}
             }
         }
