@@ -96,6 +96,9 @@ pub enum Uncontrolled {
         /// The step's name.
         step: String,
     },
+    /// A run after the search, which confirms what it found, has met a statement that is new.
+    #[error("the programs did something that no run of the search had shown, when a schedule was run again at its end")]
+    SeenLate,
     #[error("two runs of the same schedule left table {table} in different states")]
     TablesDiffer { table: String },
     /// Moves are counted from 1.
@@ -129,6 +132,7 @@ impl Uncontrolled {
             Uncontrolled::LeftBehind(_) => "left-behind",
             Uncontrolled::TablesDiffer { .. } => "tables-differ",
             Uncontrolled::RunsDiffer(_)
+            | Uncontrolled::SeenLate
             | Uncontrolled::ProgramDiffers { .. }
             | Uncontrolled::MovesDiffer { .. }
             | Uncontrolled::EndedEarly { .. }

@@ -14,7 +14,7 @@ mod taking;
 mod told;
 
 pub use host::{Host, Place, SharedHost};
-pub use observed::Observed;
+pub use observed::{Knowledge, Observed};
 pub use request::RequestError;
 pub use schedulable::may_lock_tables;
 

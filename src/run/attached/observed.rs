@@ -84,7 +84,7 @@ impl Observed {
         let version = seen.version;
         let program = match seen.program.take() {
             Some((known, program)) if known == version => program,
-            _ if seen.opaque || seen.changes_schema => Arc::new(self.base.opaque()),
+            _ if seen.opaque || seen.changes_schema => Arc::new(self.base.opaque(&seen.steps)),
             _ => {
                 let snapshots = match seen.levels.is_empty() {
                     true => Snapshots::UNKNOWN,
@@ -133,15 +133,11 @@ impl Observed {
         level: Isolation,
         conditions: &mut Conditions<'_>,
     ) -> Result<usize, RunError> {
+        self.reaches(level);
         let key = (sql.to_owned(), types.to_vec());
-        {
-            let mut seen = self.seen();
-            if seen.levels.insert(level) {
-                seen.version += 1;
-            }
-            if let Some(number) = seen.numbers.get(&key) {
-                return Ok(*number);
-            }
+        let known = self.seen().numbers.get(&key).copied();
+        if let Some(number) = known {
+            return Ok(number);
         }
         let known = match kind {
             StatementKind::Plain => {
@@ -154,24 +150,56 @@ impl Observed {
                 meaning: Meaning::default(),
             },
         };
-        // a function of the scenario's own may do anything
-        if schedulable::may_lock_tables(sql) || known.footprint.unknown || known.footprint.calls {
+        Ok(self.add(key, kind, known))
+    }
+
+    /// Takes down the level of a transaction.
+    pub(crate) fn reaches(&self, level: Isolation) {
+        let mut seen = self.seen();
+        if seen.levels.insert(level) {
+            seen.version += 1;
+        }
+    }
+
+    /// Takes down what a statement's text says of others.
+    pub fn heed(&self, sql: &str, kind: StatementKind) {
+        if schedulable::may_lock_tables(sql) {
             self.locks_tables();
         }
         if conflict::changes_meaning(sql, kind) {
             self.meets_elsewhere();
         }
-        let mut seen = self.seen();
         let shows = |word: &str| SHOW_A_NAME.iter().any(|name| name.eq_ignore_ascii_case(word));
-        seen.shows_names |= tokens(sql).any(|token| token.kind == TokenKind::Word && shows(token.text));
+        if tokens(sql).any(|token| token.kind == TokenKind::Word && shows(token.text)) {
+            self.shows_names();
+        }
+    }
+
+    /// Interchangeable sessions may tell each other apart.
+    fn shows_names(&self) {
+        let mut seen = self.seen();
+        if !std::mem::replace(&mut seen.shows_names, true) {
+            seen.version += 1;
+        }
+    }
+
+    /// Takes down what is known of a statement, and returns its number.
+    pub(crate) fn add(&self, key: Key, kind: StatementKind, known: StatementKnown) -> usize {
+        let sql = key.0.clone();
+        self.heed(&sql, kind);
+        // a function of the scenario's own may do anything
+        if known.footprint.unknown || known.footprint.calls {
+            self.locks_tables();
+        }
+        let mut seen = self.seen();
         // another worker may have met it meanwhile
         let number = seen.steps.len();
         if let Some(number) = seen.numbers.get(&key) {
-            return Ok(*number);
+            return *number;
         }
         seen.numbers.insert(key, number);
         seen.steps.push(ProgramStep {
-            sql: sql.to_owned(),
+            sql,
             kind,
             variables: Vec::new(),
             conditional: true,
@@ -183,7 +211,7 @@ impl Observed {
             },
         });
         seen.version += 1;
-        Ok(number)
+        number
     }
 
     /// What the server makes of a statement, and the catalog that tells what its names mean.
@@ -260,10 +288,7 @@ impl Observed {
     /// Requests meet inside their service: everything may meet everything, and which instance a request goes to matters.
     pub fn meets_in_service(&self) {
         self.meets_elsewhere();
-        let mut seen = self.seen();
-        if !std::mem::replace(&mut seen.shows_names, true) {
-            seen.version += 1;
-        }
+        self.shows_names();
     }
 
     /// Whether a query of a driver's looks at the system catalogs alone, so that it need not be scheduled.

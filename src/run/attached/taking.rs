@@ -400,8 +400,11 @@ impl Attached {
                     .number(sql, &asked.types, *kind, level, conditions)
                     .await?
             }
-            // nothing is known of several statements together
-            _ => UNKNOWN,
+            // nothing is known of several statements together but what each one's text says
+            _ => {
+                own.iter().for_each(|(kind, sql)| self.observed.heed(sql, *kind));
+                UNKNOWN
+            }
         });
         let pending = Pending {
             name,
