@@ -199,6 +199,7 @@ impl CommandError {
                 | RunError::ServiceEnded { .. }
                 | RunError::NotReady { .. }
                 | RunError::ChangesAtStart { .. }
+                | RunError::MoreConnections { .. }
                 | RunError::SetupFailed { .. }
                 | RunError::NothingFails,
             ) => INPUT,

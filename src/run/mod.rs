@@ -172,8 +172,13 @@ pub enum RunError {
         output: Output,
     },
     #[error(
-        "{} {} for a lock on a file that nobody gave back within {limit:?}",
-        sessions.join(" and "), if sessions.len() == 1 { "waits" } else { "wait" }
+        "the program of {session} uses more than {connections} connections at the same time, and each is a session; say how \
+         many with `connections`"
+    )]
+    MoreConnections { session: String, connections: usize },
+    #[error(
+        "{} waited longer than {limit:?} for something outside the database: a lock on a file, or another part of the program",
+        sessions.join(" and ")
     )]
     WaitsOutside { sessions: Vec<String>, limit: Duration },
     #[error("the program that makes the state ended with {exit}{}", printed(output))]

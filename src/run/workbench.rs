@@ -8,7 +8,7 @@ use std::time::Duration;
 
 pub use freely::FreeRun;
 
-use super::attached::{self, Host, SharedHost};
+use super::attached::{self, Host, Part, SharedHost};
 use super::committed_states::CommittedStates;
 use super::condition::ConditionCache;
 use super::dependencies;
@@ -318,6 +318,8 @@ impl Workbench {
         let mut sessions = Vec::with_capacity(scenario.sessions.len());
         let mut services: Vec<(&str, Vec<SharedHost>)> = Vec::new();
         let mut turns: HashMap<&str, usize> = HashMap::new();
+        // of the program whose first connection came last
+        let mut shared: Option<SharedHost> = None;
         for session in &scenario.sessions {
             let name = server.application_name(&format!(" {}", session.name));
             let mut settings = vec![
@@ -347,9 +349,26 @@ impl Workbench {
                 let observed = self.template.observed.clone();
                 let attached = match &**program {
                     SessionProgram::Command(program) => {
-                        let program = program.filled(&session.params);
-                        let host = Host::of_command(&session.name, program, at, observed.clone()).await?;
-                        Attached::new(session.clone(), sessions.len(), host, None, volatile.clone(), observed)
+                        let id = sessions.len();
+                        let (host, part) = match (&shared, session.connection) {
+                            (Some(host), Some(2..)) => (host.clone(), Part::Connection),
+                            (_, connection) => {
+                                let connections = match connection.and(program.connections) {
+                                    Some(count) => (id..id + count).collect(),
+                                    None => Vec::new(),
+                                };
+                                let part = match connection {
+                                    Some(_) => Part::Connection,
+                                    None => Part::Whole,
+                                };
+                                let name = session.program_name();
+                                let program = program.filled(&session.params);
+                                let host = Host::of_command(name, program, connections, at, observed.clone()).await?;
+                                shared = Some(host.clone());
+                                (host, part)
+                            }
+                        };
+                        Attached::new(session.clone(), id, host, part, volatile.clone(), observed)
                     }
                     SessionProgram::Request(request) => {
                         let instances = match services.iter().position(|(name, _)| *name == request.service) {
@@ -370,7 +389,7 @@ impl Workbench {
                             session.clone(),
                             sessions.len(),
                             host,
-                            Some(request),
+                            Part::Request(request),
                             volatile.clone(),
                             observed,
                         )
@@ -461,22 +480,25 @@ impl Workbench {
         history: &History,
     ) -> Result<Option<Explanation>, RunError> {
         let template = self.template.clone();
-        if matches!(template.baseline.reset, Reset::Copy) || template.scenario.has_programs() {
+        if matches!(template.baseline.reset, Reset::Copy) {
             return Ok(None);
         }
         self.reset().await?;
         let mut states = CommittedStates::begin(&mut self.control, &template.baseline.tables).await?;
         let execution = self.execute(scheduler, Some(&mut states)).await?;
         states.end(&mut self.control).await?;
-        if execution.turns != history.turns {
+        if execution.turns != history.turns || self.leaves_more_than_rows() {
             return Ok(None);
         }
         let sent: Vec<_> = self.sessions.iter().map(|session| session.sent().to_vec()).collect();
         // advisory locks that sessions hold would be in the way
         self.reset().await?;
+        let program = match template.observed() {
+            Some(observed) => observed.knowledge().program,
+            None => template.program.clone(),
+        };
         let recorded = Recorded {
-            scenario: &template.scenario,
-            program: &template.program,
+            program: &program,
             volatile: &template.volatile,
             turns: &execution.turns,
             sent: &sent,

@@ -21,6 +21,7 @@ impl Attached {
             action,
             pending,
             request,
+            values: _,
         } = held;
         let link = &mut host.links[index];
         link.fresh = false;
@@ -70,6 +71,9 @@ impl Attached {
             }
             _ => {}
         }
+        // rows whose columns nobody has asked for are not shown, but the program reads them
+        let unnamed = told.results.last().filter(|result| result.columns.is_none());
+        let unnamed = hash(unnamed.map(|result| &result.rows));
         let result = match &told.error {
             Some(error) => StepResult::Error(step_error(error)),
             None if action == Action::Disconnect => StepResult::Done {
@@ -77,7 +81,7 @@ impl Attached {
             },
             None => self.step_result(told, pending.statement.ordered),
         };
-        self.path = hash((self.path, format!("{result:?}")));
+        self.path = hash((self.path, format!("{result:?}"), unnamed));
         self.results.push(StepOutcome {
             origin: pending.origin,
             end,

@@ -285,8 +285,8 @@ impl Observed {
         Ok(!footprint.unknown && !footprint.calls && !footprint.holds())
     }
 
-    /// Requests meet inside their service: everything may meet everything, and which instance a request goes to matters.
-    pub fn meets_in_service(&self) {
+    /// Sessions meet inside their program: everything may meet everything, and which process a request goes to matters.
+    pub fn meets_in_process(&self) {
         self.meets_elsewhere();
         self.shows_names();
     }

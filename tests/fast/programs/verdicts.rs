@@ -90,3 +90,11 @@ fn a_lock_on_a_file_and_one_on_a_row_that_wait_for_each_other_are_an_error() {
     let finished = Trial::new(&[("one", &one), ("other", &other)], "SELECT true").run();
     finished.assert_error(3, &["for a lock on a file"]);
 }
+
+#[test]
+fn the_anomaly_of_two_programs_is_named() {
+    let bump = "c.run('BEGIN')\nx = int(c.run('SELECT x FROM t')[0][0])\nc.ask('UPDATE t SET x = $1', [x + 1])\nc.run('COMMIT')";
+    let found = Trial::new(&[("one", bump), ("other", bump)], "SELECT x = 2 FROM t").run();
+    assert_fails(&found);
+    assert_eq!(found.json()["failure"]["anomaly"], "lost update", "{found:?}");
+}
