@@ -145,7 +145,7 @@ impl Executor<'_> {
         };
         let mut statement = Statement::of(&sql);
         self.observed.reaches(level);
-        statement.seen = Some(self.observed.add((sql.clone(), Vec::new()), statement.kind, known));
+        statement.seen = Some(self.observed.add((sql.clone(), Vec::new()), statement.kind, &known));
         let opens = !self.world.in_transaction(session);
         self.pending[session] = Some(Pending {
             name: String::new(),
