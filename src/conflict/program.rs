@@ -391,6 +391,15 @@ impl Program {
         }
     }
 
+    /// Whether something may compare times.
+    pub fn tells_times(&self) -> bool {
+        let Declared { watchers, catalog, .. } = &*self.declared;
+        let mut steps = self.sessions.iter().flat_map(|session| &session.steps);
+        catalog.compares_times
+            || watchers.iter().any(|watcher| watcher.meaning.times.tells)
+            || steps.any(|step| step.facts.meaning.times.tells)
+    }
+
     /// Whether three or more serializable transactions can be under way in a run: one that is doomed, one that dooms
     /// it, and one that has committed before.
     pub fn serializable_threes(&self) -> bool {

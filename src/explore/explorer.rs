@@ -227,6 +227,17 @@ pub fn explore(
             exploration.put_in_doubt(Reason::Uncontrolled(Uncontrolled::PrepareNotScheduled));
         }
     }
+    for doubt in template
+        .observed()
+        .map(|observed| observed.doubts())
+        .unwrap_or_default()
+    {
+        match exploration.verdict {
+            Verdict::Holds | Verdict::Inconclusive => exploration.put_in_doubt(Reason::Uncontrolled(doubt)),
+            Verdict::Fails if doubt == Uncontrolled::OwnClock => {}
+            Verdict::Fails => exploration.reasons.push(Reason::Uncontrolled(doubt)),
+        }
+    }
     if let Some(run) = to_confirm {
         confirm(template, options, interrupt, run, &mut exploration)?;
     }

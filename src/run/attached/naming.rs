@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::history::Volatile;
 use crate::postgres::quote_literal;
-use crate::postgres::type_oid::{BOOL, FLOAT4, FLOAT8, INT2, INT4, INT8, NUMERIC, OID};
+use crate::postgres::type_oid::{BOOL, FLOAT4, FLOAT8, INT2, INT4, INT8, NUMERIC, OID, TIMESTAMP, TIMESTAMPTZ};
 use crate::postgres::wire::{Column, Value};
 use crate::proxy::{Asked, readable};
 use crate::sql::commands::split;
@@ -104,6 +104,11 @@ pub struct Shown {
 }
 
 impl Shown {
+    /// Whether it is a time that was taken in the run.
+    pub fn is_of_clock(&self) -> bool {
+        !self.plain && matches!(self.type_oid, TIMESTAMP | TIMESTAMPTZ)
+    }
+
     /// The same as the value of a parameter.
     pub fn into_value(self) -> Value {
         Value {

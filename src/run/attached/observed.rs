@@ -7,6 +7,7 @@ use super::schedulable;
 use crate::conflict::{
     self, Footprint, Meaning, Program, ProgramStep, Snapshots, StatementKnown, StepFacts, reads_catalogs_only,
 };
+use crate::history::Uncontrolled;
 use crate::postgres::catalog::{Analysis, Catalog};
 use crate::run::{Conditions, RunError};
 use crate::scenario::SHOW_A_NAME;
@@ -50,6 +51,10 @@ struct Seen {
     version: u32,
     /// What follows from it, and the version that it follows from.
     program: Option<(u32, Arc<Program>)>,
+    /// A program has sent a time of its own clock.
+    takes_own_time: bool,
+    /// What was not under control, in no run in particular.
+    doubts: Vec<Uncontrolled>,
     notes: BTreeSet<String>,
     /// What a program did next, by all that it had done and been told before.
     followed: HashMap<u64, u64>,
@@ -341,6 +346,27 @@ impl Observed {
     /// Takes down what a program does next. Returns whether it did the same whenever it had been told the same.
     pub fn follows(&self, before: u64, next: u64) -> bool {
         *self.seen().followed.entry(before).or_insert(next) == next
+    }
+
+    /// A program has sent a time of its own clock.
+    pub fn takes_own_time(&self) {
+        self.seen().takes_own_time = true;
+    }
+
+    /// Takes down what was not under control, where that belongs to no run.
+    pub fn doubt(&self, what: Uncontrolled) {
+        let mut seen = self.seen();
+        if !seen.doubts.contains(&what) {
+            seen.doubts.push(what);
+        }
+    }
+
+    /// What was not under control, beside what runs say of themselves.
+    pub fn doubts(&self) -> Vec<Uncontrolled> {
+        let tells_times = self.knowledge().program.tells_times();
+        let seen = self.seen();
+        let own_clock = (seen.takes_own_time && tells_times).then_some(Uncontrolled::OwnClock);
+        seen.doubts.iter().cloned().chain(own_clock).collect()
     }
 
     /// Takes down what the reader should know beside the verdict.

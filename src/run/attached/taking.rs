@@ -367,6 +367,9 @@ impl Attached {
         let values: Vec<Shown> = asked
             .map(|asked| naming::values(asked, &self.volatile))
             .unwrap_or_default();
+        if values.iter().any(Shown::is_of_clock) {
+            self.observed.takes_own_time();
+        }
         let sql = match own.as_slice() {
             [] => "(prepare)".to_owned(),
             [(_, sql)] => sql.clone(),

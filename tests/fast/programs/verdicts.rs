@@ -134,3 +134,18 @@ fn a_transaction_that_another_follows_at_once_has_ended() {
     assert_eq!(all.len(), 3, "{all:?}");
     assert_eq!(outcomes(&trial, "dpor"), all);
 }
+
+/// The first to look at its clock need not be the first to send a statement.
+#[test]
+fn times_of_programs_own_clocks_that_are_compared_are_inconclusive() {
+    let adds = "import datetime\nnow = str(datetime.datetime.now(datetime.timezone.utc))\n\
+                typed = text('') + text('INSERT INTO seen VALUES ($1)') + struct.pack('!hi', 1, 1184)\n\
+                c.send(message(b'P', typed), bind([now]), execute(), message(b'S'))\nc.until(b'Z')";
+    let run = |invariant| {
+        let mut trial = Trial::new(&[("one", adds), ("other", adds)], invariant);
+        trial.scenario = trial.scenario.replace("seen (x int)", "seen (x timestamptz)");
+        trial.run()
+    };
+    assert_holds(&run("SELECT count(*) = 2 FROM seen"));
+    assert_inconclusive(&run("SELECT count(*) = 2 AND max(x) >= min(x) FROM seen"), "own-clock");
+}
