@@ -45,6 +45,11 @@ pub trait Strategy {
         false
     }
 
+    /// Whether nothing more has been seen of such sessions since it began.
+    fn is_up_to_date(&self) -> bool {
+        true
+    }
+
     /// The next schedule, the one with the smallest key first; `None` if there is none at present (a run under way may
     /// lead to more).
     fn next(&mut self) -> Option<Job>;
