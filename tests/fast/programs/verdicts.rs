@@ -90,3 +90,16 @@ fn a_lock_on_a_file_and_one_on_a_row_that_wait_for_each_other_are_an_error() {
     let finished = Trial::new(&[("one", &one), ("other", &other)], "SELECT true").run();
     finished.assert_error(3, &["for a lock on a file"]);
 }
+
+#[test]
+fn a_begin_that_is_sent_with_its_statement_belongs_to_it() {
+    let begins = "c.send(parse('BEGIN'), bind(), execute(), parse('UPDATE t SET x = x + 1'), bind(), execute(), SYNC)\n\
+                  c.until(b'Z')\nc.run('COMMIT')";
+    let noted = |program: &str| {
+        let finished = Trial::new(&[("program", program)], "SELECT true").run();
+        assert_holds(&finished);
+        finished.stdout.contains("several statements in one request")
+    };
+    assert!(!noted(begins));
+    assert!(noted(&begins.replace("BEGIN", "UPDATE t SET x = 0")));
+}
