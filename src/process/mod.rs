@@ -8,5 +8,5 @@ mod waits;
 
 pub use launched::{Launch, Launched, Output};
 pub use rest::{Rest, at_rest};
-pub use threads::waiting_threads;
+pub use threads::{may_wake_within, waiting_threads};
 pub use waits::{FileLockWait, file_lock_wait, holds_file_lock};

@@ -79,9 +79,6 @@ impl Attached {
                 Some(Happening::Request(link, request, end)) => {
                     let whose = self.whose(host, link);
                     let held = self.take_request(host, link, request, end, whose, conditions).await?;
-                    if self.all_have_come(host) {
-                        self.assign_connections(host)?;
-                    }
                     if held && !self.has_waiters(host) {
                         return self.found(host);
                     }

@@ -13,13 +13,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::host::{Given, Host, Sent};
-use super::{Attached, Part, naming};
-use crate::process::waiting_threads;
+use super::{Attached, naming};
+use crate::process::{may_wake_within, waiting_threads};
 use crate::proxy::Request;
 use crate::run::RunError;
 
-/// How long a program must rest until a connection that has sent nothing counts as having nothing to send. A thread that
-/// sleeps longer between two statements makes the verdict inconclusive.
+/// How long a program must rest until a connection that has sent nothing counts as having nothing to send, unless it is known
+/// that none of its threads waits for a time. A thread that sleeps longer between two statements makes the verdict
+/// inconclusive.
 const REST: Duration = Duration::from_millis(100);
 
 impl Attached {
@@ -37,11 +38,6 @@ impl Attached {
         Ok(())
     }
 
-    /// Whether the program has sent all that it can: then nobody need wait until it rests.
-    pub(super) fn all_have_come(&self, host: &Host) -> bool {
-        matches!(self.part, Part::Connection) && self.without_connection(host).count() <= host.unclear.len()
-    }
-
     /// The sessions of the program that have no connection.
     fn without_connection<'a>(&'a self, host: &'a Host) -> impl Iterator<Item = usize> + 'a {
         let has_one = |id: usize| host.open_links().any(|(_, link)| link.owner == Some(id));
@@ -49,7 +45,7 @@ impl Attached {
     }
 
     /// Gives each connection that has sent its first step to a session.
-    pub(super) fn assign_connections(&mut self, host: &mut Host) -> Result<(), RunError> {
+    fn assign_connections(&mut self, host: &mut Host) -> Result<(), RunError> {
         if host.unclear.is_empty() {
             return Ok(());
         }
@@ -90,7 +86,8 @@ impl Attached {
     /// The program rests: whether that says what this session does next.
     pub(super) fn connection_settled(&mut self, host: &mut Host, last: Instant) -> Result<bool, RunError> {
         let is_first = host.first.is_none();
-        if is_first && last.elapsed() < REST {
+        let have_all_come = self.without_connection(host).count() <= host.unclear.len();
+        if is_first && !have_all_come && last.elapsed() < REST {
             return Ok(false);
         }
         self.assign_connections(host)?;
@@ -102,7 +99,8 @@ impl Attached {
             return Ok(true);
         }
         // where the connection is closed, there is nothing to wait for
-        if self.own_links(host).next().is_some() && last.elapsed() < REST {
+        let is_connected = self.own_links(host).next().is_some();
+        if is_connected && last.elapsed() < REST && may_wake_within(host.processes(), REST) {
             return Ok(false);
         }
         host.thinking.insert(self.id, host.releases);

@@ -70,6 +70,9 @@ impl Attached {
             }
             _ => {}
         }
+        // rows whose columns nobody has asked for are not shown, but the program reads them
+        let unnamed = told.results.last().filter(|result| result.columns.is_none());
+        let unnamed = hash(unnamed.map(|result| &result.rows));
         let result = match &told.error {
             Some(error) => StepResult::Error(step_error(error)),
             None if action == Action::Disconnect => StepResult::Done {
@@ -77,7 +80,7 @@ impl Attached {
             },
             None => self.step_result(told, pending.statement.ordered),
         };
-        self.path = hash((self.path, format!("{result:?}")));
+        self.path = hash((self.path, format!("{result:?}"), unnamed));
         self.results.push(StepOutcome {
             origin: pending.origin,
             end,
