@@ -32,8 +32,12 @@ const DATABASE: &str = "app";
 pub enum Arrival {
     /// A program has logged in. It awaits the end of its login, and the settings that it asked for.
     Client(Client, Login),
-    /// A program asks for a query to be cancelled.
-    Cancel { backend_pid: i32, secret_key: i32 },
+    /// A program asks for a query to be cancelled, and knows that it was when its client is hung up on.
+    Cancel {
+        backend_pid: i32,
+        secret_key: i32,
+        client: Client,
+    },
 }
 
 /// What a program says of itself as it connects.
@@ -191,6 +195,7 @@ impl Entry {
                     return Ok(Some(Arrival::Cancel {
                         backend_pid: packet.get_i32(),
                         secret_key: packet.get_i32(),
+                        client,
                     }));
                 }
                 version if version >> 16 == VERSION_3 >> 16 => {

@@ -294,6 +294,7 @@ impl Attached {
             let Arrival::Cancel {
                 backend_pid,
                 secret_key,
+                client,
             } = arrival
             else {
                 host.arrived.push_back(arrival);
@@ -306,6 +307,7 @@ impl Attached {
                 tokio::spawn(async move {
                     // a query that was over by then needs none
                     let _ = canceller.cancel().await;
+                    drop(client);
                 });
             }
         }

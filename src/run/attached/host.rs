@@ -365,6 +365,7 @@ impl Host {
             Arrival::Cancel {
                 backend_pid,
                 secret_key,
+                client: _,
             } => {
                 // nothing of this program is under way: there is nothing to cancel
                 self.canceller(backend_pid, secret_key);
