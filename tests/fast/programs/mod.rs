@@ -50,7 +50,8 @@ impl Trial {
     fn with_setup(mut self, text: &str) -> Trial {
         let python = format!("from client import *\nc = Connection()\n{text}\n");
         self.place.write("setup.py", &python);
-        self.scenario.insert_str(0, "setup_command = [\"python3\", \"setup.py\"]\n");
+        self.scenario
+            .insert_str(0, "setup_command = [\"python3\", \"setup.py\"]\n");
         self
     }
 

@@ -80,6 +80,18 @@ fn the_program_of_the_setup_speaks_with_the_server_as_if_alone() {
                  else: raise AssertionError('not cancelled')\n\
                  try: Connection(no_such_setting='1')\nexcept Failed as error: assert error.code == '42704', error\n\
                  else: raise AssertionError('not refused')\nc.run('UPDATE t SET x = 7')";
-    let trial = Trial::new(&[("program", "assert c.run('SELECT x FROM t') == [['7']]")], "SELECT true");
+    let trial = Trial::new(
+        &[("program", "assert c.run('SELECT x FROM t') == [['7']]")],
+        "SELECT true",
+    );
     assert_holds(&trial.with_setup(setup).run());
+}
+
+#[test]
+fn settings_that_a_client_begins_with_are_as_it_says() {
+    assert_heard(
+        "d = Connection(options='-c standard_conforming_strings=off --extra-float-digits=0', extra_float_digits='3')\n\
+         assert d.parameters['standard_conforming_strings'] == 'off'\n\
+         assert d.run('SHOW extra_float_digits') == [['3']]",
+    );
 }

@@ -92,7 +92,7 @@ impl Driver {
 }
 
 /// Hands what comes to a TCP port on to a socket.
-async fn tcp_port_of(socket: PathBuf) -> u16 {
+pub async fn tcp_port_of(socket: PathBuf) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {

@@ -36,7 +36,11 @@ fn missing(folder: &Path) -> Vec<&'static str> {
         ),
         (
             "Python with its drivers",
-            &[python, "-c", "import asyncpg, django, psycopg, psycopg2, sqlalchemy"],
+            &[
+                python,
+                "-c",
+                "import asyncpg, django, psycopg, psycopg2, pytest, sqlalchemy",
+            ],
         ),
         (
             "Node with its drivers",
