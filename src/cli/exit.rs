@@ -200,6 +200,7 @@ impl CommandError {
                 | RunError::NotReady { .. }
                 | RunError::ChangesAtStart { .. }
                 | RunError::MoreConnections { .. }
+                | RunError::NoService(_)
                 | RunError::SetupFailed { .. }
                 | RunError::NothingFails,
             ) => INPUT,

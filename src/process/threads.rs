@@ -178,7 +178,9 @@ const POLLFD: u64 = 8;
 fn polled(array: &[u8]) -> Vec<u64> {
     let entries = array.chunks_exact(POLLFD as usize);
     let descriptors = entries.map(|entry| i32::from_ne_bytes([entry[0], entry[1], entry[2], entry[3]]));
-    descriptors.filter_map(|descriptor| u64::try_from(descriptor).ok()).collect()
+    descriptors
+        .filter_map(|descriptor| u64::try_from(descriptor).ok())
+        .collect()
 }
 
 fn selected(set: &[u8], count: u64) -> Vec<u64> {
@@ -250,11 +252,26 @@ mod tests {
         };
         assert_eq!(deadline(libc::SYS_read, "0x5 0x0 0x0 0x0 0x0 0x0"), Deadline::Never);
         assert_eq!(deadline(libc::SYS_ppoll, "0x7f00 0x1 0x0 0x0 0x8 0x0"), Deadline::Never);
-        assert_eq!(deadline(libc::SYS_ppoll, "0x7f00 0x1 0x7f10 0x0 0x8 0x0"), Deadline::Unknown);
-        assert_eq!(deadline(libc::SYS_epoll_pwait, "0x4 0x0 0x1 0xffffffff 0x0 0x0"), Deadline::Never);
-        assert_eq!(deadline(libc::SYS_epoll_pwait, "0x4 0x0 0x1 0x64 0x0 0x0"), Deadline::Unknown);
-        assert_eq!(deadline(libc::SYS_futex, "0x7f00 0x80 0x2 0x0 0x0 0x0"), Deadline::Never);
-        assert_eq!(deadline(libc::SYS_nanosleep, "0x7f00 0x0 0x0 0x0 0x0 0x0"), Deadline::Unknown);
+        assert_eq!(
+            deadline(libc::SYS_ppoll, "0x7f00 0x1 0x7f10 0x0 0x8 0x0"),
+            Deadline::Unknown
+        );
+        assert_eq!(
+            deadline(libc::SYS_epoll_pwait, "0x4 0x0 0x1 0xffffffff 0x0 0x0"),
+            Deadline::Never
+        );
+        assert_eq!(
+            deadline(libc::SYS_epoll_pwait, "0x4 0x0 0x1 0x64 0x0 0x0"),
+            Deadline::Unknown
+        );
+        assert_eq!(
+            deadline(libc::SYS_futex, "0x7f00 0x80 0x2 0x0 0x0 0x0"),
+            Deadline::Never
+        );
+        assert_eq!(
+            deadline(libc::SYS_nanosleep, "0x7f00 0x0 0x0 0x0 0x0 0x0"),
+            Deadline::Unknown
+        );
     }
 
     #[test]
@@ -270,7 +287,10 @@ mod tests {
         let pid = |child: &std::process::Child| i32::try_from(child.id()).unwrap();
         let started = Instant::now();
         while may_wake_within(&[pid(&reading)], Duration::from_secs(1)) {
-            assert!(started.elapsed() < Duration::from_secs(10), "cat waits for nothing but its input");
+            assert!(
+                started.elapsed() < Duration::from_secs(10),
+                "cat waits for nothing but its input"
+            );
             thread::sleep(Duration::from_millis(1));
         }
         assert!(may_wake_within(&[pid(&asleep)], Duration::from_secs(1)));

@@ -177,6 +177,8 @@ pub enum RunError {
          many with `connections`"
     )]
     MoreConnections { session: String, connections: usize },
+    #[error("there is no service {0}")]
+    NoService(String),
     #[error(
         "{} waited longer than {limit:?} for something outside the database: a lock on a file, or another part of the program",
         sessions.join(" and ")

@@ -1,14 +1,15 @@
 //! What schedules run on: a scratch database, a connection for each session, and one of pgbraid's own.
 
 mod freely;
+mod hosts;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use freely::FreeRun;
 
-use super::attached::{self, Host, Part, SharedHost};
+use self::hosts::Hosts;
+use super::attached;
 use super::committed_states::CommittedStates;
 use super::condition::ConditionCache;
 use super::dependencies;
@@ -30,7 +31,7 @@ use crate::postgres::shared_state::SharedState;
 use crate::postgres::wire::{Connection, Reply, Value};
 use crate::postgres::{PostgresError, Server, prepared};
 use crate::process::Output;
-use crate::scenario::{Scenario, SessionProgram, Symmetry};
+use crate::scenario::{Scenario, Symmetry};
 use crate::sql::StatementKind;
 use crate::sql::classify::first_word;
 use crate::verdict::dependencies::Explanation;
@@ -316,10 +317,7 @@ impl Workbench {
         let default_check = controlled.then(|| default_check(scenario, closes_no_cycle));
         let may_keep_locks = may_keep_advisory_locks(scenario);
         let mut sessions = Vec::with_capacity(scenario.sessions.len());
-        let mut services: Vec<(&str, Vec<SharedHost>)> = Vec::new();
-        let mut turns: HashMap<&str, usize> = HashMap::new();
-        // of the program whose first connection came last
-        let mut shared: Option<SharedHost> = None;
+        let mut hosts = Hosts::new(scenario, self.template.observed.clone());
         for session in &scenario.sessions {
             let name = server.application_name(&format!(" {}", session.name));
             let mut settings = vec![
@@ -346,55 +344,10 @@ impl Workbench {
                     check: default_check,
                     limit: self.limits.step_timeout,
                 };
+                let id = sessions.len();
+                let (host, part) = hosts.of(session, id, program, at).await?;
                 let observed = self.template.observed.clone();
-                let attached = match &**program {
-                    SessionProgram::Command(program) => {
-                        let id = sessions.len();
-                        let (host, part) = match (&shared, session.connection) {
-                            (Some(host), Some(2..)) => (host.clone(), Part::Connection),
-                            (_, connection) => {
-                                let connections = match connection.and(program.connections) {
-                                    Some(count) => (id..id + count).collect(),
-                                    None => Vec::new(),
-                                };
-                                let part = match connection {
-                                    Some(_) => Part::Connection,
-                                    None => Part::Whole,
-                                };
-                                let name = session.program_name();
-                                let program = program.filled(&session.params);
-                                let host = Host::of_command(name, program, connections, at, observed.clone()).await?;
-                                shared = Some(host.clone());
-                                (host, part)
-                            }
-                        };
-                        Attached::new(session.clone(), id, host, part, volatile.clone(), observed)
-                    }
-                    SessionProgram::Request(request) => {
-                        let instances = match services.iter().position(|(name, _)| *name == request.service) {
-                            Some(place) => &services[place].1,
-                            None => {
-                                let service = scenario.services.iter().find(|one| one.name == request.service);
-                                let Some(service) = service else { continue };
-                                let instances = Host::of_service(service, &at, &observed).await?;
-                                services.push((request.service.as_str(), instances));
-                                &services[services.len() - 1].1
-                            }
-                        };
-                        let turn = turns.entry(request.service.as_str()).or_insert(0);
-                        let place = request.instance.map_or(*turn, |number| number - 1) % instances.len();
-                        *turn += usize::from(request.instance.is_none());
-                        let (host, request) = (instances[place].clone(), request.filled(&session.params));
-                        Attached::new(
-                            session.clone(),
-                            sessions.len(),
-                            host,
-                            Part::Request(request),
-                            volatile.clone(),
-                            observed,
-                        )
-                    }
-                };
+                let attached = Attached::new(session.clone(), id, host, part, volatile.clone(), observed);
                 sessions.push(AnySession::Attached(Box::new(attached)));
                 continue;
             }
@@ -480,22 +433,25 @@ impl Workbench {
         history: &History,
     ) -> Result<Option<Explanation>, RunError> {
         let template = self.template.clone();
-        if matches!(template.baseline.reset, Reset::Copy) || template.scenario.has_programs() {
+        if matches!(template.baseline.reset, Reset::Copy) {
             return Ok(None);
         }
         self.reset().await?;
         let mut states = CommittedStates::begin(&mut self.control, &template.baseline.tables).await?;
         let execution = self.execute(scheduler, Some(&mut states)).await?;
         states.end(&mut self.control).await?;
-        if execution.turns != history.turns {
+        if execution.turns != history.turns || self.leaves_more_than_rows() {
             return Ok(None);
         }
         let sent: Vec<_> = self.sessions.iter().map(|session| session.sent().to_vec()).collect();
         // advisory locks that sessions hold would be in the way
         self.reset().await?;
+        let program = match template.observed() {
+            Some(observed) => observed.knowledge().program,
+            None => template.program.clone(),
+        };
         let recorded = Recorded {
-            scenario: &template.scenario,
-            program: &template.program,
+            program: &program,
             volatile: &template.volatile,
             turns: &execution.turns,
             sent: &sent,
@@ -655,9 +611,11 @@ impl Workbench {
             materialized_views,
             ..
         } = &template.baseline;
-        let (tables, views) = match template.baseline.reset {
-            Reset::Truncate(_) if !template.scenario.has_programs() => (tables.clone(), materialized_views.clone()),
-            Reset::Truncate(_) | Reset::Copy => (
+        // sessions may have made other tables
+        let is_other = matches!(template.baseline.reset, Reset::Copy) || template.scenario.has_programs();
+        let (tables, views) = match is_other {
+            false => (tables.clone(), materialized_views.clone()),
+            true => (
                 baseline::tables(&mut self.control).await?,
                 baseline::materialized_views(&mut self.control).await?,
             ),
@@ -706,7 +664,7 @@ impl Workbench {
             let reply = control.reply().await.map_err(PostgresError::from)?;
             answers.push(InvariantAnswer::from_reply(reply, &template.volatile));
         }
-        if matches!(template.baseline.reset, Reset::Copy) || template.scenario.has_programs() {
+        if is_other {
             contents.extend(template.large_objects.content(control).await?);
         }
         Ok((contents, answers))

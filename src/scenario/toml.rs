@@ -197,7 +197,11 @@ fn program_lines(program: &ProgramCommand) -> Vec<String> {
     if !program.allow_exit.is_empty() {
         lines.push(format!("allow_exit = {:?}", program.allow_exit));
     }
-    lines.extend(program.connections.map(|connections| format!("connections = {connections}")));
+    lines.extend(
+        program
+            .connections
+            .map(|connections| format!("connections = {connections}")),
+    );
     lines
 }
 

@@ -21,6 +21,7 @@ impl Attached {
             action,
             pending,
             request,
+            values: _,
         } = held;
         let link = &mut host.links[index];
         link.fresh = false;
@@ -37,9 +38,12 @@ impl Attached {
         }
         let tag = told.results.last().map(|result| result.tag.clone());
         let status = link.status();
-        let ended = status == TransactionStatus::Idle && action != Action::Autocommitted;
+        let chains = told.error.is_none() && kind.chains() && status == TransactionStatus::Open;
+        let ended = chains || (status == TransactionStatus::Idle && action != Action::Autocommitted);
         let end = match (&told.error, action) {
             (_, Action::Disconnect) => None,
+            // what came before the savepoint still stands
+            (Some(_), _) if status == TransactionStatus::Aborted && link.savepoint_open => None,
             (Some(_), _) => Some(TxEnd::Failed),
             (None, _) if ended => Some(match (action, tag.as_deref()) {
                 (Action::Rollback, _) | (_, Some("ROLLBACK")) => TxEnd::RolledBack,
@@ -49,6 +53,8 @@ impl Attached {
         };
         if status == TransactionStatus::Idle {
             link.end_transaction();
+        } else if chains {
+            link.begin_chained();
         }
         let deadlock = told.error.as_deref().map(deadlocked_backends).unwrap_or_default();
         match (action, &told.error) {

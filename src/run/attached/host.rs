@@ -460,6 +460,9 @@ impl Host {
         if restarts || self.spoiled || !self.active.is_empty() || !self.renew_links().await? {
             self.stop().await;
         }
+        if let Some(launched) = &self.launched {
+            launched.forget_output();
+        }
         // who came too late for the last run is not let into the next
         while let Poll::Ready(Some(_)) = poll_fn(|cx| Poll::Ready(self.gate.poll_arrival(cx))).await {}
         self.links.retain(|link| !link.gone);

@@ -31,7 +31,7 @@ use super::driver::{Action, FREE_LOCKS, Sent};
 use super::session::{DeadlockCheck, Next, Outside, Pending, Progress, Session, WaitTimeout};
 use super::{Conditions, RunError};
 use crate::history::{Answer, Exit, SessionEnd, StepOutcome, Uncontrolled, Variables, Volatile};
-use crate::postgres::wire::TransactionStatus;
+use crate::postgres::wire::{TransactionStatus, Value};
 use crate::process::Output;
 use crate::proxy::{Request, RequestEnd};
 use crate::scenario::{self, ServiceRequest};
@@ -84,6 +84,8 @@ struct Held {
     pending: Pending,
     /// What the client has sent; `None` for a step of pgbraid's own.
     request: Option<(Request, RequestEnd)>,
+    /// The values of its parameters.
+    values: Vec<Value>,
 }
 
 impl Attached {
@@ -248,7 +250,7 @@ impl Session for Attached {
         sent.map_err(|error| host.lost(&held.pending.name, error))?;
         self.sent.push(Sent {
             sql: held.pending.statement.sql.clone(),
-            values: Vec::new(),
+            values: held.values.clone(),
         });
         self.under_way = Some(held);
         Ok(())

@@ -32,7 +32,9 @@ fn await_ready(port: u16, path: Option<String>) -> JoinHandle<()> {
 impl Attached {
     /// Sends the request if it has not been sent, to an instance that is ready.
     pub(super) async fn ask(&mut self, host: &mut Host, conditions: &mut Conditions<'_>) -> Result<(), RunError> {
-        let Part::Request(request) = &self.part else { return Ok(()) };
+        let Part::Request(request) = &self.part else {
+            return Ok(());
+        };
         if host.thinking.contains_key(&self.id) {
             return Ok(());
         }

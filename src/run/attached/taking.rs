@@ -59,17 +59,9 @@ impl Attached {
         commands: &[(StatementKind, String)],
         conditions: &mut Conditions<'_>,
     ) -> Result<(), RunError> {
+        let types = request.statements.first().map_or(&[][..], |asked| &asked.types);
         for (kind, sql) in commands {
-            let types = request
-                .statements
-                .first()
-                .map(|asked| asked.types.clone())
-                .unwrap_or_default();
-            let only_reads = match kind {
-                StatementKind::Plain => self.observed.only_reads(sql, &types, conditions).await?,
-                StatementKind::OutsideBlock | StatementKind::PrepareTransaction => false,
-                _ => true,
-            };
+            let only_reads = self.observed.only_reads(*kind, sql, types, conditions).await?;
             if !only_reads {
                 return Err(RunError::ChangesAtStart {
                     service: host.name.clone(),
@@ -284,6 +276,7 @@ impl Attached {
                     link.begun = Some(sql.clone());
                 }
                 StatementKind::Savepoint if told.error.is_none() => link.savepoint_open = true,
+                kind if kind.chains() && link.status() == TransactionStatus::Open => link.begin_chained(),
                 _ => {}
             }
         }
@@ -438,6 +431,7 @@ impl Attached {
             action,
             pending,
             request: Some((request, end)),
+            values: values.into_iter().map(Shown::into_value).collect(),
         });
         Ok(())
     }
@@ -468,6 +462,7 @@ impl Attached {
             action,
             pending,
             request: None,
+            values: Vec::new(),
         });
     }
 

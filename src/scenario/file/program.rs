@@ -130,7 +130,10 @@ pub(super) fn launched(
     base_dir: &Path,
 ) -> Result<ProgramCommand, ScenarioError> {
     let env = env.iter().flat_map(|env| env.get_ref());
-    for text in cwd.into_iter().chain(env.clone().flat_map(|(name, value)| [name, value])) {
+    for text in cwd
+        .into_iter()
+        .chain(env.clone().flat_map(|(name, value)| [name, value]))
+    {
         no_nul(document, text)?;
     }
     let env = env.map(|(name, value)| (name.get_ref().clone(), value.get_ref().clone()));

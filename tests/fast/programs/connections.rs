@@ -2,7 +2,8 @@
 
 use super::{CLIENT, Finished, Place, assert_inconclusive, finish};
 
-const SETUP: &str = "CREATE TABLE t (id int PRIMARY KEY, x int); INSERT INTO t VALUES (1, 0), (2, 0); CREATE TABLE seen (x int)";
+const SETUP: &str =
+    "CREATE TABLE t (id int PRIMARY KEY, x int); INSERT INTO t VALUES (1, 0), (2, 0); CREATE TABLE seen (x int)";
 
 /// `go(f, …)` runs functions in threads of their own, and waits for them; each is given a connection.
 const THREADS: &str = r#"
@@ -163,5 +164,8 @@ fn a_program_that_fails_is_said_once() {
     assert_eq!(found.code, Some(1), "{found:?}");
     let violations = &found.json()["failure"]["violations"];
     assert_eq!(violations.as_array().map(Vec::len), Some(1), "{violations}");
-    assert!(violations[0].as_str().is_some_and(|said| said.contains("shop")), "{violations}");
+    assert!(
+        violations[0].as_str().is_some_and(|said| said.contains("shop")),
+        "{violations}"
+    );
 }
