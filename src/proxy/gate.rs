@@ -117,15 +117,23 @@ impl Gate {
         self.password.clone()
     }
 
+    /// The address as a URL, with the user and the password.
+    pub fn url(&self) -> String {
+        let Gate {
+            port, user, password, ..
+        } = self;
+        let host = Ipv4Addr::LOCALHOST;
+        format!("postgresql://{}:{password}@{host}:{port}/{DATABASE}", encoded(user))
+    }
+
     /// The environment variables that send a program here.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let Gate {
             port, user, password, ..
         } = self;
         let host = Ipv4Addr::LOCALHOST;
-        let url = format!("postgresql://{}:{password}@{host}:{port}/{DATABASE}", encoded(user));
         vec![
-            ("DATABASE_URL", url),
+            ("DATABASE_URL", self.url()),
             ("PGHOST", host.to_string()),
             ("PGPORT", port.to_string()),
             ("PGUSER", user.clone()),

@@ -346,7 +346,7 @@ impl Attached {
         conditions: &mut Conditions<'_>,
     ) -> Result<(), RunError> {
         // programs that lock files may meet there
-        if host.launched.as_ref().is_some_and(|one| holds_file_lock(one.group())) {
+        if host.group().is_some_and(holds_file_lock) {
             self.observed.meets_elsewhere();
         }
         let link = &mut host.links[index];
