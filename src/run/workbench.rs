@@ -19,7 +19,7 @@ use super::recorded::Recorded;
 use super::scheduler::{Decision, Scheduler};
 use super::timeouts::{self, SessionTimeouts, Timeouts};
 use super::{
-    AnySession, Attached, DeadlockCheck, Driver, Observed, Place, RunError, Script, SerialOracle, Session,
+    AnySession, Attached, DeadlockCheck, Driver, Observed, Place, RunError, Script, SerialOracle, Session, check,
     custom_settings, one_step,
 };
 use crate::conflict::{Object, Program, ProgramStep, Snapshots};
@@ -69,10 +69,14 @@ impl Template {
     pub async fn prepare(server: Arc<Server>, scenario: Arc<Scenario>) -> Result<Template, RunError> {
         let database = server.create_scratch(None).await?;
         let mut control = server.control(&database).await?;
-        let mut volatile = Volatile::from_now(&mut control).await?;
+        let volatile = Volatile::from_now(&mut control).await?;
+        let mut volatile = match scenario.has_programs() {
+            true => volatile.of_programs(),
+            false => volatile,
+        };
         let shared = SharedState::take(&mut control, server.version()).await?;
         let since = fingerprint::next_transaction(&mut control).await?;
-        super::check::run_setup(&mut control, &server, &scenario).await?;
+        check::run_setup(&mut control, &server, &scenario).await?;
         super::setup_command::run(&server, &database, &scenario).await?;
         refuse_changes(&shared, &mut control, &server, "the setup").await?;
         let changes_schema = scenario
@@ -83,9 +87,8 @@ impl Template {
         let more_than_rows = changes_schema || large_objects.are_expected() || vacuums(&scenario);
         let baseline = Baseline::take(&mut control, &server, more_than_rows).await?;
         let probe = Probe::new(&mut control, &since).await?;
-        let (program, catalog) =
-            super::check::check_statements(&mut control, &server, &scenario, changes_schema).await?;
-        super::check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
+        let (program, catalog) = check::check_statements(&mut control, &server, &scenario, changes_schema).await?;
+        check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
         let timeouts = Timeouts::find(&mut control, &server, &database, &scenario).await?;
         let program = program_with(timeouts.as_ref(), program, &scenario);
         let mut notes = one_step::notes(&mut control, &scenario).await?;
@@ -275,7 +278,7 @@ impl Workbench {
             .iter()
             .any(|session| session.steps.iter().any(|step| step.statement.changes_schema));
         let (program, _) =
-            super::check::check_statements(&mut self.control, &self.template.server, &scenario, changes_schema).await?;
+            check::check_statements(&mut self.control, &self.template.server, &scenario, changes_schema).await?;
         let program = program_with(self.template.timeouts.as_ref(), program, &scenario);
         let scenario = with_begins(scenario, &program);
         let serial = serial_oracle(&scenario)?;
@@ -621,6 +624,10 @@ impl Workbench {
             ),
         };
         let sessions = self.sessions_as_json();
+        let have_done_their_work =
+            (self.sessions.iter().map(Session::end)).all(|end| end.exit.is_none_or(|exit| exit == Exit::Code(0)));
+        let creates_nothing =
+            template.observed().is_some_and(|seen| !seen.has_changed_schema()) && have_done_their_work;
         let control = &mut self.control;
         let queue = |control: &mut Connection, sql: &str, values: &[Value]| {
             control.queue_statement(sql, values)?;
@@ -660,8 +667,11 @@ impl Workbench {
             error,
         })?;
         let mut answers = Vec::with_capacity(template.scenario.invariants.len());
-        for _ in &template.scenario.invariants {
+        for invariant in &template.scenario.invariants {
             let reply = control.reply().await.map_err(PostgresError::from)?;
+            if let Some(error) = reply.error.as_ref().filter(|_| creates_nothing) {
+                check::refuse_unknown_name(invariant, error)?;
+            }
             answers.push(InvariantAnswer::from_reply(reply, &template.volatile));
         }
         if is_other {

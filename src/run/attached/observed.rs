@@ -313,6 +313,11 @@ impl Observed {
         seen.passed
     }
 
+    /// Whether a statement was seen that changes the schema, or may.
+    pub fn has_changed_schema(&self) -> bool {
+        self.seen().changes_schema
+    }
+
     /// Takes down what a program does next. Returns whether it did the same whenever it had been told the same.
     pub fn follows(&self, before: u64, next: u64) -> bool {
         *self.seen().followed.entry(before).or_insert(next) == next
