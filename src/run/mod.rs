@@ -34,7 +34,7 @@ mod workbench;
 mod worker;
 
 pub use any_session::AnySession;
-pub use attached::{Attached, Observed, Place};
+pub use attached::{Answered, Attached, Exchange, Observed, Part, Place, Said};
 pub use condition::Conditions;
 pub use driver::Driver;
 pub use executor::{Execution, Limits, execute};

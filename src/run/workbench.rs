@@ -17,7 +17,7 @@ use super::recorded::Recorded;
 use super::scheduler::{Decision, Scheduler};
 use super::timeouts::{self, SessionTimeouts, Timeouts};
 use super::{
-    AnySession, Attached, DeadlockCheck, Driver, Observed, Place, RunError, Script, SerialOracle, Session,
+    AnySession, Attached, DeadlockCheck, Driver, Exchange, Observed, Place, RunError, Script, SerialOracle, Session,
     custom_settings, one_step,
 };
 use crate::conflict::{Object, Program, ProgramStep, Snapshots};
@@ -470,6 +470,14 @@ impl Workbench {
             states,
         )
         .await
+    }
+
+    /// By session: what its program sent in the last run and was told; empty where it is none.
+    pub fn transcripts(&self) -> Vec<Vec<Exchange>> {
+        self.sessions
+            .iter()
+            .map(|session| session.transcript().to_vec())
+            .collect()
     }
 
     fn results(&self) -> Vec<Vec<StepOutcome>> {

@@ -6,9 +6,11 @@ mod naming;
 mod observed;
 mod schedulable;
 mod told;
+mod transcript;
 
 pub use observed::Observed;
 pub use schedulable::may_lock_tables;
+pub use transcript::{Answered, Exchange, Part, Said};
 
 use std::future::poll_fn;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -67,6 +69,7 @@ pub struct Attached {
     statements: usize,
     /// A hash of all that the program has sent and been told.
     path: u64,
+    transcript: Vec<Exchange>,
     results: Vec<StepOutcome>,
     sent: Vec<Sent>,
     variables: Variables,
@@ -148,6 +151,7 @@ impl Attached {
             current: 0,
             statements: 0,
             path,
+            transcript: Vec::new(),
             results: Vec::new(),
             sent: Vec::new(),
             variables: Variables::default(),
@@ -410,6 +414,7 @@ impl Attached {
                         false => "BEGIN",
                     });
                 link.client.queue_ready(b'T');
+                self.transcript.push(Exchange::begun(link.server.backend_pid(), &sql));
                 link.begin = Some(sql);
                 link.savepoint_open = false;
                 Ok(false)
@@ -478,6 +483,8 @@ impl Attached {
         sent.map_err(|error| self.lost("", error))?;
         let told = self.await_told(index).await?;
         let link = &mut self.links[index];
+        let exchange = Exchange::passed(link.server.backend_pid(), &request, &told);
+        self.transcript.push(exchange);
         link.note_commands(commands, &told, end);
         for (kind, sql) in commands {
             link.level.take_in(None, Origin::Step(0), *kind, sql);
@@ -713,6 +720,9 @@ impl Attached {
             request,
         } = held;
         let link = &mut self.links[index];
+        let sent = request.as_ref().map(|(request, _)| request);
+        let exchange = Exchange::turn(link.server.backend_pid(), action, sent, &told);
+        self.transcript.push(exchange);
         link.fresh = false;
         let request_end = request.as_ref().map(|(_, end)| *end);
         if let Some((request, end)) = &request {
@@ -1058,6 +1068,7 @@ impl Session for Attached {
         self.current = 0;
         self.statements = 0;
         self.path = hash(&self.session.name);
+        self.transcript.clear();
         self.results.clear();
         self.sent.clear();
         self.outside = None;
@@ -1092,6 +1103,10 @@ impl Session for Attached {
 
     fn sent(&self) -> &[Sent] {
         &self.sent
+    }
+
+    fn transcript(&self) -> &[Exchange] {
+        &self.transcript
     }
 
     fn output(&self) -> Option<&Output> {
