@@ -196,6 +196,9 @@ impl CommandError {
                 | RunError::ReachedOut { .. }
                 | RunError::Serial(_)
                 | RunError::Launch { .. }
+                | RunError::ServiceEnded { .. }
+                | RunError::NotReady { .. }
+                | RunError::ChangesAtStart { .. }
                 | RunError::SetupFailed { .. }
                 | RunError::NothingFails,
             ) => INPUT,

@@ -102,6 +102,15 @@ impl std::fmt::Display for Exit {
     }
 }
 
+/// What a service has answered to a session's request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// As text, and from its beginning only where it is long.
+    pub body: String,
+}
+
 /// How a session ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionEnd {
@@ -113,6 +122,8 @@ pub struct SessionEnd {
     pub retries: u32,
     /// How its program ended; `None` where it is none, or has not ended.
     pub exit: Option<Exit>,
+    /// What a service has answered; `None` where the session is no request, or has no answer.
+    pub answer: Option<Answer>,
     /// Its variables at the end, by name, as text.
     pub variables: Vec<(String, Option<String>)>,
 }

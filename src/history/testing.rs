@@ -29,6 +29,7 @@ pub(crate) fn history<S: ToString>(sessions: &[S], turns: Vec<Turn>, moves: Vec<
         error: None,
         retries: 0,
         exit: None,
+        answer: None,
         variables: Vec::new(),
     };
     History {

@@ -37,11 +37,25 @@ pub enum Uncontrolled {
          one after the other, in the order in which they came"
     )]
     ConcurrentConnections { session: String },
+    /// A request was under way whose handling waited for another's, in the same process, as a statement came.
+    #[error(
+        "a statement came while requests to instance {instance} waited for each other inside it, and to which of them it \
+         belongs is not known"
+    )]
+    RequestsNotToldApart {
+        /// The service's name, and the number of the instance.
+        instance: String,
+    },
+    #[error("session {session} waited for something outside the database that no other session gave it: a timer, say")]
+    WaitedForTimer {
+        /// The session's name.
+        session: String,
+    },
     #[error("the program of session {session} cancelled a statement that waited, by a timer of its own")]
     ProgramCancelled { session: String },
     #[error(
-        "session {session} waited for a lock on a file before its first statement, and in which order programs start is \
-         not explored"
+        "session {session} waited for a lock on a file, or for another request to its service, before its first statement, \
+         and in which order programs start is not explored"
     )]
     StartOrder { session: String },
     #[error(
@@ -105,6 +119,8 @@ impl Uncontrolled {
             Uncontrolled::ReleasedAhead => "released-ahead",
             Uncontrolled::ReleasedTogether => "released-together",
             Uncontrolled::ConcurrentConnections { .. } => "concurrent-connections",
+            Uncontrolled::RequestsNotToldApart { .. } => "requests-not-told-apart",
+            Uncontrolled::WaitedForTimer { .. } => "waited-for-timer",
             Uncontrolled::ProgramCancelled { .. } => "program-cancelled",
             Uncontrolled::StartOrder { .. } => "start-order",
             Uncontrolled::PreludeNotScheduled { .. } => "prelude-not-scheduled",

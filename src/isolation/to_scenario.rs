@@ -46,6 +46,7 @@ impl Specification {
             path: None,
             setup: join(&self.setups),
             setup_command: None,
+            services: Vec::new(),
             schedules_prelude: false,
             sessions,
             invariants: Vec::new(),

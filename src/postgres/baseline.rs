@@ -12,9 +12,10 @@ const MOST_TABLES_TO_TRUNCATE: usize = 25;
 /// which invariants see how the sessions ended.
 const OWN_SCHEMA: &str = "CREATE SCHEMA pgbraid;
 CREATE VIEW pgbraid.sessions AS
-  SELECT name, committed, sqlstate, variables, exit_code, stdout
+  SELECT name, committed, sqlstate, variables, exit_code, stdout, status, body
   FROM jsonb_to_recordset(coalesce(nullif(current_setting('pgbraid.sessions', true), ''), '[]')::jsonb)
-    AS session(name text, committed boolean, sqlstate text, variables jsonb, exit_code integer, stdout text);
+    AS session(name text, committed boolean, sqlstate text, variables jsonb, exit_code integer, stdout text,
+      status integer, body text);
 GRANT USAGE ON SCHEMA pgbraid TO PUBLIC;
 GRANT SELECT ON pgbraid.sessions TO PUBLIC;";
 

@@ -2,7 +2,9 @@
 
 mod group;
 mod launched;
+mod rest;
 mod waits;
 
 pub use launched::{Launch, Launched, Output};
+pub use rest::{Rest, at_rest};
 pub use waits::{FileLockWait, file_lock_wait, holds_file_lock};

@@ -150,6 +150,14 @@ impl Client {
         self.stream.write_all(bytes).await
     }
 
+    /// Closes the connection, as a server does with a client that has said goodbye. Drivers wait for that.
+    pub async fn hang_up(&mut self) {
+        self.gone = true;
+        self.outgoing.clear();
+        // it may have closed its side before
+        let _ = self.stream.shutdown().await;
+    }
+
     /// Turns the client away, as the server would. It may have gone by then.
     pub async fn refuse(mut self, sqlstate: &str, message: &str) {
         let fields = [(b'S', "FATAL"), (b'V', "FATAL"), (b'C', sqlstate), (b'M', message)];

@@ -98,6 +98,11 @@ impl Gate {
         self.arrivals.recv().await
     }
 
+    /// Its port on the loopback interface.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The folder of its Unix socket.
     pub fn folder(&self) -> &Path {
         self.folder.path()

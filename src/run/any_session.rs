@@ -56,6 +56,10 @@ impl Session for AnySession {
         of_its_kind!(self, session => session.uncontrolled())
     }
 
+    fn leaves_more_than_rows(&self) -> bool {
+        of_its_kind!(self, session => session.leaves_more_than_rows())
+    }
+
     fn in_transaction(&self) -> bool {
         of_its_kind!(self, session => session.in_transaction())
     }

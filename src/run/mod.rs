@@ -34,7 +34,7 @@ mod workbench;
 mod worker;
 
 pub use any_session::AnySession;
-pub use attached::{Answered, Attached, Exchange, Observed, Part, Place, Said};
+pub use attached::{Answered, Attached, Exchange, Observed, Part, Place, RequestError, Said};
 pub use condition::Conditions;
 pub use driver::Driver;
 pub use executor::{Execution, Limits, execute};
@@ -54,6 +54,7 @@ pub(crate) use worker::{interruptible, runtime};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::history::Exit;
 use crate::postgres::PostgresError;
 use crate::postgres::wire::ServerError;
 use crate::process::Output;
@@ -138,6 +139,29 @@ pub enum RunError {
     },
     #[error("session {session}: {source}")]
     Proxy { session: String, source: ProxyError },
+    #[error("session {session} got no answer to its request: {source}{}", printed(output))]
+    Request {
+        session: String,
+        source: RequestError,
+        output: Output,
+    },
+    #[error("service {service} ended with {exit}{}", printed(output))]
+    ServiceEnded {
+        service: String,
+        exit: Exit,
+        output: Output,
+    },
+    #[error("service {service} was not ready within {limit:?}{}", printed(output))]
+    NotReady {
+        service: String,
+        limit: Duration,
+        output: Output,
+    },
+    #[error(
+        "service {service} changes the database as it starts, or may: `{sql}`\n  have `setup` or `setup_command` do that, so \
+         that every run begins in the same state"
+    )]
+    ChangesAtStart { service: String, sql: String },
     #[error(
         "the program of session {session} neither sent a statement nor ended within {limit:?}{}",
         printed(output)

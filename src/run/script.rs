@@ -465,6 +465,7 @@ impl Session for Script {
             error: self.error.clone(),
             retries: self.retries,
             exit: None,
+            answer: None,
             variables: self.variables.shown(),
         }
     }

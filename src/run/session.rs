@@ -44,6 +44,12 @@ pub trait Session {
         &[]
     }
 
+    /// Whether what it has done in this run may have changed more than rows and sequences. Of a script that is known
+    /// before it runs.
+    fn leaves_more_than_rows(&self) -> bool {
+        false
+    }
+
     /// Whether it has a transaction open, so that it may hold locks.
     fn in_transaction(&self) -> bool;
 

@@ -2,12 +2,13 @@
 
 mod freely;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use freely::FreeRun;
 
-use super::attached;
+use super::attached::{self, Host, SharedHost};
 use super::committed_states::CommittedStates;
 use super::condition::ConditionCache;
 use super::dependencies;
@@ -29,7 +30,7 @@ use crate::postgres::shared_state::SharedState;
 use crate::postgres::wire::{Connection, Reply, Value};
 use crate::postgres::{PostgresError, Server, prepared};
 use crate::process::Output;
-use crate::scenario::{Scenario, Symmetry};
+use crate::scenario::{Scenario, SessionProgram, Symmetry};
 use crate::sql::StatementKind;
 use crate::sql::classify::first_word;
 use crate::verdict::dependencies::Explanation;
@@ -78,8 +79,7 @@ impl Template {
             .iter()
             .any(|session| session.steps.iter().any(|step| step.statement.changes_schema));
         let large_objects = LargeObjects::find(&mut control, &scenario).await?;
-        let more_than_rows =
-            changes_schema || scenario.has_programs() || large_objects.are_expected() || vacuums(&scenario);
+        let more_than_rows = changes_schema || large_objects.are_expected() || vacuums(&scenario);
         let baseline = Baseline::take(&mut control, &server, more_than_rows).await?;
         let probe = Probe::new(&mut control, &since).await?;
         let (program, catalog) =
@@ -316,6 +316,8 @@ impl Workbench {
         let default_check = controlled.then(|| default_check(scenario, closes_no_cycle));
         let may_keep_locks = may_keep_advisory_locks(scenario);
         let mut sessions = Vec::with_capacity(scenario.sessions.len());
+        let mut services: Vec<(&str, Vec<SharedHost>)> = Vec::new();
+        let mut turns: HashMap<&str, usize> = HashMap::new();
         for session in &scenario.sessions {
             let name = server.application_name(&format!(" {}", session.name));
             let mut settings = vec![
@@ -343,8 +345,37 @@ impl Workbench {
                     limit: self.limits.step_timeout,
                 };
                 let observed = self.template.observed.clone();
-                let program = Arc::new(program.filled(&session.params));
-                let attached = Attached::new(session.clone(), program, at, volatile.clone(), observed).await?;
+                let attached = match &**program {
+                    SessionProgram::Command(program) => {
+                        let program = program.filled(&session.params);
+                        let host = Host::of_command(&session.name, program, at, observed.clone()).await?;
+                        Attached::new(session.clone(), sessions.len(), host, None, volatile.clone(), observed)
+                    }
+                    SessionProgram::Request(request) => {
+                        let instances = match services.iter().position(|(name, _)| *name == request.service) {
+                            Some(place) => &services[place].1,
+                            None => {
+                                let service = scenario.services.iter().find(|one| one.name == request.service);
+                                let Some(service) = service else { continue };
+                                let instances = Host::of_service(service, &at, &observed).await?;
+                                services.push((request.service.as_str(), instances));
+                                &services[services.len() - 1].1
+                            }
+                        };
+                        let turn = turns.entry(request.service.as_str()).or_insert(0);
+                        let place = request.instance.map_or(*turn, |number| number - 1) % instances.len();
+                        *turn += usize::from(request.instance.is_none());
+                        let (host, request) = (instances[place].clone(), request.filled(&session.params));
+                        Attached::new(
+                            session.clone(),
+                            sessions.len(),
+                            host,
+                            Some(request),
+                            volatile.clone(),
+                            observed,
+                        )
+                    }
+                };
                 sessions.push(AnySession::Attached(Box::new(attached)));
                 continue;
             }
@@ -430,7 +461,7 @@ impl Workbench {
         history: &History,
     ) -> Result<Option<Explanation>, RunError> {
         let template = self.template.clone();
-        if matches!(template.baseline.reset, Reset::Copy) {
+        if matches!(template.baseline.reset, Reset::Copy) || template.scenario.has_programs() {
             return Ok(None);
         }
         self.reset().await?;
@@ -570,7 +601,7 @@ impl Workbench {
     async fn reset(&mut self) -> Result<(), RunError> {
         let template = self.template.clone();
         match &template.baseline.reset {
-            Reset::Truncate(sql) => {
+            Reset::Truncate(sql) if !self.leaves_more_than_rows() => {
                 // an open transaction would hold up TRUNCATE
                 for session in &mut self.sessions {
                     session.begin_reset().await?;
@@ -587,7 +618,7 @@ impl Workbench {
                     error,
                 })?;
             }
-            Reset::Copy => {
+            Reset::Truncate(_) | Reset::Copy => {
                 self.sessions.clear();
                 let fresh = template.server.create_scratch(Some(&template.database)).await?;
                 let old = std::mem::replace(&mut self.database, fresh);
@@ -600,6 +631,11 @@ impl Workbench {
         Ok(())
     }
 
+    /// A program may do anything, so this is known once it has run.
+    fn leaves_more_than_rows(&self) -> bool {
+        self.sessions.iter().any(Session::leaves_more_than_rows)
+    }
+
     /// The content of tables, materialized views and large objects, and the results of the invariants.
     async fn evaluate(&mut self) -> Result<(Vec<TableContent>, Vec<InvariantAnswer>), RunError> {
         let template = self.template.clone();
@@ -609,8 +645,8 @@ impl Workbench {
             ..
         } = &template.baseline;
         let (tables, views) = match template.baseline.reset {
-            Reset::Truncate(_) => (tables.clone(), materialized_views.clone()),
-            Reset::Copy => (
+            Reset::Truncate(_) if !template.scenario.has_programs() => (tables.clone(), materialized_views.clone()),
+            Reset::Truncate(_) | Reset::Copy => (
                 baseline::tables(&mut self.control).await?,
                 baseline::materialized_views(&mut self.control).await?,
             ),
@@ -659,7 +695,7 @@ impl Workbench {
             let reply = control.reply().await.map_err(PostgresError::from)?;
             answers.push(InvariantAnswer::from_reply(reply, &template.volatile));
         }
-        if matches!(template.baseline.reset, Reset::Copy) {
+        if matches!(template.baseline.reset, Reset::Copy) || template.scenario.has_programs() {
             contents.extend(template.large_objects.content(control).await?);
         }
         Ok((contents, answers))
@@ -681,6 +717,8 @@ impl Workbench {
                     "sqlstate": end.error.map(|error| error.sqlstate),
                     "variables": script.variables().to_json(),
                     "exit_code": exit_code(end.exit),
+                    "status": end.answer.as_ref().map(|answer| answer.status),
+                    "body": end.answer.as_ref().map(|answer| answer.body.replace('\0', "\u{fffd}")),
                     "stdout": script.output().map(|output| output.stdout.replace('\0', "\u{fffd}")),
                 })
             });

@@ -56,6 +56,23 @@ pub enum Mistake {
     NotOfPrograms(&'static str),
     #[error("{0} is no exit code")]
     BadExitCode(i64),
+    #[error("`instances` is {0}")]
+    BadInstances(i64),
+    #[error("`restart` is \"{0}\"")]
+    UnknownRestart(String),
+    #[error("there is no service `{0}`")]
+    UnknownService(String),
+    #[error("there is no instance {0}")]
+    UnknownInstance(i64),
+    /// A part of a request that HTTP does not allow.
+    #[error("{0}")]
+    BadRequest(String),
+    #[error("{0} is no HTTP status")]
+    BadStatus(i64),
+    #[error("session `{0}` has both steps and a request, or both a command and a request")]
+    RequestAndMore(String),
+    #[error("session `{0}` sends no request")]
+    NoRequest(String),
     #[error("unknown parameter `{{{0}}}`")]
     UnknownParameter(String),
     #[error("the name of {0} is blank or holds control characters")]

@@ -2,6 +2,7 @@
 
 mod program;
 mod raw;
+mod service;
 pub(crate) mod session;
 pub(crate) mod sqlstate;
 mod steps;
@@ -74,13 +75,15 @@ impl Scenario {
             .map(|column| document.ignored(column))
             .collect::<Result<_, _>>()?;
         let mut warnings = Vec::new();
-        let sessions = session::read(&document, raw.session, base_dir, &mut warnings)?;
+        let services = service::read(&document, raw.service, base_dir)?;
+        let sessions = session::read(&document, raw.session, &services, base_dir, &mut warnings)?;
         let invariants = document.invariants(raw.invariant)?;
         let mut scenario = Scenario {
             name: name.to_owned(),
             path: None,
             setup,
             setup_command,
+            services,
             sessions,
             invariants,
             deadlock,
@@ -146,7 +149,7 @@ impl Document {
             let hint = if message.starts_with("missing key") {
                 "this table cannot do without it"
             } else if message.contains("table, expected an array") {
-                "[[session]] and [[invariant]] are written with two brackets"
+                "[[session]], [[service]] and [[invariant]] are written with two brackets"
             } else {
                 "strings are in quotes, integers and booleans are not, and arrays are in brackets"
             };

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::scenario::program::ProgramCommand;
+use crate::scenario::program::{ProgramCommand, SessionProgram};
+use crate::scenario::service::Service;
 use crate::scenario::source::SqlText;
 use crate::sql::{Isolation, Statement, StatementKind, Template};
 
@@ -19,6 +20,8 @@ pub struct Scenario {
     pub setup: Option<SqlText>,
     /// A program that makes more of the state, once the setup has run.
     pub setup_command: Option<ProgramCommand>,
+    /// Programs that sessions send requests to.
+    pub services: Vec<Service>,
     /// The sessions, copies included, in their order.
     pub sessions: Vec<Session>,
     /// What must hold when the sessions are over.
@@ -89,8 +92,8 @@ pub struct Session {
     pub allow_errors: Vec<String>,
     /// When it runs a transaction again.
     pub retry: Option<Retry>,
-    /// The program that it is, where it has no steps of its own.
-    pub program: Option<Arc<ProgramCommand>>,
+    /// The program, or the request, that it is, where it has no steps of its own.
+    pub program: Option<Arc<SessionProgram>>,
     /// BEGIN is a turn of its own: it takes the transaction's time, and that matters.
     pub begins_apart: bool,
 }

@@ -3,7 +3,26 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::scenario::Param;
+use crate::scenario::{Param, ServiceRequest};
+
+/// What a session is, where it has no steps of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SessionProgram {
+    /// A program that is started for each run.
+    Command(ProgramCommand),
+    /// A request to a service.
+    Request(ServiceRequest),
+}
+
+impl SessionProgram {
+    /// All texts in which `{name}` may stand for a parameter.
+    pub fn texts(&self) -> Vec<&String> {
+        match self {
+            SessionProgram::Command(program) => program.texts().collect(),
+            SessionProgram::Request(request) => request.texts(),
+        }
+    }
+}
 
 /// A program that is run as a session: what is started, and what it is given. `{name}` stands for a parameter of the
 /// session.
@@ -52,12 +71,18 @@ pub fn placeholders(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// The name in braces that a text consists of.
+pub(super) fn sole_placeholder(text: &str) -> Option<&str> {
+    let name = text.strip_prefix('{')?.strip_suffix('}')?;
+    is_name(name).then_some(name)
+}
+
 fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-fn fill(text: &str, params: &BTreeMap<String, Param>) -> String {
+pub(super) fn fill(text: &str, params: &BTreeMap<String, Param>) -> String {
     let mut pieces = text.split('{');
     let mut filled = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {

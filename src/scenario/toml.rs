@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use toml::Value;
 
-use crate::scenario::{DeadlockPolicy, Isolation, Param, ProgramCommand, Scenario, Session, Step};
+use crate::scenario::{
+    DeadlockPolicy, Isolation, Param, ProgramCommand, RequestBody, Scenario, Service, ServiceRequest, Session,
+    SessionProgram, Step,
+};
 use crate::sql::StatementKind;
 use crate::sql::classify::first_word;
 use crate::terminal::is_hidden;
@@ -40,6 +43,7 @@ impl Scenario {
         if !head.is_empty() {
             parts.push(head.join("\n"));
         }
+        parts.extend(self.services.iter().map(service));
         let mut rest = self.sessions.as_slice();
         while let Some(first) = rest.first() {
             let copies = copies(rest);
@@ -106,13 +110,73 @@ fn session(first: &Session, copies: &[Session]) -> String {
         lines.push(format!("retry = {{ on = {}, max = {} }}", texts(&retry.on), retry.max));
     }
     match &first.program {
-        Some(program) => lines.extend(program_lines(program)),
+        Some(program) => match &**program {
+            SessionProgram::Command(program) => lines.extend(program_lines(program)),
+            SessionProgram::Request(request) => lines.extend(request_lines(request)),
+        },
         None => {
             let steps: String = first.steps.iter().map(|one| format!("  {},\n", step(one))).collect();
             lines.push(format!("steps = [\n{steps}]"));
         }
     }
     lines.join("\n")
+}
+
+fn service(service: &Service) -> String {
+    let mut lines = vec!["[[service]]".to_owned(), format!("name = {}", text(&service.name))];
+    if service.instances != 1 {
+        lines.push(format!("instances = {}", service.instances));
+    }
+    lines.extend(program_lines(&service.program));
+    lines.extend(service.ready.iter().map(|ready| format!("ready = {}", text(ready))));
+    if service.restart {
+        lines.push("restart = \"each run\"".to_owned());
+    }
+    lines.join("\n")
+}
+
+fn request_lines(request: &ServiceRequest) -> Vec<String> {
+    let mut keys = vec![format!("service = {}", text(&request.service))];
+    keys.extend(request.instance.iter().map(|number| format!("instance = {number}")));
+    keys.push(format!("method = {}", text(&request.method)));
+    keys.push(format!("path = {}", text(&request.path)));
+    if !request.headers.is_empty() {
+        keys.push(format!("headers = {}", table_of(&request.headers)));
+    }
+    match &request.body {
+        RequestBody::Nothing => {}
+        RequestBody::Json(value) => keys.push(format!("json = {}", inline(value))),
+        RequestBody::Text(body) => keys.push(format!("body = {}", text(body))),
+    }
+    let mut lines = vec![format!("request = {{ {} }}", keys.join(", "))];
+    if !request.allow_status.is_empty() {
+        lines.push(format!("allow_status = {:?}", request.allow_status));
+    }
+    lines
+}
+
+fn table_of(texts: &BTreeMap<String, String>) -> String {
+    let entries: Vec<String> = texts
+        .iter()
+        .map(|(name, value)| format!("{} = {}", text(name), text(value)))
+        .collect();
+    format!("{{ {} }}", entries.join(", "))
+}
+
+/// A value on one line.
+fn inline(value: &Value) -> String {
+    match value {
+        Value::String(written) => text(written),
+        Value::Array(values) => format!("[{}]", values.iter().map(inline).collect::<Vec<_>>().join(", ")),
+        Value::Table(table) => {
+            let entries = table.iter();
+            let entries: Vec<String> = entries
+                .map(|(name, value)| format!("{} = {}", text(name), inline(value)))
+                .collect();
+            format!("{{ {} }}", entries.join(", "))
+        }
+        other => other.to_string(),
+    }
 }
 
 fn program_lines(program: &ProgramCommand) -> Vec<String> {
@@ -124,11 +188,7 @@ fn program_lines(program: &ProgramCommand) -> Vec<String> {
             .map(|stdin| format!("stdin = {}", long_text(stdin))),
     );
     if !program.env.is_empty() {
-        let variables = program.env.iter();
-        let variables: Vec<String> = variables
-            .map(|(name, value)| format!("{} = {}", text(name), text(value)))
-            .collect();
-        lines.push(format!("env = {{ {} }}", variables.join(", ")));
+        lines.push(format!("env = {}", table_of(&program.env)));
     }
     lines.push(format!("cwd = {}", text(&program.cwd.to_string_lossy())));
     if !program.allow_exit.is_empty() {
@@ -281,7 +341,10 @@ mod tests {
         let again = Scenario::from_toml("test", "test.toml", &text, Path::new("elsewhere")).expect("a scenario");
         assert_eq!(content(&again), content(&scenario), "{text}");
         assert!(again.schedules_prelude && again.setup_command.is_some());
-        let cwd = &again.sessions[1].program.as_ref().expect("a program").cwd;
+        let Some(SessionProgram::Command(program)) = again.sessions[1].program.as_deref() else {
+            panic!("no program");
+        };
+        let cwd = &program.cwd;
         assert!(cwd.is_absolute() && cwd.ends_with("fixtures/apps"), "{cwd:?}");
     }
 

@@ -30,6 +30,10 @@ enum Cause {
         entry: Option<usize>,
         exit: Exit,
     },
+    Status {
+        entry: Option<usize>,
+        status: u16,
+    },
     Deadlock,
     NotSerializable,
 }
@@ -59,7 +63,11 @@ impl Target {
     pub fn names_invariant(&self, name: &str) -> bool {
         self.all.iter().any(|cause| match cause {
             Cause::Invariant(own) | Cause::InvariantError(own) => own == name,
-            Cause::Error { .. } | Cause::Exit { .. } | Cause::Deadlock | Cause::NotSerializable => false,
+            Cause::Error { .. }
+            | Cause::Exit { .. }
+            | Cause::Status { .. }
+            | Cause::Deadlock
+            | Cause::NotSerializable => false,
         })
     }
 }
@@ -81,6 +89,10 @@ fn causes<'a>(violations: &'a [Violation], scenario: &'a Scenario) -> impl Itera
         Violation::Exit { session, exit } => Cause::Exit {
             entry: entry_of(scenario, session),
             exit: *exit,
+        },
+        Violation::Status { session, status } => Cause::Status {
+            entry: entry_of(scenario, session),
+            status: *status,
         },
         Violation::Deadlock { .. } => Cause::Deadlock,
         Violation::NotSerializable { .. } => Cause::NotSerializable,

@@ -4,9 +4,9 @@ pub mod dependencies;
 pub mod outcome;
 pub mod serializability;
 
-use crate::history::{Deadlock, Exit, SessionEnd, StepResult, Turn, Volatile};
+use crate::history::{Answer, Deadlock, Exit, SessionEnd, StepResult, Turn, Volatile};
 use crate::postgres::wire::Reply;
-use crate::scenario::{DeadlockPolicy, Scenario};
+use crate::scenario::{DeadlockPolicy, Scenario, SessionProgram};
 use outcome::Violation;
 
 const DEADLOCK_DETECTED: &str = "40P01";
@@ -136,15 +136,22 @@ pub fn judge(
         });
     }
     for (session, end) in scenario.sessions.iter().zip(ends) {
-        let (Some(program), Some(exit)) = (&session.program, end.exit) else {
-            continue;
-        };
-        let is_allowed = matches!(exit, Exit::Code(code) if code == 0 || program.allow_exit.contains(&code));
-        if !is_allowed {
-            violations.push(Violation::Exit {
-                session: session.name.clone(),
-                exit,
-            });
+        let session_name = || session.name.clone();
+        match (session.program.as_deref(), end.exit, &end.answer) {
+            (Some(SessionProgram::Command(program)), Some(exit), _) => {
+                let is_allowed = matches!(exit, Exit::Code(code) if code == 0 || program.allow_exit.contains(&code));
+                if !is_allowed {
+                    let session = session_name();
+                    violations.push(Violation::Exit { session, exit });
+                }
+            }
+            (Some(SessionProgram::Request(request)), _, Some(Answer { status, .. }))
+                if *status >= 500 && !request.allow_status.contains(status) =>
+            {
+                let (session, status) = (session_name(), *status);
+                violations.push(Violation::Status { session, status });
+            }
+            _ => {}
         }
     }
     violations

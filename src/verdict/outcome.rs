@@ -45,6 +45,9 @@ impl Outcome {
             if let Some(exit) = end.exit {
                 write_value(&mut text, "exit", &exit.to_string());
             }
+            if let Some(answer) = &end.answer {
+                write_value(&mut text, "status", &answer.status.to_string());
+            }
         }
         for table in &tables {
             write_value(&mut text, "table", &table.name);
@@ -150,6 +153,13 @@ pub enum Violation {
         /// How the program ended.
         exit: Exit,
     },
+    /// A service answered with a status that the session does not allow.
+    Status {
+        /// The session's name.
+        session: String,
+        /// The HTTP status.
+        status: u16,
+    },
     /// Sessions waited for each other, and the scenario does not allow it.
     Deadlock {
         /// Their names.
@@ -173,6 +183,7 @@ impl Violation {
             Violation::Invariant { name, .. } | Violation::InvariantError { name, .. } => name.clone(),
             Violation::Error { session, sqlstate, .. } => format!("error {sqlstate} in {session}"),
             Violation::Exit { session, exit } => format!("{exit} of {session}"),
+            Violation::Status { session, status } => format!("status {status} of {session}"),
             Violation::Deadlock { .. } => "deadlock".to_owned(),
             Violation::NotSerializable { .. } => "not serializable".to_owned(),
         }

@@ -86,6 +86,8 @@ enum ViolationDetail {
         code: Option<i32>,
         signal: Option<i32>,
     },
+    /// A service answered with a status that the session does not allow.
+    Status { session: String, status: u16 },
     /// Sessions waited for each other.
     Deadlock { sessions: Vec<String> },
     /// No serial order of the committed transactions leads to this outcome.
@@ -243,6 +245,7 @@ impl NamedViolation {
                 };
                 ViolationDetail::Exit { session, code, signal }
             }
+            Violation::Status { session, status } => ViolationDetail::Status { session, status },
             Violation::Deadlock { sessions } => ViolationDetail::Deadlock { sessions },
             Violation::NotSerializable {
                 orders,

@@ -62,7 +62,10 @@ pub fn violations(
                     lines.extend(indented(wrap(&line, inner_width(options), |_| false)));
                 }
             }
-            Violation::InvariantError { .. } | Violation::Error { .. } | Violation::Exit { .. } => {}
+            Violation::InvariantError { .. }
+            | Violation::Error { .. }
+            | Violation::Exit { .. }
+            | Violation::Status { .. } => {}
         }
         lines.join("\n")
     };
@@ -95,6 +98,9 @@ fn headline(violation: &Violation, history: &History) -> String {
             format!("error in {}, step {}{turn}: {error}", visible(session), visible(step))
         }
         Violation::Exit { session, exit } => format!("the program of {} ended with {exit}", visible(session)),
+        Violation::Status { session, status } => {
+            format!("{} was answered with status {status}", visible(session))
+        }
         Violation::Deadlock { sessions } => {
             let names: Vec<String> = sessions.iter().map(|name| visible(name)).collect();
             format!("deadlock: {} waited for each other", joined(&names))

@@ -26,6 +26,8 @@ pub struct Link {
     closed: bool,
     pub checks: Checks,
     pub level: Level,
+    /// What its client set before the first step, outside transactions.
+    pub opening: Vec<String>,
     /// Which messages the client asked for.
     pub least: Least,
     /// Locks from before a savepoint outlive an error.
@@ -42,6 +44,16 @@ pub struct Link {
     pub overlaps: bool,
     /// The transaction has had no turn yet.
     pub fresh: bool,
+    /// The BEGIN of such a transaction, which went ahead of what passed.
+    pub begun: Option<String>,
+    /// A request of it is held or under way.
+    pub busy: bool,
+    /// It is closed.
+    pub gone: bool,
+    /// The session that its last step belongs to.
+    pub owner: Option<usize>,
+    /// A step has run on it: what it sets from now on is not how the driver opens its connections.
+    pub settled: bool,
     exchange: Option<Exchange>,
     /// As it stands before the server has said so: a request that ends with a Flush has begun a transaction, or failed.
     unsaid: Option<TransactionStatus>,
@@ -106,6 +118,7 @@ impl Link {
             closed: false,
             checks: Checks::new(check),
             level: Level::new(level),
+            opening: Vec::new(),
             least: Least::default(),
             savepoint_open: false,
             begin: None,
@@ -114,6 +127,11 @@ impl Link {
             timed: false,
             overlaps: false,
             fresh: false,
+            begun: None,
+            busy: false,
+            gone: false,
+            owner: None,
+            settled: false,
             exchange: None,
             unsaid: None,
             unsynced: false,
@@ -121,6 +139,13 @@ impl Link {
             described: VecDeque::new(),
             describing: None,
         }
+    }
+
+    /// Ends both sides.
+    pub async fn close(&mut self) {
+        self.server.terminate().await;
+        self.client.hang_up().await;
+        self.gone = true;
     }
 
     /// Whether a transaction is open.
@@ -424,6 +449,7 @@ impl Link {
         self.level.end_transaction();
         self.savepoint_open = false;
         self.fresh = false;
+        self.begun = None;
         self.injected = false;
     }
 

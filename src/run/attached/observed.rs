@@ -34,6 +34,8 @@ struct Seen {
     levels: BTreeSet<Isolation>,
     /// By statement and the types of its parameters: it looks at the system catalogs alone.
     preludes: HashMap<Key, bool>,
+    /// By statement and the types of its parameters: it changes no more than rows and sequences.
+    rows_only: HashMap<Key, bool>,
     /// Something that looks at the system catalogs was not scheduled.
     passed: bool,
     /// A statement has changed the schema, or may have.
@@ -209,6 +211,57 @@ impl Observed {
     pub fn meets_elsewhere(&self) {
         let mut seen = self.seen();
         if !std::mem::replace(&mut seen.opaque, true) {
+            seen.version += 1;
+        }
+    }
+
+    /// Whether a statement changes no more than rows and sequences.
+    ///
+    /// # Errors
+    /// When the server fails.
+    pub async fn changes_rows_only(
+        &self,
+        kind: StatementKind,
+        sql: &str,
+        types: &[u32],
+        conditions: &mut Conditions<'_>,
+    ) -> Result<bool, RunError> {
+        match kind {
+            StatementKind::OutsideBlock | StatementKind::PrepareTransaction => return Ok(false),
+            StatementKind::Plain => {}
+            _ => return Ok(true),
+        }
+        let key = (sql.to_owned(), types.to_vec());
+        let known = self.seen().rows_only.get(&key).copied();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let (analysis, catalog) = self.analyse(sql, types, conditions).await?;
+        let found = !conflict::know(sql, analysis.as_ref(), &catalog).footprint.unknown;
+        self.seen().rows_only.insert(key, found);
+        Ok(found)
+    }
+
+    /// Whether a statement changes nothing and locks nothing.
+    ///
+    /// # Errors
+    /// When the server fails.
+    pub async fn only_reads(
+        &self,
+        sql: &str,
+        types: &[u32],
+        conditions: &mut Conditions<'_>,
+    ) -> Result<bool, RunError> {
+        let (analysis, catalog) = self.analyse(sql, types, conditions).await?;
+        let footprint = conflict::know(sql, analysis.as_ref(), &catalog).footprint;
+        Ok(!footprint.unknown && !footprint.calls && !footprint.holds())
+    }
+
+    /// Requests meet inside their service: everything may meet everything, and which instance a request goes to matters.
+    pub fn meets_in_service(&self) {
+        self.meets_elsewhere();
+        let mut seen = self.seen();
+        if !std::mem::replace(&mut seen.shows_names, true) {
             seen.version += 1;
         }
     }

@@ -92,6 +92,21 @@ pub fn may_lock_tables(sql: &str) -> bool {
     !commands.iter().all(locks_none)
 }
 
+/// Whether a command leaves a setting of its connection changed when its transaction is over.
+pub fn keeps_setting(kind: StatementKind, sql: &str) -> bool {
+    let words: Vec<String> = sql.split_whitespace().take(2).map(str::to_lowercase).collect();
+    match kind {
+        StatementKind::Setting => {
+            let is_local = matches!(
+                words.get(1).map(String::as_str),
+                Some("local" | "transaction" | "constraints")
+            );
+            !is_local && words.first().is_some_and(|word| word != "show")
+        }
+        _ => sql.to_lowercase().contains("set_config"),
+    }
+}
+
 /// What is to be done with a request of these commands.
 pub fn treatment(
     commands: &[(StatementKind, String)],

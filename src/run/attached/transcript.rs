@@ -1,28 +1,42 @@
 //! What a program sent and was told, with the values as they came.
 
+use super::Held;
+use super::link::Link;
 use super::told::{Told, ToldResult};
 use crate::postgres::wire::Value;
-use crate::proxy::{Asked, Request, readable};
+use crate::postgres::quote_literal;
+use crate::proxy::{Asked, Login, Request, readable};
 use crate::run::driver::Action;
 use crate::sql::commands::split;
+use crate::sql::{Isolation, StatementKind};
 
 /// A request of a program's, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
     /// The backend of the connection.
     pub backend: i32,
+    /// Settings that the connection has had from the start, as statements.
+    pub opening: Vec<String>,
     /// Whether it was a turn, and of which kind.
     pub part: Part,
+    /// The step's name in the timeline; empty where it was no turn.
+    pub name: String,
+    /// The BEGIN of its transaction, where it is the first in it.
+    pub begin: Option<String>,
+    /// The level of its transaction, where it opens one.
+    pub isolation: Option<Isolation>,
     /// What it asked for, in order; empty for what only prepares a statement.
     pub statements: Vec<Said>,
     /// The SQLSTATE of its error.
     pub sqlstate: Option<String>,
+    /// The program held a lock on a file.
+    pub locks_file: bool,
 }
 
 /// An exchange's part in the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// It was no turn.
+    /// It was no turn. Of what only reads, nothing is kept.
     Passed,
     /// A turn.
     Step,
@@ -60,32 +74,25 @@ pub struct Answered {
 }
 
 impl Exchange {
-    /// A BEGIN that was answered by pgbraid.
-    pub fn begun(backend: i32, sql: &str) -> Exchange {
+    /// What went to the server at once, where a script may need it.
+    pub fn passed(link: &Link, begin: Option<String>, commands: &[(StatementKind, String)], told: &Told) -> Exchange {
+        let needed = commands.iter().filter(|(kind, _)| *kind != StatementKind::Plain);
+        let said = |(_, sql): &(StatementKind, String)| Said {
+            sql: sql.clone(),
+            values: Vec::new(),
+            opaque: false,
+            reply: None,
+        };
         Exchange {
-            backend,
             part: Part::Passed,
-            statements: vec![Said {
-                sql: sql.to_owned(),
-                values: Vec::new(),
-                opaque: false,
-                reply: None,
-            }],
-            sqlstate: None,
+            begin,
+            statements: needed.map(said).collect(),
+            ..Exchange::of(link, told)
         }
     }
 
-    pub fn passed(backend: i32, request: &Request, told: &Told) -> Exchange {
-        Exchange {
-            backend,
-            part: Part::Passed,
-            statements: statements(request, told),
-            sqlstate: told.error.as_ref().map(|error| error.sqlstate.clone()),
-        }
-    }
-
-    pub fn turn(backend: i32, action: Action, request: Option<&Request>, told: &Told) -> Exchange {
-        let part = match action {
+    pub(super) fn turn(link: &Link, held: &Held, told: &Told) -> Exchange {
+        let part = match held.action {
             Action::Statement => Part::Step,
             Action::Autocommitted => Part::Autocommitted,
             Action::Commit => Part::Commit,
@@ -93,13 +100,58 @@ impl Exchange {
             Action::Disconnect => Part::Disconnect,
         };
         // a commit of pgbraid's own holds the request that it ends
-        let own = request.filter(|_| matches!(part, Part::Step | Part::Autocommitted));
+        let own = held
+            .request
+            .as_ref()
+            .filter(|_| matches!(part, Part::Step | Part::Autocommitted));
         Exchange {
             part,
-            statements: own.map(|request| statements(request, told)).unwrap_or_default(),
-            ..Exchange::passed(backend, &Request::default(), told)
+            name: held.pending.name.clone(),
+            begin: held.pending.begin.clone(),
+            locks_file: held.locks_file,
+            statements: own.map(|(request, _)| statements(request, told)).unwrap_or_default(),
+            ..Exchange::of(link, told)
         }
     }
+
+    fn of(link: &Link, told: &Told) -> Exchange {
+        Exchange {
+            backend: link.server.backend_pid(),
+            opening: link.opening.clone(),
+            part: Part::Passed,
+            name: String::new(),
+            begin: None,
+            isolation: None,
+            statements: Vec::new(),
+            sqlstate: told.error.as_ref().map(|error| error.sqlstate.clone()),
+            locks_file: false,
+        }
+    }
+}
+
+/// What a client's login sets, as statements.
+pub fn opening(login: &Login) -> Vec<String> {
+    let mut settings: Vec<(&str, &str)> = Vec::new();
+    for (name, value) in &login.parameters {
+        match name.as_str() {
+            "user" | "database" | "replication" => {}
+            // -c name=value, and --name=value
+            "options" => {
+                let words = value.split_whitespace().map(|word| word.trim_start_matches("-c"));
+                settings.extend(words.filter_map(|word| word.trim_start_matches("--").split_once('=')));
+            }
+            name => settings.push((name, value)),
+        }
+    }
+    let set = |(name, value): (&str, &str)| {
+        let name = name.replace('-', "_");
+        let is_list = name == "search_path" && value.chars().all(|c| c.is_alphanumeric() || "_, \"".contains(c));
+        match is_list {
+            true => format!("SET {name} = {value}"),
+            false => format!("SET {name} = {}", quote_literal(value)),
+        }
+    };
+    settings.into_iter().map(set).collect()
 }
 
 fn statements(request: &Request, told: &Told) -> Vec<Said> {

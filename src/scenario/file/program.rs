@@ -5,20 +5,62 @@ use std::path::Path;
 use toml::Spanned;
 
 use super::raw::{RawSession, Text};
-use super::{Document, program_folder};
+use super::{Document, program_folder, service};
 use crate::scenario::error::{Mistake, ScenarioError};
-use crate::scenario::program::{ProgramCommand, placeholders};
+use crate::scenario::program::{ProgramCommand, SessionProgram, placeholders};
+use crate::scenario::service::Service;
 use crate::suggest;
 
 /// Keys that concern programs alone.
 const PROGRAM_KEYS: &str = "`stdin`, `env`, `cwd` and `allow_exit` go with `command`";
 
-/// The program that a session runs; `None` where it has steps of its own.
+/// The program, or the request, that a session is; `None` where it has steps of its own.
 pub(super) fn read(
     document: &Document,
     raw: &RawSession,
+    services: &[Service],
     base_dir: &Path,
-) -> Result<Option<ProgramCommand>, ScenarioError> {
+) -> Result<Option<SessionProgram>, ScenarioError> {
+    let name = raw.name.get_ref();
+    let Some(request) = &raw.request else {
+        if let Some(statuses) = &raw.allow_status {
+            return Err(document
+                .error(Mistake::NoRequest(name.clone()), statuses.span(), "here")
+                .hint("`allow_status` goes with `request`"));
+        }
+        return Ok(command(document, raw, base_dir)?.map(SessionProgram::Command));
+    };
+    let other = raw.command.as_ref().map(Spanned::span);
+    if let Some(other) = other.or_else(|| raw.steps.first().map(Spanned::span)) {
+        let error = document.error(Mistake::RequestAndMore(name.clone()), request.span(), "one too many");
+        return Err(error
+            .at(&document.source, document.first_line(other), "the other")
+            .hint("a session runs its steps, or a program, or sends a request"));
+    }
+    // keys of a program have no place here, either
+    command(document, raw, base_dir)?;
+    refuse_keys_of_scripts(document, raw)?;
+    let request = service::request(document, request.get_ref(), raw.allow_status.as_ref(), services)?;
+    Ok(Some(SessionProgram::Request(request)))
+}
+
+/// Keys that concern sessions with steps alone.
+fn refuse_keys_of_scripts(document: &Document, raw: &RawSession) -> Result<(), ScenarioError> {
+    for (key, span) in [
+        ("isolation", raw.isolation.as_ref().map(Spanned::span)),
+        ("retry", raw.retry.as_ref().map(|retry| retry.on.span())),
+        ("allow_errors", raw.allow_errors.first().map(Spanned::span)),
+    ] {
+        if let Some(span) = span {
+            let hint = "a program chooses isolation levels and handles errors by itself; `allow_exit` and \
+                        `allow_status` say how it may end";
+            return Err(document.error(Mistake::NotOfPrograms(key), span, "here").hint(hint));
+        }
+    }
+    Ok(())
+}
+
+fn command(document: &Document, raw: &RawSession, base_dir: &Path) -> Result<Option<ProgramCommand>, ScenarioError> {
     let Some(command) = &raw.command else {
         let stray = raw.stdin.as_ref().map(Spanned::span);
         let stray = stray.or_else(|| raw.cwd.as_ref().map(Spanned::span));
@@ -37,17 +79,7 @@ pub(super) fn read(
             .at(&document.source, document.first_line(step.span()), "the other")
             .hint("a session runs either its steps or a program"));
     }
-    for (key, span) in [
-        ("isolation", raw.isolation.as_ref().map(Spanned::span)),
-        ("retry", raw.retry.as_ref().map(|retry| retry.on.span())),
-        ("allow_errors", raw.allow_errors.first().map(Spanned::span)),
-    ] {
-        if let Some(span) = span {
-            let hint =
-                "a program chooses isolation levels and handles errors by itself; `allow_exit` says how it may end";
-            return Err(document.error(Mistake::NotOfPrograms(key), span, "here").hint(hint));
-        }
-    }
+    refuse_keys_of_scripts(document, raw)?;
     check_words(
         document,
         "`command`",
@@ -97,7 +129,7 @@ pub(super) fn check_words(
     command.get_ref().iter().try_for_each(|word| no_nul(document, word))
 }
 
-fn no_nul(document: &Document, text: &Text) -> Result<(), ScenarioError> {
+pub(super) fn no_nul(document: &Document, text: &Text) -> Result<(), ScenarioError> {
     match text.get_ref().contains('\0') {
         false => Ok(()),
         true => Err(document
@@ -109,11 +141,11 @@ fn no_nul(document: &Document, text: &Text) -> Result<(), ScenarioError> {
 /// Names in braces are parameters of every copy. JSON has braces of its own, so that one without parameters is left alone.
 pub(super) fn check_parameters<'a>(
     document: &Document,
-    program: &ProgramCommand,
+    program: &SessionProgram,
     place: &Text,
     known: impl Iterator<Item = &'a String> + Clone,
 ) -> Result<(), ScenarioError> {
-    for name in program.texts().flat_map(|text| placeholders(text)) {
+    for name in program.texts().into_iter().flat_map(|text| placeholders(text)) {
         if !known.clone().any(|one| one == name) {
             let names: Vec<&str> = known.clone().map(String::as_str).collect();
             let hint = match names.is_empty() {

@@ -26,6 +26,8 @@ pub(super) struct RawScenario {
     #[serde(default)]
     pub serializable: bool,
     #[serde(default)]
+    pub service: Vec<Spanned<RawService>>,
+    #[serde(default)]
     pub session: Vec<RawSession>,
     #[serde(default)]
     pub invariant: Vec<RawInvariant>,
@@ -48,6 +50,33 @@ pub(super) struct RawSession {
     pub env: Option<Spanned<BTreeMap<Text, Text>>>,
     pub cwd: Option<Text>,
     pub allow_exit: Option<Spanned<Vec<Spanned<i64>>>>,
+    pub request: Option<Spanned<RawRequest>>,
+    pub allow_status: Option<Spanned<Vec<Spanned<i64>>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a [[service]] table")]
+pub(super) struct RawService {
+    pub name: Text,
+    pub instances: Option<Spanned<i64>>,
+    pub command: Spanned<Vec<Text>>,
+    pub env: Option<Spanned<BTreeMap<Text, Text>>>,
+    pub cwd: Option<Text>,
+    pub ready: Option<Text>,
+    pub restart: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table with `service` and `path`")]
+pub(super) struct RawRequest {
+    pub service: Text,
+    pub instance: Option<Spanned<i64>>,
+    pub method: Option<Text>,
+    pub path: Text,
+    #[serde(default)]
+    pub headers: BTreeMap<Text, Text>,
+    pub json: Option<Spanned<toml::Value>>,
+    pub body: Option<Text>,
 }
 
 #[derive(Deserialize)]

@@ -10,7 +10,7 @@ use toml::Spanned;
 use super::raw::{RawParamTable, RawParams, RawRetry, RawSession, Text};
 use super::{Document, Names, program, sqlstate, steps, transactions, variables};
 use crate::scenario::error::{Mistake, ScenarioError};
-use crate::scenario::{Isolation, Param, Retry, Session};
+use crate::scenario::{Isolation, Param, Retry, Service, Session};
 use crate::suggest;
 
 /// Each session is a connection, and a server accepts 100 of them by default.
@@ -23,6 +23,7 @@ pub(crate) const TOO_MANY_STEPS: &str = "all sessions together have up to 2,000,
 pub(super) fn read(
     document: &Document,
     entries: Vec<RawSession>,
+    services: &[Service],
     base_dir: &Path,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Session>, ScenarioError> {
@@ -38,7 +39,7 @@ pub(super) fn read(
     for (entry, raw) in entries.into_iter().enumerate() {
         let name = raw.name.get_ref();
         let places = raw.params.as_ref().map_or_else(Vec::new, ParamPlaces::of);
-        let program = program::read(document, &raw, base_dir)?.map(Arc::new);
+        let program = program::read(document, &raw, services, base_dir)?.map(Arc::new);
         let (copies, params) = copies_and_params(document, raw.copies.as_ref(), raw.params)?;
         let total = copies.saturating_add(i64::try_from(sessions.len()).unwrap_or(i64::MAX));
         if total > MAX_SESSIONS {
@@ -56,7 +57,7 @@ pub(super) fn read(
         if raw.steps.is_empty() && program.is_none() {
             return Err(document
                 .error(Mistake::NoSteps(name.clone()), raw.name.span(), "this session")
-                .hint("add `steps = [\"…\"]`, or `command = [\"…\"]` for a program"));
+                .hint("add `steps = [\"…\"]`, `command = [\"…\"]` for a program, or `request = { … }` for a request to a service"));
         }
         let isolation = raw
             .isolation

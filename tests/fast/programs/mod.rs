@@ -2,6 +2,7 @@
 
 mod endings;
 mod protocol;
+mod services;
 mod verdicts;
 
 use std::fs;

@@ -35,13 +35,33 @@ fn proved(scenario: &str) {
     assert!(report["schedules_run"].as_u64().unwrap() > 0);
 }
 
+/// Too many interleavings to run them all: none of a sample fails, and the verdict says no more than that.
+fn sampled(scenario: &str) {
+    let options = [
+        "--strategy",
+        "random",
+        "--samples",
+        "10",
+        "--seed",
+        "7",
+        "--format",
+        "json",
+    ];
+    let found = pgbraid_on("explore", scenario, &options);
+    let report = found.json();
+    assert_eq!(report["schedules_run"], 10, "{found:?}");
+    assert_eq!(report["failure"], serde_json::Value::Null, "{found:?}");
+    assert_eq!(report["reason_codes"], serde_json::json!(["sampled"]), "{found:?}");
+}
+
 /// A test for each program.
 macro_rules! programs {
     (
         refuted { $($wrong:ident: $wrong_path:literal, $violations:expr;)* }
         proved { $($right:ident: $right_path:literal;)* }
+        sampled { $($large:ident: $large_path:literal;)* }
     ) => {
-        const SCENARIOS: &[&str] = &[$($wrong_path,)* $($right_path,)*];
+        const SCENARIOS: &[&str] = &[$($wrong_path,)* $($right_path,)* $($large_path,)*];
 
         $(#[test]
         fn $wrong() {
@@ -52,11 +72,23 @@ macro_rules! programs {
         fn $right() {
             proved($right_path);
         })*
+
+        $(#[test]
+        fn $large() {
+            sampled($large_path);
+        })*
     };
 }
 
 programs! {
     refuted {
+        fastapi_create: "python/shop/create-naive", ["one created, nine conflicts"];
+        fastapi_price: "python/shop/price-naive", ["one change, four conflicts"];
+        fastapi_payment: "python/shop/payment-naive", ["paid once"];
+        fastapi_payment_and_other_data: "python/shop/payment-other-data-naive", ["the other is refused"];
+        fastapi_transfer: "python/shop/transfer-naive", ["one transfer"];
+        fastapi_total: "python/shop/total-naive", ["the total is always 100"];
+        fastapi_withdraw: "python/shop/withdraw-naive", ["five withdrawals"];
         pdo_account_import: "php/account/naive", ["one account"];
         pdo_opposite_order: "php/users/opposite-order", ["deadlock", "exit code 255 of activate"];
         asyncpg_views: "python/views/naive", ["no view is lost"];
@@ -71,6 +103,10 @@ programs! {
         postgres_js_users: "node/users/postgres-naive", ["one user of the address"];
     }
     proved {
+        fastapi_payment_key: "python/shop/payment-fixed";
+        fastapi_payment_key_and_other_data: "python/shop/payment-other-data-fixed";
+        fastapi_transfer_for_update: "python/shop/transfer-fixed";
+        fastapi_total_at_once: "python/shop/total-fixed";
         pdo_account_import_with_an_advisory_lock: "php/account/advisory-lock";
         pdo_account_import_with_a_file_lock: "php/account/file-lock";
         pdo_same_order: "php/users/same-order";
@@ -84,6 +120,11 @@ programs! {
         active_record_counter_locked: "ruby/counter/lock";
         node_postgres_users_on_conflict: "node/users/pg-on-conflict";
         postgres_js_users_on_conflict: "node/users/postgres-on-conflict";
+    }
+    sampled {
+        fastapi_ten_creations: "python/shop/create-fixed";
+        fastapi_five_prices: "python/shop/price-fixed";
+        fastapi_ten_withdrawals: "python/shop/withdraw-fixed";
     }
 }
 

@@ -1,0 +1,293 @@
+//! Has a program go on until its next step is known.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::host::{Happening, Host};
+use super::schedulable::{Treatment, commands, treatment};
+use super::taking::Whose;
+use super::{Attached, observed};
+use crate::history::{Exit, Uncontrolled};
+use crate::postgres::wire::TransactionStatus;
+use crate::process::file_lock_wait;
+use crate::proxy::Arrival;
+use crate::run::session::Outside;
+use crate::run::{Conditions, RunError};
+
+/// How soon a program that says nothing is looked at; the last pause repeats.
+const LOOKS_MILLIS: [u64; 6] = [2, 3, 10, 20, 50, 100];
+
+/// How long a request whose program rests may say nothing until it counts as waiting for another. Timers of services tick more
+/// often than that.
+const LONGEST_REST: Duration = Duration::from_millis(300);
+
+impl Attached {
+    /// Has the program hear what has come of its last step, or starts it.
+    pub(super) async fn release(&mut self, host: &mut Host, conditions: &mut Conditions<'_>) -> Result<(), RunError> {
+        host.used = true;
+        if self.request.is_some() {
+            if !host.thinking.contains_key(&self.id) {
+                self.ask(host, conditions).await?;
+            }
+        } else if host.launched.is_none() {
+            host.start().await?;
+        }
+        self.outside = None;
+        if self.statements > 0 {
+            poll_fn(|cx| {
+                self.look_at_others(host, self.current, cx);
+                Poll::Ready(())
+            })
+            .await;
+        }
+        if let Some(link) = host.links.get(self.current).filter(|_| self.owns(host, self.current)) {
+            // what is left of an autocommitted statement that failed
+            let failed = link.status() == TransactionStatus::Aborted && link.injected && !link.skipping;
+            if failed {
+                self.roll_back_failed(host).await?;
+            }
+        }
+        for index in 0..host.links.len() {
+            if self.owns(host, index) {
+                let link = &mut host.links[index];
+                link.busy = false;
+                link.release();
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the program until it sends a step, waits for something outside the database, or has ended.
+    pub(super) async fn advance(&mut self, host: &mut Host, conditions: &mut Conditions<'_>) -> Result<(), RunError> {
+        let started = Instant::now();
+        let mut last = started;
+        let mut looks = 0;
+        // what was sent while another request was released
+        if let Some(place) = host.given.iter().position(|(id, ..)| *id == self.id)
+            && let Some((_, link, request, end)) = host.given.remove(place)
+        {
+            host.links[link].busy = false;
+            if self
+                .take_request(host, link, request, end, Whose::Mine, conditions)
+                .await?
+                && !self.has_waiters(host)
+            {
+                return self.found(host);
+            }
+        }
+        loop {
+            // between the ticks of a service's own timers it must be seen twice
+            let last_pause = if self.request.is_some() {
+                2
+            } else {
+                LOOKS_MILLIS.len() - 1
+            };
+            let pause = sleep(Duration::from_millis(LOOKS_MILLIS[looks.min(last_pause)]));
+            match self.next_happening(host, pause).await? {
+                Happening::Arrival(arrival) => host.welcome(arrival).await?,
+                Happening::Request(link, request, end) => {
+                    let whose = self.whose(host, link);
+                    let held = self.take_request(host, link, request, end, whose, conditions).await?;
+                    if held && !self.has_waiters(host) {
+                        return self.found(host);
+                    }
+                }
+                Happening::Gone(link) => {
+                    if self.farewell(host, link, conditions).await? {
+                        return self.found(host);
+                    }
+                }
+                Happening::Exited(status) => {
+                    if self.request.is_some() {
+                        return Err(RunError::ServiceEnded {
+                            service: host.name.clone(),
+                            exit: Exit::of(status),
+                            output: host.output(),
+                        });
+                    }
+                    self.exit = Some(Exit::of(status));
+                    if host.open_links().next().is_none() {
+                        self.end_program(host).await;
+                        return Ok(());
+                    }
+                }
+                Happening::Answered => {}
+                Happening::Nothing => {
+                    looks += 1;
+                    if let Some(wait) = host.launched.as_ref().and_then(|one| file_lock_wait(one.group())) {
+                        self.observed.meets_elsewhere();
+                        self.outside = Some(Outside::FileLock { holder: wait.holder });
+                        return Ok(());
+                    }
+                    if self.request.is_some() && host.rests() && self.settled(host, last) {
+                        return self.found(host);
+                    }
+                    if started.elapsed() > host.at.limit {
+                        return Err(RunError::Silent {
+                            session: self.session.name.clone(),
+                            limit: host.at.limit,
+                            output: host.output(),
+                        });
+                    }
+                    continue;
+                }
+            }
+            looks = 0;
+            last = Instant::now();
+        }
+    }
+
+    /// The first of these: the service answers, or something happens at its gate.
+    async fn next_happening(&mut self, host: &mut Host, pause: tokio::time::Sleep) -> Result<Happening, RunError> {
+        let (asked, has_exited) = (&mut self.asked, self.exit.is_some());
+        let answering = async {
+            match asked {
+                Some(asked) => asked.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            happening = host.next_happening(has_exited, pause) => happening,
+            answer = answering => {
+                self.asked = None;
+                match answer {
+                    Ok(Ok(answer)) => self.answer = Some(answer),
+                    Ok(Err(source)) => return Err(RunError::Request {
+                        session: self.session.name.clone(),
+                        source,
+                        output: host.output(),
+                    }),
+                    Err(error) => return Err(RunError::Runtime(std::io::Error::other(error))),
+                }
+                host.stir();
+                Ok(Happening::Answered)
+            }
+        }
+    }
+
+    /// Whether requests of others wait inside the program, so that this one's progress may be theirs.
+    fn has_waiters(&self, host: &Host) -> bool {
+        self.request.is_some() && host.thinking.keys().any(|id| *id != self.id)
+    }
+
+    /// The program rests: whether that says what this request does next.
+    fn settled(&mut self, host: &mut Host, last: Instant) -> bool {
+        self.assign_unclear(host);
+        if self.held.is_some() {
+            return true;
+        }
+        if self.answer.is_some() {
+            self.end_request(host);
+            return true;
+        }
+        let is_alone = !host.active.iter().any(|id| *id != self.id);
+        if host.thinking.contains_key(&self.id) {
+            return true;
+        }
+        if is_alone || last.elapsed() < LONGEST_REST {
+            return false;
+        }
+        // it waits for another request inside the program
+        if self.statements == 0 {
+            self.note(Uncontrolled::StartOrder {
+                session: self.session.name.clone(),
+            });
+        }
+        host.thinking.insert(self.id, host.releases);
+        self.observed.meets_in_service();
+        true
+    }
+
+    /// Steps that came while others waited inside the program: they are theirs if this request has come to its end.
+    fn assign_unclear(&mut self, host: &mut Host) {
+        for (link, request, end) in std::mem::take(&mut host.unclear) {
+            let waiters: Vec<usize> = host.thinking.keys().copied().filter(|id| *id != self.id).collect();
+            let given: Vec<usize> = host.given.iter().map(|(id, ..)| *id).collect();
+            let mut free = waiters.iter().filter(|id| !given.contains(id));
+            let (first, is_sole) = (free.next().copied(), free.next().is_none());
+            let is_done = self.answer.is_some() || self.held.is_some();
+            if !(is_done && is_sole) {
+                self.note(Uncontrolled::RequestsNotToldApart {
+                    instance: host.name.clone(),
+                });
+            }
+            let id = if is_done { first.unwrap_or(self.id) } else { self.id };
+            host.given.push_back((id, link, request, end));
+        }
+    }
+
+    /// What this session does next is known. One that waited for no other request waited for a timer.
+    fn found(&mut self, host: &mut Host) -> Result<(), RunError> {
+        if self.held.is_none() && !self.ended {
+            return Ok(());
+        }
+        if let Some(since) = host.thinking.remove(&self.id)
+            && since == host.releases
+        {
+            self.note(Uncontrolled::WaitedForTimer {
+                session: self.session.name.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The program has ended, and nothing is left of it.
+    pub(super) async fn end_program(&mut self, host: &mut Host) {
+        if let Some(mut launched) = host.launched.take() {
+            launched.end().await;
+            self.output = launched.output();
+            self.note_next("its end", format!("{:?}", self.exit));
+        }
+        self.ended = true;
+    }
+
+    /// What has come of a cancellation, or of a client that gave up while its statement waits.
+    pub(super) fn poll_meanwhile(&mut self, host: &mut Host, cx: &mut Context<'_>) {
+        while let Poll::Ready(Some(arrival)) = host.gate.poll_arrival(cx) {
+            let Arrival::Cancel {
+                backend_pid,
+                secret_key,
+            } = arrival
+            else {
+                host.arrived.push_back(arrival);
+                continue;
+            };
+            if let Some(canceller) = host.canceller(backend_pid, secret_key) {
+                self.note(Uncontrolled::ProgramCancelled {
+                    session: self.session.name.clone(),
+                });
+                tokio::spawn(async move {
+                    // a query that was over by then needs none
+                    let _ = canceller.cancel().await;
+                });
+            }
+        }
+    }
+
+    /// Other connections of the program's, while this one has a turn: what they send now could have come before.
+    pub(super) fn look_at_others(&mut self, host: &mut Host, busy: usize, cx: &mut Context<'_>) {
+        for index in (0..host.links.len()).filter(|&index| index != busy) {
+            let link = &mut host.links[index];
+            if link.gone || link.busy {
+                continue;
+            }
+            link.gather(cx);
+            let Some(request) = link.next_request() else { continue };
+            let standing = link.standing(&self.observed);
+            let of_driver = |asked: &crate::proxy::Asked| observed::may_be_prelude(&asked.sql);
+            let is_driver = !request.statements.is_empty() && request.statements.iter().all(of_driver);
+            let passes =
+                is_driver || treatment(&commands(request), true, request.prepares, standing) == Treatment::Pass;
+            link.overlaps = true;
+            if !passes {
+                self.note(Uncontrolled::ConcurrentConnections {
+                    session: self.session.name.clone(),
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,449 @@
+//! A program that runs: its processes, and its connections through the gate. The sessions of a service's requests share it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future::poll_fn;
+use std::net::Ipv4Addr;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+use tokio::time::Sleep;
+
+use super::link::Link;
+use super::messages;
+use super::observed::Observed;
+use super::transcript::opening;
+use crate::postgres::wire::{Canceller, Connection, TransactionStatus, WireError};
+use crate::postgres::{PostgresError, Server};
+use crate::process::{Launched, Output, Rest, at_rest};
+use crate::proxy::{Arrival, Gate, Login, ProxyError, Request, RequestEnd};
+use crate::run::RunError;
+use crate::run::launch::launch;
+use crate::run::session::DeadlockCheck;
+use crate::scenario::{ProgramCommand, Service};
+use crate::sql::{Isolation, isolation_named};
+
+/// Settings of a client's that pgbraid does without: it says itself which database, and which messages are sent.
+const NOT_HANDED_ON: [&str; 5] = [
+    "user",
+    "database",
+    "client_min_messages",
+    "replication",
+    "deadlock_timeout",
+];
+
+/// Makes a connection that a service keeps as good as new, where it has done nothing that this cannot undo. Returns a row if
+/// it has: locks that outlive transactions.
+const RENEW: &str = "DISCARD SEQUENCES; SELECT 1 FROM pg_catalog.pg_locks
+  WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid() LIMIT 1";
+
+/// A program that more than one session may share.
+pub type SharedHost = Arc<Mutex<Host>>;
+
+/// A program's processes and connections.
+pub struct Host {
+    /// The session's name, or the service's and the number of the instance.
+    pub name: String,
+    program: ProgramCommand,
+    pub service: Option<Instance>,
+    pub at: Place,
+    observed: Arc<Observed>,
+    pub gate: Gate,
+    pub launched: Option<Launched>,
+    pub links: Vec<Link>,
+    /// Sessions whose requests are under way.
+    pub active: BTreeSet<usize>,
+    /// Sessions whose requests wait inside the program, and how often it had been told something as they began to.
+    pub thinking: BTreeMap<usize, u64>,
+    /// Clients that came while a session had a turn.
+    pub arrived: VecDeque<Arrival>,
+    /// What sessions have sent while others were released.
+    pub given: VecDeque<(usize, usize, Request, RequestEnd)>,
+    /// Steps that cannot be told whose they are yet.
+    pub unclear: Vec<(usize, Request, RequestEnd)>,
+    /// How often sessions were released.
+    pub releases: u64,
+    /// A run has begun on it.
+    pub used: bool,
+    /// It cannot be kept for another run.
+    pub spoiled: bool,
+    last_rest: Option<Rest>,
+    /// Those that it had when that was last looked at.
+    processes: Vec<i32>,
+}
+
+/// An instance of a service.
+pub struct Instance {
+    pub service: Service,
+    pub port: u16,
+    /// It has said that it is ready.
+    pub ready: bool,
+    /// All instances of the service, which start at the same time.
+    pub all: Vec<std::sync::Weak<Mutex<Host>>>,
+}
+
+/// Where its connections lead.
+#[derive(Clone)]
+pub struct Place {
+    pub server: Arc<Server>,
+    pub database: String,
+    /// Settings that each connection starts with.
+    pub settings: Vec<(&'static str, String)>,
+    pub check: Option<DeadlockCheck>,
+    /// How long the program may neither send a statement nor end.
+    pub limit: Duration,
+}
+
+/// Settings of a new connection, which the role, the database or the client may have given it.
+struct Defaults {
+    isolation: Isolation,
+    timed: bool,
+}
+
+const DEFAULTS: &str = "SELECT current_setting('default_transaction_isolation'), current_setting('lock_timeout'),
+  current_setting('statement_timeout')";
+
+/// What a program does next.
+pub enum Happening {
+    Arrival(Arrival),
+    Request(usize, Request, RequestEnd),
+    Gone(usize),
+    Exited(ExitStatus),
+    /// A service has answered the request that was released.
+    Answered,
+    Nothing,
+}
+
+impl Host {
+    /// Opens the gate for a session's program. The program itself is started with each run.
+    ///
+    /// # Errors
+    /// When nothing can be listened at.
+    pub async fn of_command(
+        session: &str,
+        program: ProgramCommand,
+        at: Place,
+        observed: Arc<Observed>,
+    ) -> Result<SharedHost, RunError> {
+        let host = Host::new(session.to_owned(), program, at, observed).await?;
+        Ok(Arc::new(Mutex::new(host)))
+    }
+
+    /// Opens a gate for each instance of a service.
+    ///
+    /// # Errors
+    /// When nothing can be listened at.
+    pub async fn of_service(
+        service: &Service,
+        at: &Place,
+        observed: &Arc<Observed>,
+    ) -> Result<Vec<SharedHost>, RunError> {
+        let mut hosts = Vec::with_capacity(service.instances);
+        for number in 1..=service.instances {
+            let name = match service.instances {
+                1 => service.name.clone(),
+                _ => format!("{}-{number}", service.name),
+            };
+            let mut at = at.clone();
+            // a statement that its driver has prepared would be planned anew only for its first runs
+            at.settings.push(("plan_cache_mode", "force_custom_plan".to_owned()));
+            let mut host = Host::new(name, service.program.clone(), at, observed.clone()).await?;
+            host.service = Some(Instance {
+                service: service.clone(),
+                port: 0,
+                ready: false,
+                all: Vec::new(),
+            });
+            hosts.push(Arc::new(Mutex::new(host)));
+        }
+        let all: Vec<_> = hosts.iter().map(Arc::downgrade).collect();
+        for host in &hosts {
+            if let Some(instance) = &mut host.lock().await.service {
+                instance.all = all.clone();
+            }
+        }
+        Ok(hosts)
+    }
+
+    async fn new(name: String, program: ProgramCommand, at: Place, observed: Arc<Observed>) -> Result<Host, RunError> {
+        let gate = Gate::open(at.server.user()).await.map_err(|source| RunError::Proxy {
+            session: name.clone(),
+            source,
+        })?;
+        Ok(Host {
+            name,
+            program,
+            service: None,
+            at,
+            observed,
+            gate,
+            launched: None,
+            links: Vec::new(),
+            active: BTreeSet::new(),
+            thinking: BTreeMap::new(),
+            arrived: VecDeque::new(),
+            given: VecDeque::new(),
+            unclear: Vec::new(),
+            releases: 0,
+            used: false,
+            spoiled: false,
+            last_rest: None,
+            processes: Vec::new(),
+        })
+    }
+
+    pub fn proxy_error(&self, source: ProxyError) -> RunError {
+        RunError::Proxy {
+            session: self.name.clone(),
+            source,
+        }
+    }
+
+    pub fn lost(&self, step: &str, source: impl Into<PostgresError>) -> RunError {
+        RunError::Session {
+            session: self.name.clone(),
+            step: step.to_owned(),
+            source: source.into(),
+        }
+    }
+
+    /// Starts the program. An instance of a service gets a port that is free now.
+    pub async fn start(&mut self) -> Result<(), RunError> {
+        let mut program = self.program.clone();
+        if let Some(instance) = &mut self.service {
+            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+                .await
+                .map_err(RunError::Runtime)?;
+            let port = free.local_addr().map_err(RunError::Runtime)?.port();
+            drop(free);
+            (instance.port, instance.ready) = (port, false);
+            let fill = |text: &mut String| *text = text.replace("{port}", &port.to_string());
+            program.command.iter_mut().for_each(fill);
+            program.env.values_mut().for_each(fill);
+            program.env.entry("PORT".to_owned()).or_insert_with(|| port.to_string());
+        }
+        self.launched = Some(launch(&self.name, &program, &self.gate)?);
+        self.processes.clear();
+        self.stir();
+        Ok(())
+    }
+
+    /// Whether somebody else listens at the port of this instance.
+    pub async fn port_is_taken(&self) -> bool {
+        let port = self.service.as_ref().map_or(0, |instance| instance.port);
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.is_err()
+    }
+
+    /// Connections that are not closed.
+    pub fn open_links(&self) -> impl Iterator<Item = (usize, &Link)> {
+        self.links.iter().enumerate().filter(|(_, link)| !link.gone)
+    }
+
+    pub fn output(&self) -> Output {
+        self.launched.as_ref().map(Launched::output).unwrap_or_default()
+    }
+
+    pub async fn next_happening(&mut self, has_exited: bool, pause: Sleep) -> Result<Happening, RunError> {
+        let mut pause = std::pin::pin!(pause);
+        let happening = poll_fn(|cx| {
+            if let Poll::Ready(happening) = self.poll_happening(has_exited, cx) {
+                return Poll::Ready(happening);
+            }
+            pause.as_mut().poll(cx).map(|()| Ok(Happening::Nothing))
+        })
+        .await;
+        if !matches!(happening, Ok(Happening::Nothing)) {
+            self.last_rest = None;
+        }
+        happening
+    }
+
+    fn poll_happening(&mut self, has_exited: bool, cx: &mut Context<'_>) -> Poll<Result<Happening, RunError>> {
+        if let Some(arrival) = self.arrived.pop_front() {
+            return Poll::Ready(Ok(Happening::Arrival(arrival)));
+        }
+        if let Poll::Ready(Some(arrival)) = self.gate.poll_arrival(cx) {
+            return Poll::Ready(Ok(Happening::Arrival(arrival)));
+        }
+        for index in 0..self.links.len() {
+            let link = &mut self.links[index];
+            if link.gone || link.busy {
+                continue;
+            }
+            if let Err(error) = link.poll_unasked(cx) {
+                return Poll::Ready(Err(self.lost("", error)));
+            }
+            match link.poll_request(cx) {
+                Poll::Ready(Ok(Some((request, end)))) => {
+                    return Poll::Ready(Ok(Happening::Request(index, request, end)));
+                }
+                Poll::Ready(Ok(None)) => return Poll::Ready(Ok(Happening::Gone(index))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.proxy_error(error))),
+                Poll::Pending => {}
+            }
+        }
+        if !has_exited
+            && let Some(launched) = &mut self.launched
+            && let Poll::Ready(status) = launched.poll_exit(cx)
+        {
+            return Poll::Ready(status.map(Happening::Exited).map_err(RunError::Runtime));
+        }
+        Poll::Pending
+    }
+
+    /// Something has happened: it must rest anew.
+    pub fn stir(&mut self) {
+        self.last_rest = None;
+    }
+
+    /// Whether the program has rested since this was asked before, and nothing has happened since.
+    pub fn rests(&mut self) -> bool {
+        let mut ports = vec![self.gate.port()];
+        ports.extend(self.service.as_ref().map(|instance| instance.port));
+        let now = at_rest(&self.processes, &ports);
+        let rests = now.is_some() && now == self.last_rest;
+        self.last_rest = now;
+        if !rests {
+            return false;
+        }
+        // to find the processes costs more than to look at those that are known
+        let processes = self
+            .launched
+            .as_ref()
+            .map(|one| one.group().processes())
+            .unwrap_or_default();
+        let is_all = processes == self.processes;
+        self.processes = processes;
+        is_all
+    }
+
+    /// Connects a client to the server, with the settings that it asked for.
+    pub async fn welcome(&mut self, arrival: Arrival) -> Result<(), RunError> {
+        match arrival {
+            Arrival::Client(mut client, login) => match self.connect(&login).await {
+                Ok((server, defaults)) => {
+                    client.queue_welcome(server.parameters(), server.backend_pid(), server.secret_key());
+                    let least = login.parameters.iter().find(|(name, _)| name == "client_min_messages");
+                    let mut link = Link::new(client, server, self.at.check, defaults.isolation);
+                    link.timed = defaults.timed;
+                    link.opening = opening(&login);
+                    link.least = least.map_or_else(Default::default, |(_, value)| messages::Least::named(value));
+                    self.links.push(link);
+                }
+                Err(PostgresError::Wire(WireError::Refused(error))) => {
+                    client.refuse(&error.sqlstate, &error.message).await
+                }
+                Err(error) => return Err(error.into()),
+            },
+            Arrival::Cancel {
+                backend_pid,
+                secret_key,
+            } => {
+                // nothing of this program is under way: there is nothing to cancel
+                self.canceller(backend_pid, secret_key);
+            }
+        }
+        Ok(())
+    }
+
+    async fn connect(&self, login: &Login) -> Result<(Connection, Defaults), PostgresError> {
+        let own = login.parameters.iter();
+        let mut settings: Vec<(&str, &str)> = own
+            .filter(|(name, _)| !NOT_HANDED_ON.contains(&name.as_str()))
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        settings.extend(self.at.settings.iter().map(|(name, value)| (*name, value.as_str())));
+        for (name, value) in &settings[..settings.len() - self.at.settings.len()] {
+            match *name {
+                "client_encoding" if is_utf8(value) => {}
+                "client_encoding" | "options" => self.observed.meets_elsewhere(),
+                name => self.observed.sets(&format!("SET {name} = DEFAULT")),
+            }
+        }
+        let mut server = self.at.server.session(&self.at.database, &settings).await?;
+        let reply = server.simple(DEFAULTS).await?;
+        let found = reply.into_result().map_err(|error| PostgresError::Query {
+            doing: "asking for the settings of a program's connection",
+            error,
+        })?;
+        let value = |column: usize| found.rows.first().and_then(|row| row.get(column)?.as_deref());
+        let defaults = Defaults {
+            isolation: value(0).and_then(isolation_named).unwrap_or_default(),
+            timed: value(1) != Some("0") || value(2) != Some("0"),
+        };
+        Ok((server, defaults))
+    }
+
+    pub fn canceller(&self, backend_pid: i32, secret_key: i32) -> Option<Canceller> {
+        let (_, link) = self
+            .open_links()
+            .find(|(_, link)| link.server.backend_pid() == backend_pid)?;
+        (link.server.secret_key() == secret_key).then(|| self.at.server.canceller(&link.server))
+    }
+
+    /// Ends the program and its connections.
+    pub async fn stop(&mut self) {
+        if let Some(mut launched) = self.launched.take() {
+            launched.end().await;
+        }
+        for mut link in std::mem::take(&mut self.links) {
+            if !link.gone {
+                link.server.terminate().await;
+            }
+        }
+        if let Some(instance) = &mut self.service {
+            instance.ready = false;
+        }
+    }
+
+    /// Makes ready for another run, in which a service is kept if that changes nothing.
+    pub async fn renew(&mut self) -> Result<(), RunError> {
+        if !std::mem::take(&mut self.used) {
+            return Ok(());
+        }
+        let restarts = self.service.as_ref().is_none_or(|instance| instance.service.restart);
+        if restarts || self.spoiled || !self.active.is_empty() || !self.renew_links().await? {
+            self.stop().await;
+        }
+        // who came too late for the last run is not let into the next
+        while let Poll::Ready(Some(_)) = poll_fn(|cx| Poll::Ready(self.gate.poll_arrival(cx))).await {}
+        self.links.retain(|link| !link.gone);
+        self.active.clear();
+        self.thinking.clear();
+        self.arrived.clear();
+        self.given.clear();
+        self.unclear.clear();
+        self.releases = 0;
+        self.spoiled = false;
+        Ok(())
+    }
+
+    /// Returns whether its connections are as good as new.
+    async fn renew_links(&mut self) -> Result<bool, RunError> {
+        for index in 0..self.links.len() {
+            let link = &mut self.links[index];
+            if link.gone {
+                continue;
+            }
+            if link.status() != TransactionStatus::Idle || link.begin.is_some() || link.busy {
+                return Ok(false);
+            }
+            link.owner = None;
+            let reply = link.server.simple(RENEW).await;
+            let reply = reply.map_err(|error| self.lost("", error))?;
+            if !reply.into_result().is_ok_and(|found| found.rows.is_empty()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The name of the encoding, which clients write in more ways than one.
+fn is_utf8(encoding: &str) -> bool {
+    let letters = encoding.chars().filter(|c| c.is_ascii_alphanumeric());
+    letters.collect::<String>().eq_ignore_ascii_case("utf8")
+}
