@@ -1,6 +1,5 @@
 //! What one program sent, as the statements of a script.
 
-use crate::history::Turn;
 use crate::postgres::wire::Value;
 use crate::run::{Answered, Exchange, Part, Said};
 use crate::sql::classify::copies_to_client;
@@ -17,10 +16,6 @@ pub struct Line {
     pub values: Vec<Value>,
     /// `None` where it failed.
     pub reply: Option<Answered>,
-    /// Its turn among all of the history.
-    pub turn: Option<usize>,
-    /// The turn of its commit, where it stood outside a transaction.
-    pub commit: Option<usize>,
 }
 
 impl Line {
@@ -28,15 +23,13 @@ impl Line {
         Statement::classify(&self.sql).kind
     }
 
-    /// A statement that belongs to a script's form, and that the program need not have sent by itself.
-    fn plain(sql: &str) -> Line {
+    /// A statement without values or rows.
+    pub fn plain(sql: impl Into<String>) -> Line {
         Line {
             name: None,
-            sql: sql.to_owned(),
+            sql: sql.into(),
             values: Vec::new(),
             reply: None,
-            turn: None,
-            commit: None,
         }
     }
 }
@@ -45,107 +38,113 @@ impl Line {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lines {
     pub lines: Vec<Line>,
-    /// The level of transactions that name none, where it is not the server's default.
+    /// The level of transactions that name none.
     pub isolation: Isolation,
-    /// The SQLSTATE of the error that came last.
+    /// The SQLSTATE of the error after which a script's session is over.
     pub error: Option<String>,
+    /// Names of steps that came after it.
+    pub after_error: Vec<String>,
     /// Several connections, one after the other.
     pub connections: usize,
     /// Names of steps that were one request with others.
     pub split: Vec<String>,
+    /// The program held locks on files.
+    pub locks_files: bool,
 }
 
 /// Why a session cannot be a script.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Obstacle {
-    #[error("it sent no statement")]
+    #[error("it sent no statement that is a step")]
     Silent,
-    #[error("step `{0}` copies rows")]
+    #[error("its step `{0}` copies rows, and COPY from or to a client is not a step of a script")]
     Copies(String),
-    #[error("step `{0}` calls a function by its number, as large objects do")]
+    #[error("its step `{0}` calls a function by its number, as clients do with large objects, which is no SQL")]
     CallsFunction(String),
-    #[error("step `{0}` has a value in a binary format that is not understood")]
+    #[error("its step `{0}` has a value in a binary format that is not understood")]
     Opaque(String),
-    #[error("it continued after the error {sqlstate}, which would end a script's session")]
-    ContinuesAfterError { sqlstate: String },
-    #[error("transactions of several connections overlap")]
+    #[error("it has transactions open on several connections, and a session of a script has one connection")]
     Overlaps,
 }
 
-/// The statements of a session, given its turns in the history.
+/// The statements of a session.
 ///
 /// # Errors
 /// When no script does the same.
-pub fn lines(transcript: &[Exchange], turns: &[(usize, &Turn)]) -> Result<Lines, Obstacle> {
+pub fn lines(transcript: &[Exchange]) -> Result<Lines, Obstacle> {
     let mut reading = Reading::default();
-    let mut turns = turns.iter();
     for exchange in transcript {
-        let turn = match exchange.part {
-            Part::Passed => None,
-            _ => turns.next().copied(),
-        };
-        reading.take(exchange, turn)?;
+        reading.take(exchange)?;
     }
-    reading.prune();
-    if !reading.found.lines.iter().any(|line| line.turn.is_some()) {
+    reading.drop_idle_transaction();
+    if reading.open.is_some() {
+        reading.push(Line::plain("ROLLBACK"));
+    }
+    let mut found = reading.found;
+    if !found.lines.iter().any(|line| line.name.is_some()) {
         return Err(Obstacle::Silent);
     }
-    reading.found.connections = reading.backends.len();
-    Ok(reading.found)
+    found.connections = reading.backends.len();
+    found.isolation = reading.isolation.unwrap_or_default();
+    Ok(found)
 }
 
 #[derive(Default)]
 struct Reading {
     found: Lines,
     backends: Vec<i32>,
-    /// The connection whose transaction is open.
-    open_in: Option<i32>,
+    open: Option<Open>,
+    isolation: Option<Isolation>,
     /// Where the lines of a transaction of pgbraid's begin, while its commit is to come.
     autocommitted_from: Option<usize>,
-    /// A setting may have changed the level.
-    sets: bool,
-    knows_isolation: bool,
+}
+
+/// A transaction that the program has begun.
+#[derive(Clone, Copy)]
+struct Open {
+    backend: i32,
+    /// The line of its BEGIN.
+    begun: usize,
+    /// A step of it has been seen.
+    has_step: bool,
 }
 
 impl Reading {
-    fn take(&mut self, exchange: &Exchange, turn: Option<(usize, &Turn)>) -> Result<(), Obstacle> {
-        if !self.backends.contains(&exchange.backend) {
-            self.backends.push(exchange.backend);
-        }
-        if let Some(sqlstate) = &self.found.error {
+    fn take(&mut self, exchange: &Exchange) -> Result<(), Obstacle> {
+        self.found.locks_files |= exchange.locks_file;
+        let is_step = matches!(exchange.part, Part::Step | Part::Autocommitted);
+        if self.found.error.is_some() {
             let ends = |said: &Said| {
                 let kind = Statement::classify(&said.sql).kind;
                 matches!(kind, StatementKind::Rollback { .. } | StatementKind::Commit { .. })
             };
-            let continues = match exchange.part {
-                Part::Step | Part::Autocommitted => !exchange.statements.iter().all(ends),
-                Part::Passed | Part::Commit | Part::Rollback | Part::Disconnect => false,
-            };
-            return match continues {
-                true => Err(Obstacle::ContinuesAfterError {
-                    sqlstate: sqlstate.clone(),
-                }),
-                false => Ok(()),
-            };
+            if is_step && !exchange.statements.iter().all(ends) {
+                self.found.after_error.push(exchange.name.clone());
+            }
+            return Ok(());
         }
-        if self.open_in.is_some_and(|open| open != exchange.backend) {
-            // what had begun and done nothing ended with its connection
-            self.prune();
-            if self.open_in.is_some() {
+        if !self.backends.contains(&exchange.backend) {
+            self.backends.push(exchange.backend);
+            for sql in &exchange.opening {
+                self.set(sql);
+            }
+        }
+        if self.open.is_some_and(|open| open.backend != exchange.backend) {
+            self.drop_idle_transaction();
+            if self.open.is_some() {
                 return Err(Obstacle::Overlaps);
             }
         }
         match exchange.part {
             Part::Passed => self.pass(exchange),
-            Part::Step | Part::Autocommitted => self.step(exchange, turn)?,
-            Part::Commit => self.commit(turn),
+            Part::Step | Part::Autocommitted => self.step(exchange)?,
+            Part::Commit => self.commit(),
             Part::Rollback => {
                 self.push(Line {
                     name: Some("rollback".to_owned()),
-                    turn: turn.map(|(index, _)| index),
                     ..Line::plain("ROLLBACK")
                 });
-                self.open_in = None;
+                self.open = None;
             }
             Part::Disconnect => {}
         }
@@ -164,17 +163,21 @@ impl Reading {
         if exchange.sqlstate.is_some() {
             return;
         }
-        for said in &exchange.statements {
+        let needed = |said: &&Said| !is_of_driver(&said.sql);
+        let needed: Vec<&Said> = exchange.statements.iter().filter(needed).collect();
+        if let Some(begin) = exchange.begin.as_ref().filter(|_| !needed.is_empty()) {
+            self.begin(exchange.backend, begin);
+        }
+        for said in needed {
             match Statement::classify(&said.sql).kind {
                 StatementKind::Begin => self.begin(exchange.backend, &said.sql),
-                StatementKind::Setting if !is_noise(&said.sql) => {
-                    self.sets = true;
+                StatementKind::Setting => self.set(&said.sql),
+                StatementKind::Savepoint | StatementKind::Release | StatementKind::RollbackTo => {
                     self.push(Line::plain(&said.sql));
                 }
-                StatementKind::Savepoint => self.push(Line::plain(&said.sql)),
-                StatementKind::Commit { .. } | StatementKind::Rollback { .. } if self.open_in.is_some() => {
-                    self.prune();
-                    if self.open_in.take().is_some() {
+                StatementKind::Commit { .. } | StatementKind::Rollback { .. } => {
+                    self.drop_idle_transaction();
+                    if self.open.take().is_some() {
                         self.push(Line::plain(&said.sql));
                     }
                 }
@@ -183,107 +186,115 @@ impl Reading {
         }
     }
 
+    fn set(&mut self, sql: &str) {
+        // which level transactions have is seen of each
+        let only_level = self.open.is_none() && isolation_named(sql).is_some();
+        if !only_level && !is_of_driver(sql) {
+            self.push(Line::plain(sql));
+        }
+    }
+
     fn begin(&mut self, backend: i32, sql: &str) {
-        if self.open_in.is_none() {
-            self.open_in = Some(backend);
+        if self.open.is_none() {
+            self.open = Some(Open {
+                backend,
+                begun: self.found.lines.len(),
+                has_step: false,
+            });
             self.push(Line::plain(sql));
         }
     }
 
     /// Drops a transaction that was begun and did nothing.
-    fn prune(&mut self) {
-        let last = self.found.lines.last();
-        if last.is_some_and(|line| line.turn.is_none() && line.kind() == StatementKind::Begin) {
-            self.found.lines.pop();
-            self.open_in = None;
+    fn drop_idle_transaction(&mut self) {
+        if let Some(open) = self.open.filter(|open| !open.has_step) {
+            self.found.lines.truncate(open.begun);
+            self.open = None;
         }
     }
 
-    fn step(&mut self, exchange: &Exchange, turn: Option<(usize, &Turn)>) -> Result<(), Obstacle> {
-        let Some((index, turn)) = turn else { return Ok(()) };
+    fn step(&mut self, exchange: &Exchange) -> Result<(), Obstacle> {
         // it has only prepared something
         let Some(last) = exchange.statements.len().checked_sub(1) else {
             return Ok(());
         };
+        if let Some(begin) = &exchange.begin {
+            self.begin(exchange.backend, begin);
+        }
         let from = self.found.lines.len();
         for (place, said) in exchange.statements.iter().enumerate() {
-            check(said, &turn.step)?;
+            check(said, &exchange.name)?;
             let kind = Statement::classify(&said.sql).kind;
             let is_last = place == last || (exchange.sqlstate.is_some() && said.reply.is_none());
-            if kind == StatementKind::Begin && !is_last {
+            if kind == StatementKind::Begin {
                 self.begin(exchange.backend, &said.sql);
-                continue;
+            } else {
+                self.push(Line {
+                    name: is_last.then(|| exchange.name.clone()),
+                    values: said.values.clone(),
+                    reply: said.reply.clone(),
+                    ..Line::plain(&said.sql)
+                });
             }
-            self.push(Line {
-                name: is_last.then(|| turn.step.clone()),
-                values: said.values.clone(),
-                reply: said.reply.clone(),
-                turn: is_last.then_some(index),
-                ..Line::plain(&said.sql)
-            });
             match kind {
-                StatementKind::Begin => self.open_in = Some(exchange.backend),
-                StatementKind::Commit { chain } | StatementKind::Rollback { chain } if !chain => self.open_in = None,
-                StatementKind::PrepareTransaction => self.open_in = None,
+                StatementKind::Commit { chain: false }
+                | StatementKind::Rollback { chain: false }
+                | StatementKind::PrepareTransaction => self.open = None,
                 _ => {}
             }
             if is_last {
                 break;
             }
         }
-        self.take_level(turn, from);
-        let is_several = self.found.lines.len() > from + 1;
-        let begins = |line: &Line| line.kind() == StatementKind::Begin && line.turn.is_none();
-        if is_several && !self.found.lines.get(from).is_some_and(begins) {
-            self.found.split.push(turn.step.clone());
+        if let Some(open) = &mut self.open {
+            open.has_step = true;
+        }
+        let own = &self.found.lines[from..];
+        if own.iter().filter(|line| line.kind() != StatementKind::Begin).count() > 1 {
+            self.found.split.push(exchange.name.clone());
         }
         if exchange.part == Part::Autocommitted {
             let from = *self.autocommitted_from.get_or_insert(from);
-            if exchange.sqlstate.is_some() {
+            self.note_level(exchange.isolation, None);
+            if exchange.isolation.is_some_and(|level| Some(level) != self.isolation) {
+                self.enclose(from, exchange.isolation);
+            } else if exchange.sqlstate.is_some() {
                 self.enclose(from, None);
-                self.autocommitted_from = None;
-            } else {
-                self.open_in = Some(exchange.backend);
             }
+        } else {
+            self.note_level(exchange.isolation, self.open.map(|open| open.begun));
         }
         Ok(())
     }
 
-    /// The level of a transaction that says nothing of it is that of the connection.
-    fn take_level(&mut self, turn: &Turn, from: usize) {
-        let begin = self.found.lines[..=from.min(self.found.lines.len() - 1)]
-            .iter()
-            .rev()
-            .find(|line| line.kind() == StatementKind::Begin);
-        let named = begin.and_then(|line| isolation_named(&line.sql)).is_some();
-        if !self.knows_isolation && !self.sets && !named && turn.tx.opens {
-            self.knows_isolation = true;
-            self.found.isolation = turn.tx.isolation.unwrap_or_default();
+    /// The level of transactions that name none is that of the first; others name theirs.
+    fn note_level(&mut self, level: Option<Isolation>, begun: Option<usize>) {
+        let Some(level) = level else { return };
+        let begin = begun.map(|begun| &mut self.found.lines[begun].sql);
+        if begin.as_ref().is_some_and(|sql| isolation_named(sql).is_some()) {
+            return;
+        }
+        let usual = *self.isolation.get_or_insert(level);
+        if let Some(sql) = begin.filter(|_| level != usual) {
+            *sql += &format!(" ISOLATION LEVEL {}", level.as_sql().to_uppercase());
         }
     }
 
-    fn commit(&mut self, turn: Option<(usize, &Turn)>) {
-        self.open_in = None;
-        let (Some(from), Some((index, _))) = (self.autocommitted_from.take(), turn) else {
-            return;
-        };
-        self.enclose(from, Some(index));
+    fn commit(&mut self) {
+        if let Some(from) = self.autocommitted_from {
+            self.enclose(from, None);
+        }
     }
 
     /// What was sent outside a transaction, from a line on: one statement stands by itself, and several that the server
-    /// runs together are a transaction.
-    fn enclose(&mut self, from: usize, commit: Option<usize>) {
-        match &mut self.found.lines[from..] {
-            [] => {}
-            [line] => line.commit = commit,
-            _ => {
-                self.found.lines.insert(from, Line::plain("BEGIN"));
-                self.push(Line {
-                    name: commit.map(|_| "commit".to_owned()),
-                    turn: commit,
-                    ..Line::plain("COMMIT")
-                });
-            }
+    /// runs together are a transaction, as is one of a level of its own.
+    fn enclose(&mut self, from: usize, level: Option<Isolation>) {
+        self.autocommitted_from = None;
+        if self.found.lines.len() - from > 1 || level.is_some() {
+            let level = level.map(|level| format!(" ISOLATION LEVEL {}", level.as_sql().to_uppercase()));
+            let begin = format!("BEGIN{}", level.unwrap_or_default());
+            self.found.lines.insert(from, Line::plain(begin));
+            self.push(Line::plain("COMMIT"));
         }
     }
 }
@@ -302,7 +313,7 @@ fn check(said: &Said, step: &str) -> Result<(), Obstacle> {
     Ok(())
 }
 
-/// Settings by which drivers say how they read and write values: a script is none the different without them.
+/// Settings by which drivers say how they read and write values: a script does the same without them.
 const OF_DRIVERS: [&str; 9] = [
     "application_name",
     "client_min_messages",
@@ -315,13 +326,14 @@ const OF_DRIVERS: [&str; 9] = [
     "bytea_output",
 ];
 
-fn is_noise(sql: &str) -> bool {
+/// Whether a statement is a setting that a script does without.
+fn is_of_driver(sql: &str) -> bool {
     let commands = split(sql);
     let Some([first, rest @ ..]) = commands.first().map(Vec::as_slice) else {
         return true;
     };
-    if first.is("SHOW") {
-        return true;
+    if !first.is_one_of(&["SET", "RESET", "SHOW"]) {
+        return false;
     }
     let mut words = rest.iter().skip_while(|word| word.is_one_of(&["SESSION", "LOCAL"]));
     let Some(name) = words.next().map(|word| word.text.trim_matches('"').to_lowercase()) else {
@@ -329,8 +341,181 @@ fn is_noise(sql: &str) -> bool {
     };
     let value = || rest.last().map(|word| word.text.trim_matches('\''));
     match name.as_str() {
+        _ if first.is("SHOW") => true,
         // scripts have that anyway
         "timezone" | "time" => value().is_some_and(|value| value.eq_ignore_ascii_case("UTC")),
         name => OF_DRIVERS.contains(&name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(sql: &str) -> Said {
+        Said {
+            sql: sql.to_owned(),
+            values: Vec::new(),
+            opaque: false,
+            reply: Some(Answered {
+                columns: None,
+                rows: 0,
+                row: None,
+            }),
+        }
+    }
+
+    /// An exchange on the first connection.
+    fn exchange(part: Part, statements: &[&str]) -> Exchange {
+        Exchange {
+            backend: 1,
+            opening: Vec::new(),
+            part,
+            name: statements.last().map_or(String::new(), |sql| sql.to_lowercase()),
+            begin: None,
+            isolation: (part == Part::Autocommitted).then_some(Isolation::ReadCommitted),
+            statements: statements.iter().map(|sql| said(sql)).collect(),
+            sqlstate: None,
+            locks_file: false,
+        }
+    }
+
+    fn first(begin: &str, level: Isolation, sql: &str) -> Exchange {
+        Exchange {
+            begin: Some(begin.to_owned()),
+            isolation: Some(level),
+            ..exchange(Part::Step, &[sql])
+        }
+    }
+
+    fn failed(part: Part, sql: &str, sqlstate: &str) -> Exchange {
+        let mut exchange = exchange(part, &[sql]);
+        exchange.statements[0].reply = None;
+        exchange.sqlstate = Some(sqlstate.to_owned());
+        exchange
+    }
+
+    fn sql(found: &Lines) -> Vec<&str> {
+        found.lines.iter().map(|line| line.sql.as_str()).collect()
+    }
+
+    use Isolation::{ReadCommitted, Serializable};
+
+    #[test]
+    fn transactions_begin_where_the_program_began_them() {
+        let found = lines(&[
+            first("BEGIN", ReadCommitted, "SELECT 1 FROM t"),
+            exchange(Part::Step, &["UPDATE t"]),
+            exchange(Part::Step, &["COMMIT"]),
+            exchange(Part::Autocommitted, &["DELETE FROM t"]),
+            exchange(Part::Commit, &[]),
+        ]);
+        let found = found.unwrap();
+        assert_eq!(sql(&found), ["BEGIN", "SELECT 1 FROM t", "UPDATE t", "COMMIT", "DELETE FROM t"]);
+        assert_eq!(found.lines[2].name.as_deref(), Some("update t"));
+    }
+
+    #[test]
+    fn a_transaction_of_another_level_names_it() {
+        let found = lines(&[
+            first("BEGIN", Serializable, "SELECT 1 FROM t"),
+            exchange(Part::Step, &["COMMIT"]),
+            first("BEGIN", ReadCommitted, "SELECT 2 FROM t"),
+            exchange(Part::Step, &["COMMIT"]),
+            exchange(Part::Autocommitted, &["SELECT 3 FROM t"]),
+            exchange(Part::Commit, &[]),
+        ]);
+        let found = found.unwrap();
+        assert_eq!(found.isolation, Serializable);
+        let expected = [
+            "BEGIN",
+            "SELECT 1 FROM t",
+            "COMMIT",
+            "BEGIN ISOLATION LEVEL READ COMMITTED",
+            "SELECT 2 FROM t",
+            "COMMIT",
+            "BEGIN ISOLATION LEVEL READ COMMITTED",
+            "SELECT 3 FROM t",
+            "COMMIT",
+        ];
+        assert_eq!(sql(&found), expected);
+    }
+
+    #[test]
+    fn settings_stay_and_what_drivers_say_of_themselves_does_not() {
+        let mut opening = exchange(Part::Step, &["SELECT 1 FROM t"]);
+        opening.opening = ["SET application_name = 'app'", "SET search_path = app", "SET TimeZone TO 'UTC'"]
+            .map(str::to_owned)
+            .to_vec();
+        opening.part = Part::Autocommitted;
+        let mut local = exchange(Part::Passed, &["SET LOCAL lock_timeout = 5"]);
+        local.begin = Some("BEGIN".to_owned());
+        let found = lines(&[
+            opening,
+            exchange(Part::Commit, &[]),
+            local,
+            first("BEGIN", ReadCommitted, "UPDATE t"),
+            exchange(Part::Step, &["ROLLBACK"]),
+            exchange(Part::Passed, &["SHOW transaction_isolation"]),
+        ]);
+        let expected = [
+            "SET search_path = app",
+            "SELECT 1 FROM t",
+            "BEGIN",
+            "SET LOCAL lock_timeout = 5",
+            "UPDATE t",
+            "ROLLBACK",
+        ];
+        assert_eq!(sql(&found.unwrap()), expected);
+    }
+
+    #[test]
+    fn a_transaction_that_did_nothing_is_left_out() {
+        let mut local = exchange(Part::Passed, &["SET LOCAL lock_timeout = 5"]);
+        local.begin = Some("BEGIN".to_owned());
+        let found = lines(&[
+            local,
+            exchange(Part::Passed, &["COMMIT"]),
+            exchange(Part::Autocommitted, &["UPDATE t"]),
+            exchange(Part::Commit, &[]),
+        ]);
+        assert_eq!(sql(&found.unwrap()), ["UPDATE t"]);
+        assert_eq!(lines(&[exchange(Part::Passed, &["SET x.y = 1"])]), Err(Obstacle::Silent));
+    }
+
+    #[test]
+    fn an_error_ends_a_script() {
+        let found = lines(&[
+            first("BEGIN", ReadCommitted, "SELECT 1 FROM t"),
+            failed(Part::Step, "INSERT INTO t", "23505"),
+            exchange(Part::Step, &["ROLLBACK"]),
+            exchange(Part::Autocommitted, &["SELECT 2 FROM t"]),
+            exchange(Part::Commit, &[]),
+        ]);
+        let found = found.unwrap();
+        assert_eq!(sql(&found), ["BEGIN", "SELECT 1 FROM t", "INSERT INTO t", "ROLLBACK"]);
+        assert_eq!(found.error.as_deref(), Some("23505"));
+        assert_eq!(found.after_error, ["select 2 from t"]);
+    }
+
+    #[test]
+    fn a_pipeline_without_a_transaction_is_one() {
+        let found = lines(&[
+            exchange(Part::Autocommitted, &["UPDATE a", "UPDATE b"]),
+            exchange(Part::Commit, &[]),
+        ]);
+        let found = found.unwrap();
+        assert_eq!(sql(&found), ["BEGIN", "UPDATE a", "UPDATE b", "COMMIT"]);
+        assert_eq!(found.split, ["update b"]);
+    }
+
+    #[test]
+    fn what_no_script_can_do_is_refused() {
+        let copies = exchange(Part::Autocommitted, &["COPY t FROM STDIN"]);
+        assert_eq!(lines(&[copies]), Err(Obstacle::Copies("copy t from stdin".to_owned())));
+        let mut other = exchange(Part::Autocommitted, &["UPDATE t"]);
+        other.backend = 2;
+        let overlapping = [first("BEGIN", ReadCommitted, "SELECT 1 FROM t"), other];
+        assert_eq!(lines(&overlapping), Err(Obstacle::Overlaps));
     }
 }

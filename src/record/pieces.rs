@@ -19,7 +19,7 @@ pub fn pieces(sql: &str) -> Vec<Piece> {
     for token in tokens(sql) {
         let piece = match token.kind {
             TokenKind::Parameter => parameter(token).map(Piece::Parameter),
-            TokenKind::Number | TokenKind::String => Some(Piece::Literal(token.text.to_owned())),
+            _ if is_value(&token) => Some(Piece::Literal(token.text.to_owned())),
             _ => None,
         };
         match piece {
@@ -41,6 +41,14 @@ pub fn pieces(sql: &str) -> Vec<Piece> {
         pieces.push(Piece::Text(text));
     }
     pieces
+}
+
+/// Whether a token is a value, or stands for one.
+pub fn is_value(token: &Token<'_>) -> bool {
+    match token.kind {
+        TokenKind::Parameter => parameter(*token).is_some(),
+        kind => matches!(kind, TokenKind::Number | TokenKind::String),
+    }
 }
 
 fn parameter(token: Token<'_>) -> Option<usize> {

@@ -1,51 +1,48 @@
-//! A session's statements as the steps of a script.
+//! A statement as the step of a script.
 
 use std::collections::BTreeMap;
 
 use super::bind::{Origin, Slot};
 use super::lines::Line;
 use super::pieces::{Piece, append, pieces};
+use super::when::When;
 use crate::postgres::quote_literal;
 use crate::postgres::type_oid::{BOOL, FLOAT4, FLOAT8, INT2, INT4, INT8, NUMERIC};
 use crate::postgres::wire::Value;
-use crate::scenario::Step;
 use crate::scenario::source::SqlText;
 use crate::scenario::unique::UniqueNames;
+use crate::scenario::{Condition, Step};
 use crate::sql::classify::first_word;
 use crate::sql::{Statement, StatementKind, Template};
 
-/// The steps, with variables for values whose origins are known.
-pub fn steps(lines: &[Line], origins: &BTreeMap<Slot, Origin>) -> Vec<Step> {
-    let mut names = UniqueNames::default();
-    let step = |(index, line): (usize, &Line)| {
-        let sql = sql(index, line, origins);
-        let statement = Statement::classify(&sql);
-        let first = first_word(&sql).unwrap_or_else(|| "step".to_owned());
-        let is_bare = matches!(
-            statement.kind,
-            StatementKind::Begin | StatementKind::Commit { .. } | StatementKind::Rollback { .. }
-        );
-        Step {
-            // these need no name in the file, which numbers them by itself
-            name: match is_bare {
-                true => first,
-                false => names.take(line.name.as_ref().unwrap_or(&first)),
-            },
-            named: false,
-            template: Template::parse(&sql),
-            sql: SqlText::unplaced(sql),
-            statement,
-            when: None,
-        }
+/// The step of a statement, with variables for values whose origins are known.
+pub fn step(line: &Line, origins: &BTreeMap<Slot, Origin>, when: Option<&When>, names: &mut UniqueNames) -> Step {
+    let sql = sql(line, origins);
+    let statement = Statement::classify(&sql);
+    let first = first_word(&sql).unwrap_or_else(|| "step".to_owned());
+    let is_bare = matches!(
+        statement.kind,
+        StatementKind::Begin | StatementKind::Commit { .. } | StatementKind::Rollback { .. }
+    );
+    let condition = |when: &When| Condition {
+        sql: SqlText::unplaced(&when.sql),
+        template: Template::parse(&when.sql),
     };
-    lines.iter().enumerate().map(step).collect()
+    Step {
+        // these need no name in the file, which numbers them by itself
+        name: match is_bare && when.is_none() {
+            true => first,
+            false => names.take(line.name.as_ref().unwrap_or(&first)),
+        },
+        named: false,
+        template: Template::parse(&sql),
+        sql: SqlText::unplaced(sql),
+        statement,
+        when: when.map(condition),
+    }
 }
 
-fn sql(index: usize, line: &Line, origins: &BTreeMap<Slot, Origin>) -> String {
-    // what stands behind PREPARE has parameters of its own
-    if line.values.is_empty() && !origins.keys().any(|slot| slot.line() == index) {
-        return unbound(line);
-    }
+fn sql(line: &Line, origins: &BTreeMap<Slot, Origin>) -> String {
     let mut sql = String::new();
     for (place, piece) in pieces(&line.sql).into_iter().enumerate() {
         let (slot, value) = match &piece {
@@ -53,11 +50,16 @@ fn sql(index: usize, line: &Line, origins: &BTreeMap<Slot, Origin>) -> String {
                 sql += text;
                 continue;
             }
+            // what stands behind PREPARE has parameters of its own
+            Piece::Parameter(number) if line.values.is_empty() => {
+                append(&mut sql, &format!("${}", number + 1));
+                continue;
+            }
             Piece::Parameter(number) => (
-                Slot::Parameter(index, *number),
+                Slot::Parameter(*number),
                 line.values.get(*number).map_or_else(|| "NULL".to_owned(), constant),
             ),
-            Piece::Literal(text) => (Slot::Literal(index, place), text.clone()),
+            Piece::Literal(text) => (Slot::Literal(place), text.clone()),
         };
         match origins.get(&slot) {
             Some(Origin::Variable(name)) => append(&mut sql, &format!(":{name}")),
@@ -69,14 +71,6 @@ fn sql(index: usize, line: &Line, origins: &BTreeMap<Slot, Origin>) -> String {
         }
     }
     sql
-}
-
-fn unbound(line: &Line) -> String {
-    let text = |piece: Piece| match piece {
-        Piece::Text(text) | Piece::Literal(text) => text,
-        Piece::Parameter(number) => format!("${}", number + 1),
-    };
-    pieces(&line.sql).into_iter().map(text).collect()
 }
 
 /// A value as a literal.
@@ -98,65 +92,66 @@ fn constant(value: &Value) -> String {
 mod tests {
     use super::*;
 
-    fn line(name: Option<&str>, sql: &str, values: &[(u32, Option<&str>)]) -> Line {
-        Line {
-            name: name.map(str::to_owned),
-            sql: sql.to_owned(),
-            values: values
-                .iter()
-                .map(|(type_oid, text)| Value {
-                    type_oid: *type_oid,
-                    text: text.map(str::to_owned),
-                })
-                .collect(),
-            reply: None,
-            turn: None,
-            commit: None,
-        }
-    }
-
-    fn texts(lines: &[Line], origins: &[(Slot, Origin)]) -> Vec<(String, String)> {
-        let steps = steps(lines, &origins.iter().cloned().collect());
-        steps.into_iter().map(|step| (step.name, step.sql.text)).collect()
+    fn text(sql: &str, values: &[(u32, Option<&str>)], origins: &[(Slot, Origin)]) -> String {
+        let value = |(type_oid, text): &(u32, Option<&str>)| Value {
+            type_oid: *type_oid,
+            text: text.map(str::to_owned),
+        };
+        let line = Line {
+            values: values.iter().map(value).collect(),
+            ..Line::plain(sql)
+        };
+        let origins = origins.iter().cloned().collect();
+        step(&line, &origins, None, &mut UniqueNames::default()).sql.text
     }
 
     #[test]
     fn values_stand_as_literals_or_variables() {
-        let lines = [
-            line(None, "BEGIN", &[]),
-            line(
-                Some("update t"),
-                "UPDATE t SET a=$1,b=$2,c=$3 WHERE id=$4 AND d-$5>0 AND s = ANY($6[1:n])",
-                &[
-                    (0, Some("it's")),
-                    (16, Some("t")),
-                    (23, None),
-                    (23, Some("7")),
-                    (23, Some("-1")),
-                    (0, Some("{}")),
-                ],
-            ),
-            line(Some("update t"), "UPDATE t SET a = 5", &[]),
-            line(Some("prepare"), "PREPARE p AS SELECT $1", &[]),
-            line(Some("commit"), "COMMIT", &[]),
-        ];
-        let origins = [
-            (Slot::Parameter(1, 3), Origin::Variable("id".into())),
-            (Slot::Literal(2, 1), Origin::Sum("a".into(), -2)),
-        ];
-        let expected = [
-            ("begin", "BEGIN"),
-            (
-                "update t",
-                "UPDATE t SET a='it''s',b=true,c=NULL WHERE id=:id AND d-(-1)>0 AND s = ANY('{}'[1: n])",
-            ),
-            ("update t-2", "UPDATE t SET a = (:a - 2)"),
-            ("prepare", "PREPARE p AS SELECT $1"),
-            ("commit", "COMMIT"),
-        ];
-        assert_eq!(
-            texts(&lines, &origins),
-            expected.map(|(name, sql)| (name.to_owned(), sql.to_owned()))
+        let found = text(
+            "UPDATE t SET a=$1,b=$2,c=$3 WHERE id=$4 AND d-$5>0 AND s = ANY($6[1:n]) AND u = $7::uuid",
+            &[
+                (0, Some("it's")),
+                (BOOL, Some("t")),
+                (INT4, None),
+                (INT4, Some("7")),
+                (INT4, Some("-1")),
+                (0, Some("{}")),
+                (0, Some("x")),
+            ],
+            &[
+                (Slot::Parameter(3), Origin::Variable("id".into())),
+                (Slot::Parameter(6), Origin::Variable("key".into())),
+            ],
         );
+        assert_eq!(
+            found,
+            "UPDATE t SET a='it''s',b=true,c=NULL WHERE id=:id AND d-(-1)>0 AND s = ANY('{}'[1: n]) AND u = :key::uuid"
+        );
+        let sum = [(Slot::Literal(1), Origin::Sum("a".into(), -2))];
+        assert_eq!(text("UPDATE t SET a = 5", &[], &sum), "UPDATE t SET a = (:a - 2)");
+        assert_eq!(text("PREPARE p AS SELECT $1", &[], &[]), "PREPARE p AS SELECT $1");
+    }
+
+    #[test]
+    fn steps_are_named_as_in_the_timeline_and_plain_ones_need_no_name() {
+        let mut names = UniqueNames::default();
+        let mut name = |name: Option<&str>, sql: &str, when: Option<&When>| {
+            let line = Line {
+                name: name.map(str::to_owned),
+                ..Line::plain(sql)
+            };
+            step(&line, &BTreeMap::new(), when, &mut names).name
+        };
+        let when = When {
+            sql: ":a IS NULL".into(),
+            variable: "a".into(),
+            remark: String::new(),
+        };
+        assert_eq!(name(None, "BEGIN", None), "begin");
+        assert_eq!(name(Some("update t"), "UPDATE t SET a = 1", None), "update t");
+        assert_eq!(name(Some("update t"), "UPDATE t SET a = 2", None), "update t-2");
+        assert_eq!(name(Some("commit"), "COMMIT", None), "commit");
+        assert_eq!(name(Some("commit"), "COMMIT", Some(&when)), "commit");
+        assert_eq!(name(Some("commit"), "COMMIT", Some(&when)), "commit-2");
     }
 }

@@ -29,6 +29,7 @@ mod session;
 mod setup_command;
 pub mod timeouts;
 mod trial;
+pub(crate) mod unscheduled;
 mod wait_for;
 mod workbench;
 mod worker;

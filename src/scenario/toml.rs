@@ -10,13 +10,54 @@ use crate::scenario::{
 };
 use crate::sql::StatementKind;
 use crate::sql::classify::first_word;
-use crate::terminal::is_hidden;
+use crate::terminal::{is_hidden, visible};
+
+/// Comments of a scenario's file: paragraphs, each wrapped where it is too long for a line.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Remarks {
+    /// At its beginning.
+    pub head: Vec<String>,
+    /// By `[[session]]` entry: before its steps.
+    pub sessions: BTreeMap<usize, Vec<String>>,
+    /// By entry and step, by index: before the step.
+    pub steps: BTreeMap<(usize, usize), Vec<String>>,
+    /// At its end.
+    pub end: Vec<String>,
+}
+
+/// The width of a line of comments.
+const WIDTH: usize = 120;
+
+/// Paragraphs as lines of comments. Lines of a paragraph stay apart.
+fn comment(paragraphs: &[String], indent: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in paragraphs.iter().flat_map(|paragraph| paragraph.lines()) {
+        let mut full = format!("{indent}#");
+        for word in visible(line).split(' ') {
+            if full.len() > indent.len() + 1 && full.chars().count() + 1 + word.chars().count() > WIDTH {
+                lines.push(std::mem::replace(&mut full, format!("{indent}#")));
+            }
+            full.push(' ');
+            full += word;
+        }
+        lines.push(full);
+    }
+    lines
+}
 
 impl Scenario {
     /// The text of a file for this scenario. Reading it gives the same sessions, steps and invariants; the content of a
     /// `setup_file` is written into it.
     pub fn to_toml(&self) -> String {
+        self.to_toml_with(&Remarks::default())
+    }
+
+    /// The same with comments.
+    pub(crate) fn to_toml_with(&self, remarks: &Remarks) -> String {
         let mut parts = Vec::new();
+        if !remarks.head.is_empty() {
+            parts.push(comment(&remarks.head, "").join("\n"));
+        }
         let mut head = Vec::new();
         if self.deadlock == DeadlockPolicy::Allowed {
             head.push("deadlock = \"allowed\"".to_owned());
@@ -47,12 +88,15 @@ impl Scenario {
         let mut rest = self.sessions.as_slice();
         while let Some(first) = rest.first() {
             let copies = copies(rest);
-            parts.push(session(first, &rest[..copies]));
+            parts.push(session(first, &rest[..copies], remarks));
             rest = &rest[copies..];
         }
         for invariant in &self.invariants {
             let (name, sql) = (text(&invariant.name), long_text(&invariant.sql.text));
             parts.push(format!("[[invariant]]\nname = {name}\nsql = {sql}"));
+        }
+        if !remarks.end.is_empty() {
+            parts.push(comment(&remarks.end, "").join("\n"));
         }
         parts.join("\n\n") + "\n"
     }
@@ -82,7 +126,7 @@ fn same_steps(one: &Session, other: &Session) -> bool {
     key(one) == key(other) && one.program == other.program
 }
 
-fn session(first: &Session, copies: &[Session]) -> String {
+fn session(first: &Session, copies: &[Session], remarks: &Remarks) -> String {
     let is_one = copies.len() == 1;
     let name = if is_one {
         first.name.as_str()
@@ -90,6 +134,7 @@ fn session(first: &Session, copies: &[Session]) -> String {
         first.entry_name()
     };
     let mut lines = vec!["[[session]]".to_owned(), format!("name = {}", text(name))];
+    lines.extend(remarks.sessions.get(&first.entry).into_iter().flat_map(|own| comment(own, "")));
     let all_alike = copies.iter().all(|copy| copy.params == first.params);
     if !is_one && all_alike {
         lines.push(format!("copies = {}", copies.len()));
@@ -115,8 +160,13 @@ fn session(first: &Session, copies: &[Session]) -> String {
             SessionProgram::Request(request) => lines.extend(request_lines(request)),
         },
         None => {
-            let steps: String = first.steps.iter().map(|one| format!("  {},\n", step(one))).collect();
-            lines.push(format!("steps = [\n{steps}]"));
+            lines.push("steps = [".to_owned());
+            for (index, one) in first.steps.iter().enumerate() {
+                let own = remarks.steps.get(&(first.entry, index));
+                lines.extend(own.into_iter().flat_map(|own| comment(own, "  ")));
+                lines.push(format!("  {},", step(one)));
+            }
+            lines.push("]".to_owned());
         }
     }
     lines.join("\n")

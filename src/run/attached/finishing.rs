@@ -23,6 +23,7 @@ impl Attached {
             action,
             pending,
             request,
+            ..
         } = held;
         let link = &mut host.links[index];
         link.fresh = false;

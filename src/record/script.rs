@@ -1,0 +1,386 @@
+//! A scenario whose sessions have the steps that programs sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::bind::{Origin, Slot, origins, shown};
+use super::known::{Known, known};
+use super::lines::{Lines, Obstacle, lines};
+use super::rows::{Row, alike, rows};
+use super::steps::step;
+use super::values::whole;
+use super::when::{When, conditions, unwrap_single_statements};
+use crate::postgres::type_oid::{INT2, INT4, INT8};
+use crate::postgres::wire::Value;
+use crate::run::Exchange;
+use crate::scenario::unique::UniqueNames;
+use crate::scenario::{Invariant, Param, Remarks, Scenario, Session, SessionProgram, Step};
+use crate::sql::lexer::significant;
+
+/// A scenario of steps, and what its readers should know.
+#[derive(Debug, Clone)]
+pub struct Script {
+    pub scenario: Scenario,
+    pub remarks: Remarks,
+}
+
+/// A session that no script does the same as.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("session {session} cannot be written as steps: {obstacle}")]
+pub struct NotScripted {
+    pub session: String,
+    pub obstacle: Obstacle,
+}
+
+/// The script of what the programs of a scenario sent, by session.
+///
+/// # Errors
+/// When a session cannot be written as steps.
+pub fn script(recorded: &Scenario, transcripts: &[Vec<Exchange>]) -> Result<Script, NotScripted> {
+    let mut writing = Writing {
+        script: Script {
+            scenario: Scenario {
+                services: Vec::new(),
+                sessions: Vec::new(),
+                invariants: Vec::new(),
+                schedules_prelude: false,
+                ..recorded.clone()
+            },
+            remarks: Remarks::default(),
+        },
+        entries: 0,
+        branches: false,
+    };
+    let mut sessions = recorded.sessions.as_slice();
+    let mut transcripts = transcripts;
+    while let Some(first) = sessions.first() {
+        let count = sessions.iter().take_while(|one| one.entry == first.entry).count();
+        let (copies, rest) = sessions.split_at(count);
+        let (theirs, rest_of_transcripts) = transcripts.split_at(count);
+        match &first.program {
+            None => writing.keep(copies),
+            Some(program) => writing.program(program, copies, theirs)?,
+        }
+        (sessions, transcripts) = (rest, rest_of_transcripts);
+    }
+    if let (true, Some(first)) = (writing.entries == 0, recorded.sessions.first()) {
+        return Err(NotScripted {
+            session: first.name.clone(),
+            obstacle: Obstacle::Silent,
+        });
+    }
+    for invariant in &recorded.invariants {
+        writing.invariant(invariant);
+    }
+    if writing.branches {
+        writing.script.remarks.head.push(
+            "What a program does depends on what it is told, and this is what it did as it was told then. A step with `when` is \
+             one that some copies did without; the condition is a guess from the values that they had."
+                .to_owned(),
+        );
+    }
+    Ok(writing.script)
+}
+
+struct Writing {
+    script: Script,
+    /// `[[session]]` entries so far.
+    entries: usize,
+    branches: bool,
+}
+
+/// A copy, and what it sent.
+struct Sender<'a> {
+    session: &'a Session,
+    lines: Lines,
+}
+
+impl Writing {
+    /// Sessions that have steps already.
+    fn keep(&mut self, copies: &[Session]) {
+        let entry = self.entries;
+        let own = copies.iter().map(|session| Session {
+            entry,
+            ..session.clone()
+        });
+        self.script.scenario.sessions.extend(own);
+        self.entries += 1;
+    }
+
+    fn head(&mut self, remark: String) {
+        self.script.remarks.head.push(remark);
+    }
+
+    /// The copies of a program, or of a request.
+    fn program(
+        &mut self,
+        program: &SessionProgram,
+        copies: &[Session],
+        transcripts: &[Vec<Exchange>],
+    ) -> Result<(), NotScripted> {
+        let mut senders = Vec::with_capacity(copies.len());
+        for (session, transcript) in copies.iter().zip(transcripts) {
+            match lines(transcript) {
+                Ok(lines) => senders.push(Sender { session, lines }),
+                Err(Obstacle::Silent) => self.head(format!(
+                    "Session {} is left out: {}.",
+                    session.name,
+                    Obstacle::Silent
+                )),
+                Err(obstacle) => {
+                    return Err(NotScripted {
+                        session: session.name.clone(),
+                        obstacle,
+                    });
+                }
+            }
+        }
+        let Some(first) = senders.first() else { return Ok(()) };
+        let name = first.session.entry_name().to_owned();
+        if senders.iter().any(|sender| sender.lines.locks_files) {
+            self.head(format!(
+                "The program of {name} locks files, and a script has no such locks: what they keep apart can race here."
+            ));
+        }
+        let allows = match program {
+            SessionProgram::Command(program) if !program.allow_exit.is_empty() => {
+                Some(format!("allow_exit = {:?}", program.allow_exit))
+            }
+            SessionProgram::Request(request) if !request.allow_status.is_empty() => {
+                Some(format!("allow_status = {:?}", request.allow_status))
+            }
+            _ => None,
+        };
+        let all: Vec<&Sender<'_>> = senders.iter().collect();
+        let first_entry = self.entries;
+        if !self.group(&name, &all) {
+            let mut rest = all;
+            while let Some(first) = rest.first().copied() {
+                let (group, others): (Vec<_>, Vec<_>) =
+                    rest.into_iter().partition(|sender| alike(&sender.lines, &first.lines));
+                if !self.group(&first.session.name, &group) {
+                    for sender in group {
+                        self.group(&sender.session.name, &[sender]);
+                    }
+                }
+                rest = others;
+            }
+            let remark = "the copies of this program took different paths, and no variable tells which: each path is a session";
+            self.remark(first_entry, remark.to_owned());
+            self.branches = true;
+        }
+        if let Some(allows) = allows {
+            self.remark(
+                first_entry,
+                format!("the program had {allows}; what errors it ends with so are named in `allow_errors` here"),
+            );
+        }
+        Ok(())
+    }
+
+    fn remark(&mut self, entry: usize, remark: String) {
+        self.script.remarks.sessions.entry(entry).or_default().push(remark);
+    }
+
+    /// Copies as one `[[session]]` entry. Returns whether they could be, which one session alone always can.
+    fn group(&mut self, name: &str, senders: &[&Sender<'_>]) -> bool {
+        let copies: Vec<&Lines> = senders.iter().map(|sender| &sender.lines).collect();
+        if copies.iter().any(|lines| lines.isolation != copies[0].isolation) {
+            return false;
+        }
+        let params: Vec<&BTreeMap<String, Param>> = senders.iter().map(|sender| &sender.session.params).collect();
+        let rows = unwrap_single_statements(rows(&copies), &copies);
+        let known = known(&rows, &copies, &params);
+        let Some(conditions) = conditions(&rows, &known) else { return false };
+        let mut group = Group::new(senders, &known);
+        for ((row, when), known) in rows.iter().zip(&conditions).zip(&known) {
+            if !group.add(row, &copies, known, when.as_ref()) {
+                return false;
+            }
+        }
+        self.branches |= conditions.iter().any(Option::is_some);
+        let entry = self.entries;
+        self.entries += 1;
+        self.remarks_of_group(entry, &copies);
+        for (step, remarks) in group.remarks {
+            self.script.remarks.steps.insert((entry, step), remarks);
+        }
+        let errors: BTreeSet<&String> = copies.iter().filter_map(|lines| lines.error.as_ref()).collect();
+        let steps: Arc<[Step]> = group.steps.into();
+        for ((index, sender), params) in senders.iter().enumerate().zip(group.params) {
+            self.script.scenario.sessions.push(Session {
+                name: match senders.len() {
+                    1 => name.to_owned(),
+                    _ => format!("{name}-{}", index + 1),
+                },
+                entry,
+                copy: (senders.len() > 1).then_some(index + 1),
+                isolation: copies[0].isolation,
+                params,
+                steps: steps.clone(),
+                allow_errors: errors.iter().map(|error| (*error).clone()).collect(),
+                retry: None,
+                program: None,
+                ..sender.session.clone()
+            });
+        }
+        true
+    }
+
+    fn remarks_of_group(&mut self, entry: usize, copies: &[&Lines]) {
+        let mut split: Vec<&String> = copies.iter().flat_map(|lines| &lines.split).collect();
+        split.dedup();
+        if let Some(step) = split.first() {
+            self.remark(
+                entry,
+                format!(
+                    "the program sent `{step}`{} as one request, which is one step; here each statement is a step",
+                    more(split.len())
+                ),
+            );
+        }
+        if copies.iter().any(|lines| lines.connections > 1) {
+            let remark = "the program used several connections, one after the other; a session has one";
+            self.remark(entry, remark.to_owned());
+        }
+        let after: Vec<&String> = copies.iter().flat_map(|lines| &lines.after_error).collect();
+        if let (Some(step), Some(error)) = (after.first(), copies.iter().find_map(|lines| lines.error.as_ref())) {
+            self.remark(
+                entry,
+                format!(
+                    "after the error {error} the program sent `{step}`{}; an error ends a script's session, so that is left \
+                     out",
+                    more(after.len())
+                ),
+            );
+        }
+    }
+
+    /// What scripts have no counterpart for cannot be asked about.
+    fn invariant(&mut self, invariant: &Invariant) {
+        const OF_PROGRAMS: [&str; 4] = ["exit_code", "stdout", "status", "body"];
+        let tokens = significant(&invariant.sql.text);
+        let is_about_sessions = tokens
+            .windows(3)
+            .any(|words| words[0].text.eq_ignore_ascii_case("pgbraid") && words[1].text == ".");
+        let of_programs = tokens
+            .iter()
+            .map(|token| token.text.trim_matches('"').to_lowercase())
+            .find(|word| OF_PROGRAMS.contains(&word.as_str()));
+        match of_programs.filter(|_| is_about_sessions) {
+            Some(column) => self.script.remarks.end.push(format!(
+                "Left out: invariant \"{}\", which asks for `{column}`. A script has none; pgbraid.sessions has `committed`, \
+                 `sqlstate` and `variables` of it.\n{}",
+                invariant.name, invariant.sql.text
+            )),
+            None => self.script.scenario.invariants.push(invariant.clone()),
+        }
+    }
+}
+
+/// The steps of a `[[session]]` entry, and the parameters of its copies.
+struct Group {
+    steps: Vec<Step>,
+    names: UniqueNames,
+    /// What is to be said of steps, by index.
+    remarks: Vec<(usize, Vec<String>)>,
+    params: Vec<BTreeMap<String, Param>>,
+    /// The parameters of the programs, of which those are kept that steps use.
+    all_params: Vec<BTreeMap<String, Param>>,
+    /// Names for parameters that stand for what nothing else explains.
+    fresh: UniqueNames,
+}
+
+impl Group {
+    fn new(senders: &[&Sender<'_>], known: &[Vec<Known>]) -> Group {
+        let taken = known.iter().flatten().flat_map(|known| known.variables.keys().cloned());
+        Group {
+            steps: Vec::new(),
+            names: UniqueNames::default(),
+            remarks: Vec::new(),
+            params: vec![BTreeMap::new(); senders.len()],
+            all_params: senders.iter().map(|sender| sender.session.params.clone()).collect(),
+            fresh: UniqueNames::besides(taken),
+        }
+    }
+
+    /// Adds the step of a row. Returns whether it could be one step for all copies.
+    fn add(&mut self, row: &Row, copies: &[&Lines], known: &[Known], when: Option<&When>) -> bool {
+        let Some(line) = row.line(copies) else { return true };
+        let found = origins(row, copies, known);
+        let mut remarks = found.remarks;
+        let mut by_slot: BTreeMap<Slot, Origin> = BTreeMap::new();
+        for (slot, origin) in found.by_slot {
+            let origin = match origin {
+                // a parameter cannot be NULL
+                Origin::Unexplained(values) if values.iter().flatten().any(|value| value.text.is_none()) => return false,
+                Origin::Unexplained(values) => {
+                    let name = self.fresh.take("value");
+                    remarks.push(format!(
+                        "the copies sent {}, which nothing that they were told explains: `:{name}` is a parameter",
+                        several(&values)
+                    ));
+                    self.give(&name, &values);
+                    Origin::Variable(name)
+                }
+                Origin::Variable(name) => {
+                    self.keep(&name);
+                    Origin::Variable(name)
+                }
+                other => other,
+            };
+            by_slot.insert(slot, origin);
+        }
+        if let Some(when) = when {
+            self.keep(&when.variable);
+            remarks.push(when.remark.clone());
+        }
+        if !remarks.is_empty() {
+            self.remarks.push((self.steps.len(), remarks));
+        }
+        self.steps.push(step(line, &by_slot, when, &mut self.names));
+        true
+    }
+
+    /// Keeps a parameter that a step uses.
+    fn keep(&mut self, name: &str) {
+        for (params, all) in self.params.iter_mut().zip(&self.all_params) {
+            if let Some(value) = all.get(name) {
+                params.insert(name.to_owned(), value.clone());
+            }
+        }
+    }
+
+    /// A parameter of these values. Copies that did not send the value need one, too.
+    fn give(&mut self, name: &str, values: &[Option<Value>]) {
+        let any = values.iter().flatten().next();
+        for (params, value) in self.params.iter_mut().zip(values) {
+            if let Some(value) = value.as_ref().or(any) {
+                params.insert(name.to_owned(), param(value));
+            }
+        }
+    }
+}
+
+fn param(value: &Value) -> Param {
+    match (value.type_oid, whole(value)) {
+        (INT2 | INT4 | INT8, Some(number)) => Param::Integer(number),
+        _ => Param::Text(value.text.clone().unwrap_or_default()),
+    }
+}
+
+fn several(values: &[Option<Value>]) -> String {
+    const MOST: usize = 3;
+    let texts: Vec<String> = values.iter().flatten().map(shown).collect();
+    match texts.len() > MOST {
+        true => format!("{}, …", texts[..MOST].join(", ")),
+        false => texts.join(" and "),
+    }
+}
+
+fn more(count: usize) -> String {
+    match count {
+        0 | 1 => String::new(),
+        count => format!(" and {} more", count - 1),
+    }
+}
