@@ -11,6 +11,7 @@ use super::lines::{Line, Lines};
 use super::pieces::{Piece, literal_value, pieces};
 use super::rows::Row;
 use super::values::{is_distinctive, is_telling, same, whole};
+use crate::postgres::quote_literal;
 use crate::postgres::type_oid::{FLOAT4, FLOAT8, INT2, INT4, INT8, NUMERIC};
 use crate::postgres::wire::Value;
 
@@ -26,10 +27,8 @@ pub enum Slot {
 /// What stands for a value in a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// A variable.
-    Variable(String),
-    /// The same and a number.
-    Sum(String, i64),
+    /// Variables: `:id`, `(:views + 1)`.
+    Expression(String),
     /// The value as it was sent.
     Constant,
     /// Copies sent different values, and nothing that they were told explains them. By copy, where it sent one.
@@ -47,7 +46,10 @@ pub struct Origins {
 /// Where the values of a row come from, given what each copy knew before it.
 pub fn origins(row: &Row, copies: &[&Lines], known: &[Known]) -> Origins {
     let mut found = Origins::default();
-    let sent: Vec<(usize, &Line)> = row.lines().map(|(copy, line)| (copy, &copies[copy].lines[line])).collect();
+    let sent: Vec<(usize, &Line)> = row
+        .lines()
+        .map(|(copy, line)| (copy, &copies[copy].lines[line]))
+        .collect();
     let Some((_, first)) = sent.first() else { return found };
     let texts: Vec<Vec<Piece>> = sent.iter().map(|(_, line)| pieces(&line.sql)).collect();
     let known: Vec<&Known> = sent.iter().map(|(copy, _)| &known[*copy]).collect();
@@ -121,9 +123,8 @@ impl Finding<'_> {
             return Some(Origin::Constant);
         }
         let fitting = self.fitting(values);
-        let is_certain = |name: &str, since: usize| {
-            differ || since == 0 || is_distinctive(&values[0]) || self.is_named_after(name)
-        };
+        let is_certain =
+            |name: &str, since: usize| differ || since == 0 || is_distinctive(&values[0]) || self.is_named_after(name);
         let (certain, possible): (Vec<_>, Vec<_>) =
             fitting.into_iter().partition(|(since, name)| is_certain(name, *since));
         if let Some((_, taken)) = certain.first() {
@@ -136,23 +137,28 @@ impl Finding<'_> {
                 self.remarks
                     .push(format!("{shown} is `:{taken}` here; {} had it, too", others.join(", ")));
             }
-            return Some(Origin::Variable(taken.clone()));
+            return Some(Origin::Expression(format!(":{taken}")));
         }
-        if let Some((name, by)) = self.sum(values, differ) {
+        if let Some((name, sql)) = self.sum(values, differ) {
             if !differ {
-                let was = self.known[0].variables.get(&name).and_then(|meaning| meaning.value.as_ref());
+                let was = self.known[0]
+                    .variables
+                    .get(&name)
+                    .and_then(|meaning| meaning.value.as_ref());
                 let was = was.map(self::shown).unwrap_or_default();
-                self.remarks
-                    .push(format!("the program sent {shown} when `:{name}` was {was}; a sum is a guess"));
+                self.remarks.push(format!(
+                    "the program sent {shown} when `:{name}` was {was}: what it did with it is a guess"
+                ));
             }
-            return Some(Origin::Sum(name, by));
+            return Some(Origin::Expression(sql));
         }
         if differ {
             return None;
         }
         if let Some((_, name)) = possible.first() {
-            self.remarks
-                .push(format!("{shown} stands as it was sent; `:{name}` is equal, by chance perhaps"));
+            self.remarks.push(format!(
+                "{shown} stands as it was sent; `:{name}` is equal, by chance perhaps"
+            ));
         } else if let Some(name) = self.hidden(values) {
             self.remarks.push(format!(
                 "{shown} stands as it was sent; an earlier `{name}` had it, which a later step's `{name}` hides"
@@ -187,27 +193,66 @@ impl Finding<'_> {
         target.is_some_and(|target| is_named_after(name, &target.column))
     }
 
-    /// A variable that all values exceed by the same number. Where the copies do not differ, one that the value replaces.
-    fn sum(&self, values: &[Value], differ: bool) -> Option<(String, i64)> {
+    /// A variable and the same number, or the same other variable, that all values are the sum of; of texts, what they begin
+    /// with. Where the copies do not differ, one that the value replaces.
+    fn sum(&self, values: &[Value], differ: bool) -> Option<(String, String)> {
         let replaces = self.target.as_ref().is_some_and(|target| target.replaces);
-        let by = |name: &String, value: &Value, known: &Known| {
-            let there = known.variables.get(name)?.value.as_ref()?;
-            let is_whole = matches!(there.type_oid, INT2 | INT4 | INT8);
-            whole(value)?.checked_sub(whole(there).filter(|_| is_whole)?)
-        };
-        let mut found: Vec<(bool, usize, u64, String, i64)> = self
+        let mut names: Vec<(&String, &Meaning)> = self
             .variables()
             .filter(|(name, _)| differ || (replaces && self.is_named_after(name) && !self.is_hidden(name)))
-            .filter_map(|(name, meaning)| {
-                let first = by(name, &values[0], self.known[0]).filter(|by| *by != 0)?;
-                let mut all = values.iter().zip(self.known);
-                let agree = all.all(|(value, known)| by(name, value, known) == Some(first));
-                let after = self.is_named_after(name);
-                agree.then(|| (!after, usize::MAX - meaning.since, first.unsigned_abs(), name.clone(), first))
-            })
             .collect();
-        found.sort();
-        found.into_iter().next().map(|(_, _, _, name, by)| (name, by))
+        names.sort_by_key(|(name, meaning)| (!self.is_named_after(name), std::cmp::Reverse(meaning.since)));
+        names.into_iter().find_map(|(name, _)| {
+            let there = |known: &Known| known.variables.get(name)?.value.clone();
+            let there: Vec<Value> = self.known.iter().map(|known| there(known)).collect::<Option<_>>()?;
+            let sql = self.difference(values, &there).or_else(|| self.rest(values, &there))?;
+            Some((name.clone(), format!("(:{name} {sql})")))
+        })
+    }
+
+    /// What was added to whole numbers, or subtracted from them.
+    fn difference(&self, values: &[Value], there: &[Value]) -> Option<String> {
+        let is_whole = |value: &Value| matches!(value.type_oid, INT2 | INT4 | INT8);
+        let by =
+            |(value, there): (&Value, &Value)| whole(value)?.checked_sub(whole(there).filter(|_| is_whole(there))?);
+        let all: Vec<i64> = values.iter().zip(there).map(by).collect::<Option<_>>()?;
+        let first = *all.first()?;
+        if all.iter().all(|by| *by == first) {
+            return match first {
+                0 => None,
+                1.. => Some(format!("+ {first}")),
+                _ => Some(format!("- {}", first.unsigned_abs())),
+            };
+        }
+        let named = |sign: i64| {
+            let wanted = all
+                .iter()
+                .map(|by| Some(Value::text(by.checked_mul(sign)?.to_string())));
+            let wanted: Vec<Value> = wanted.collect::<Option<_>>()?;
+            let (_, name) = self.fitting(&wanted).into_iter().next()?;
+            Some(name)
+        };
+        match named(1) {
+            Some(name) => Some(format!("+ :{name}")),
+            None => named(-1).map(|name| format!("- :{name}")),
+        }
+    }
+
+    /// What was appended to texts.
+    fn rest(&self, values: &[Value], there: &[Value]) -> Option<String> {
+        let rest = |(value, there): (&Value, &Value)| {
+            let there = there.text.as_ref().filter(|_| is_text(there))?;
+            let rest = value.text.as_ref()?.strip_prefix(there.as_str())?;
+            (!rest.is_empty()).then(|| rest.to_owned())
+        };
+        let all: Vec<String> = values.iter().zip(there).map(rest).collect::<Option<_>>()?;
+        let first = all.first()?;
+        if all.iter().all(|rest| rest == first) {
+            return Some(format!("|| {}", quote_literal(first)));
+        }
+        let wanted: Vec<Value> = all.iter().map(Value::text).collect();
+        let (_, name) = self.fitting(&wanted).into_iter().next()?;
+        Some(format!("|| :{name}"))
     }
 
     /// Whether another step has had a column of this name.
@@ -237,12 +282,17 @@ pub fn shown(value: &Value) -> String {
     }
 }
 
+const TEXT: u32 = 25;
+const VARCHAR: u32 = 1043;
+const BPCHAR: u32 = 1042;
+const NAME: u32 = 19;
+
+fn is_text(value: &Value) -> bool {
+    matches!(value.type_oid, TEXT | VARCHAR)
+}
+
 /// Whether a variable's type can stand where a value of that type was sent.
 fn fits(value: &Value, variable: &Value) -> bool {
-    const TEXT: u32 = 25;
-    const VARCHAR: u32 = 1043;
-    const BPCHAR: u32 = 1042;
-    const NAME: u32 = 19;
     let class = |type_oid| match type_oid {
         INT2 | INT4 | INT8 => INT8,
         VARCHAR | BPCHAR | NAME => TEXT,
@@ -304,8 +354,12 @@ mod tests {
         with_params(copies, &vec![BTreeMap::new(); copies.len()])
     }
 
+    fn expression(sql: &str) -> Origin {
+        Origin::Expression(sql.to_owned())
+    }
+
     fn variable(name: &str) -> Origin {
-        Origin::Variable(name.to_owned())
+        expression(&format!(":{name}"))
     }
 
     #[test]
@@ -352,7 +406,10 @@ mod tests {
         ];
         let found = of(&[&lines]);
         assert_eq!(found.by_slot[&Slot::Parameter(0)], Origin::Constant);
-        assert_eq!(found.remarks, ["`1` stands as it was sent; `:amount` is equal, by chance perhaps"]);
+        assert_eq!(
+            found.remarks,
+            ["`1` stands as it was sent; `:amount` is equal, by chance perhaps"]
+        );
     }
 
     #[test]
@@ -379,7 +436,7 @@ mod tests {
             ]
         };
         let found = of(&[&copy(0), &copy(1)]);
-        assert_eq!(found.by_slot[&Slot::Parameter(0)], Origin::Sum("views".into(), 1));
+        assert_eq!(found.by_slot[&Slot::Parameter(0)], expression("(:views + 1)"));
         assert_eq!(found.by_slot[&Slot::Parameter(1)], Origin::Constant);
     }
 
@@ -390,9 +447,41 @@ mod tests {
             line("UPDATE t SET balance = $1, total = $2", &[20, 30], &[]),
         ];
         let found = of(&[&lines]);
-        assert_eq!(found.by_slot[&Slot::Parameter(0)], Origin::Sum("balance".into(), -80));
+        assert_eq!(found.by_slot[&Slot::Parameter(0)], expression("(:balance - 80)"));
         assert_eq!(found.by_slot[&Slot::Parameter(1)], Origin::Constant);
-        assert_eq!(found.remarks, ["the program sent `20` when `:balance` was `100`; a sum is a guess"]);
+        assert_eq!(
+            found.remarks,
+            ["the program sent `20` when `:balance` was `100`: what it did with it is a guess"]
+        );
+    }
+
+    #[test]
+    fn copies_tell_what_was_added() {
+        let params = [10, 20].map(|amount| BTreeMap::from([("amount".to_owned(), Param::Integer(amount))]));
+        let copy = |balance: i64, amount: i64| {
+            [
+                line("SELECT 1", &[], &[("balance", balance)]),
+                line("UPDATE t SET balance = $1", &[balance - amount], &[]),
+            ]
+        };
+        let found = with_params(&[&copy(100, 10), &copy(90, 20)], &params);
+        assert_eq!(found.by_slot[&Slot::Parameter(0)], expression("(:balance - :amount)"));
+        let params = ["x", "y"].map(|text| BTreeMap::from([("text".to_owned(), Param::Text(text.to_owned()))]));
+        let copy = |before: &str, after: &str| {
+            let mut lines = [
+                line("SELECT 1", &[], &[("body", 0)]),
+                line("UPDATE t SET body = $1", &[0], &[]),
+            ];
+            let reply = lines[0].reply.as_mut().expect("a reply");
+            reply.columns = Some(vec![("body".to_owned(), TEXT)]);
+            reply.row = Some(vec![Some(before.to_owned())]);
+            lines[1].values = vec![value(TEXT, after)];
+            lines
+        };
+        let found = with_params(&[&copy("", "x"), &copy("x", "xy")], &params);
+        assert_eq!(found.by_slot[&Slot::Parameter(0)], expression("(:body || :text)"));
+        let found = of(&[&copy("a", "a."), &copy("a.", "a..")]);
+        assert_eq!(found.by_slot[&Slot::Parameter(0)], expression("(:body || '.')"));
     }
 
     #[test]
@@ -422,12 +511,18 @@ mod tests {
         let lines = [7, 8].map(|id| [line("SELECT $1", &[id], &[])]);
         let found = with_params(&[&lines[0], &lines[1]], &params);
         assert_eq!(found.by_slot[&Slot::Parameter(0)], variable("id"));
-        assert_eq!(with_params(&[&lines[0]], &params[..1]).by_slot[&Slot::Parameter(0)], variable("id"));
+        assert_eq!(
+            with_params(&[&lines[0]], &params[..1]).by_slot[&Slot::Parameter(0)],
+            variable("id")
+        );
     }
 
     #[test]
     fn truths_are_not_bound_by_chance() {
-        let mut lines = [line("SELECT 1", &[], &[("free", 1)]), line("UPDATE t SET free = $1", &[1], &[])];
+        let mut lines = [
+            line("SELECT 1", &[], &[("free", 1)]),
+            line("UPDATE t SET free = $1", &[1], &[]),
+        ];
         lines[0].reply.as_mut().expect("a reply").row = Some(vec![Some("t".to_owned())]);
         lines[1].values = vec![value(BOOL, "t")];
         assert_eq!(of(&[&lines]).by_slot[&Slot::Parameter(0)], Origin::Constant);

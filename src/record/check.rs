@@ -58,7 +58,10 @@ mod tests {
         TableContent {
             name: "t".to_owned(),
             columns: vec!["a".to_owned(), "b".to_owned()],
-            rows: rows.iter().map(|row| row.map(|value| Some(value.to_owned())).to_vec()).collect(),
+            rows: rows
+                .iter()
+                .map(|row| row.map(|value| Some(value.to_owned())).to_vec())
+                .collect(),
         }
     }
 
@@ -67,7 +70,10 @@ mod tests {
         assert!(same(&table(&[["1", "x"]]), &table(&[["1", "x"]])));
         assert!(!same(&table(&[["1", "x"]]), &table(&[["1", "y"]])));
         let times = table(&[["<now>", "1"], ["<now>", "2"]]);
-        assert!(same(&times, &table(&[["2026-01-01 00:00:01", "2"], ["2026-01-01 00:00:02", "1"]])));
+        assert!(same(
+            &times,
+            &table(&[["2026-01-01 00:00:01", "2"], ["2026-01-01 00:00:02", "1"]])
+        ));
         assert!(!same(&times, &table(&[["<now>", "1"], ["<now>", "3"]])));
     }
 }

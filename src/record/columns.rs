@@ -18,10 +18,8 @@ pub fn targets(sql: &str) -> Vec<Option<Target>> {
     let mut sets = false;
     let mut found = Vec::new();
     for (index, token) in tokens.iter().enumerate() {
-        match token {
-            _ if token.is("SET") => sets = true,
-            _ if token.is_one_of(&["WHERE", "FROM", "RETURNING"]) => sets = false,
-            _ => {}
+        if token.is_one_of(&["SET", "WHERE", "FROM", "RETURNING"]) {
+            sets = token.is("SET");
         }
         if !is_value(token) {
             continue;
@@ -34,7 +32,11 @@ pub fn targets(sql: &str) -> Vec<Option<Target>> {
             }),
             None => compared(&tokens[..index]).map(|column| Target {
                 column,
-                replaces: sets && tokens[index - 1].text == "=",
+                replaces: sets
+                    && tokens[..index]
+                        .iter()
+                        .rfind(|token| token.text != "(")
+                        .is_some_and(|it| it.text == "="),
             }),
         });
     }
@@ -52,7 +54,11 @@ fn compared(before: &[Token<'_>]) -> Option<String> {
 
 /// Of INSERT INTO t (a, b) VALUES (…, …), the places of the values that stand there by themselves, and their columns.
 fn inserted_columns(tokens: &[Token<'_>]) -> Vec<(usize, String)> {
-    let is = |index: usize, text: &str| tokens.get(index).is_some_and(|token| token.text.eq_ignore_ascii_case(text));
+    let is = |index: usize, text: &str| {
+        tokens
+            .get(index)
+            .is_some_and(|token| token.text.eq_ignore_ascii_case(text))
+    };
     let Some(open) = tokens.iter().position(|token| token.text == "(") else {
         return Vec::new();
     };

@@ -4,6 +4,7 @@ use crate::postgres::wire::Value;
 use crate::run::{Answered, Exchange, Part, Said};
 use crate::sql::classify::copies_to_client;
 use crate::sql::commands::split;
+use crate::sql::lexer::significant;
 use crate::sql::{Isolation, Statement, StatementKind, isolation_named};
 
 /// A statement of a program.
@@ -81,12 +82,26 @@ pub fn lines(transcript: &[Exchange]) -> Result<Lines, Obstacle> {
         reading.push(Line::plain("ROLLBACK"));
     }
     let mut found = reading.found;
+    drop_idle_pairs(&mut found.lines);
     if !found.lines.iter().any(|line| line.name.is_some()) {
         return Err(Obstacle::Silent);
     }
     found.connections = reading.backends.len();
     found.isolation = reading.isolation.unwrap_or_default();
     Ok(found)
+}
+
+/// Drops savepoints and transactions that end at once, as those around what a driver reads of the catalogs do.
+fn drop_idle_pairs(lines: &mut Vec<Line>) {
+    let name = |line: &Line| significant(&line.sql).last().map(|token| token.text.to_owned());
+    let is_idle = |pair: &[Line]| match (pair[0].kind(), pair[1].kind()) {
+        (StatementKind::Savepoint, StatementKind::Release) => name(&pair[0]) == name(&pair[1]),
+        (StatementKind::Begin, StatementKind::Commit { chain } | StatementKind::Rollback { chain }) => !chain,
+        _ => false,
+    };
+    while let Some(place) = lines.windows(2).position(is_idle) {
+        lines.drain(place..place + 2);
+    }
 }
 
 #[derive(Default)]
@@ -229,8 +244,12 @@ impl Reading {
             if kind == StatementKind::Begin {
                 self.begin(exchange.backend, &said.sql);
             } else {
+                let own = match last {
+                    0 => &exchange.name,
+                    _ => &said.name,
+                };
                 self.push(Line {
-                    name: is_last.then(|| exchange.name.clone()),
+                    name: Some(own.clone()),
                     values: said.values.clone(),
                     reply: said.reply.clone(),
                     ..Line::plain(&said.sql)
@@ -354,6 +373,7 @@ mod tests {
 
     fn said(sql: &str) -> Said {
         Said {
+            name: sql.to_lowercase(),
             sql: sql.to_owned(),
             values: Vec::new(),
             opaque: false,
@@ -411,7 +431,10 @@ mod tests {
             exchange(Part::Commit, &[]),
         ]);
         let found = found.unwrap();
-        assert_eq!(sql(&found), ["BEGIN", "SELECT 1 FROM t", "UPDATE t", "COMMIT", "DELETE FROM t"]);
+        assert_eq!(
+            sql(&found),
+            ["BEGIN", "SELECT 1 FROM t", "UPDATE t", "COMMIT", "DELETE FROM t"]
+        );
         assert_eq!(found.lines[2].name.as_deref(), Some("update t"));
     }
 
@@ -444,9 +467,13 @@ mod tests {
     #[test]
     fn settings_stay_and_what_drivers_say_of_themselves_does_not() {
         let mut opening = exchange(Part::Step, &["SELECT 1 FROM t"]);
-        opening.opening = ["SET application_name = 'app'", "SET search_path = app", "SET TimeZone TO 'UTC'"]
-            .map(str::to_owned)
-            .to_vec();
+        opening.opening = [
+            "SET application_name = 'app'",
+            "SET search_path = app",
+            "SET TimeZone TO 'UTC'",
+        ]
+        .map(str::to_owned)
+        .to_vec();
         opening.part = Part::Autocommitted;
         let mut local = exchange(Part::Passed, &["SET LOCAL lock_timeout = 5"]);
         local.begin = Some("BEGIN".to_owned());
@@ -480,7 +507,18 @@ mod tests {
             exchange(Part::Commit, &[]),
         ]);
         assert_eq!(sql(&found.unwrap()), ["UPDATE t"]);
-        assert_eq!(lines(&[exchange(Part::Passed, &["SET x.y = 1"])]), Err(Obstacle::Silent));
+        let found = lines(&[
+            first("BEGIN", ReadCommitted, "SAVEPOINT s"),
+            exchange(Part::Step, &["RELEASE SAVEPOINT s"]),
+            exchange(Part::Step, &["ROLLBACK"]),
+            exchange(Part::Autocommitted, &["UPDATE t"]),
+            exchange(Part::Commit, &[]),
+        ]);
+        assert_eq!(sql(&found.unwrap()), ["UPDATE t"]);
+        assert_eq!(
+            lines(&[exchange(Part::Passed, &["SET x.y = 1"])]),
+            Err(Obstacle::Silent)
+        );
     }
 
     #[test]

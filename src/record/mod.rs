@@ -93,7 +93,10 @@ pub fn record(
     }
     let broken = programs.violated();
     if !broken.is_empty() {
-        head.push(format!("The programs themselves went wrong as they were recorded: {}.", broken.join(", ")));
+        head.push(format!(
+            "The programs themselves went wrong as they were recorded: {}.",
+            broken.join(", ")
+        ));
     }
     script.remarks.head.splice(0..0, head);
     let written = read(scenario, &script)?;

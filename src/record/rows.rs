@@ -175,7 +175,30 @@ mod tests {
             &path(&["BEGIN", "SELECT 2", "ROLLBACK"]),
             &path(&["BEGIN", "SELECT 3", "DELETE FROM t", "COMMIT"]),
         ]);
-        let expected = ["+++ BEGIN", "+++ SELECT 1", "+-- UPDATE t", "--+ DELETE FROM t", "+++ COMMIT"];
+        let expected = [
+            "+++ BEGIN",
+            "+++ SELECT 1",
+            "+-- UPDATE t",
+            "--+ DELETE FROM t",
+            "+++ COMMIT",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_copies_have_in_common_comes_first() {
+        let found = drawn(&[
+            &path(&["BEGIN", "UPDATE t", "COMMIT"]),
+            &path(&["BEGIN", "UPDATE t", "COMMIT", "BEGIN", "SELECT 1", "ROLLBACK"]),
+        ]);
+        let expected = [
+            "++ BEGIN",
+            "++ UPDATE t",
+            "++ COMMIT",
+            "-+ BEGIN",
+            "-+ SELECT 1",
+            "-+ ROLLBACK",
+        ];
         assert_eq!(found, expected);
     }
 

@@ -15,6 +15,7 @@ use crate::postgres::wire::Value;
 use crate::run::Exchange;
 use crate::scenario::unique::UniqueNames;
 use crate::scenario::{Invariant, Param, Remarks, Scenario, Session, SessionProgram, Step};
+use crate::sql::Template;
 use crate::sql::lexer::significant;
 
 /// A scenario of steps, and what its readers should know.
@@ -122,11 +123,9 @@ impl Writing {
         for (session, transcript) in copies.iter().zip(transcripts) {
             match lines(transcript) {
                 Ok(lines) => senders.push(Sender { session, lines }),
-                Err(Obstacle::Silent) => self.head(format!(
-                    "Session {} is left out: {}.",
-                    session.name,
-                    Obstacle::Silent
-                )),
+                Err(Obstacle::Silent) => {
+                    self.head(format!("Session {} is left out: {}.", session.name, Obstacle::Silent))
+                }
                 Err(obstacle) => {
                     return Err(NotScripted {
                         session: session.name.clone(),
@@ -165,7 +164,8 @@ impl Writing {
                 }
                 rest = others;
             }
-            let remark = "the copies of this program took different paths, and no variable tells which: each path is a session";
+            let remark =
+                "the copies of this program took different paths, and no variable tells which: each path is a session";
             self.remark(first_entry, remark.to_owned());
             self.branches = true;
         }
@@ -191,7 +191,9 @@ impl Writing {
         let params: Vec<&BTreeMap<String, Param>> = senders.iter().map(|sender| &sender.session.params).collect();
         let rows = unwrap_single_statements(rows(&copies), &copies);
         let known = known(&rows, &copies, &params);
-        let Some(conditions) = conditions(&rows, &known) else { return false };
+        let Some(conditions) = conditions(&rows, &known) else {
+            return false;
+        };
         let mut group = Group::new(senders, &known);
         for ((row, when), known) in rows.iter().zip(&conditions).zip(&known) {
             if !group.add(row, &copies, known, when.as_ref()) {
@@ -282,6 +284,8 @@ impl Writing {
 struct Group {
     steps: Vec<Step>,
     names: UniqueNames,
+    /// The condition of the last step.
+    when: Option<When>,
     /// What is to be said of steps, by index.
     remarks: Vec<(usize, Vec<String>)>,
     params: Vec<BTreeMap<String, Param>>,
@@ -297,6 +301,7 @@ impl Group {
         Group {
             steps: Vec::new(),
             names: UniqueNames::default(),
+            when: None,
             remarks: Vec::new(),
             params: vec![BTreeMap::new(); senders.len()],
             all_params: senders.iter().map(|sender| sender.session.params.clone()).collect(),
@@ -313,7 +318,9 @@ impl Group {
         for (slot, origin) in found.by_slot {
             let origin = match origin {
                 // a parameter cannot be NULL
-                Origin::Unexplained(values) if values.iter().flatten().any(|value| value.text.is_none()) => return false,
+                Origin::Unexplained(values) if values.iter().flatten().any(|value| value.text.is_none()) => {
+                    return false;
+                }
                 Origin::Unexplained(values) => {
                     let name = self.fresh.take("value");
                     remarks.push(format!(
@@ -321,18 +328,21 @@ impl Group {
                         several(&values)
                     ));
                     self.give(&name, &values);
-                    Origin::Variable(name)
+                    Origin::Expression(format!(":{name}"))
                 }
-                Origin::Variable(name) => {
-                    self.keep(&name);
-                    Origin::Variable(name)
+                Origin::Expression(sql) => {
+                    for variable in Template::parse(&sql).variables {
+                        self.keep(&variable.name);
+                    }
+                    Origin::Expression(sql)
                 }
                 other => other,
             };
             by_slot.insert(slot, origin);
         }
-        if let Some(when) = when {
-            self.keep(&when.variable);
+        let last = std::mem::replace(&mut self.when, when.cloned());
+        // it is said once of steps that follow each other
+        if let Some(when) = when.filter(|when| last.as_ref() != Some(when)) {
             remarks.push(when.remark.clone());
         }
         if !remarks.is_empty() {

@@ -62,9 +62,7 @@ fn sql(line: &Line, origins: &BTreeMap<Slot, Origin>) -> String {
             Piece::Literal(text) => (Slot::Literal(place), text.clone()),
         };
         match origins.get(&slot) {
-            Some(Origin::Variable(name)) => append(&mut sql, &format!(":{name}")),
-            Some(Origin::Sum(name, by)) if *by < 0 => append(&mut sql, &format!("(:{name} - {})", by.unsigned_abs())),
-            Some(Origin::Sum(name, by)) => append(&mut sql, &format!("(:{name} + {by})")),
+            Some(Origin::Expression(expression)) => append(&mut sql, expression),
             // a literal stands where it stood
             _ if matches!(piece, Piece::Literal(_)) => sql += &value,
             _ => append(&mut sql, &value),
@@ -119,15 +117,15 @@ mod tests {
                 (0, Some("x")),
             ],
             &[
-                (Slot::Parameter(3), Origin::Variable("id".into())),
-                (Slot::Parameter(6), Origin::Variable("key".into())),
+                (Slot::Parameter(3), Origin::Expression(":id".into())),
+                (Slot::Parameter(6), Origin::Expression(":key".into())),
             ],
         );
         assert_eq!(
             found,
             "UPDATE t SET a='it''s',b=true,c=NULL WHERE id=:id AND d-(-1)>0 AND s = ANY('{}'[1: n]) AND u = :key::uuid"
         );
-        let sum = [(Slot::Literal(1), Origin::Sum("a".into(), -2))];
+        let sum = [(Slot::Literal(1), Origin::Expression("(:a - 2)".into()))];
         assert_eq!(text("UPDATE t SET a = 5", &[], &sum), "UPDATE t SET a = (:a - 2)");
         assert_eq!(text("PREPARE p AS SELECT $1", &[], &[]), "PREPARE p AS SELECT $1");
     }

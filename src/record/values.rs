@@ -90,9 +90,15 @@ mod tests {
             &value(0, "2026-11-25T09:00:00.120000+00:00"),
             &value(TIMESTAMPTZ, time)
         ));
-        assert!(same(&value(0, "2026-11-25T09:00:00Z"), &value(TIMESTAMPTZ, "2026-11-25 09:00:00+00")));
+        assert!(same(
+            &value(0, "2026-11-25T09:00:00Z"),
+            &value(TIMESTAMPTZ, "2026-11-25 09:00:00+00")
+        ));
         assert!(!same(&value(0, "7.0"), &value(0, "7")));
-        let null = Value { type_oid: 0, text: None };
+        let null = Value {
+            type_oid: 0,
+            text: None,
+        };
         assert!(same(&null, &null) && !same(&null, &value(0, "")));
     }
 }

@@ -9,6 +9,7 @@ use crate::postgres::quote_literal;
 use crate::postgres::type_oid::{BOOL, INT2, INT4, INT8};
 use crate::postgres::wire::Value;
 use crate::sql::StatementKind;
+use crate::sql::classify::first_word;
 
 /// The condition of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +49,10 @@ fn condition(row: &Row, diverged: &[Known], now: &[Known]) -> Option<When> {
     let without: Vec<usize> = row.skipped_by().collect();
     let mut found: Vec<(usize, When)> = Vec::new();
     for (name, meaning) in &diverged[*with.first()?].variables {
+        // parameters tell all copies from each other, whatever happens
+        if meaning.since == 0 {
+            continue;
+        }
         // a step since then may have set it anew
         let is_still = |copy: &usize| now[*copy].variables.get(name) == diverged[*copy].variables.get(name);
         let values = |copies: &[usize]| -> Option<Vec<&Value>> {
@@ -157,16 +162,22 @@ pub fn unwrap_single_statements(rows: Vec<Row>, copies: &[&Lines]) -> Vec<Row> {
         let sql = sql.to_uppercase();
         ["BEGIN", "BEGIN TRANSACTION", "START TRANSACTION"].contains(&sql.trim())
     };
+    let ends = |last: StatementKind, sql: &str| match last {
+        StatementKind::Commit { chain } => !chain,
+        // what only reads may as well be committed
+        StatementKind::Rollback { chain } => !chain && first_word(sql).is_some_and(|word| word == "select"),
+        _ => false,
+    };
     let mut kept = Vec::with_capacity(rows.len());
     let mut rest = rows.as_slice();
     while let [first, after @ ..] = rest {
         rest = after;
         if let [statement, end, others @ ..] = after
             && first.skipped_by().next().is_some()
-            && let (Some((StatementKind::Begin, sql)), Some((StatementKind::Plain, _)), Some((last, _))) =
+            && let (Some((StatementKind::Begin, sql)), Some((StatementKind::Plain, read)), Some((last, _))) =
                 (kind(first), kind(statement), kind(end))
             && is_plain_begin(&sql)
-            && last == (StatementKind::Commit { chain: false })
+            && ends(last, &read)
             && cells(first) == cells(statement)
             && cells(first) == cells(end)
         {
@@ -232,6 +243,9 @@ mod tests {
             None,
             None,
         ];
-        assert_eq!(found.map(|sql| sql.unwrap_or_default()), expected.map(|sql| sql.unwrap_or_default().to_owned()));
+        assert_eq!(
+            found.map(|sql| sql.unwrap_or_default()),
+            expected.map(|sql| sql.unwrap_or_default().to_owned())
+        );
     }
 }

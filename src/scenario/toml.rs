@@ -133,8 +133,9 @@ fn session(first: &Session, copies: &[Session], remarks: &Remarks) -> String {
     } else {
         first.entry_name()
     };
-    let mut lines = vec!["[[session]]".to_owned(), format!("name = {}", text(name))];
-    lines.extend(remarks.sessions.get(&first.entry).into_iter().flat_map(|own| comment(own, "")));
+    let own = remarks.sessions.get(&first.entry);
+    let mut lines: Vec<String> = own.into_iter().flat_map(|own| comment(own, "")).collect();
+    lines.extend(["[[session]]".to_owned(), format!("name = {}", text(name))]);
     let all_alike = copies.iter().all(|copy| copy.params == first.params);
     if !is_one && all_alike {
         lines.push(format!("copies = {}", copies.len()));

@@ -268,9 +268,7 @@ impl Attached {
         let sets = |(kind, _): &(StatementKind, String)| *kind == StatementKind::Setting;
         match told.error.is_none() && !is_open && !link.settled && commands.iter().all(sets) {
             true => link.opening.extend(commands.iter().map(|(_, sql)| sql.clone())),
-            false => self
-                .transcript
-                .push(Exchange::passed(link, begin, commands, &told)),
+            false => self.transcript.push(Exchange::passed(link, commands, &told)),
         }
         link.note_commands(commands, &told, end);
         for (kind, sql) in commands {

@@ -1,10 +1,10 @@
 //! What a program sent and was told, with the values as they came.
 
-use super::Held;
 use super::link::Link;
 use super::told::{Told, ToldResult};
-use crate::postgres::wire::Value;
+use super::{Held, naming};
 use crate::postgres::quote_literal;
+use crate::postgres::wire::Value;
 use crate::proxy::{Asked, Login, Request, readable};
 use crate::run::driver::Action;
 use crate::sql::commands::split;
@@ -53,6 +53,8 @@ pub enum Part {
 /// A statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
+    /// What it is called; empty where it was no turn.
+    pub name: String,
     /// With `$1`, `$2`, … for its values.
     pub sql: String,
     /// The type is 0 where neither side has named it.
@@ -75,9 +77,10 @@ pub struct Answered {
 
 impl Exchange {
     /// What went to the server at once, where a script may need it.
-    pub fn passed(link: &Link, begin: Option<String>, commands: &[(StatementKind, String)], told: &Told) -> Exchange {
+    pub fn passed(link: &Link, commands: &[(StatementKind, String)], told: &Told) -> Exchange {
         let needed = commands.iter().filter(|(kind, _)| *kind != StatementKind::Plain);
         let said = |(_, sql): &(StatementKind, String)| Said {
+            name: String::new(),
             sql: sql.clone(),
             values: Vec::new(),
             opaque: false,
@@ -85,7 +88,7 @@ impl Exchange {
         };
         Exchange {
             part: Part::Passed,
-            begin,
+            begin: link.begun.clone().filter(|_| link.fresh),
             statements: needed.map(said).collect(),
             ..Exchange::of(link, told)
         }
@@ -162,11 +165,13 @@ fn statements(request: &Request, told: &Told) -> Vec<Said> {
                 continue;
             };
             let values: Vec<(Value, bool)> = (0..asked.values.len()).map(|index| value(asked, index)).collect();
+            let sql = &asked.sql[first.offset..last.end()];
             found.push(Said {
-                sql: asked.sql[first.offset..last.end()].to_owned(),
+                name: naming::name(sql),
+                sql: sql.to_owned(),
                 opaque: values.iter().any(|(_, opaque)| *opaque),
                 values: values.into_iter().map(|(value, _)| value).collect(),
-                reply: told.results.get(found.len()).map(reply),
+                reply: told.results.get(found.len()).map(|result| reply(asked, result)),
             });
         }
     }
@@ -184,8 +189,8 @@ fn value(asked: &Asked, index: usize) -> (Value, bool) {
     (Value { type_oid, text }, opaque)
 }
 
-fn reply(result: &ToldResult) -> Answered {
-    let columns = result.columns.as_deref();
+fn reply(asked: &Asked, result: &ToldResult) -> Answered {
+    let columns = result.columns.as_deref().or(asked.columns.as_deref());
     let row = match (columns, result.rows.as_slice()) {
         (Some(columns), [row]) => {
             let cells = columns.iter().zip(row).map(|(column, value)| {
