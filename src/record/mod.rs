@@ -126,8 +126,8 @@ fn origin(scenario: &Scenario) -> String {
     let file = scenario.path.as_deref().and_then(Path::file_name);
     let file = file.map_or(scenario.name.clone(), |name| name.to_string_lossy().into_owned());
     format!(
-        "Recorded from {file} by `pgbraid record`: what its programs sent when they ran one after the other, each from its \
-         beginning to its end. This is one path of each program, and not the program."
+        "Recorded from {file} by `pgbraid record`: what its programs sent when they ran one after the other. This is the path \
+         that each of them took then; what a program does when it is told something else is not in it."
     )
 }
 

@@ -50,7 +50,7 @@ pub fn script(recorded: &Scenario, transcripts: &[Vec<Exchange>]) -> Result<Scri
             remarks: Remarks::default(),
         },
         entries: 0,
-        branches: false,
+        has_conditions: false,
     };
     let mut sessions = recorded.sessions.as_slice();
     let mut transcripts = transcripts;
@@ -73,10 +73,9 @@ pub fn script(recorded: &Scenario, transcripts: &[Vec<Exchange>]) -> Result<Scri
     for invariant in &recorded.invariants {
         writing.invariant(invariant);
     }
-    if writing.branches {
-        writing.script.remarks.head.push(
-            "What a program does depends on what it is told, and this is what it did as it was told then. A step with `when` is \
-             one that some copies did without; the condition is a guess from the values that they had."
+    if writing.has_conditions {
+        writing.head(
+            "A step with `when` is one that some copies did without. Its condition is a guess from the values that they had."
                 .to_owned(),
         );
     }
@@ -87,7 +86,7 @@ struct Writing {
     script: Script,
     /// `[[session]]` entries so far.
     entries: usize,
-    branches: bool,
+    has_conditions: bool,
 }
 
 /// A copy, and what it sent.
@@ -167,12 +166,11 @@ impl Writing {
             let remark =
                 "the copies of this program took different paths, and no variable tells which: each path is a session";
             self.remark(first_entry, remark.to_owned());
-            self.branches = true;
         }
         if let Some(allows) = allows {
             self.remark(
                 first_entry,
-                format!("the program had {allows}; what errors it ends with so are named in `allow_errors` here"),
+                format!("the program has {allows}; the errors that may end a session are named by `allow_errors`"),
             );
         }
         Ok(())
@@ -200,7 +198,7 @@ impl Writing {
                 return false;
             }
         }
-        self.branches |= conditions.iter().any(Option::is_some);
+        self.has_conditions |= conditions.iter().any(Option::is_some);
         let entry = self.entries;
         self.entries += 1;
         self.remarks_of_group(entry, &copies);

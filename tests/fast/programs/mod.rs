@@ -2,6 +2,7 @@
 
 mod endings;
 mod protocol;
+mod record;
 mod services;
 mod verdicts;
 
