@@ -206,6 +206,11 @@ impl Finding<'_> {
             let there = |known: &Known| known.variables.get(name)?.value.clone();
             let there: Vec<Value> = self.known.iter().map(|known| there(known)).collect::<Option<_>>()?;
             let sql = self.difference(values, &there).or_else(|| self.rest(values, &there))?;
+            // more than what was nothing may as well be a number of the program's own
+            let counts = ["+ 1", "- 1"].contains(&sql.as_str());
+            if !differ && !counts && there.iter().any(|value| whole(value) == Some(0)) {
+                return None;
+            }
             Some((name.clone(), format!("(:{name} {sql})")))
         })
     }
@@ -443,15 +448,24 @@ mod tests {
     #[test]
     fn one_session_alone_shows_a_sum_where_it_replaces_what_it_read() {
         let lines = [
-            line("SELECT 1", &[], &[("balance", 100)]),
-            line("UPDATE t SET balance = $1, total = $2", &[20, 30], &[]),
+            line("SELECT 1", &[], &[("balance", 100), ("price", 0), ("views", 0)]),
+            line(
+                "UPDATE t SET balance = $1, total = $2, price = $3, views = $4",
+                &[20, 30, 10, 1],
+                &[],
+            ),
         ];
         let found = of(&[&lines]);
+        assert_eq!(found.by_slot[&Slot::Parameter(2)], Origin::Constant);
+        assert_eq!(found.by_slot[&Slot::Parameter(3)], expression("(:views + 1)"));
         assert_eq!(found.by_slot[&Slot::Parameter(0)], expression("(:balance - 80)"));
         assert_eq!(found.by_slot[&Slot::Parameter(1)], Origin::Constant);
         assert_eq!(
             found.remarks,
-            ["the program sent `20` when `:balance` was `100`: what it did with it is a guess"]
+            [
+                "the program sent `20` when `:balance` was `100`: what it did with it is a guess",
+                "the program sent `1` when `:views` was `0`: what it did with it is a guess"
+            ]
         );
     }
 

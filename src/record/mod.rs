@@ -5,6 +5,7 @@
 //! and [`when`] why some did without a statement. [`script`](mod@script) makes a scenario of it all, which is run in its
 //! turn: [`check`] compares.
 
+mod answers;
 mod bind;
 mod check;
 mod columns;
@@ -82,7 +83,7 @@ pub fn record(
         return Err(RecordError::NoPrograms);
     }
     let (programs, transcripts, dumped) = run(server, scenario, options)?;
-    let mut script = script::script(scenario, &transcripts)?;
+    let mut script = script::script(scenario, &transcripts, &programs.history.ends)?;
     if let Some(setup) = dumped {
         script.scenario.setup_command = None;
         script.scenario.setup = Some(SqlText::unplaced(setup));

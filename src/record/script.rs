@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::answers::{Ended, columns_asked, rewritten};
 use super::bind::{Origin, Slot, origins, shown};
 use super::known::{Known, known};
 use super::lines::{Lines, Obstacle, lines};
@@ -10,13 +11,14 @@ use super::rows::{Row, alike, rows};
 use super::steps::step;
 use super::values::whole;
 use super::when::{When, conditions, unwrap_single_statements};
+use crate::history::SessionEnd;
 use crate::postgres::type_oid::{INT2, INT4, INT8};
 use crate::postgres::wire::Value;
 use crate::run::Exchange;
+use crate::scenario::source::SqlText;
 use crate::scenario::unique::UniqueNames;
 use crate::scenario::{Invariant, Param, Remarks, Scenario, Session, SessionProgram, Step};
 use crate::sql::Template;
-use crate::sql::lexer::significant;
 
 /// A scenario of steps, and what its readers should know.
 #[derive(Debug, Clone)]
@@ -33,11 +35,11 @@ pub struct NotScripted {
     pub obstacle: Obstacle,
 }
 
-/// The script of what the programs of a scenario sent, by session.
+/// The script of what the programs of a scenario sent, and how they ended, by session.
 ///
 /// # Errors
 /// When a session cannot be written as steps.
-pub fn script(recorded: &Scenario, transcripts: &[Vec<Exchange>]) -> Result<Script, NotScripted> {
+pub fn script(recorded: &Scenario, transcripts: &[Vec<Exchange>], ends: &[SessionEnd]) -> Result<Script, NotScripted> {
     let mut writing = Writing {
         script: Script {
             scenario: Scenario {
@@ -50,19 +52,21 @@ pub fn script(recorded: &Scenario, transcripts: &[Vec<Exchange>]) -> Result<Scri
             remarks: Remarks::default(),
         },
         entries: 0,
+        ended: Vec::new(),
         has_conditions: false,
     };
     let mut sessions = recorded.sessions.as_slice();
-    let mut transcripts = transcripts;
+    let (mut transcripts, mut ends) = (transcripts, ends);
     while let Some(first) = sessions.first() {
         let count = sessions.iter().take_while(|one| one.entry == first.entry).count();
         let (copies, rest) = sessions.split_at(count);
         let (theirs, rest_of_transcripts) = transcripts.split_at(count);
+        let (their_ends, rest_of_ends) = ends.split_at(count);
         match &first.program {
             None => writing.keep(copies),
-            Some(program) => writing.program(program, copies, theirs)?,
+            Some(program) => writing.program(program, copies, theirs, their_ends)?,
         }
-        (sessions, transcripts) = (rest, rest_of_transcripts);
+        (sessions, transcripts, ends) = (rest, rest_of_transcripts, rest_of_ends);
     }
     if let (true, Some(first)) = (writing.entries == 0, recorded.sessions.first()) {
         return Err(NotScripted {
@@ -86,6 +90,8 @@ struct Writing {
     script: Script,
     /// `[[session]]` entries so far.
     entries: usize,
+    /// The sessions of programs.
+    ended: Vec<Ended>,
     has_conditions: bool,
 }
 
@@ -93,6 +99,7 @@ struct Writing {
 struct Sender<'a> {
     session: &'a Session,
     lines: Lines,
+    end: &'a SessionEnd,
 }
 
 impl Writing {
@@ -117,11 +124,12 @@ impl Writing {
         program: &SessionProgram,
         copies: &[Session],
         transcripts: &[Vec<Exchange>],
+        ends: &[SessionEnd],
     ) -> Result<(), NotScripted> {
         let mut senders = Vec::with_capacity(copies.len());
-        for (session, transcript) in copies.iter().zip(transcripts) {
+        for ((session, transcript), end) in copies.iter().zip(transcripts).zip(ends) {
             match lines(transcript) {
-                Ok(lines) => senders.push(Sender { session, lines }),
+                Ok(lines) => senders.push(Sender { session, lines, end }),
                 Err(Obstacle::Silent) => {
                     self.head(format!("Session {} is left out: {}.", session.name, Obstacle::Silent))
                 }
@@ -207,12 +215,17 @@ impl Writing {
         }
         let errors: BTreeSet<&String> = copies.iter().filter_map(|lines| lines.error.as_ref()).collect();
         let steps: Arc<[Step]> = group.steps.into();
-        for ((index, sender), params) in senders.iter().enumerate().zip(group.params) {
+        let at_end = known.into_iter().next_back().unwrap_or_default();
+        for (((index, sender), params), known) in senders.iter().enumerate().zip(group.params).zip(at_end) {
+            let name = match senders.len() {
+                1 => name.to_owned(),
+                _ => format!("{name}-{}", index + 1),
+            };
+            let error = sender.lines.error.clone();
+            self.ended
+                .push(Ended::new(name.clone(), entry, error, known, sender.end));
             self.script.scenario.sessions.push(Session {
-                name: match senders.len() {
-                    1 => name.to_owned(),
-                    _ => format!("{name}-{}", index + 1),
-                },
+                name,
                 entry,
                 copy: (senders.len() > 1).then_some(index + 1),
                 isolation: copies[0].isolation,
@@ -258,22 +271,29 @@ impl Writing {
 
     /// What scripts have no counterpart for cannot be asked about.
     fn invariant(&mut self, invariant: &Invariant) {
-        const OF_PROGRAMS: [&str; 4] = ["exit_code", "stdout", "status", "body"];
-        let tokens = significant(&invariant.sql.text);
-        let is_about_sessions = tokens
-            .windows(3)
-            .any(|words| words[0].text.eq_ignore_ascii_case("pgbraid") && words[1].text == ".");
-        let of_programs = tokens
-            .iter()
-            .map(|token| token.text.trim_matches('"').to_lowercase())
-            .find(|word| OF_PROGRAMS.contains(&word.as_str()));
-        match of_programs.filter(|_| is_about_sessions) {
-            Some(column) => self.script.remarks.end.push(format!(
-                "Left out: invariant \"{}\", which asks for `{column}`. A script has none; pgbraid.sessions has `committed`, \
+        let columns = columns_asked(&invariant.sql.text);
+        let shown: Vec<String> = columns.iter().map(|column| format!("`{column}`")).collect();
+        let shown = shown.join(" and ");
+        let rewritten = rewritten(&invariant.sql.text, &columns, &self.ended);
+        let invariants = &mut self.script.scenario.invariants;
+        match (columns.is_empty(), rewritten) {
+            (true, _) => invariants.push(invariant.clone()),
+            (false, Some(sql)) => {
+                let remark = format!(
+                    "a script has no {shown}: the query tells it from how sessions end, as programs ended when they were \
+                     recorded; that is a guess"
+                );
+                self.script.remarks.invariants.insert(invariants.len(), vec![remark]);
+                invariants.push(Invariant {
+                    name: invariant.name.clone(),
+                    sql: SqlText::unplaced(sql),
+                });
+            }
+            (false, None) => self.script.remarks.end.push(format!(
+                "Left out: invariant \"{}\", which asks for {shown}. A script has none; pgbraid.sessions has `committed`, \
                  `sqlstate` and `variables` of it.\n{}",
                 invariant.name, invariant.sql.text
             )),
-            None => self.script.scenario.invariants.push(invariant.clone()),
         }
     }
 }

@@ -63,7 +63,7 @@ fn condition(row: &Row, diverged: &[Known], now: &[Known]) -> Option<When> {
             continue;
         };
         if with.iter().chain(&without).all(is_still)
-            && let Some(sql) = separates(name, &yes, &no)
+            && let Some(sql) = separates(&format!(":{name}"), &yes, &no)
         {
             let remark = format!(
                 "the program did this when `:{name}` was {}, and not when it was {}",
@@ -89,8 +89,8 @@ fn condition(row: &Row, diverged: &[Known], now: &[Known]) -> Option<When> {
     Some(taken)
 }
 
-/// A condition that is true of the first values, and of none of the others.
-fn separates(name: &str, yes: &[&Value], no: &[&Value]) -> Option<String> {
+/// A condition on `subject`, an SQL expression, that is true of the first values, and of none of the others.
+pub fn separates(subject: &str, yes: &[&Value], no: &[&Value]) -> Option<String> {
     let all_are = |values: &[&Value], value: &Value| values.iter().all(|other| same(other, value));
     let none_is = |values: &[&Value], value: &Value| !values.iter().any(|other| same(other, value));
     let null = Value {
@@ -98,15 +98,15 @@ fn separates(name: &str, yes: &[&Value], no: &[&Value]) -> Option<String> {
         text: None,
     };
     if all_are(yes, &null) && none_is(no, &null) {
-        return Some(format!(":{name} IS NULL"));
+        return Some(format!("{subject} IS NULL"));
     }
     if all_are(no, &null) && none_is(yes, &null) {
-        return Some(format!(":{name} IS NOT NULL"));
+        return Some(format!("{subject} IS NOT NULL"));
     }
     if yes[0].type_oid == BOOL && all_are(yes, yes[0]) && none_is(no, yes[0]) {
         return Some(match yes[0].text.as_deref() {
-            Some("t" | "true") => format!(":{name}"),
-            _ => format!("NOT :{name}"),
+            Some("t" | "true") => format!("{subject}"),
+            _ => format!("NOT {subject}"),
         });
     }
     if yes.iter().chain(no).any(|value| value.text.is_none()) {
@@ -114,23 +114,23 @@ fn separates(name: &str, yes: &[&Value], no: &[&Value]) -> Option<String> {
     }
     let is_zero = |value: &Value| matches!(value.text.as_deref(), Some("0" | ""));
     if is_zero(no[0]) && all_are(no, no[0]) && none_is(yes, no[0]) {
-        return Some(format!(":{name} <> {}", constant(no[0])));
+        return Some(format!("{subject} <> {}", constant(no[0])));
     }
     if all_are(yes, yes[0]) && none_is(no, yes[0]) {
-        return Some(format!(":{name} = {}", constant(yes[0])));
+        return Some(format!("{subject} = {}", constant(yes[0])));
     }
     let numbers = |values: &[&Value]| -> Option<Vec<f64>> { values.iter().map(|value| number(value)).collect() };
     if let (Some(yes), Some(no)) = (numbers(yes), numbers(no)) {
         let least = |values: &[f64]| values.iter().copied().fold(f64::INFINITY, f64::min);
         let most = |values: &[f64]| values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         if least(&yes) > most(&no) {
-            return Some(format!(":{name} > {}", most(&no)));
+            return Some(format!("{subject} > {}", most(&no)));
         }
         if most(&yes) < least(&no) {
-            return Some(format!(":{name} < {}", least(&no)));
+            return Some(format!("{subject} < {}", least(&no)));
         }
     }
-    (all_are(no, no[0]) && none_is(yes, no[0])).then(|| format!(":{name} <> {}", constant(no[0])))
+    (all_are(no, no[0]) && none_is(yes, no[0])).then(|| format!("{subject} <> {}", constant(no[0])))
 }
 
 fn constant(value: &Value) -> String {
@@ -205,7 +205,7 @@ mod tests {
     /// What is true of `yes` and not of `no`.
     fn between(type_oid: u32, yes: &[&str], no: &[&str]) -> Option<String> {
         let (yes, no) = (values(type_oid, yes), values(type_oid, no));
-        separates("v", &yes.iter().collect::<Vec<_>>(), &no.iter().collect::<Vec<_>>())
+        separates(":v", &yes.iter().collect::<Vec<_>>(), &no.iter().collect::<Vec<_>>())
     }
 
     #[test]

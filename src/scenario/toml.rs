@@ -21,6 +21,8 @@ pub(crate) struct Remarks {
     pub sessions: BTreeMap<usize, Vec<String>>,
     /// By entry and step, by index: before the step.
     pub steps: BTreeMap<(usize, usize), Vec<String>>,
+    /// By invariant, by index.
+    pub invariants: BTreeMap<usize, Vec<String>>,
     /// At its end.
     pub end: Vec<String>,
 }
@@ -91,9 +93,12 @@ impl Scenario {
             parts.push(session(first, &rest[..copies], remarks));
             rest = &rest[copies..];
         }
-        for invariant in &self.invariants {
+        for (index, invariant) in self.invariants.iter().enumerate() {
             let (name, sql) = (text(&invariant.name), long_text(&invariant.sql.text));
-            parts.push(format!("[[invariant]]\nname = {name}\nsql = {sql}"));
+            let own = remarks.invariants.get(&index);
+            let mut lines: Vec<String> = own.into_iter().flat_map(|own| comment(own, "")).collect();
+            lines.push(format!("[[invariant]]\nname = {name}\nsql = {sql}"));
+            parts.push(lines.join("\n"));
         }
         if !remarks.end.is_empty() {
             parts.push(comment(&remarks.end, "").join("\n"));
