@@ -229,6 +229,8 @@ impl CommandError {
                 | RunError::ServiceEnded { .. }
                 | RunError::NotReady { .. }
                 | RunError::ChangesAtStart { .. }
+                | RunError::MoreConnections { .. }
+                | RunError::NoService(_)
                 | RunError::SetupFailed { .. }
                 | RunError::NothingFails,
             ) => INPUT,

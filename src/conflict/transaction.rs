@@ -4,7 +4,7 @@ use super::event::{End, Piece};
 use super::footprint::Footprint;
 use super::program::Program;
 use super::turn::{filled_by, found_nothing, whatever_it_finds};
-use crate::history::{Turn, TxEnd};
+use crate::history::{StepResult, Turn, TxEnd};
 use crate::sql::StatementKind;
 use crate::sql::lexer::tokens;
 
@@ -52,9 +52,9 @@ impl Transaction {
     fn end(&self, turn: &Turn) -> Option<End> {
         // RELEASE ends the savepoint's own transaction, and who waits for that waits anew
         let ends_savepoint = matches!(turn.statement.kind, StatementKind::RollbackTo | StatementKind::Release);
-        let ends = turn.ends_transaction() || failed(turn) || ends_savepoint;
+        let ends = turn.ends_transaction() || failed(turn) || failed_in_savepoint(turn) || ends_savepoint;
         ends.then(|| End {
-            committed: turn.commits() && !failed(turn),
+            committed: turn.commits() && !matches!(turn.result, StepResult::Error(_)),
             held: self.held.clone(),
         })
     }
@@ -71,9 +71,14 @@ impl Transaction {
     }
 }
 
-/// Whether an error took back the transaction, or what came after its last savepoint.
+/// Whether an error took back the transaction.
 fn failed(turn: &Turn) -> bool {
     turn.tx.end == Some(TxEnd::Failed)
+}
+
+/// Whether an error took back what came after the last savepoint, and no more.
+fn failed_in_savepoint(turn: &Turn) -> bool {
+    turn.tx.end.is_none() && matches!(turn.result, StepResult::Error(_))
 }
 
 /// What a turn's statement touched. One that waited may have found what it waited for before it found nothing.

@@ -34,7 +34,7 @@ pub enum Uncontrolled {
     ReleasedTogether,
     #[error(
         "the program of session {session} sent statements over two connections at the same time, and pgbraid runs them \
-         one after the other, in the order in which they came"
+         one after the other, in the order in which they came; `connections` in the scenario makes each a session"
     )]
     ConcurrentConnections { session: String },
     /// A request was under way whose handling waited for another's, in the same process, as a statement came.

@@ -142,6 +142,7 @@ fn scenario_session(
         name: session.name.clone(),
         entry,
         copy: None,
+        connection: None,
         isolation: Isolation::default(),
         params: BTreeMap::new(),
         steps: Arc::from(converted),

@@ -133,7 +133,14 @@ impl Launched {
         self.group.kill(self.status.is_none());
     }
 
-    /// What it has printed so far.
+    /// Forgets what it has printed.
+    pub fn forget_output(&self) {
+        for kept in [&self.stdout, &self.stderr] {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+
+    /// What it has printed so far, or since that was forgotten.
     pub fn output(&self) -> Output {
         let text = |kept: &Kept| {
             let kept = kept.lock().unwrap_or_else(PoisonError::into_inner);

@@ -58,6 +58,14 @@ impl Client {
         (self.stream, self.incoming, self.outgoing)
     }
 
+    /// The port of its end, where it came by TCP.
+    pub fn port(&self) -> Option<u16> {
+        match &self.stream {
+            Stream::Tcp(stream) => Some(stream.peer_addr().ok()?.port()),
+            Stream::Unix(_) => None,
+        }
+    }
+
     /// Whether it has hung up.
     pub fn is_gone(&self) -> bool {
         self.gone

@@ -1,7 +1,7 @@
 //! What one program sent, as the statements of a script.
 
 use crate::postgres::wire::Value;
-use crate::run::{Answered, Exchange, Part, Said};
+use crate::run::{Answered, Exchange, ExchangeKind, Said};
 use crate::sql::classify::copies_to_client;
 use crate::sql::commands::split;
 use crate::sql::lexer::significant;
@@ -127,7 +127,7 @@ struct Open {
 impl Reading {
     fn take(&mut self, exchange: &Exchange) -> Result<(), Obstacle> {
         self.found.locks_files |= exchange.locks_file;
-        let is_step = matches!(exchange.part, Part::Step | Part::Autocommitted);
+        let is_step = matches!(exchange.kind, ExchangeKind::Step | ExchangeKind::Autocommitted);
         if self.found.error.is_some() {
             let ends = |said: &Said| {
                 let kind = Statement::classify(&said.sql).kind;
@@ -150,20 +150,20 @@ impl Reading {
                 return Err(Obstacle::Overlaps);
             }
         }
-        match exchange.part {
-            Part::Passed => self.pass(exchange),
-            Part::Step | Part::Autocommitted => self.step(exchange)?,
-            Part::Commit => self.commit(),
-            Part::Rollback => {
+        match exchange.kind {
+            ExchangeKind::Passed => self.pass(exchange),
+            ExchangeKind::Step | ExchangeKind::Autocommitted => self.step(exchange)?,
+            ExchangeKind::Commit => self.commit(),
+            ExchangeKind::Rollback => {
                 self.push(Line {
                     name: Some("rollback".to_owned()),
                     ..Line::plain("ROLLBACK")
                 });
                 self.open = None;
             }
-            Part::Disconnect => {}
+            ExchangeKind::Disconnect => {}
         }
-        if exchange.part != Part::Passed {
+        if exchange.kind != ExchangeKind::Passed {
             self.found.error = exchange.sqlstate.clone();
         }
         Ok(())
@@ -272,7 +272,7 @@ impl Reading {
         if own.iter().filter(|line| line.kind() != StatementKind::Begin).count() > 1 {
             self.found.split.push(exchange.name.clone());
         }
-        if exchange.part == Part::Autocommitted {
+        if exchange.kind == ExchangeKind::Autocommitted {
             let from = *self.autocommitted_from.get_or_insert(from);
             self.note_level(exchange.isolation, None);
             if exchange.isolation.is_some_and(|level| Some(level) != self.isolation) {
@@ -386,14 +386,14 @@ mod tests {
     }
 
     /// An exchange on the first connection.
-    fn exchange(part: Part, statements: &[&str]) -> Exchange {
+    fn exchange(kind: ExchangeKind, statements: &[&str]) -> Exchange {
         Exchange {
             backend: 1,
             opening: Vec::new(),
-            part,
+            kind,
             name: statements.last().map_or(String::new(), |sql| sql.to_lowercase()),
             begin: None,
-            isolation: (part == Part::Autocommitted).then_some(Isolation::ReadCommitted),
+            isolation: (kind == ExchangeKind::Autocommitted).then_some(Isolation::ReadCommitted),
             statements: statements.iter().map(|sql| said(sql)).collect(),
             sqlstate: None,
             locks_file: false,
@@ -404,12 +404,12 @@ mod tests {
         Exchange {
             begin: Some(begin.to_owned()),
             isolation: Some(level),
-            ..exchange(Part::Step, &[sql])
+            ..exchange(ExchangeKind::Step, &[sql])
         }
     }
 
-    fn failed(part: Part, sql: &str, sqlstate: &str) -> Exchange {
-        let mut exchange = exchange(part, &[sql]);
+    fn failed(kind: ExchangeKind, sql: &str, sqlstate: &str) -> Exchange {
+        let mut exchange = exchange(kind, &[sql]);
         exchange.statements[0].reply = None;
         exchange.sqlstate = Some(sqlstate.to_owned());
         exchange
@@ -425,10 +425,10 @@ mod tests {
     fn transactions_begin_where_the_program_began_them() {
         let found = lines(&[
             first("BEGIN", ReadCommitted, "SELECT 1 FROM t"),
-            exchange(Part::Step, &["UPDATE t"]),
-            exchange(Part::Step, &["COMMIT"]),
-            exchange(Part::Autocommitted, &["DELETE FROM t"]),
-            exchange(Part::Commit, &[]),
+            exchange(ExchangeKind::Step, &["UPDATE t"]),
+            exchange(ExchangeKind::Step, &["COMMIT"]),
+            exchange(ExchangeKind::Autocommitted, &["DELETE FROM t"]),
+            exchange(ExchangeKind::Commit, &[]),
         ]);
         let found = found.unwrap();
         assert_eq!(
@@ -442,11 +442,11 @@ mod tests {
     fn a_transaction_of_another_level_names_it() {
         let found = lines(&[
             first("BEGIN", Serializable, "SELECT 1 FROM t"),
-            exchange(Part::Step, &["COMMIT"]),
+            exchange(ExchangeKind::Step, &["COMMIT"]),
             first("BEGIN", ReadCommitted, "SELECT 2 FROM t"),
-            exchange(Part::Step, &["COMMIT"]),
-            exchange(Part::Autocommitted, &["SELECT 3 FROM t"]),
-            exchange(Part::Commit, &[]),
+            exchange(ExchangeKind::Step, &["COMMIT"]),
+            exchange(ExchangeKind::Autocommitted, &["SELECT 3 FROM t"]),
+            exchange(ExchangeKind::Commit, &[]),
         ]);
         let found = found.unwrap();
         assert_eq!(found.isolation, Serializable);
@@ -466,7 +466,7 @@ mod tests {
 
     #[test]
     fn settings_stay_and_what_drivers_say_of_themselves_does_not() {
-        let mut opening = exchange(Part::Step, &["SELECT 1 FROM t"]);
+        let mut opening = exchange(ExchangeKind::Step, &["SELECT 1 FROM t"]);
         opening.opening = [
             "SET application_name = 'app'",
             "SET search_path = app",
@@ -474,16 +474,16 @@ mod tests {
         ]
         .map(str::to_owned)
         .to_vec();
-        opening.part = Part::Autocommitted;
-        let mut local = exchange(Part::Passed, &["SET LOCAL lock_timeout = 5"]);
+        opening.kind = ExchangeKind::Autocommitted;
+        let mut local = exchange(ExchangeKind::Passed, &["SET LOCAL lock_timeout = 5"]);
         local.begin = Some("BEGIN".to_owned());
         let found = lines(&[
             opening,
-            exchange(Part::Commit, &[]),
+            exchange(ExchangeKind::Commit, &[]),
             local,
             first("BEGIN", ReadCommitted, "UPDATE t"),
-            exchange(Part::Step, &["ROLLBACK"]),
-            exchange(Part::Passed, &["SHOW transaction_isolation"]),
+            exchange(ExchangeKind::Step, &["ROLLBACK"]),
+            exchange(ExchangeKind::Passed, &["SHOW transaction_isolation"]),
         ]);
         let expected = [
             "SET search_path = app",
@@ -498,25 +498,25 @@ mod tests {
 
     #[test]
     fn a_transaction_that_did_nothing_is_left_out() {
-        let mut local = exchange(Part::Passed, &["SET LOCAL lock_timeout = 5"]);
+        let mut local = exchange(ExchangeKind::Passed, &["SET LOCAL lock_timeout = 5"]);
         local.begin = Some("BEGIN".to_owned());
         let found = lines(&[
             local,
-            exchange(Part::Passed, &["COMMIT"]),
-            exchange(Part::Autocommitted, &["UPDATE t"]),
-            exchange(Part::Commit, &[]),
+            exchange(ExchangeKind::Passed, &["COMMIT"]),
+            exchange(ExchangeKind::Autocommitted, &["UPDATE t"]),
+            exchange(ExchangeKind::Commit, &[]),
         ]);
         assert_eq!(sql(&found.unwrap()), ["UPDATE t"]);
         let found = lines(&[
             first("BEGIN", ReadCommitted, "SAVEPOINT s"),
-            exchange(Part::Step, &["RELEASE SAVEPOINT s"]),
-            exchange(Part::Step, &["ROLLBACK"]),
-            exchange(Part::Autocommitted, &["UPDATE t"]),
-            exchange(Part::Commit, &[]),
+            exchange(ExchangeKind::Step, &["RELEASE SAVEPOINT s"]),
+            exchange(ExchangeKind::Step, &["ROLLBACK"]),
+            exchange(ExchangeKind::Autocommitted, &["UPDATE t"]),
+            exchange(ExchangeKind::Commit, &[]),
         ]);
         assert_eq!(sql(&found.unwrap()), ["UPDATE t"]);
         assert_eq!(
-            lines(&[exchange(Part::Passed, &["SET x.y = 1"])]),
+            lines(&[exchange(ExchangeKind::Passed, &["SET x.y = 1"])]),
             Err(Obstacle::Silent)
         );
     }
@@ -525,10 +525,10 @@ mod tests {
     fn an_error_ends_a_script() {
         let found = lines(&[
             first("BEGIN", ReadCommitted, "SELECT 1 FROM t"),
-            failed(Part::Step, "INSERT INTO t", "23505"),
-            exchange(Part::Step, &["ROLLBACK"]),
-            exchange(Part::Autocommitted, &["SELECT 2 FROM t"]),
-            exchange(Part::Commit, &[]),
+            failed(ExchangeKind::Step, "INSERT INTO t", "23505"),
+            exchange(ExchangeKind::Step, &["ROLLBACK"]),
+            exchange(ExchangeKind::Autocommitted, &["SELECT 2 FROM t"]),
+            exchange(ExchangeKind::Commit, &[]),
         ]);
         let found = found.unwrap();
         assert_eq!(sql(&found), ["BEGIN", "SELECT 1 FROM t", "INSERT INTO t", "ROLLBACK"]);
@@ -539,8 +539,8 @@ mod tests {
     #[test]
     fn a_pipeline_without_a_transaction_is_one() {
         let found = lines(&[
-            exchange(Part::Autocommitted, &["UPDATE a", "UPDATE b"]),
-            exchange(Part::Commit, &[]),
+            exchange(ExchangeKind::Autocommitted, &["UPDATE a", "UPDATE b"]),
+            exchange(ExchangeKind::Commit, &[]),
         ]);
         let found = found.unwrap();
         assert_eq!(sql(&found), ["BEGIN", "UPDATE a", "UPDATE b", "COMMIT"]);
@@ -549,9 +549,9 @@ mod tests {
 
     #[test]
     fn what_no_script_can_do_is_refused() {
-        let copies = exchange(Part::Autocommitted, &["COPY t FROM STDIN"]);
+        let copies = exchange(ExchangeKind::Autocommitted, &["COPY t FROM STDIN"]);
         assert_eq!(lines(&[copies]), Err(Obstacle::Copies("copy t from stdin".to_owned())));
-        let mut other = exchange(Part::Autocommitted, &["UPDATE t"]);
+        let mut other = exchange(ExchangeKind::Autocommitted, &["UPDATE t"]);
         other.backend = 2;
         let overlapping = [first("BEGIN", ReadCommitted, "SELECT 1 FROM t"), other];
         assert_eq!(lines(&overlapping), Err(Obstacle::Overlaps));

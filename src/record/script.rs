@@ -102,6 +102,12 @@ struct Sender<'a> {
     end: &'a SessionEnd,
 }
 
+/// The name of a session that is an entry of its own.
+fn name_of(sender: &Sender<'_>) -> String {
+    // connections of one program are named by a dot
+    sender.session.name.replace('.', "-")
+}
+
 impl Writing {
     /// Sessions that have steps already.
     fn keep(&mut self, copies: &[Session]) {
@@ -164,9 +170,9 @@ impl Writing {
             while let Some(first) = rest.first().copied() {
                 let (group, others): (Vec<_>, Vec<_>) =
                     rest.into_iter().partition(|sender| alike(&sender.lines, &first.lines));
-                if !self.group(&first.session.name, &group) {
+                if !self.group(&name_of(first), &group) {
                     for sender in group {
-                        self.group(&sender.session.name, &[sender]);
+                        self.group(&name_of(sender), &[sender]);
                     }
                 }
                 rest = others;
@@ -228,6 +234,7 @@ impl Writing {
                 name,
                 entry,
                 copy: (senders.len() > 1).then_some(index + 1),
+                connection: None,
                 isolation: copies[0].isolation,
                 params,
                 steps: steps.clone(),

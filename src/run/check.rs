@@ -19,12 +19,15 @@ use crate::postgres::wire::{Column, Connection, Reply, ServerError, Value};
 use crate::postgres::{PostgresError, Server, expect, prepared};
 use crate::scenario::error::token_at;
 use crate::scenario::source::SqlText;
-use crate::scenario::{Condition, Scenario, ScenarioError, Session, Step};
+use crate::scenario::{Condition, Invariant, Scenario, ScenarioError, Session, Step};
 use crate::sql::commands::split;
 use crate::sql::lexer::{TokenKind, tokens};
 use crate::sql::{StatementKind, Template};
 
 const SYNTAX_ERROR: &str = "42601";
+
+/// A table, column, function, schema or type that does not exist. A program may create it.
+const UNKNOWN_NAMES: [&str; 5] = ["42P01", "42703", "42883", "3F000", "42704"];
 const UNDEFINED_COLUMN: &str = "42703";
 const INDETERMINATE_TYPE: &str = "42P18";
 const NOT_SUPPORTED: &str = "0A000";
@@ -183,8 +186,12 @@ pub async fn check_statements(
         };
         facts.push(steps);
     }
+    let made_by_programs = match scenario.has_programs() {
+        true => UNKNOWN_NAMES.map(str::to_owned).to_vec(),
+        false => Vec::new(),
+    };
     for invariant in &scenario.invariants {
-        let what = format!("invariant `{}`", invariant.name);
+        let what = invariant_named(&invariant.name);
         reach::refuse_commands(&invariant.sql, &what, server.is_given())?;
         checker.watch(&invariant.sql, &invariant.sql.text, &[], &what).await?;
         let described = checker
@@ -192,12 +199,15 @@ pub async fn check_statements(
             .describe(&invariant.sql.text, &[])
             .await
             .map_err(PostgresError::from)?;
-        let Some(columns) = checker.columns(&invariant.sql, described, &[], &BTreeMap::new(), &what, |position| {
-            position
-        })?
-        else {
-            continue;
-        };
+        let columns = checker.columns(
+            &invariant.sql,
+            described,
+            &made_by_programs,
+            &BTreeMap::new(),
+            &what,
+            |position| position,
+        )?;
+        let Some(columns) = columns else { continue };
         if !columns
             .values()
             .any(|(place, column)| *place == 0 && column.type_oid == BOOLEAN)
@@ -591,6 +601,24 @@ fn with_variable_hint(
         error.hint = Some(format!("did you mean `:{variable}`?"));
     }
     error
+}
+
+fn invariant_named(name: &str) -> String {
+    format!("invariant `{name}`")
+}
+
+/// Refuses an invariant that names what nothing has created.
+///
+/// # Errors
+/// When `error` says so.
+pub fn refuse_unknown_name(invariant: &Invariant, error: &ServerError) -> Result<(), RunError> {
+    match UNKNOWN_NAMES.contains(&error.sqlstate.as_str()) {
+        true => {
+            let what = invariant_named(&invariant.name);
+            Err(rejected(&invariant.sql, error.position, error, &what).into())
+        }
+        false => Ok(()),
+    }
 }
 
 fn rejected(sql: &SqlText, position: Option<u32>, error: &ServerError, what: &str) -> ScenarioError {

@@ -115,7 +115,7 @@ impl Finder<'_, '_> {
     /// wr and rw: what the statement of a turn read of the others' writes.
     async fn reads(&mut self, transaction: usize, turn: usize, found: &mut Vec<Dependency>) -> Result<(), RunError> {
         let sql = self.run.sql(turn);
-        let plain = self.run.is_step(turn) && self.run.step(turn).statement.kind == StatementKind::Plain;
+        let plain = self.run.is_step(turn) && self.run.turns[turn].statement.kind == StatementKind::Plain;
         if !plain || !is_query(sql) {
             return Ok(());
         }

@@ -35,7 +35,7 @@ mod workbench;
 mod worker;
 
 pub use any_session::AnySession;
-pub use attached::{Answered, Attached, Exchange, Observed, Part, Place, RequestError, Said};
+pub use attached::{Answered, Attached, Exchange, ExchangeKind, Observed, Place, RequestError, Said};
 pub use condition::Conditions;
 pub use driver::Driver;
 pub use executor::{Execution, Limits, execute};
@@ -173,8 +173,15 @@ pub enum RunError {
         output: Output,
     },
     #[error(
-        "{} {} for a lock on a file that nobody gave back within {limit:?}",
-        sessions.join(" and "), if sessions.len() == 1 { "waits" } else { "wait" }
+        "the program of {session} uses more than {connections} connections at the same time, and each is a session; say how \
+         many with `connections`"
+    )]
+    MoreConnections { session: String, connections: usize },
+    #[error("there is no service {0}")]
+    NoService(String),
+    #[error(
+        "{} waited longer than {limit:?} for something outside the database: a lock on a file, or another part of the program",
+        sessions.join(" and ")
     )]
     WaitsOutside { sessions: Vec<String>, limit: Duration },
     #[error("the program that makes the state ended with {exit}{}", printed(output))]

@@ -6,13 +6,12 @@ use super::committed_states::{CommittedStates, Version};
 use super::driver::Sent;
 use crate::conflict::{Footprint, Object, Program};
 use crate::history::{Origin, Turn, TxEnd, Volatile};
-use crate::scenario::{Isolation, Scenario, Step};
+use crate::scenario::Isolation;
 use crate::sql::lexer::{Token, significant};
 use crate::sql::words::CHANGES;
 
 /// A run, and what is needed to run its statements again.
 pub struct Recorded<'a> {
-    pub scenario: &'a Scenario,
     pub program: &'a Program,
     pub volatile: &'a Volatile,
     pub turns: &'a [Turn],
@@ -56,12 +55,6 @@ impl Write {
 }
 
 impl Recorded<'_> {
-    /// The step of the scenario that a turn belongs to.
-    pub fn step(&self, turn: usize) -> &Step {
-        let turn = &self.turns[turn];
-        &self.scenario.sessions[turn.session].steps[turn.origin.step()]
-    }
-
     pub fn is_step(&self, turn: usize) -> bool {
         self.turns[turn].origin.is_step()
     }
@@ -72,7 +65,10 @@ impl Recorded<'_> {
 
     pub fn footprint(&self, turn: usize) -> Footprint {
         match self.turns[turn].origin {
-            Origin::Step(step) => self.program.step(self.turns[turn].session, step),
+            Origin::Step(_) => {
+                let turn = &self.turns[turn];
+                self.program.step(turn.session, turn.program_step())
+            }
             _ => Footprint::default(),
         }
     }
@@ -91,7 +87,7 @@ impl Recorded<'_> {
     /// The committed transactions, in the order of their commits.
     pub fn committed(&self) -> Vec<Committed> {
         let mut all = Vec::new();
-        for session in 0..self.scenario.sessions.len() {
+        for session in 0..self.sent.len() {
             let mut turns = Vec::new();
             for (number, turn) in self
                 .turns

@@ -10,7 +10,6 @@ use crate::history::StepResult;
 use crate::postgres::baseline::Table;
 use crate::postgres::wire::{Connection, ResultSet};
 use crate::postgres::{PostgresError, quote_literal};
-use crate::scenario::Step;
 use crate::sql::StatementKind;
 
 /// The most statements that are run again.
@@ -91,14 +90,14 @@ impl<'a, 'c> StatementTrials<'a, 'c> {
     }
 
     async fn run_up_to(&mut self, transaction: &[usize], turn: usize) -> Result<Effect, RunError> {
-        let ends = |step: &Step| {
+        let ends = |turn: usize| {
             matches!(
-                step.statement.kind,
+                self.run.turns[turn].statement.kind,
                 StatementKind::Commit { .. } | StatementKind::Rollback { .. } | StatementKind::OutsideBlock
             )
         };
         for &ahead in transaction.iter().filter(|&&ahead| ahead < turn) {
-            if !self.run.is_step(ahead) || ends(self.run.step(ahead)) {
+            if !self.run.is_step(ahead) || ends(ahead) {
                 continue;
             }
             if let Err(sqlstate) = self.send(ahead).await? {
@@ -147,7 +146,7 @@ impl<'a, 'c> StatementTrials<'a, 'c> {
         };
         let shown = rows.iter().map(show).collect();
         let columns = columns.into_iter().map(|column| column.name).collect();
-        StepResult::of_rows(columns, shown, self.run.step(turn).statement.ordered, tag)
+        StepResult::of_rows(columns, shown, self.run.turns[turn].statement.ordered, tag)
     }
 
     /// The tables as the transaction sees them.

@@ -1,14 +1,15 @@
 //! What schedules run on: a scratch database, a connection for each session, and one of pgbraid's own.
 
 mod freely;
+mod hosts;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use freely::FreeRun;
 
-use super::attached::{self, Host, SharedHost};
+use self::hosts::Hosts;
+use super::attached;
 use super::committed_states::CommittedStates;
 use super::condition::ConditionCache;
 use super::dependencies;
@@ -19,7 +20,7 @@ use super::scheduler::{Decision, Scheduler};
 use super::timeouts::{self, SessionTimeouts, Timeouts};
 use super::{
     AnySession, Attached, DeadlockCheck, Driver, Exchange, Observed, Place, RunError, Script, SerialOracle, Session,
-    custom_settings, one_step,
+    check, custom_settings, one_step,
 };
 use crate::conflict::{Object, Program, ProgramStep, Snapshots};
 use crate::history::{Deadlock, Exit, History, StepOutcome, Uncontrolled, Volatile};
@@ -30,7 +31,7 @@ use crate::postgres::shared_state::SharedState;
 use crate::postgres::wire::{Connection, Reply, Value};
 use crate::postgres::{PostgresError, Server, prepared};
 use crate::process::Output;
-use crate::scenario::{Scenario, SessionProgram, Symmetry};
+use crate::scenario::{Scenario, Symmetry};
 use crate::sql::StatementKind;
 use crate::sql::classify::first_word;
 use crate::verdict::dependencies::Explanation;
@@ -71,7 +72,7 @@ impl Template {
         let mut volatile = Volatile::from_now(&mut control).await?;
         let shared = SharedState::take(&mut control, server.version()).await?;
         let since = fingerprint::next_transaction(&mut control).await?;
-        super::check::run_setup(&mut control, &server, &scenario).await?;
+        check::run_setup(&mut control, &server, &scenario).await?;
         super::setup_command::run(&server, &database, &scenario).await?;
         refuse_changes(&shared, &mut control, &server, "the setup").await?;
         let changes_schema = scenario
@@ -82,9 +83,8 @@ impl Template {
         let more_than_rows = changes_schema || large_objects.are_expected() || vacuums(&scenario);
         let baseline = Baseline::take(&mut control, &server, more_than_rows).await?;
         let probe = Probe::new(&mut control, &since).await?;
-        let (program, catalog) =
-            super::check::check_statements(&mut control, &server, &scenario, changes_schema).await?;
-        super::check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
+        let (program, catalog) = check::check_statements(&mut control, &server, &scenario, changes_schema).await?;
+        check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
         let timeouts = Timeouts::find(&mut control, &server, &database, &scenario).await?;
         let program = program_with(timeouts.as_ref(), program, &scenario);
         let mut notes = one_step::notes(&mut control, &scenario).await?;
@@ -274,7 +274,7 @@ impl Workbench {
             .iter()
             .any(|session| session.steps.iter().any(|step| step.statement.changes_schema));
         let (program, _) =
-            super::check::check_statements(&mut self.control, &self.template.server, &scenario, changes_schema).await?;
+            check::check_statements(&mut self.control, &self.template.server, &scenario, changes_schema).await?;
         let program = program_with(self.template.timeouts.as_ref(), program, &scenario);
         let scenario = with_begins(scenario, &program);
         let serial = serial_oracle(&scenario)?;
@@ -316,8 +316,7 @@ impl Workbench {
         let default_check = controlled.then(|| default_check(scenario, closes_no_cycle));
         let may_keep_locks = may_keep_advisory_locks(scenario);
         let mut sessions = Vec::with_capacity(scenario.sessions.len());
-        let mut services: Vec<(&str, Vec<SharedHost>)> = Vec::new();
-        let mut turns: HashMap<&str, usize> = HashMap::new();
+        let mut hosts = Hosts::new(scenario, self.template.observed.clone());
         for session in &scenario.sessions {
             let name = server.application_name(&format!(" {}", session.name));
             let mut settings = vec![
@@ -344,38 +343,10 @@ impl Workbench {
                     check: default_check,
                     limit: self.limits.step_timeout,
                 };
+                let id = sessions.len();
+                let (host, part) = hosts.of(session, id, program, at).await?;
                 let observed = self.template.observed.clone();
-                let attached = match &**program {
-                    SessionProgram::Command(program) => {
-                        let program = program.filled(&session.params);
-                        let host = Host::of_command(&session.name, program, at, observed.clone()).await?;
-                        Attached::new(session.clone(), sessions.len(), host, None, volatile.clone(), observed)
-                    }
-                    SessionProgram::Request(request) => {
-                        let instances = match services.iter().position(|(name, _)| *name == request.service) {
-                            Some(place) => &services[place].1,
-                            None => {
-                                let service = scenario.services.iter().find(|one| one.name == request.service);
-                                let Some(service) = service else { continue };
-                                let instances = Host::of_service(service, &at, &observed).await?;
-                                services.push((request.service.as_str(), instances));
-                                &services[services.len() - 1].1
-                            }
-                        };
-                        let turn = turns.entry(request.service.as_str()).or_insert(0);
-                        let place = request.instance.map_or(*turn, |number| number - 1) % instances.len();
-                        *turn += usize::from(request.instance.is_none());
-                        let (host, request) = (instances[place].clone(), request.filled(&session.params));
-                        Attached::new(
-                            session.clone(),
-                            sessions.len(),
-                            host,
-                            Some(request),
-                            volatile.clone(),
-                            observed,
-                        )
-                    }
-                };
+                let attached = Attached::new(session.clone(), id, host, part, volatile.clone(), observed);
                 sessions.push(AnySession::Attached(Box::new(attached)));
                 continue;
             }
@@ -461,22 +432,25 @@ impl Workbench {
         history: &History,
     ) -> Result<Option<Explanation>, RunError> {
         let template = self.template.clone();
-        if matches!(template.baseline.reset, Reset::Copy) || template.scenario.has_programs() {
+        if matches!(template.baseline.reset, Reset::Copy) {
             return Ok(None);
         }
         self.reset().await?;
         let mut states = CommittedStates::begin(&mut self.control, &template.baseline.tables).await?;
         let execution = self.execute(scheduler, Some(&mut states)).await?;
         states.end(&mut self.control).await?;
-        if execution.turns != history.turns {
+        if execution.turns != history.turns || self.leaves_more_than_rows() {
             return Ok(None);
         }
         let sent: Vec<_> = self.sessions.iter().map(|session| session.sent().to_vec()).collect();
         // advisory locks that sessions hold would be in the way
         self.reset().await?;
+        let program = match template.observed() {
+            Some(observed) => observed.knowledge().program,
+            None => template.program.clone(),
+        };
         let recorded = Recorded {
-            scenario: &template.scenario,
-            program: &template.program,
+            program: &program,
             volatile: &template.volatile,
             turns: &execution.turns,
             sent: &sent,
@@ -644,14 +618,20 @@ impl Workbench {
             materialized_views,
             ..
         } = &template.baseline;
-        let (tables, views) = match template.baseline.reset {
-            Reset::Truncate(_) if !template.scenario.has_programs() => (tables.clone(), materialized_views.clone()),
-            Reset::Truncate(_) | Reset::Copy => (
+        // sessions may have made other tables
+        let is_other = matches!(template.baseline.reset, Reset::Copy) || template.scenario.has_programs();
+        let (tables, views) = match is_other {
+            false => (tables.clone(), materialized_views.clone()),
+            true => (
                 baseline::tables(&mut self.control).await?,
                 baseline::materialized_views(&mut self.control).await?,
             ),
         };
         let sessions = self.sessions_as_json();
+        let have_done_their_work =
+            (self.sessions.iter().map(Session::end)).all(|end| end.exit.is_none_or(|exit| exit == Exit::Code(0)));
+        let creates_nothing =
+            template.observed().is_some_and(|seen| !seen.has_changed_schema()) && have_done_their_work;
         let control = &mut self.control;
         let queue = |control: &mut Connection, sql: &str, values: &[Value]| {
             control.queue_statement(sql, values)?;
@@ -691,11 +671,14 @@ impl Workbench {
             error,
         })?;
         let mut answers = Vec::with_capacity(template.scenario.invariants.len());
-        for _ in &template.scenario.invariants {
+        for invariant in &template.scenario.invariants {
             let reply = control.reply().await.map_err(PostgresError::from)?;
+            if let Some(error) = reply.error.as_ref().filter(|_| creates_nothing) {
+                check::refuse_unknown_name(invariant, error)?;
+            }
             answers.push(InvariantAnswer::from_reply(reply, &template.volatile));
         }
-        if matches!(template.baseline.reset, Reset::Copy) || template.scenario.has_programs() {
+        if is_other {
             contents.extend(template.large_objects.content(control).await?);
         }
         Ok((contents, answers))

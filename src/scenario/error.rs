@@ -58,6 +58,8 @@ pub enum Mistake {
     BadExitCode(i64),
     #[error("`instances` is {0}")]
     BadInstances(i64),
+    #[error("`connections` is {0}")]
+    BadConnections(i64),
     #[error("`restart` is \"{0}\"")]
     UnknownRestart(String),
     #[error("there is no service `{0}`")]

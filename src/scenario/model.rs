@@ -76,12 +76,14 @@ impl Scenario {
 /// One database connection and the ordered steps that it will run.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// Unique within the scenario: `worker`, or `worker-1` where there are copies.
+    /// Unique within the scenario: `worker`, `worker-1` where there are copies, `worker.1` where a program has connections.
     pub name: String,
     /// The index of the `[[session]]` entry that this is a copy of.
     pub entry: usize,
     /// Its number among the copies, from 1; `None` where the entry has no copies.
     pub copy: Option<usize>,
+    /// Its number among the connections of one program, from 1; `None` where the program is one session.
+    pub connection: Option<usize>,
     /// The level that its transactions ask for, where they name no other.
     pub isolation: Isolation,
     /// Values known before the first step, by variable name.
@@ -101,10 +103,23 @@ pub struct Session {
 impl Session {
     /// The name of its `[[session]]` entry: `worker` for `worker-1`.
     pub fn entry_name(&self) -> &str {
-        match self.copy {
-            Some(number) => self.name.strip_suffix(&format!("-{number}")).unwrap_or(&self.name),
-            None => &self.name,
-        }
+        let name = self.program_name();
+        let suffix = self.copy.map(|number| format!("-{number}"));
+        suffix.and_then(|suffix| name.strip_suffix(&suffix)).unwrap_or(name)
+    }
+
+    /// The name of its program: `worker-1` for `worker-1.2`.
+    pub fn program_name(&self) -> &str {
+        let suffix = self.connection.map(|number| format!(".{number}"));
+        let name = suffix.and_then(|suffix| self.name.strip_suffix(&suffix));
+        name.unwrap_or(&self.name)
+    }
+
+    /// Whether it is the same but for its name, so that one may do what the other does. Connections of a program are told
+    /// apart by what they do.
+    pub fn is_like(&self, other: &Session) -> bool {
+        let has_part = |session: &Session| session.connection.is_some();
+        self.entry == other.entry && self.params == other.params && !has_part(self) && !has_part(other)
     }
 }
 

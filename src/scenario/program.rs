@@ -15,6 +15,14 @@ pub enum SessionProgram {
 }
 
 impl SessionProgram {
+    /// How many of its connections are sessions of their own; `None` where it is one session.
+    pub fn connections(&self) -> Option<usize> {
+        match self {
+            SessionProgram::Command(program) => program.connections,
+            SessionProgram::Request(_) => None,
+        }
+    }
+
     /// All texts in which `{name}` may stand for a parameter.
     pub fn texts(&self) -> Vec<&String> {
         match self {
@@ -38,6 +46,8 @@ pub struct ProgramCommand {
     pub cwd: PathBuf,
     /// Exit codes, beside 0, that do not fail a schedule.
     pub allow_exit: Vec<i32>,
+    /// How many of its connections are sessions of their own; `None` where the program is one session, whatever it opens.
+    pub connections: Option<usize>,
 }
 
 impl ProgramCommand {
@@ -54,6 +64,7 @@ impl ProgramCommand {
                 .collect(),
             cwd: self.cwd.clone(),
             allow_exit: self.allow_exit.clone(),
+            connections: self.connections,
         }
     }
 

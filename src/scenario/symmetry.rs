@@ -131,12 +131,9 @@ impl Symmetry {
         {
             return Symmetry::none(scenario);
         }
-        let alike = |one: usize, other: usize| {
-            let (one, other) = (&scenario.sessions[one], &scenario.sessions[other]);
-            one.entry == other.entry && one.params == other.params
-        };
+        let alike = |one: usize, other: usize| scenario.sessions[one].is_like(&scenario.sessions[other]);
         let group = (0..scenario.sessions.len())
-            .map(|session| (0..=session).find(|&first| alike(first, session)).unwrap_or(session));
+            .map(|session| (0..session).find(|&first| alike(first, session)).unwrap_or(session));
         Symmetry { group: group.collect() }
     }
 

@@ -87,7 +87,10 @@ impl Scenario {
             parts.push(head.join("\n"));
         }
         parts.extend(self.services.iter().map(service));
-        let mut rest = self.sessions.as_slice();
+        // the first connection of a program stands for the others
+        let is_first = |session: &&Session| session.connection.is_none_or(|number| number == 1);
+        let firsts: Vec<&Session> = self.sessions.iter().filter(is_first).collect();
+        let mut rest = firsts.as_slice();
         while let Some(first) = rest.first() {
             let copies = copies(rest);
             parts.push(session(first, &rest[..copies], remarks));
@@ -108,9 +111,9 @@ impl Scenario {
 }
 
 /// How many of these sessions, starting with the first, are copies that one `[[session]]` entry describes.
-fn copies(sessions: &[Session]) -> usize {
-    let first = &sessions[0];
-    let is_copy = |(index, session): &(usize, &Session)| {
+fn copies(sessions: &[&Session]) -> usize {
+    let first = sessions[0];
+    let is_copy = |(index, session): &(usize, &&Session)| {
         session.entry == first.entry && session.copy == Some(index + 1) && same_steps(first, session)
     };
     match sessions.iter().enumerate().take_while(is_copy).count() {
@@ -131,10 +134,10 @@ fn same_steps(one: &Session, other: &Session) -> bool {
     key(one) == key(other) && one.program == other.program
 }
 
-fn session(first: &Session, copies: &[Session], remarks: &Remarks) -> String {
+fn session(first: &Session, copies: &[&Session], remarks: &Remarks) -> String {
     let is_one = copies.len() == 1;
     let name = if is_one {
-        first.name.as_str()
+        first.program_name()
     } else {
         first.entry_name()
     };
@@ -250,6 +253,11 @@ fn program_lines(program: &ProgramCommand) -> Vec<String> {
     if !program.allow_exit.is_empty() {
         lines.push(format!("allow_exit = {:?}", program.allow_exit));
     }
+    lines.extend(
+        program
+            .connections
+            .map(|connections| format!("connections = {connections}")),
+    );
     lines
 }
 

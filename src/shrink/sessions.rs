@@ -84,11 +84,8 @@ fn arrangements(scenario: &Scenario, racing: &[usize]) -> [Arrangement; 2] {
 fn any_pair(trials: &mut Trials<'_>, sessions: &[usize]) -> Result<Option<Arc<Trial>>, RunError> {
     let scenario = trials.scenario().clone();
     let kind = |session: usize| {
-        let alike = |other: &usize| {
-            let (one, other) = (&scenario.sessions[session], &scenario.sessions[*other]);
-            one.entry == other.entry && one.params == other.params
-        };
-        (0..scenario.sessions.len()).find(alike)
+        let alike = |other: &usize| scenario.sessions[session].is_like(&scenario.sessions[*other]);
+        (0..session).find(alike).unwrap_or(session)
     };
     let mut seen = BTreeSet::new();
     for (index, &one) in sessions.iter().enumerate() {
@@ -113,8 +110,11 @@ fn with_first_copies(trials: &mut Trials<'_>, run: &Run) -> Result<Option<Arc<Tr
     let scenario = trials.scenario().clone();
     let mut renamed: Vec<usize> = (0..scenario.sessions.len()).collect();
     for &session in &race.racing {
-        let entry = scenario.sessions[session].entry;
-        let of_entry = |index: &usize| scenario.sessions[*index].entry == entry;
+        let own = &scenario.sessions[session];
+        let of_entry = |index: &usize| {
+            let other = &scenario.sessions[*index];
+            other.entry == own.entry && other.connection == own.connection
+        };
         let place = race
             .racing
             .iter()

@@ -167,13 +167,25 @@ impl Reduction<'_> {
     }
 
     fn alike(&self, one: usize, other: usize) -> bool {
-        let (one, other) = (&self.whole.sessions[one], &self.whole.sessions[other]);
-        one.entry == other.entry && one.params == other.params
+        self.whole.sessions[one].is_like(&self.whole.sessions[other])
+    }
+
+    /// Whether some connections of a program would be dropped, and others kept.
+    fn splits_program(&self, cut: &Cut) -> bool {
+        let sessions = self.whole.sessions.iter().enumerate();
+        let mut connections = sessions.filter(|(_, session)| session.connection.is_some());
+        connections.any(|(index, session)| {
+            let dropped = cut.sessions.contains(&index);
+            let mut others = self.whole.sessions.iter().enumerate();
+            others.any(|(other, one)| {
+                one.program_name() == session.program_name() && cut.sessions.contains(&other) != dropped
+            })
+        })
     }
 
     /// Whether the scenario fails in the same way without what is cut.
     fn fails(&mut self, trials: &mut Trials<'_>, cut: &Cut) -> Result<bool, RunError> {
-        if trials.is_exhausted() {
+        if trials.is_exhausted() || self.splits_program(cut) {
             return Ok(false);
         }
         let Some(scenario) = cut_down(&self.whole, cut, trials.target()) else {

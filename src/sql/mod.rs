@@ -78,3 +78,13 @@ pub enum StatementKind {
     /// Anything else: runs in a transaction block
     Plain,
 }
+
+impl StatementKind {
+    /// Whether another transaction begins as it ends one.
+    pub fn chains(self) -> bool {
+        matches!(
+            self,
+            StatementKind::Commit { chain: true } | StatementKind::Rollback { chain: true }
+        )
+    }
+}

@@ -136,9 +136,11 @@ pub fn judge(
         });
     }
     for (session, end) in scenario.sessions.iter().zip(ends) {
-        let session_name = || session.name.clone();
+        let session_name = || session.program_name().to_owned();
+        // of several connections, the first tells how the program ended
+        let tells_exit = session.connection.is_none_or(|number| number == 1);
         match (session.program.as_deref(), end.exit, &end.answer) {
-            (Some(SessionProgram::Command(program)), Some(exit), _) => {
+            (Some(SessionProgram::Command(program)), Some(exit), _) if tells_exit => {
                 let is_allowed = matches!(exit, Exit::Code(code) if code == 0 || program.allow_exit.contains(&code));
                 if !is_allowed {
                     let session = session_name();

@@ -1,15 +1,15 @@
-//! Has a program go on until its next step is known.
+//! Runs a program until its next step is known.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
-use super::host::{Happening, Host};
+use super::host::{Given, Happening, Host, Sent};
 use super::schedulable::{Treatment, commands, treatment};
 use super::taking::Whose;
-use super::{Attached, observed};
+use super::{Attached, Part, observed};
 use crate::history::{Exit, Uncontrolled};
 use crate::postgres::wire::TransactionStatus;
 use crate::process::file_lock_wait;
@@ -28,12 +28,11 @@ impl Attached {
     /// Has the program hear what has come of its last step, or starts it.
     pub(super) async fn release(&mut self, host: &mut Host, conditions: &mut Conditions<'_>) -> Result<(), RunError> {
         host.used = true;
-        if self.request.is_some() {
-            if !host.thinking.contains_key(&self.id) {
-                self.ask(host, conditions).await?;
-            }
-        } else if host.launched.is_none() {
-            host.start().await?;
+        match self.part {
+            Part::Whole if host.launched.is_none() => host.start().await?,
+            Part::Whole => {}
+            Part::Connection => self.release_connection(host).await?,
+            Part::Request(_) => self.ask(host, conditions).await?,
         }
         self.outside = None;
         if self.statements > 0 {
@@ -65,64 +64,56 @@ impl Attached {
         let started = Instant::now();
         let mut last = started;
         let mut looks = 0;
-        // what was sent while another request was released
-        if let Some(place) = host.given.iter().position(|(id, ..)| *id == self.id)
-            && let Some((_, link, request, end)) = host.given.remove(place)
-        {
-            host.links[link].busy = false;
-            if self
-                .take_request(host, link, request, end, Whose::Mine, conditions)
-                .await?
-                && !self.has_waiters(host)
-            {
+        // a connection that has come to rest is looked at, not waited for
+        let is_idle = matches!(self.part, Part::Connection) && host.thinking.contains_key(&self.id);
+        loop {
+            if self.take_given(host, conditions).await? && (is_idle || !self.has_waiters(host)) {
                 return self.found(host);
             }
-        }
-        loop {
-            // between the ticks of a service's own timers it must be seen twice
-            let last_pause = if self.request.is_some() {
-                2
-            } else {
-                LOOKS_MILLIS.len() - 1
-            };
-            let pause = sleep(Duration::from_millis(LOOKS_MILLIS[looks.min(last_pause)]));
-            match self.next_happening(host, pause).await? {
-                Happening::Arrival(arrival) => host.welcome(arrival).await?,
-                Happening::Request(link, request, end) => {
+            if host.exited.is_some() && host.open_links().next().is_none() && self.held.is_none() {
+                self.end_program(host).await;
+                return Ok(());
+            }
+            match self.next_happening(host, self.pause(looks, is_idle)).await? {
+                Some(Happening::Arrival(arrival)) => host.welcome(arrival).await?,
+                Some(Happening::Request(link, request, end)) => {
                     let whose = self.whose(host, link);
                     let held = self.take_request(host, link, request, end, whose, conditions).await?;
                     if held && !self.has_waiters(host) {
                         return self.found(host);
                     }
                 }
-                Happening::Gone(link) => {
-                    if self.farewell(host, link, conditions).await? {
-                        return self.found(host);
+                Some(Happening::Gone(link)) => match self.whose(host, link) {
+                    Whose::Of(session) => {
+                        host.links[link].busy = true;
+                        let what = Sent::Farewell;
+                        host.given.push_back(Given { session, link, what });
                     }
+                    _ => {
+                        if self.farewell(host, link, conditions).await? && !self.has_waiters(host) {
+                            return self.found(host);
+                        }
+                    }
+                },
+                Some(Happening::Exited(status)) => {
+                    if matches!(self.part, Part::Request(_)) {
+                        return Err(host.ended(status));
+                    }
+                    host.exited = Some(Exit::of(status));
                 }
-                Happening::Exited(status) => {
-                    if self.request.is_some() {
-                        return Err(RunError::ServiceEnded {
-                            service: host.name.clone(),
-                            exit: Exit::of(status),
-                            output: host.output(),
-                        });
-                    }
-                    self.exit = Some(Exit::of(status));
-                    if host.open_links().next().is_none() {
-                        self.end_program(host).await;
-                        return Ok(());
-                    }
-                }
-                Happening::Answered => {}
-                Happening::Nothing => {
+                // the answer to a request
+                None => {}
+                Some(Happening::Nothing) => {
                     looks += 1;
                     if let Some(wait) = host.launched.as_ref().and_then(|one| file_lock_wait(one.group())) {
                         self.observed.meets_elsewhere();
                         self.outside = Some(Outside::FileLock { holder: wait.holder });
                         return Ok(());
                     }
-                    if self.request.is_some() && host.rests() && self.settled(host, last) {
+                    if is_idle && host.unclear.is_empty() {
+                        return Ok(());
+                    }
+                    if self.is_settled(host, last)? {
                         return self.found(host);
                     }
                     if started.elapsed() > host.at.limit {
@@ -140,9 +131,38 @@ impl Attached {
         }
     }
 
-    /// The first of these: the service answers, or something happens at its gate.
-    async fn next_happening(&mut self, host: &mut Host, pause: tokio::time::Sleep) -> Result<Happening, RunError> {
-        let (asked, has_exited) = (&mut self.asked, self.exit.is_some());
+    /// How long the program may say nothing until it is looked at.
+    fn pause(&self, looks: usize, is_idle: bool) -> Sleep {
+        // a program that is to rest must be seen twice between the ticks of its own timers
+        let last = match self.part {
+            Part::Whole => LOOKS_MILLIS.len() - 1,
+            Part::Connection | Part::Request(_) => 2,
+        };
+        sleep(match is_idle {
+            true => Duration::ZERO,
+            false => Duration::from_millis(LOOKS_MILLIS[looks.min(last)]),
+        })
+    }
+
+    /// Takes what this session sent while another was released. Returns whether a step is held.
+    async fn take_given(&mut self, host: &mut Host, conditions: &mut Conditions<'_>) -> Result<bool, RunError> {
+        let place = host.given.iter().position(|given| given.session == self.id);
+        let Some(Given { link, what, .. }) = place.and_then(|place| host.given.remove(place)) else {
+            return Ok(false);
+        };
+        host.links[link].busy = false;
+        match what {
+            Sent::Request(request, end) => {
+                self.take_request(host, link, request, end, Whose::Mine, conditions)
+                    .await
+            }
+            Sent::Farewell => self.farewell(host, link, conditions).await,
+        }
+    }
+
+    /// The first of these: something happens at the program's gate, or, where this is `None`, a service answers.
+    async fn next_happening(&mut self, host: &mut Host, pause: Sleep) -> Result<Option<Happening>, RunError> {
+        let asked = &mut self.asked;
         let answering = async {
             match asked {
                 Some(asked) => asked.await,
@@ -151,7 +171,7 @@ impl Attached {
         };
         tokio::select! {
             biased;
-            happening = host.next_happening(has_exited, pause) => happening,
+            happening = host.next_happening(pause) => happening.map(Some),
             answer = answering => {
                 self.asked = None;
                 match answer {
@@ -164,14 +184,30 @@ impl Attached {
                     Err(error) => return Err(RunError::Runtime(std::io::Error::other(error))),
                 }
                 host.stir();
-                Ok(Happening::Answered)
+                Ok(None)
             }
         }
     }
 
-    /// Whether requests of others wait inside the program, so that this one's progress may be theirs.
+    /// Whether others wait inside the program, so that what comes may be theirs.
     fn has_waiters(&self, host: &Host) -> bool {
-        self.request.is_some() && host.thinking.keys().any(|id| *id != self.id)
+        match self.part {
+            Part::Whole => false,
+            Part::Connection => {
+                let is_given = |id: usize| host.given.iter().any(|given| given.session == id);
+                host.thinking.keys().any(|&id| id != self.id && !is_given(id))
+            }
+            Part::Request(_) => host.others_think(self.id),
+        }
+    }
+
+    /// Whether it is known what this session does next because the program rests.
+    fn is_settled(&mut self, host: &mut Host, last: Instant) -> Result<bool, RunError> {
+        match self.part {
+            Part::Whole => Ok(false),
+            Part::Connection => Ok(host.rests() && self.connection_settled(host, last)?),
+            Part::Request(_) => Ok(host.rests() && self.settled(host, last)),
+        }
     }
 
     /// The program rests: whether that says what this request does next.
@@ -198,7 +234,7 @@ impl Attached {
             });
         }
         host.thinking.insert(self.id, host.releases);
-        self.observed.meets_in_service();
+        self.observed.meets_in_process();
         true
     }
 
@@ -206,7 +242,7 @@ impl Attached {
     fn assign_unclear(&mut self, host: &mut Host) {
         for (link, request, end) in std::mem::take(&mut host.unclear) {
             let waiters: Vec<usize> = host.thinking.keys().copied().filter(|id| *id != self.id).collect();
-            let given: Vec<usize> = host.given.iter().map(|(id, ..)| *id).collect();
+            let given: Vec<usize> = host.given.iter().map(|given| given.session).collect();
             let mut free = waiters.iter().filter(|id| !given.contains(id));
             let (first, is_sole) = (free.next().copied(), free.next().is_none());
             let is_done = self.answer.is_some() || self.held.is_some();
@@ -215,33 +251,40 @@ impl Attached {
                     instance: host.name.clone(),
                 });
             }
-            let id = if is_done { first.unwrap_or(self.id) } else { self.id };
-            host.given.push_back((id, link, request, end));
+            let session = if is_done { first.unwrap_or(self.id) } else { self.id };
+            let what = Sent::Request(request, end);
+            host.given.push_back(Given { session, link, what });
         }
     }
 
-    /// What this session does next is known. One that waited for no other request waited for a timer.
+    /// What this session does next is known. One that waited for no other session waited for a timer.
     fn found(&mut self, host: &mut Host) -> Result<(), RunError> {
         if self.held.is_none() && !self.ended {
             return Ok(());
         }
         if let Some(since) = host.thinking.remove(&self.id)
-            && since == host.releases
+            && self.held.is_some()
+            && !self.begins(host)
         {
-            self.note(Uncontrolled::WaitedForTimer {
-                session: self.session.name.clone(),
-            });
+            if since == host.releases {
+                self.note(Uncontrolled::WaitedForTimer {
+                    session: self.session.name.clone(),
+                });
+            }
+            self.observed.meets_in_process();
         }
         Ok(())
     }
 
     /// The program has ended, and nothing is left of it.
-    pub(super) async fn end_program(&mut self, host: &mut Host) {
-        if let Some(mut launched) = host.launched.take() {
-            launched.end().await;
-            self.output = launched.output();
-            self.note_next("its end", format!("{:?}", self.exit));
+    async fn end_program(&mut self, host: &mut Host) {
+        host.end().await;
+        host.thinking.remove(&self.id);
+        self.exit = host.exited;
+        if self.shows_exit() {
+            self.output = host.output();
         }
+        self.note_next("its end", format!("{:?}", self.exit));
         self.ended = true;
     }
 
@@ -270,6 +313,10 @@ impl Attached {
 
     /// Other connections of the program's, while this one has a turn: what they send now could have come before.
     pub(super) fn look_at_others(&mut self, host: &mut Host, busy: usize, cx: &mut Context<'_>) {
+        if matches!(self.part, Part::Connection) {
+            // they are sessions of their own
+            return;
+        }
         for index in (0..host.links.len()).filter(|&index| index != busy) {
             let link = &mut host.links[index];
             if link.gone || link.busy {

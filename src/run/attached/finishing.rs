@@ -42,9 +42,12 @@ impl Attached {
         }
         let tag = told.results.last().map(|result| result.tag.clone());
         let status = link.status();
-        let ended = status == TransactionStatus::Idle && action != Action::Autocommitted;
+        let chains = told.error.is_none() && kind.chains() && status == TransactionStatus::Open;
+        let ended = chains || (status == TransactionStatus::Idle && action != Action::Autocommitted);
         let end = match (&told.error, action) {
             (_, Action::Disconnect) => None,
+            // what came before the savepoint still stands
+            (Some(_), _) if status == TransactionStatus::Aborted && link.savepoint_open => None,
             (Some(_), _) => Some(TxEnd::Failed),
             (None, _) if ended => Some(match (action, tag.as_deref()) {
                 (Action::Rollback, _) | (_, Some("ROLLBACK")) => TxEnd::RolledBack,
@@ -54,6 +57,8 @@ impl Attached {
         };
         if status == TransactionStatus::Idle {
             link.end_transaction();
+        } else if chains {
+            link.begin_chained();
         }
         let deadlock = told.error.as_deref().map(deadlocked_backends).unwrap_or_default();
         match (action, &told.error) {
@@ -75,6 +80,9 @@ impl Attached {
             }
             _ => {}
         }
+        // rows whose columns nobody has asked for are not shown, but the program reads them
+        let unnamed = told.results.last().filter(|result| result.columns.is_none());
+        let unnamed = hash(unnamed.map(|result| &result.rows));
         let result = match &told.error {
             Some(error) => StepResult::Error(step_error(error)),
             None if action == Action::Disconnect => StepResult::Done {
@@ -82,7 +90,7 @@ impl Attached {
             },
             None => self.step_result(told, pending.statement.ordered),
         };
-        self.path = hash((self.path, format!("{result:?}")));
+        self.path = hash((self.path, format!("{result:?}"), unnamed));
         self.results.push(StepOutcome {
             origin: pending.origin,
             end,

@@ -16,6 +16,7 @@ use super::link::Link;
 use super::messages;
 use super::observed::Observed;
 use super::transcript::opening;
+use crate::history::Exit;
 use crate::postgres::wire::{Canceller, Connection, TransactionStatus, WireError};
 use crate::postgres::{PostgresError, Server};
 use crate::process::{Launched, Output, Rest, at_rest};
@@ -61,11 +62,19 @@ pub struct Host {
     /// Clients that came while a session had a turn.
     pub arrived: VecDeque<Arrival>,
     /// What sessions have sent while others were released.
-    pub given: VecDeque<(usize, usize, Request, RequestEnd)>,
+    pub given: VecDeque<Given>,
     /// Steps that cannot be told whose they are yet.
     pub unclear: Vec<(usize, Request, RequestEnd)>,
     /// How often sessions were released.
     pub releases: u64,
+    /// The sessions that are connections of the program; none where all connections are one session's.
+    pub connections: Vec<usize>,
+    /// Those of them that the program has begun with, once that is known.
+    pub first: Option<BTreeSet<usize>>,
+    /// How the program has ended.
+    pub exited: Option<Exit>,
+    /// What it had printed until it ended.
+    last_output: Output,
     /// A run has begun on it.
     pub used: bool,
     /// It cannot be kept for another run.
@@ -73,6 +82,20 @@ pub struct Host {
     last_rest: Option<Rest>,
     /// Those that it had when that was last looked at.
     processes: Vec<i32>,
+}
+
+/// What a session has sent while another was released.
+pub struct Given {
+    pub session: usize,
+    pub link: usize,
+    pub what: Sent,
+}
+
+/// What comes on a connection.
+pub enum Sent {
+    Request(Request, RequestEnd),
+    /// The client has hung up.
+    Farewell,
 }
 
 /// An instance of a service.
@@ -112,23 +135,24 @@ pub enum Happening {
     Request(usize, Request, RequestEnd),
     Gone(usize),
     Exited(ExitStatus),
-    /// A service has answered the request that was released.
-    Answered,
     Nothing,
 }
 
 impl Host {
-    /// Opens the gate for a session's program. The program itself is started with each run.
+    /// Opens the gate for a program, which is started with each run. `connections` are the sessions that are its connections;
+    /// none where it is one session.
     ///
     /// # Errors
     /// When nothing can be listened at.
     pub async fn of_command(
-        session: &str,
+        name: &str,
         program: ProgramCommand,
+        connections: Vec<usize>,
         at: Place,
         observed: Arc<Observed>,
     ) -> Result<SharedHost, RunError> {
-        let host = Host::new(session.to_owned(), program, at, observed).await?;
+        let mut host = Host::new(name.to_owned(), program, at, observed).await?;
+        host.connections = connections;
         Ok(Arc::new(Mutex::new(host)))
     }
 
@@ -188,6 +212,10 @@ impl Host {
             given: VecDeque::new(),
             unclear: Vec::new(),
             releases: 0,
+            connections: Vec::new(),
+            first: None,
+            exited: None,
+            last_output: Output::default(),
             used: false,
             spoiled: false,
             last_rest: None,
@@ -243,25 +271,26 @@ impl Host {
     }
 
     pub fn output(&self) -> Output {
-        self.launched.as_ref().map(Launched::output).unwrap_or_default()
+        let launched = self.launched.as_ref().map(Launched::output);
+        launched.unwrap_or_else(|| self.last_output.clone())
     }
 
-    pub async fn next_happening(&mut self, has_exited: bool, pause: Sleep) -> Result<Happening, RunError> {
+    pub async fn next_happening(&mut self, pause: Sleep) -> Result<Happening, RunError> {
         let mut pause = std::pin::pin!(pause);
         let happening = poll_fn(|cx| {
-            if let Poll::Ready(happening) = self.poll_happening(has_exited, cx) {
+            if let Poll::Ready(happening) = self.poll_happening(cx) {
                 return Poll::Ready(happening);
             }
             pause.as_mut().poll(cx).map(|()| Ok(Happening::Nothing))
         })
         .await;
         if !matches!(happening, Ok(Happening::Nothing)) {
-            self.last_rest = None;
+            self.stir();
         }
         happening
     }
 
-    fn poll_happening(&mut self, has_exited: bool, cx: &mut Context<'_>) -> Poll<Result<Happening, RunError>> {
+    fn poll_happening(&mut self, cx: &mut Context<'_>) -> Poll<Result<Happening, RunError>> {
         if let Some(arrival) = self.arrived.pop_front() {
             return Poll::Ready(Ok(Happening::Arrival(arrival)));
         }
@@ -285,7 +314,7 @@ impl Host {
                 Poll::Pending => {}
             }
         }
-        if !has_exited
+        if self.exited.is_none()
             && let Some(launched) = &mut self.launched
             && let Poll::Ready(status) = launched.poll_exit(cx)
         {
@@ -310,11 +339,8 @@ impl Host {
             return false;
         }
         // to find the processes costs more than to look at those that are known
-        let processes = self
-            .launched
-            .as_ref()
-            .map(|one| one.group().processes())
-            .unwrap_or_default();
+        let launched = self.launched.as_ref();
+        let processes = launched.map(|one| one.group().processes()).unwrap_or_default();
         let is_all = processes == self.processes;
         self.processes = processes;
         is_all
@@ -384,11 +410,38 @@ impl Host {
         (link.server.secret_key() == secret_key).then(|| self.at.server.canceller(&link.server))
     }
 
-    /// Ends the program and its connections.
-    pub async fn stop(&mut self) {
+    /// The program has ended: ends what it has started, and keeps what it has printed.
+    pub async fn end(&mut self) {
         if let Some(mut launched) = self.launched.take() {
             launched.end().await;
+            self.last_output = launched.output();
         }
+    }
+
+    /// Its processes, as they were when that was last looked at.
+    pub fn processes(&self) -> &[i32] {
+        &self.processes
+    }
+
+    /// Whether sessions other than that of this number wait inside the program.
+    pub fn others_think(&self, session: usize) -> bool {
+        self.thinking.keys().any(|id| *id != session)
+    }
+
+    /// The error of a service that ended when it should not.
+    pub fn ended(&self, status: ExitStatus) -> RunError {
+        RunError::ServiceEnded {
+            service: self.name.clone(),
+            exit: Exit::of(status),
+            output: self.output(),
+        }
+    }
+
+    /// Ends the program and its connections.
+    pub async fn stop(&mut self) {
+        self.end().await;
+        self.exited = None;
+        self.first = None;
         for mut link in std::mem::take(&mut self.links) {
             if !link.gone {
                 link.server.terminate().await;
@@ -407,6 +460,9 @@ impl Host {
         let restarts = self.service.as_ref().is_none_or(|instance| instance.service.restart);
         if restarts || self.spoiled || !self.active.is_empty() || !self.renew_links().await? {
             self.stop().await;
+        }
+        if let Some(launched) = &self.launched {
+            launched.forget_output();
         }
         // who came too late for the last run is not let into the next
         while let Poll::Ready(Some(_)) = poll_fn(|cx| Poll::Ready(self.gate.poll_arrival(cx))).await {}

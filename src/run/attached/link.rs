@@ -443,6 +443,14 @@ impl Link {
         }))
     }
 
+    /// A COMMIT or ROLLBACK has begun another transaction, with the same level.
+    pub fn begin_chained(&mut self) {
+        self.checks.forget();
+        self.savepoint_open = false;
+        self.fresh = true;
+        self.begun = None;
+    }
+
     /// No transaction is open any more.
     pub fn end_transaction(&mut self) {
         self.checks.forget();

@@ -1,6 +1,7 @@
 //! A session that is a program, or a request to one: its statements are held at the gate until they are scheduled.
 
 mod advance;
+mod connections;
 mod finishing;
 mod host;
 mod link;
@@ -18,7 +19,7 @@ pub use host::{Host, Place, SharedHost};
 pub use observed::Observed;
 pub use request::RequestError;
 pub use schedulable::may_lock_tables;
-pub use transcript::{Answered, Exchange, Part, Said};
+pub use transcript::{Answered, Exchange, ExchangeKind, Said};
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -32,18 +33,17 @@ use super::driver::{Action, FREE_LOCKS, Sent};
 use super::session::{DeadlockCheck, Next, Outside, Pending, Progress, Session, WaitTimeout};
 use super::{Conditions, RunError};
 use crate::history::{Answer, Exit, SessionEnd, StepOutcome, Uncontrolled, Variables, Volatile};
-use crate::postgres::wire::TransactionStatus;
+use crate::postgres::wire::{TransactionStatus, Value};
 use crate::process::Output;
 use crate::proxy::{Request, RequestEnd};
 use crate::scenario::{self, ServiceRequest};
 
-/// What a program, or a request to one, has come to, and the statement of it that is held or under way.
+/// What a program, or a part of one, has come to, and the statement of it that is held or under way.
 pub struct Attached {
     session: scenario::Session,
     /// Its number among the sessions.
     id: usize,
-    /// What it asks a service; `None` where it is a program of its own.
-    request: Option<ServiceRequest>,
+    part: Part,
     asked: Option<JoinHandle<Result<Answer, RequestError>>>,
     answer: Option<Answer>,
     host: SharedHost,
@@ -69,6 +69,16 @@ pub struct Attached {
     ended: bool,
 }
 
+/// What of a program a session is.
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// One of its connections.
+    Connection,
+    /// A request to it.
+    Request(ServiceRequest),
+}
+
 /// A step that waits to be scheduled, or is under way.
 #[derive(Debug, Clone)]
 struct Held {
@@ -79,6 +89,8 @@ struct Held {
     request: Option<(Request, RequestEnd)>,
     /// The program holds a lock on a file.
     locks_file: bool,
+    /// The values of its parameters.
+    values: Vec<Value>,
 }
 
 impl Attached {
@@ -87,15 +99,15 @@ impl Attached {
         session: scenario::Session,
         id: usize,
         host: SharedHost,
-        request: Option<ServiceRequest>,
+        part: Part,
         volatile: Arc<Volatile>,
         observed: Arc<Observed>,
     ) -> Attached {
-        let path = first_hash(&session);
+        let path = hash(&session.name);
         Attached {
             session,
             id,
-            request,
+            part,
             asked: None,
             answer: None,
             host,
@@ -127,7 +139,7 @@ impl Attached {
     /// Whether a connection of the host is this session's.
     fn owns(&self, host: &Host, index: usize) -> bool {
         match host.links.get(index) {
-            Some(link) if !link.gone => self.request.is_none() || link.owner == Some(self.id),
+            Some(link) if !link.gone => matches!(self.part, Part::Whole) || link.owner == Some(self.id),
             _ => false,
         }
     }
@@ -149,16 +161,16 @@ impl Attached {
         self.path = next;
     }
 
+    /// Whether how the program ended is said of this session. Of several connections, it is said of the first.
+    fn shows_exit(&self) -> bool {
+        self.session.connection.is_none_or(|number| number == 1)
+    }
+
     fn note(&mut self, what: Uncontrolled) {
         if !self.uncontrolled.contains(&what) {
             self.uncontrolled.push(what);
         }
     }
-}
-
-/// Where the story of a session begins. Copies with the same parameters do the same as long as they are told the same.
-fn first_hash(session: &scenario::Session) -> u64 {
-    hash(&session.name)
 }
 
 fn hash(what: impl Hash) -> u64 {
@@ -176,8 +188,8 @@ impl Session for Attached {
         let held = self.under_way.as_ref().or(self.held.as_ref());
         let index = held.map_or(self.current, |held| held.link);
         let host = self.host();
-        let link = host.as_ref().and_then(|host| host.links.get(index));
-        link.map_or(0, |link| link.server.backend_pid())
+        let host = host.as_ref().filter(|host| self.owns(host, index));
+        host.map_or(0, |host| host.links[index].server.backend_pid())
     }
 
     fn has_backend(&self, pid: i32) -> bool {
@@ -244,7 +256,7 @@ impl Session for Attached {
         sent.map_err(|error| host.lost(&held.pending.name, error))?;
         self.sent.push(Sent {
             sql: held.pending.statement.sql.clone(),
-            values: Vec::new(),
+            values: held.values.clone(),
         });
         self.under_way = Some(held);
         Ok(())
@@ -315,7 +327,7 @@ impl Session for Attached {
         if let Some(asked) = self.asked.take() {
             asked.abort();
         }
-        if self.request.is_none() {
+        if !matches!(self.part, Part::Request(_)) {
             host.stop().await;
         }
         host.spoiled |= !self.ended;
@@ -328,7 +340,7 @@ impl Session for Attached {
         self.leaves_more_than_rows = false;
         self.current = 0;
         self.statements = 0;
-        self.path = first_hash(&self.session);
+        self.path = hash(&self.session.name);
         self.transcript.clear();
         self.results.clear();
         self.sent.clear();
@@ -375,7 +387,7 @@ impl Session for Attached {
     }
 
     fn output(&self) -> Option<&Output> {
-        Some(&self.output)
+        self.shows_exit().then_some(&self.output)
     }
 
     fn uncontrolled(&self) -> &[Uncontrolled] {

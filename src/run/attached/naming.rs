@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::history::Volatile;
 use crate::postgres::quote_literal;
 use crate::postgres::type_oid::{BOOL, FLOAT4, FLOAT8, INT2, INT4, INT8, NUMERIC, OID};
-use crate::postgres::wire::Column;
+use crate::postgres::wire::{Column, Value};
 use crate::proxy::{Asked, readable};
 use crate::sql::commands::split;
 use crate::sql::lexer::{Token, TokenKind, tokens};
@@ -104,6 +104,14 @@ pub struct Shown {
 }
 
 impl Shown {
+    /// The same as the value of a parameter.
+    pub fn into_value(self) -> Value {
+        Value {
+            type_oid: self.type_oid,
+            text: self.text,
+        }
+    }
+
     fn literal(&self) -> String {
         match (&self.text, self.type_oid) {
             (None, _) => "NULL".to_owned(),

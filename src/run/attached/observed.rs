@@ -34,8 +34,8 @@ struct Seen {
     levels: BTreeSet<Isolation>,
     /// By statement and the types of its parameters: it looks at the system catalogs alone.
     preludes: HashMap<Key, bool>,
-    /// By statement and the types of its parameters: it changes no more than rows and sequences.
-    rows_only: HashMap<Key, bool>,
+    /// By statement and the types of its parameters: what is known of it.
+    known: HashMap<Key, Arc<StatementKnown>>,
     /// Something that looks at the system catalogs was not scheduled.
     passed: bool,
     /// A statement has changed the schema, or may have.
@@ -143,17 +143,7 @@ impl Observed {
                 return Ok(*number);
             }
         }
-        let known = match kind {
-            StatementKind::Plain => {
-                let (analysis, catalog) = self.analyse(sql, types, conditions).await?;
-                conflict::know(sql, analysis.as_ref(), &catalog)
-            }
-            StatementKind::OutsideBlock | StatementKind::PrepareTransaction => StatementKnown::nothing(),
-            _ => StatementKnown {
-                footprint: Footprint::default(),
-                meaning: Meaning::default(),
-            },
-        };
+        let known = self.know(sql, types, kind, conditions).await?;
         // a function of the scenario's own may do anything
         if schedulable::may_lock_tables(sql) || known.footprint.unknown || known.footprint.calls {
             self.locks_tables();
@@ -176,14 +166,45 @@ impl Observed {
             variables: Vec::new(),
             conditional: true,
             facts: StepFacts {
-                footprint: known.footprint,
-                meaning: known.meaning,
+                footprint: known.footprint.clone(),
+                meaning: known.meaning.clone(),
                 columns: None,
                 needs: BTreeSet::new(),
             },
         });
         seen.version += 1;
         Ok(number)
+    }
+
+    /// What is known of a statement.
+    async fn know(
+        &self,
+        sql: &str,
+        types: &[u32],
+        kind: StatementKind,
+        conditions: &mut Conditions<'_>,
+    ) -> Result<Arc<StatementKnown>, RunError> {
+        match kind {
+            StatementKind::Plain => {}
+            StatementKind::OutsideBlock | StatementKind::PrepareTransaction => {
+                return Ok(Arc::new(StatementKnown::nothing()));
+            }
+            _ => {
+                return Ok(Arc::new(StatementKnown {
+                    footprint: Footprint::default(),
+                    meaning: Meaning::default(),
+                }));
+            }
+        }
+        let key = (sql.to_owned(), types.to_vec());
+        let known = self.seen().known.get(&key).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let (analysis, catalog) = self.analyse(sql, types, conditions).await?;
+        let known = Arc::new(conflict::know(sql, analysis.as_ref(), &catalog));
+        self.seen().known.insert(key, known.clone());
+        Ok(known)
     }
 
     /// What the server makes of a statement, and the catalog that tells what its names mean.
@@ -226,20 +247,8 @@ impl Observed {
         types: &[u32],
         conditions: &mut Conditions<'_>,
     ) -> Result<bool, RunError> {
-        match kind {
-            StatementKind::OutsideBlock | StatementKind::PrepareTransaction => return Ok(false),
-            StatementKind::Plain => {}
-            _ => return Ok(true),
-        }
-        let key = (sql.to_owned(), types.to_vec());
-        let known = self.seen().rows_only.get(&key).copied();
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let (analysis, catalog) = self.analyse(sql, types, conditions).await?;
-        let found = !conflict::know(sql, analysis.as_ref(), &catalog).footprint.unknown;
-        self.seen().rows_only.insert(key, found);
-        Ok(found)
+        let known = self.know(sql, types, kind, conditions).await?;
+        Ok(!known.footprint.unknown)
     }
 
     /// Whether a statement changes nothing and locks nothing.
@@ -248,17 +257,18 @@ impl Observed {
     /// When the server fails.
     pub async fn only_reads(
         &self,
+        kind: StatementKind,
         sql: &str,
         types: &[u32],
         conditions: &mut Conditions<'_>,
     ) -> Result<bool, RunError> {
-        let (analysis, catalog) = self.analyse(sql, types, conditions).await?;
-        let footprint = conflict::know(sql, analysis.as_ref(), &catalog).footprint;
+        let known = self.know(sql, types, kind, conditions).await?;
+        let footprint = &known.footprint;
         Ok(!footprint.unknown && !footprint.calls && !footprint.holds())
     }
 
-    /// Requests meet inside their service: everything may meet everything, and which instance a request goes to matters.
-    pub fn meets_in_service(&self) {
+    /// Sessions meet inside their program: everything may meet everything, and which process a request goes to matters.
+    pub fn meets_in_process(&self) {
         self.meets_elsewhere();
         let mut seen = self.seen();
         if !std::mem::replace(&mut seen.shows_names, true) {
@@ -301,6 +311,11 @@ impl Observed {
             seen.version += 1;
         }
         seen.passed
+    }
+
+    /// Whether a statement was seen that changes the schema, or may.
+    pub fn has_changed_schema(&self) -> bool {
+        self.seen().changes_schema
     }
 
     /// Takes down what a program does next. Returns whether it did the same whenever it had been told the same.

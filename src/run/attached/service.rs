@@ -8,8 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::host::{Happening, Host};
 use super::request::{is_ready, send};
 use super::taking::Whose;
-use super::{Attached, SharedHost};
-use crate::history::Exit;
+use super::{Attached, Part, SharedHost};
 use crate::process::Output;
 use crate::run::{Conditions, RunError};
 
@@ -33,13 +32,17 @@ fn await_ready(port: u16, path: Option<String>) -> JoinHandle<()> {
 impl Attached {
     /// Sends the request if it has not been sent, to an instance that is ready.
     pub(super) async fn ask(&mut self, host: &mut Host, conditions: &mut Conditions<'_>) -> Result<(), RunError> {
+        let Part::Request(request) = &self.part else {
+            return Ok(());
+        };
+        if host.thinking.contains_key(&self.id) {
+            return Ok(());
+        }
         host.releases += 1;
         if host.active.contains(&self.id) {
             return Ok(());
         }
-        let Some(request) = self.request.clone() else {
-            return Ok(());
-        };
+        let request = request.clone();
         self.make_ready(host, conditions).await?;
         let port = host.service.as_ref().map_or(0, |instance| instance.port);
         host.active.insert(self.id);
@@ -74,7 +77,7 @@ impl Attached {
         let mut attempts = 1;
         let mut since = None;
         loop {
-            match host.next_happening(false, sleep(Duration::from_millis(5))).await? {
+            match host.next_happening(sleep(Duration::from_millis(5))).await? {
                 Happening::Arrival(arrival) => host.welcome(arrival).await?,
                 Happening::Request(link, request, end) => {
                     self.take_request(host, link, request, end, Whose::Start, conditions)
@@ -94,13 +97,8 @@ impl Attached {
                         probe = await_ready(port, path.clone());
                         continue;
                     }
-                    return Err(RunError::ServiceEnded {
-                        service: host.name.clone(),
-                        exit: Exit::of(status),
-                        output: host.output(),
-                    });
+                    return Err(host.ended(status));
                 }
-                Happening::Answered => {}
                 Happening::Nothing => {
                     if since.is_none() && probe.is_finished() {
                         since = Some(Instant::now());
@@ -122,7 +120,6 @@ impl Attached {
         if let Some(instance) = &mut host.service {
             instance.ready = true;
         }
-        let _ = (&mut probe).await;
         Ok(())
     }
 

@@ -3,13 +3,13 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use super::host::Host;
-use super::link::{Heard, Sending};
+use super::host::{Given, Host, Sent};
+use super::link::{Heard, Link, Sending};
 use super::naming::{self, Shown};
 use super::schedulable::{self, Treatment, commands, treatment};
 use super::told::Told;
 use super::transcript::Exchange;
-use super::{Attached, Held, messages};
+use super::{Attached, Held, Part, messages};
 use crate::history::{DISCONNECT, Origin, Statement, Uncontrolled};
 use crate::postgres::PostgresError;
 use crate::postgres::wire::TransactionStatus;
@@ -35,15 +35,19 @@ pub enum Whose {
 impl Attached {
     /// What comes on a connection is the session's whose transaction is open there, or the one's that was released.
     pub(super) fn whose(&self, host: &Host, index: usize) -> Whose {
-        if self.request.is_none() {
-            return Whose::Mine;
-        }
         let link = &host.links[index];
+        match (&self.part, link.owner) {
+            (Part::Whole, _) => return Whose::Mine,
+            (Part::Connection, Some(owner)) if owner == self.id => return Whose::Mine,
+            (Part::Connection, Some(owner)) => return Whose::Of(owner),
+            (Part::Connection, None) => return Whose::Unclear,
+            (Part::Request(_), _) => {}
+        }
         let is_open = link.status() != TransactionStatus::Idle || link.begin.is_some();
         match link.owner.filter(|_| is_open) {
             Some(owner) if owner == self.id => Whose::Mine,
             Some(owner) if host.thinking.contains_key(&owner) => Whose::Of(owner),
-            _ if host.thinking.keys().any(|id| *id != self.id) => Whose::Unclear,
+            _ if host.others_think(self.id) => Whose::Unclear,
             _ => Whose::Mine,
         }
     }
@@ -56,17 +60,9 @@ impl Attached {
         commands: &[(StatementKind, String)],
         conditions: &mut Conditions<'_>,
     ) -> Result<(), RunError> {
+        let types = request.statements.first().map_or(&[][..], |asked| &asked.types);
         for (kind, sql) in commands {
-            let types = request
-                .statements
-                .first()
-                .map(|asked| asked.types.clone())
-                .unwrap_or_default();
-            let only_reads = match kind {
-                StatementKind::Plain => self.observed.only_reads(sql, &types, conditions).await?,
-                StatementKind::OutsideBlock | StatementKind::PrepareTransaction => false,
-                _ => true,
-            };
+            let only_reads = self.observed.only_reads(*kind, sql, types, conditions).await?;
             if !only_reads {
                 return Err(RunError::ChangesAtStart {
                     service: host.name.clone(),
@@ -154,7 +150,11 @@ impl Attached {
                 Whose::Mine => {}
                 Whose::Of(id) => {
                     host.links[index].busy = true;
-                    host.given.push_back((id, index, request, end));
+                    host.given.push_back(Given {
+                        session: id,
+                        link: index,
+                        what: Sent::Request(request, end),
+                    });
                     return Ok(false);
                 }
                 Whose::Unclear => {
@@ -282,6 +282,7 @@ impl Attached {
                     link.begun = Some(sql.clone());
                 }
                 StatementKind::Savepoint if told.error.is_none() => link.savepoint_open = true,
+                kind if kind.chains() && link.status() == TransactionStatus::Open => link.begin_chained(),
                 _ => {}
             }
         }
@@ -424,14 +425,17 @@ impl Attached {
             begin,
             attempt: 0,
         };
+        if matches!(self.part, Part::Connection) && pending.opens && self.statements > 0 {
+            self.observed.meets_in_process();
+        }
         self.statements += 1;
         for (kind, sql) in own {
             let types = asked.map_or(&[][..], |asked| &asked.types);
             self.leaves_more_than_rows |= !self.observed.changes_rows_only(*kind, sql, types, conditions).await?;
         }
         self.note_settings(host, index, commands);
-        // which connection of its pool a service takes means nothing
-        let link = self.request.is_none().then_some(index);
+        // which connection of its pool a service takes means nothing, nor does the order in which threads connect
+        let link = matches!(self.part, Part::Whole).then_some(index);
         self.note_next(&pending.name, (link, &pending.filled, &pending.values, &pending.begin));
         self.held = Some(Held {
             link: index,
@@ -439,6 +443,7 @@ impl Attached {
             pending,
             request: Some((request, end)),
             locks_file,
+            values: values.into_iter().map(Shown::into_value).collect(),
         });
         Ok(())
     }
@@ -470,6 +475,7 @@ impl Attached {
             pending,
             request: None,
             locks_file: false,
+            values: Vec::new(),
         });
     }
 
@@ -484,26 +490,9 @@ impl Attached {
         let link = &mut host.links[index];
         link.begin = None;
         match link.status() {
-            TransactionStatus::Open if !link.fresh => {
-                self.hold_own(
-                    host,
-                    index,
-                    Action::Rollback,
-                    last,
-                    "rollback (connection closed)".to_owned(),
-                    "ROLLBACK",
-                );
-                return Ok(true);
-            }
-            TransactionStatus::Aborted if link.savepoint_open => {
-                self.hold_own(
-                    host,
-                    index,
-                    Action::Rollback,
-                    last,
-                    "rollback (connection closed)".to_owned(),
-                    "ROLLBACK",
-                );
+            status if (status == TransactionStatus::Open && !link.fresh) || keeps_locks(status, link) => {
+                let name = "rollback (connection closed)".to_owned();
+                self.hold_own(host, index, Action::Rollback, last, name, "ROLLBACK");
                 return Ok(true);
             }
             TransactionStatus::Open | TransactionStatus::Aborted => {
@@ -525,12 +514,13 @@ impl Attached {
             return Ok(true);
         }
         host.links[index].close().await;
-        if host.open_links().next().is_none() && self.exit.is_some() {
-            self.end_program(host).await;
-            return Ok(true);
-        }
         Ok(false)
     }
+}
+
+/// Whether a transaction that failed holds locks from before a savepoint.
+fn keeps_locks(status: TransactionStatus, link: &Link) -> bool {
+    status == TransactionStatus::Aborted && link.savepoint_open
 }
 
 /// The number of what was not analysed.

@@ -18,7 +18,7 @@ pub struct Exchange {
     /// Settings that the connection has had from the start, as statements.
     pub opening: Vec<String>,
     /// Whether it was a turn, and of which kind.
-    pub part: Part,
+    pub kind: ExchangeKind,
     /// The step's name in the timeline; empty where it was no turn.
     pub name: String,
     /// The BEGIN of its transaction, where it is the first in it.
@@ -33,9 +33,9 @@ pub struct Exchange {
     pub locks_file: bool,
 }
 
-/// An exchange's part in the run.
+/// What an exchange was in the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum ExchangeKind {
     /// It was no turn. Of what only reads, nothing is kept.
     Passed,
     /// A turn.
@@ -87,7 +87,7 @@ impl Exchange {
             reply: None,
         };
         Exchange {
-            part: Part::Passed,
+            kind: ExchangeKind::Passed,
             begin: link.begun.clone().filter(|_| link.fresh),
             statements: needed.map(said).collect(),
             ..Exchange::of(link, told)
@@ -95,20 +95,20 @@ impl Exchange {
     }
 
     pub(super) fn turn(link: &Link, held: &Held, told: &Told) -> Exchange {
-        let part = match held.action {
-            Action::Statement => Part::Step,
-            Action::Autocommitted => Part::Autocommitted,
-            Action::Commit => Part::Commit,
-            Action::Rollback => Part::Rollback,
-            Action::Disconnect => Part::Disconnect,
+        let kind = match held.action {
+            Action::Statement => ExchangeKind::Step,
+            Action::Autocommitted => ExchangeKind::Autocommitted,
+            Action::Commit => ExchangeKind::Commit,
+            Action::Rollback => ExchangeKind::Rollback,
+            Action::Disconnect => ExchangeKind::Disconnect,
         };
         // a commit of pgbraid's own holds the request that it ends
         let own = held
             .request
             .as_ref()
-            .filter(|_| matches!(part, Part::Step | Part::Autocommitted));
+            .filter(|_| matches!(kind, ExchangeKind::Step | ExchangeKind::Autocommitted));
         Exchange {
-            part,
+            kind,
             name: held.pending.name.clone(),
             begin: held.pending.begin.clone(),
             locks_file: held.locks_file,
@@ -121,7 +121,7 @@ impl Exchange {
         Exchange {
             backend: link.server.backend_pid(),
             opening: link.opening.clone(),
-            part: Part::Passed,
+            kind: ExchangeKind::Passed,
             name: String::new(),
             begin: None,
             isolation: None,

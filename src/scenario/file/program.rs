@@ -1,5 +1,6 @@
 //! Sessions of the file that are programs.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use toml::Spanned;
@@ -12,7 +13,7 @@ use crate::scenario::service::Service;
 use crate::suggest;
 
 /// Keys that concern programs alone.
-const PROGRAM_KEYS: &str = "`stdin`, `env`, `cwd` and `allow_exit` go with `command`";
+const PROGRAM_KEYS: &str = "`stdin`, `env`, `cwd`, `allow_exit` and `connections` go with `command`";
 
 /// The program, or the request, that a session is; `None` where it has steps of its own.
 pub(super) fn read(
@@ -65,6 +66,7 @@ fn command(document: &Document, raw: &RawSession, base_dir: &Path) -> Result<Opt
         let stray = raw.stdin.as_ref().map(Spanned::span);
         let stray = stray.or_else(|| raw.cwd.as_ref().map(Spanned::span));
         let stray = stray.or_else(|| raw.env.as_ref().map(Spanned::span));
+        let stray = stray.or_else(|| raw.connections.as_ref().map(Spanned::span));
         return match stray.or_else(|| raw.allow_exit.as_ref().map(Spanned::span)) {
             Some(span) => Err(document
                 .error(Mistake::NoCommand(raw.name.get_ref().clone()), span, "here")
@@ -86,11 +88,6 @@ fn command(document: &Document, raw: &RawSession, base_dir: &Path) -> Result<Opt
         command,
         "`command = [\"python3\", \"import.py\"]`",
     )?;
-    let env = raw.env.iter().flat_map(|env| env.get_ref());
-    let texts = raw.stdin.iter().chain(&raw.cwd);
-    for text in texts.chain(env.clone().flat_map(|(name, value)| [name, value])) {
-        no_nul(document, text)?;
-    }
     let mut allow_exit = Vec::new();
     for code in raw.allow_exit.iter().flat_map(|codes| codes.get_ref()) {
         match i32::try_from(*code.get_ref()) {
@@ -102,16 +99,50 @@ fn command(document: &Document, raw: &RawSession, base_dir: &Path) -> Result<Opt
             }
         }
     }
-    let cwd = raw.cwd.as_ref().map_or("", |cwd| cwd.get_ref());
+    let connections = match &raw.connections {
+        None => None,
+        Some(given) => match usize::try_from(*given.get_ref()) {
+            Ok(number @ 1..) => Some(number),
+            _ => {
+                return Err(document
+                    .error(Mistake::BadConnections(*given.get_ref()), given.span(), "here")
+                    .hint("say how many connections the program uses at the same time"));
+            }
+        },
+    };
+    if let Some(stdin) = &raw.stdin {
+        no_nul(document, stdin)?;
+    }
     Ok(Some(ProgramCommand {
-        command: command.get_ref().iter().map(|word| word.get_ref().clone()).collect(),
         stdin: raw.stdin.as_ref().map(|text| text.get_ref().clone()),
-        env: env
-            .map(|(name, value)| (name.get_ref().clone(), value.get_ref().clone()))
-            .collect(),
-        cwd: program_folder(&base_dir.join(cwd)),
         allow_exit,
+        connections,
+        ..launched(document, command, raw.env.as_ref(), raw.cwd.as_ref(), base_dir)?
     }))
+}
+
+/// What is started, in which folder, and with which environment.
+pub(super) fn launched(
+    document: &Document,
+    command: &Spanned<Vec<Text>>,
+    env: Option<&Spanned<BTreeMap<Text, Text>>>,
+    cwd: Option<&Text>,
+    base_dir: &Path,
+) -> Result<ProgramCommand, ScenarioError> {
+    let env = env.iter().flat_map(|env| env.get_ref());
+    for text in cwd
+        .into_iter()
+        .chain(env.clone().flat_map(|(name, value)| [name, value]))
+    {
+        no_nul(document, text)?;
+    }
+    let env = env.map(|(name, value)| (name.get_ref().clone(), value.get_ref().clone()));
+    Ok(ProgramCommand {
+        command: command.get_ref().iter().map(|word| word.get_ref().clone()).collect(),
+        env: env.collect(),
+        cwd: program_folder(&base_dir.join(cwd.map_or("", |cwd| cwd.get_ref()))),
+        ..ProgramCommand::default()
+    })
 }
 
 /// A command names a program, and holds what one can be given. `example` is how the key is written.

@@ -50,6 +50,7 @@ pub(super) struct RawSession {
     pub env: Option<Spanned<BTreeMap<Text, Text>>>,
     pub cwd: Option<Text>,
     pub allow_exit: Option<Spanned<Vec<Spanned<i64>>>>,
+    pub connections: Option<Spanned<i64>>,
     pub request: Option<Spanned<RawRequest>>,
     pub allow_status: Option<Spanned<Vec<Spanned<i64>>>>,
 }

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use toml::Spanned;
 
-use super::program::{check_words, no_nul};
+use super::program::{check_words, launched};
 use super::raw::{RawRequest, RawService, Text};
-use super::{Document, Names, program_folder};
+use super::{Document, Names};
 use crate::scenario::error::{Mistake, ScenarioError};
-use crate::scenario::{ProgramCommand, RequestBody, Service, ServiceRequest};
+use crate::scenario::{RequestBody, Service, ServiceRequest};
 use crate::suggest;
 
 /// More processes of one service than that would only compete for the machine.
@@ -50,31 +50,10 @@ pub(super) fn read(
         if let Some(ready) = &raw.ready {
             check_path(document, ready)?;
         }
-        let env = raw.env.iter().flat_map(|env| env.get_ref());
-        for text in raw
-            .cwd
-            .iter()
-            .chain(env.clone().flat_map(|(name, value)| [name, value]))
-        {
-            no_nul(document, text)?;
-        }
-        let cwd = raw.cwd.as_ref().map_or("", |cwd| cwd.get_ref());
         services.push(Service {
             name: raw.name.get_ref().clone(),
             instances,
-            program: ProgramCommand {
-                command: raw
-                    .command
-                    .get_ref()
-                    .iter()
-                    .map(|word| word.get_ref().clone())
-                    .collect(),
-                env: env
-                    .map(|(name, value)| (name.get_ref().clone(), value.get_ref().clone()))
-                    .collect(),
-                cwd: program_folder(&base_dir.join(cwd)),
-                ..ProgramCommand::default()
-            },
+            program: launched(document, &raw.command, raw.env.as_ref(), raw.cwd.as_ref(), base_dir)?,
             ready: raw.ready.map(Spanned::into_inner),
             restart,
         });

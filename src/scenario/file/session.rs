@@ -41,9 +41,12 @@ pub(super) fn read(
         let places = raw.params.as_ref().map_or_else(Vec::new, ParamPlaces::of);
         let program = program::read(document, &raw, services, base_dir)?.map(Arc::new);
         let (copies, params) = copies_and_params(document, raw.copies.as_ref(), raw.params)?;
-        let total = copies.saturating_add(i64::try_from(sessions.len()).unwrap_or(i64::MAX));
+        let connections = program.as_ref().and_then(|program| program.connections());
+        let all = copies.saturating_mul(connections.map_or(1, |count| i64::try_from(count).unwrap_or(i64::MAX)));
+        let total = all.saturating_add(i64::try_from(sessions.len()).unwrap_or(i64::MAX));
         if total > MAX_SESSIONS {
-            let span = raw.copies.as_ref().map_or_else(|| raw.name.span(), Spanned::span);
+            let counted = raw.copies.as_ref().or(raw.connections.as_ref());
+            let span = counted.map_or_else(|| raw.name.span(), Spanned::span);
             return Err(document
                 .error(Mistake::TooManySessions(total), span, "with this one")
                 .hint(format!("up to {MAX_SESSIONS} sessions run at the same time")));
@@ -81,23 +84,37 @@ pub(super) fn read(
                 format!("{name}-{}", copy + 1)
             };
             names.add(&name, raw.name.span(), "a session")?;
+            let numbers: Vec<Option<usize>> = match connections {
+                Some(count) => (1..=count).map(Some).collect(),
+                None => vec![None],
+            };
             let place = places.get(copy).cloned().unwrap_or_default();
             match &program {
                 Some(program) => program::check_parameters(document, program, &raw.name, own.keys())?,
                 None => variables::check(document, &name, &steps, own, &params, &place)?,
             }
-            sessions.push(Session {
-                name,
-                entry,
-                copy: (copies > 1).then_some(copy + 1),
-                isolation,
-                params: own.clone(),
-                steps: Arc::clone(&steps),
-                allow_errors: allow_errors.clone(),
-                retry: retry.clone(),
-                begins_apart: false,
-                program: program.clone(),
-            });
+            for connection in numbers {
+                let name = match connection {
+                    Some(number) => format!("{name}.{number}"),
+                    None => name.clone(),
+                };
+                if connection.is_some() {
+                    names.add(&name, raw.name.span(), "a session")?;
+                }
+                sessions.push(Session {
+                    name,
+                    entry,
+                    copy: (copies > 1).then_some(copy + 1),
+                    connection,
+                    isolation,
+                    params: own.clone(),
+                    steps: Arc::clone(&steps),
+                    allow_errors: allow_errors.clone(),
+                    retry: retry.clone(),
+                    begins_apart: false,
+                    program: program.clone(),
+                });
+            }
         }
     }
     Ok(sessions)

@@ -1,5 +1,6 @@
 //! Sessions that are programs: small ones, which speak the protocol by themselves.
 
+mod connections;
 mod endings;
 mod protocol;
 mod record;

@@ -132,3 +132,12 @@ fn a_service_that_ends_as_it_starts_is_an_error() {
     .prove();
     found.assert_error(2, &["counter", "exit code 3", "no such file"]);
 }
+
+#[test]
+fn a_failing_run_shows_what_its_service_printed_and_nothing_of_earlier_runs() {
+    let handle = format!("sys.stderr.write('asked' + chr(10))\nsys.stderr.flush()\n{READ_AND_WRITE}");
+    let found = Trial::new("", &handle).prove();
+    assert_eq!(found.code, Some(1), "{found:?}");
+    let printed = &found.json()["failure"]["outputs"][0]["stderr"];
+    assert_eq!(printed, "asked\nasked\n", "{found:?}");
+}

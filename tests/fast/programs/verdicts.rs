@@ -1,6 +1,6 @@
 //! Interleavings that a program has and none of which may be left out, and what makes a verdict impossible.
 
-use super::{Trial, assert_fails, assert_holds, assert_inconclusive};
+use super::{Trial, assert_fails, assert_holds, assert_inconclusive, finish};
 
 const ADD: &str = "c.run('UPDATE t SET x = x + 1')";
 const NEVER_SEEN: &str = "SELECT NOT EXISTS (SELECT FROM seen WHERE x = 1)";
@@ -88,5 +88,49 @@ fn a_lock_on_a_file_and_one_on_a_row_that_wait_for_each_other_are_an_error() {
     };
     let (one, other) = (program("lock", "row"), program("row", "lock"));
     let finished = Trial::new(&[("one", &one), ("other", &other)], "SELECT true").run();
-    finished.assert_error(3, &["for a lock on a file"]);
+    finished.assert_error(3, &["outside the database"]);
+}
+
+#[test]
+fn the_anomaly_of_two_programs_is_named() {
+    let bump = "c.run('BEGIN')\nx = int(c.run('SELECT x FROM t')[0][0])\nc.ask('UPDATE t SET x = $1', [x + 1])\nc.run('COMMIT')";
+    let found = Trial::new(&[("one", bump), ("other", bump)], "SELECT x = 2 FROM t").run();
+    assert_fails(&found);
+    assert_eq!(found.json()["failure"]["anomaly"], "lost update", "{found:?}");
+}
+
+/// The ids of all outcomes that a strategy finds.
+fn outcomes(trial: &Trial, strategy: &str) -> Vec<String> {
+    let mut command = trial.command();
+    command.args(["--strategy", strategy, "--keep-going"]);
+    let found = finish(command);
+    let report = found.json();
+    assert_eq!(report["exhaustive"], true, "{found:?}");
+    let outcomes = report["outcomes"].as_array().unwrap().iter();
+    let mut ids: Vec<String> = outcomes.map(|one| one["id"].as_str().unwrap().to_owned()).collect();
+    ids.sort();
+    ids
+}
+
+#[test]
+fn what_came_before_a_savepoint_outlives_an_error() {
+    let write = "c.run('BEGIN')\nc.run('UPDATE t SET x = 1')\nc.run('SAVEPOINT a')\n\
+                 try:\n    c.run('SELECT 1 / 0')\nexcept Failed:\n    c.run('ROLLBACK TO a')\n\
+                 c.run('INSERT INTO seen VALUES (7)')\nc.run('COMMIT')";
+    let look = "c.run('INSERT INTO seen SELECT x FROM t FOR SHARE')";
+    let trial = Trial::new(&[("write", write), ("look", look)], "SELECT true");
+    let all = outcomes(&trial, "exhaustive");
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert_eq!(outcomes(&trial, "dpor"), all);
+}
+
+#[test]
+fn a_transaction_that_another_follows_at_once_has_ended() {
+    let write = "c.run('BEGIN')\nc.run('UPDATE t SET x = 1')\nc.run('COMMIT AND CHAIN')\n\
+                 c.run('UPDATE t SET x = x + 1')\nc.run('COMMIT')";
+    let look = "c.run('INSERT INTO seen SELECT x FROM t FOR SHARE')";
+    let trial = Trial::new(&[("write", write), ("look", look)], "SELECT true");
+    let all = outcomes(&trial, "exhaustive");
+    assert_eq!(all.len(), 3, "{all:?}");
+    assert_eq!(outcomes(&trial, "dpor"), all);
 }

@@ -99,6 +99,7 @@ programs! {
         sqlalchemy_article: "python/articles/naive", ["no text is lost"];
         django_tags: "python/tags/naive", ["one tag of the name"];
         active_record_counter: "ruby/counter/naive", ["no increment is lost"];
+        active_record_four_threads: "ruby/items/naive", ["three are sold"];
         node_postgres_users: "node/users/pg-naive", ["one user of the address"];
         postgres_js_users: "node/users/postgres-naive", ["one user of the address"];
     }
@@ -125,6 +126,7 @@ programs! {
         fastapi_ten_creations: "python/shop/create-fixed";
         fastapi_five_prices: "python/shop/price-fixed";
         fastapi_ten_withdrawals: "python/shop/withdraw-fixed";
+        active_record_four_threads_with_a_lock: "ruby/items/lock";
     }
 }
 
