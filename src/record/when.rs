@@ -105,7 +105,7 @@ pub fn separates(subject: &str, yes: &[&Value], no: &[&Value]) -> Option<String>
     }
     if yes[0].type_oid == BOOL && all_are(yes, yes[0]) && none_is(no, yes[0]) {
         return Some(match yes[0].text.as_deref() {
-            Some("t" | "true") => format!("{subject}"),
+            Some("t" | "true") => subject.to_owned(),
             _ => format!("NOT {subject}"),
         });
     }
