@@ -11,7 +11,7 @@ pub struct Target {
     pub replaces: bool,
 }
 
-/// The columns of a statement's values, in the order of [`pieces`](super::pieces::pieces); `None` where it is not plain.
+/// The columns of a statement's values, in the order of its pieces; `None` where it is not plain.
 pub fn targets(sql: &str) -> Vec<Option<Target>> {
     let tokens = significant(sql);
     let inserted = inserted_columns(&tokens);

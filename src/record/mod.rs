@@ -1,9 +1,9 @@
 //! Writes what programs sent as a script: a scenario whose sessions have steps.
 //!
-//! [`record`] runs a scenario's programs once, one after the other. [`lines`](mod@lines) makes statements of what each of
-//! them sent, [`rows`](mod@rows) lays the copies of a program side by side, [`bind`] finds out where their values come from
-//! and [`when`] why some did without a statement. [`script`](mod@script) makes a scenario of it all, which is run in its
-//! turn: [`check`] compares.
+//! [`record`] runs a scenario's programs once, one after the other. `lines` makes statements of what each of them sent,
+//! `rows` lays the copies of a program side by side, `bind` finds out where their values come from, `when` why some did
+//! without a statement, and `answers` how their exit codes and statuses can be told. `script` makes a scenario of it all,
+//! which is run in its turn: `check` compares.
 
 mod answers;
 mod bind;
