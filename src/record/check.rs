@@ -3,8 +3,8 @@
 use crate::run::Run;
 use crate::verdict::outcome::TableContent;
 
-/// What a table holds where the time of the run was written. A script has the time as it was sent.
-const TIMES: [&str; 2] = ["<now>", "<today>"];
+/// What stands for values that a program makes anew each time. A script has them as they were sent.
+const MADE_ANEW: [&str; 5] = ["<now>", "<today>", "<uuid>", "<token>", "<database>"];
 
 /// In which ways the script's run differs from that of the programs, in a sentence each. Both ran one session after the
 /// other. `invariants` are those that the script has.
@@ -29,18 +29,17 @@ pub fn differences(programs: &Run, script: &Run, invariants: &[String]) -> Vec<S
 }
 
 fn same(one: &TableContent, other: &TableContent) -> bool {
-    let is_time = |value: &Option<String>| value.as_deref().is_some_and(|text| TIMES.contains(&text));
-    let has_times = one.rows.iter().flatten().any(is_time);
-    if !has_times {
-        return one.rows == other.rows;
-    }
-    // rows are sorted, so that times may have another place there
-    let times: Vec<usize> = (0..one.columns.len())
-        .filter(|column| one.rows.iter().any(|row| row.get(*column).is_some_and(is_time)))
+    let is_new = |value: &Option<String>| {
+        let text = value.as_deref().unwrap_or_default();
+        MADE_ANEW.iter().any(|made| text.contains(made))
+    };
+    // rows are sorted, and by such values in another order
+    let made: Vec<usize> = (0..one.columns.len())
+        .filter(|column| one.rows.iter().any(|row| row.get(*column).is_some_and(is_new)))
         .collect();
     let without = |table: &TableContent| {
         let rest = |row: &Vec<Option<String>>| -> Vec<Option<String>> {
-            let cells = row.iter().enumerate().filter(|(column, _)| !times.contains(column));
+            let cells = row.iter().enumerate().filter(|(column, _)| !made.contains(column));
             cells.map(|(_, value)| value.clone()).collect()
         };
         let mut rows: Vec<_> = table.rows.iter().map(rest).collect();
@@ -66,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn times_of_the_run_are_not_compared() {
+    fn values_made_anew_are_not_compared() {
         assert!(same(&table(&[["1", "x"]]), &table(&[["1", "x"]])));
         assert!(!same(&table(&[["1", "x"]]), &table(&[["1", "y"]])));
         let times = table(&[["<now>", "1"], ["<now>", "2"]]);

@@ -10,6 +10,7 @@ mod check;
 mod checks;
 mod committed_states;
 mod condition;
+mod conversations;
 mod custom_settings;
 mod dependencies;
 mod driver;
@@ -35,7 +36,7 @@ mod workbench;
 mod worker;
 
 pub use any_session::AnySession;
-pub use attached::{Answered, Attached, Exchange, ExchangeKind, Observed, Place, RequestError, Said};
+pub use attached::{Answered, Attached, Exchange, ExchangeKind, Knowledge, Observed, Place, RequestError, Said};
 pub use condition::Conditions;
 pub use driver::Driver;
 pub use executor::{Execution, Limits, execute};

@@ -69,7 +69,11 @@ impl Template {
     pub async fn prepare(server: Arc<Server>, scenario: Arc<Scenario>) -> Result<Template, RunError> {
         let database = server.create_scratch(None).await?;
         let mut control = server.control(&database).await?;
-        let mut volatile = Volatile::from_now(&mut control).await?;
+        let volatile = Volatile::from_now(&mut control).await?;
+        let mut volatile = match scenario.has_programs() {
+            true => volatile.of_programs(),
+            false => volatile,
+        };
         let shared = SharedState::take(&mut control, server.version()).await?;
         let since = fingerprint::next_transaction(&mut control).await?;
         check::run_setup(&mut control, &server, &scenario).await?;
@@ -553,6 +557,9 @@ impl Workbench {
     /// When the server fails.
     pub async fn left_behind(&mut self) -> Result<Option<Uncontrolled>, RunError> {
         if self.runs > 0 && self.left_behind.is_none() {
+            for session in &mut self.sessions {
+                session.outlast().await?;
+            }
             self.reset().await?;
             self.compare().await?;
             self.refuse_changes().await?;

@@ -47,6 +47,9 @@ fn comment(paragraphs: &[String], indent: &str) -> Vec<String> {
     lines
 }
 
+/// A closure as a file shows it, which has none.
+pub(super) const CLOSURE: &str = "command = [\"(a closure)\"]";
+
 impl Scenario {
     /// The text of a file for this scenario. Reading it gives the same sessions, steps and invariants; the content of a
     /// `setup_file` is written into it.
@@ -167,6 +170,7 @@ fn session(first: &Session, copies: &[&Session], remarks: &Remarks) -> String {
         Some(program) => match &**program {
             SessionProgram::Command(program) => lines.extend(program_lines(program)),
             SessionProgram::Request(request) => lines.extend(request_lines(request)),
+            SessionProgram::Closure(_) => lines.push(CLOSURE.to_owned()),
         },
         None => {
             lines.push("steps = [".to_owned());

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::host::{Given, Happening, Host, Sent};
+use super::host::{Came, Given, Happening, Host};
 use super::schedulable::{Treatment, commands, treatment};
 use super::taking::Whose;
-use super::{Attached, Part, observed};
-use crate::history::{Exit, Uncontrolled};
+use super::{Attached, LONGEST_LATENESS, Part, observed};
+use crate::history::Uncontrolled;
 use crate::postgres::wire::TransactionStatus;
 use crate::process::file_lock_wait;
 use crate::proxy::Arrival;
@@ -86,7 +86,7 @@ impl Attached {
                 Some(Happening::Gone(link)) => match self.whose(host, link) {
                     Whose::Of(session) => {
                         host.links[link].busy = true;
-                        let what = Sent::Farewell;
+                        let what = Came::Farewell;
                         host.given.push_back(Given { session, link, what });
                     }
                     _ => {
@@ -95,17 +95,17 @@ impl Attached {
                         }
                     }
                 },
-                Some(Happening::Exited(status)) => {
+                Some(Happening::Exited(exit)) => {
                     if matches!(self.part, Part::Request(_)) {
-                        return Err(host.ended(status));
+                        return Err(host.ended(exit));
                     }
-                    host.exited = Some(Exit::of(status));
+                    host.exited = Some(exit);
                 }
                 // the answer to a request
                 None => {}
                 Some(Happening::Nothing) => {
                     looks += 1;
-                    if let Some(wait) = host.launched.as_ref().and_then(|one| file_lock_wait(one.group())) {
+                    if let Some(wait) = host.group().and_then(file_lock_wait) {
                         self.observed.meets_elsewhere();
                         self.outside = Some(Outside::FileLock { holder: wait.holder });
                         return Ok(());
@@ -152,11 +152,11 @@ impl Attached {
         };
         host.links[link].busy = false;
         match what {
-            Sent::Request(request, end) => {
+            Came::Request(request, end) => {
                 self.take_request(host, link, request, end, Whose::Mine, conditions)
                     .await
             }
-            Sent::Farewell => self.farewell(host, link, conditions).await,
+            Came::Farewell => self.farewell(host, link, conditions).await,
         }
     }
 
@@ -217,6 +217,12 @@ impl Attached {
             return true;
         }
         if self.answer.is_some() {
+            if !host.others_think(self.id) && host.has_timers_left() {
+                if last.elapsed() < LONGEST_LATENESS {
+                    return false;
+                }
+                host.note_late_work();
+            }
             self.end_request(host);
             return true;
         }
@@ -252,7 +258,7 @@ impl Attached {
                 });
             }
             let session = if is_done { first.unwrap_or(self.id) } else { self.id };
-            let what = Sent::Request(request, end);
+            let what = Came::Request(request, end);
             host.given.push_back(Given { session, link, what });
         }
     }
@@ -294,6 +300,7 @@ impl Attached {
             let Arrival::Cancel {
                 backend_pid,
                 secret_key,
+                client,
             } = arrival
             else {
                 host.arrived.push_back(arrival);
@@ -306,6 +313,7 @@ impl Attached {
                 tokio::spawn(async move {
                     // a query that was over by then needs none
                     let _ = canceller.cancel().await;
+                    drop(client);
                 });
             }
         }

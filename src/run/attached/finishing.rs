@@ -5,7 +5,7 @@ use super::schedulable::commands;
 use super::told::Told;
 use super::transcript::Exchange;
 use super::{Attached, Held, hash};
-use crate::history::{Origin, StepOutcome, StepResult, TxEnd};
+use crate::history::{Origin, StepError, StepOutcome, StepResult, TxEnd};
 use crate::postgres::wire::TransactionStatus;
 use crate::proxy::{RequestEnd, readable};
 use crate::run::RunError;
@@ -84,7 +84,11 @@ impl Attached {
         let unnamed = told.results.last().filter(|result| result.columns.is_none());
         let unnamed = hash(unnamed.map(|result| &result.rows));
         let result = match &told.error {
-            Some(error) => StepResult::Error(step_error(error)),
+            Some(error) => {
+                let error = step_error(error);
+                let message = self.volatile.mask(&error.message).into_owned();
+                StepResult::Error(StepError { message, ..error })
+            }
             None if action == Action::Disconnect => StepResult::Done {
                 tag: "DISCONNECT".to_owned(),
             },

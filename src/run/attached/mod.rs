@@ -16,7 +16,7 @@ mod told;
 mod transcript;
 
 pub use host::{Host, Place, SharedHost};
-pub use observed::Observed;
+pub use observed::{Knowledge, Observed};
 pub use request::RequestError;
 pub use schedulable::may_lock_tables;
 pub use transcript::{Answered, Exchange, ExchangeKind, Said};
@@ -24,6 +24,7 @@ pub use transcript::{Answered, Exchange, ExchangeKind, Said};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinHandle;
@@ -33,10 +34,13 @@ use super::driver::{Action, FREE_LOCKS, Sent};
 use super::session::{DeadlockCheck, Next, Outside, Pending, Progress, Session, WaitTimeout};
 use super::{Conditions, RunError};
 use crate::history::{Answer, Exit, SessionEnd, StepOutcome, Uncontrolled, Variables, Volatile};
-use crate::postgres::wire::{TransactionStatus, Value};
+use crate::postgres::wire::TransactionStatus;
 use crate::process::Output;
 use crate::proxy::{Request, RequestEnd};
 use crate::scenario::{self, ServiceRequest};
+
+/// How long a service is watched after an answer where it has timers left, and after the last one of a search.
+const LONGEST_LATENESS: Duration = Duration::from_secs(1);
 
 /// What a program, or a part of one, has come to, and the statement of it that is held or under way.
 pub struct Attached {
@@ -89,8 +93,7 @@ struct Held {
     request: Option<(Request, RequestEnd)>,
     /// The program holds a lock on a file.
     locks_file: bool,
-    /// The values of its parameters.
-    values: Vec<Value>,
+    sent: Sent,
 }
 
 impl Attached {
@@ -222,8 +225,8 @@ impl Session for Attached {
 
     fn owns_process(&self, pid: i32) -> bool {
         let host = self.host();
-        let launched = host.as_ref().and_then(|host| host.launched.as_ref());
-        launched.is_some_and(|launched| launched.group().processes().contains(&pid))
+        let group = host.as_ref().and_then(|host| host.group());
+        group.is_some_and(|group| group.processes().contains(&pid))
     }
 
     async fn send(&mut self, check: DeadlockCheck) -> Result<(), RunError> {
@@ -254,10 +257,7 @@ impl Session for Attached {
             _ => link.send_own("ROLLBACK", None),
         };
         sent.map_err(|error| host.lost(&held.pending.name, error))?;
-        self.sent.push(Sent {
-            sql: held.pending.statement.sql.clone(),
-            values: held.values.clone(),
-        });
+        self.sent.push(held.sent.clone());
         self.under_way = Some(held);
         Ok(())
     }
@@ -350,6 +350,10 @@ impl Session for Attached {
         self.output = Output::default();
         self.ended = false;
         Ok(())
+    }
+
+    async fn outlast(&mut self) -> Result<(), RunError> {
+        self.host.lock().await.look_for_late_work(LONGEST_LATENESS).await
     }
 
     async fn left_behind(&mut self) -> Result<Option<String>, RunError> {

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use super::host::{Given, Host, Sent};
+use super::host::{Came, Given, Host};
 use super::link::{Heard, Link, Sending};
 use super::naming::{self, Shown};
 use super::schedulable::{self, Treatment, commands, treatment};
@@ -15,7 +15,7 @@ use crate::postgres::PostgresError;
 use crate::postgres::wire::TransactionStatus;
 use crate::process::holds_file_lock;
 use crate::proxy::{Request, RequestEnd};
-use crate::run::driver::Action;
+use crate::run::driver::{Action, Sent};
 use crate::run::session::Pending;
 use crate::run::{Conditions, RunError};
 use crate::sql::{Isolation, StatementKind, isolation_named};
@@ -124,7 +124,8 @@ impl Attached {
                 session: self.session.name.clone(),
             });
         }
-        if commands.len() > 1 && !commands.iter().all(|(kind, _)| *kind != StatementKind::Plain) {
+        let own = without_begin(&commands);
+        if own.len() > 1 && own.iter().any(|(kind, _)| *kind == StatementKind::Plain) {
             self.observed.note(format!(
                 "the program of {} sends several statements in one request: they are one step",
                 self.session.entry_name()
@@ -153,7 +154,7 @@ impl Attached {
                     host.given.push_back(Given {
                         session: id,
                         link: index,
-                        what: Sent::Request(request, end),
+                        what: Came::Request(request, end),
                     });
                     return Ok(false);
                 }
@@ -352,7 +353,7 @@ impl Attached {
         conditions: &mut Conditions<'_>,
     ) -> Result<(), RunError> {
         // programs that lock files may meet there
-        let locks_file = host.launched.as_ref().is_some_and(|one| holds_file_lock(one.group()));
+        let locks_file = host.group().is_some_and(holds_file_lock);
         if locks_file {
             self.observed.meets_elsewhere();
         }
@@ -360,11 +361,7 @@ impl Attached {
         link.owner = Some(self.id);
         link.busy = true;
         let link = &host.links[index];
-        let own: Vec<&(StatementKind, String)> = match commands {
-            // the driver sends BEGIN together with the statement
-            [(StatementKind::Begin, _), rest @ ..] if !rest.is_empty() => rest.iter().collect(),
-            all => all.iter().collect(),
-        };
+        let own: Vec<&(StatementKind, String)> = without_begin(commands).iter().collect();
         let sent_with_it = match commands {
             [(StatementKind::Begin, sql), _, ..] => Some(sql.clone()),
             _ => None,
@@ -372,10 +369,10 @@ impl Attached {
         let went_ahead = link.begun.clone().filter(|_| link.fresh);
         let begin = link.begin.clone().or(sent_with_it).or(went_ahead);
         let asked = request.statements.last().filter(|_| own.len() == 1);
-        let values: Vec<Shown> = asked
+        let given = asked
             .map(|asked| naming::values(asked, &self.volatile))
             .unwrap_or_default();
-        let sql = match own.as_slice() {
+        let sent = match own.as_slice() {
             [] => "(prepare)".to_owned(),
             [(_, sql)] => sql.clone(),
             several => several
@@ -389,35 +386,44 @@ impl Attached {
             // a comment ahead of the statement may name it
             [_] => match request.statements.as_slice() {
                 [asked] => naming::name(&asked.sql),
-                _ => naming::name(&sql),
+                _ => naming::name(&sent),
             },
             several => {
                 let names: Vec<String> = several.iter().map(|(_, sql)| naming::name(sql)).collect();
                 names.join(", ")
             }
         };
-        let filled = naming::filled(&sql.as_str().into(), &values);
+        // what the program has made anew differs in each run; nothing else follows from its value
+        let (sql, made) = naming::with_parameters(&sent, given.len(), &self.volatile);
+        let shown: Vec<Shown> = given.iter().cloned().chain(made).collect();
+        if shown.iter().any(Shown::is_of_clock) {
+            self.observed.takes_own_time();
+        }
+        let filled = naming::filled(&sql.as_str().into(), &shown);
         let mut statement = Statement::of(&sql);
         if let [_, _, ..] = own.as_slice() {
             statement.kind = kind_of_several(&own);
         }
         statement.seen = Some(match (own.as_slice(), asked) {
-            ([(kind, sql)], Some(asked)) => {
+            ([(kind, _)], Some(asked)) => {
                 let level = begin.as_deref().and_then(isolation_named);
                 let level = level.unwrap_or_else(|| link.level.now());
                 self.observed
-                    .number(sql, &asked.types, *kind, level, conditions)
+                    .number(&sql, &asked.types, *kind, level, conditions)
                     .await?
             }
-            // nothing is known of several statements together
-            _ => UNKNOWN,
+            // nothing is known of several statements together but what each one's text says
+            _ => {
+                own.iter().for_each(|(kind, sql)| self.observed.heed(sql, *kind));
+                UNKNOWN
+            }
         });
         let pending = Pending {
             name,
             statement: Arc::new(statement),
             origin: Origin::Step(self.statements),
             filled,
-            values: values
+            values: shown
                 .iter()
                 .map(|value| value.text.clone().filter(|_| value.plain))
                 .collect(),
@@ -429,8 +435,9 @@ impl Attached {
             self.observed.meets_in_process();
         }
         self.statements += 1;
-        for (kind, sql) in own {
+        for (kind, own_sql) in &own {
             let types = asked.map_or(&[][..], |asked| &asked.types);
+            let sql = if own.len() == 1 { &sql } else { own_sql };
             self.leaves_more_than_rows |= !self.observed.changes_rows_only(*kind, sql, types, conditions).await?;
         }
         self.note_settings(host, index, commands);
@@ -443,7 +450,10 @@ impl Attached {
             pending,
             request: Some((request, end)),
             locks_file,
-            values: values.into_iter().map(Shown::into_value).collect(),
+            sent: Sent {
+                sql: sent,
+                values: given.into_iter().map(Shown::into_value).collect(),
+            },
         });
         Ok(())
     }
@@ -475,7 +485,10 @@ impl Attached {
             pending,
             request: None,
             locks_file: false,
-            values: Vec::new(),
+            sent: Sent {
+                sql: sql.to_owned(),
+                values: Vec::new(),
+            },
         });
     }
 
@@ -521,6 +534,14 @@ impl Attached {
 /// Whether a transaction that failed holds locks from before a savepoint.
 fn keeps_locks(status: TransactionStatus, link: &Link) -> bool {
     status == TransactionStatus::Aborted && link.savepoint_open
+}
+
+/// What is sent together with a BEGIN ahead of it.
+fn without_begin(commands: &[(StatementKind, String)]) -> &[(StatementKind, String)] {
+    match commands {
+        [(StatementKind::Begin, _), rest @ ..] if !rest.is_empty() => rest,
+        all => all,
+    }
 }
 
 /// The number of what was not analysed.

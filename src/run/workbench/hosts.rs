@@ -44,6 +44,10 @@ impl<'a> Hosts<'a> {
         match program {
             SessionProgram::Command(program) => self.of_command(session, id, program, at).await,
             SessionProgram::Request(request) => self.of_request(session, request, &at).await,
+            SessionProgram::Closure(closure) => {
+                let host = Host::of_closure(session.program_name(), closure.clone(), at, self.observed.clone());
+                Ok((host.await?, Part::Whole))
+            }
         }
     }
 
@@ -87,6 +91,12 @@ impl<'a> Hosts<'a> {
         *turn += usize::from(request.instance.is_none());
         let host = instances.get(place % instances.len().max(1));
         let host = host.cloned().ok_or_else(|| RunError::NoService(name.to_owned()))?;
+        // the service's own handle, and that of an earlier request
+        if Arc::strong_count(&host) > 2 {
+            self.observed.note(format!(
+                "requests share an instance of service {name}: what passes between them in its memory is not explored"
+            ));
+        }
         Ok((host, Part::Request(request.filled(&session.params))))
     }
 

@@ -5,3 +5,4 @@ mod folder;
 mod pinned;
 mod programs;
 mod recorded;
+mod suites;
