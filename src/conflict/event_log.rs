@@ -9,7 +9,7 @@ use super::program::{Filled, Program, RowTaken};
 use super::rules::conflict;
 use super::transaction::Transaction;
 use super::turn::{filled_by, found_row, whatever_it_finds};
-use crate::history::{Origin, SoFar, StepResult, Turn};
+use crate::history::{Origin, SoFar, StepResult, Turn, has_placeholder};
 use crate::sql::StatementKind;
 
 const UNIQUE_VIOLATION: &str = "23505";
@@ -225,6 +225,7 @@ impl EventLog {
 fn adds_constants(program: &Program, turn: &Turn) -> bool {
     let statement = whatever_it_finds(program, turn);
     turn.origin.is_step()
+        && !has_placeholder(&turn.filled)
         && program.adds_constants(filled_by(turn))
         && !program.deferred
         && !statement.unknown

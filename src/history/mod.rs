@@ -4,6 +4,7 @@
 //! session's transaction, so that readers need no scenario.
 
 mod deadlock;
+mod fresh;
 mod moves;
 mod result;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod variable;
 mod volatile;
 
 pub use deadlock::Deadlock;
+pub use fresh::{NOW, has_placeholder};
 pub use moves::{Move, MoveKind, SoFar};
 pub use result::{Answer, Exit, SessionEnd, StepError, StepOutcome, StepResult};
 pub use transaction::{Tx, TxEnd};

@@ -1,7 +1,9 @@
 //! Values that by their nature differ between two runs, and so are not part of a history or an outcome.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
+use super::fresh::{NOW, Span};
 use crate::postgres::PostgresError;
 use crate::postgres::type_oid::{CID, DATE, OID, PG_LSN, TID, TIMESTAMP, TIMESTAMPTZ, XID, XID8};
 use crate::postgres::wire::{Column, Connection};
@@ -14,6 +16,8 @@ pub struct Volatile {
     since: String,
     until: String,
     ignored: HashSet<(u32, i16)>,
+    /// What programs make anew in each run is masked in all texts.
+    of_programs: Option<Span>,
 }
 
 impl Volatile {
@@ -37,7 +41,22 @@ impl Volatile {
             since: text(0),
             until: text(1),
             ignored: HashSet::new(),
+            of_programs: None,
         })
+    }
+
+    /// Masks what programs make anew in each run, too.
+    pub fn of_programs(mut self) -> Volatile {
+        self.of_programs = Span::of(&self.since, &self.until);
+        self
+    }
+
+    /// A text with placeholders for what a program has made anew.
+    pub fn mask<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match &self.of_programs {
+            Some(span) => span.mask(text),
+            None => Cow::Borrowed(text),
+        }
     }
 
     /// Leaves out a column, given its table's object number and its own number there.
@@ -53,9 +72,9 @@ impl Volatile {
         }
         let placeholder = match column.type_oid {
             OID | TID | XID | CID | PG_LSN | XID8 => "<number>",
-            TIMESTAMP | TIMESTAMPTZ if self.is_of_this_run(text) => "<now>",
+            TIMESTAMP | TIMESTAMPTZ if self.is_of_this_run(text) => NOW,
             DATE if self.since.get(..10).is_some_and(|day| text.as_str() >= day) && *text <= self.until => "<today>",
-            _ => return Some(text.clone()),
+            _ => return Some(self.mask(text).into_owned()),
         };
         Some(placeholder.to_owned())
     }

@@ -69,7 +69,11 @@ impl Template {
     pub async fn prepare(server: Arc<Server>, scenario: Arc<Scenario>) -> Result<Template, RunError> {
         let database = server.create_scratch(None).await?;
         let mut control = server.control(&database).await?;
-        let mut volatile = Volatile::from_now(&mut control).await?;
+        let volatile = Volatile::from_now(&mut control).await?;
+        let mut volatile = match scenario.has_programs() {
+            true => volatile.of_programs(),
+            false => volatile,
+        };
         let shared = SharedState::take(&mut control, server.version()).await?;
         let since = fingerprint::next_transaction(&mut control).await?;
         check::run_setup(&mut control, &server, &scenario).await?;
@@ -83,8 +87,7 @@ impl Template {
         let more_than_rows = changes_schema || large_objects.are_expected() || vacuums(&scenario);
         let baseline = Baseline::take(&mut control, &server, more_than_rows).await?;
         let probe = Probe::new(&mut control, &since).await?;
-        let (program, catalog) =
-            check::check_statements(&mut control, &server, &scenario, changes_schema).await?;
+        let (program, catalog) = check::check_statements(&mut control, &server, &scenario, changes_schema).await?;
         check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
         let timeouts = Timeouts::find(&mut control, &server, &database, &scenario).await?;
         let program = program_with(timeouts.as_ref(), program, &scenario);
@@ -546,14 +549,23 @@ impl Workbench {
     /// When the server fails.
     pub async fn left_behind(&mut self) -> Result<Option<Uncontrolled>, RunError> {
         if self.runs > 0 && self.left_behind.is_none() {
-            for session in &mut self.sessions {
-                session.outlast().await?;
-            }
+            self.outlast().await?;
             self.reset().await?;
             self.compare().await?;
             self.refuse_changes().await?;
         }
         Ok(self.left_behind.clone())
+    }
+
+    /// Waits a moment for what programs may still do after the last run.
+    ///
+    /// # Errors
+    /// When the server fails.
+    pub async fn outlast(&mut self) -> Result<(), RunError> {
+        for session in &mut self.sessions {
+            session.outlast().await?;
+        }
+        Ok(())
     }
 
     /// Compares the state with the one after setup.
@@ -624,9 +636,10 @@ impl Workbench {
             ),
         };
         let sessions = self.sessions_as_json();
-        let have_done_their_work = (self.sessions.iter().map(Session::end))
-            .all(|end| end.exit.is_none_or(|exit| exit == Exit::Code(0)));
-        let creates_nothing = template.observed().is_some_and(|seen| !seen.has_changed_schema()) && have_done_their_work;
+        let have_done_their_work =
+            (self.sessions.iter().map(Session::end)).all(|end| end.exit.is_none_or(|exit| exit == Exit::Code(0)));
+        let creates_nothing =
+            template.observed().is_some_and(|seen| !seen.has_changed_schema()) && have_done_their_work;
         let control = &mut self.control;
         let queue = |control: &mut Connection, sql: &str, values: &[Value]| {
             control.queue_statement(sql, values)?;

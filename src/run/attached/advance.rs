@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::host::{Given, Happening, Host, Sent};
+use super::host::{Came, Given, Happening, Host};
 use super::schedulable::{Treatment, commands, treatment};
 use super::taking::Whose;
 use super::{Attached, LONGEST_LATENESS, Part, observed};
@@ -86,7 +86,7 @@ impl Attached {
                 Some(Happening::Gone(link)) => match self.whose(host, link) {
                     Whose::Of(session) => {
                         host.links[link].busy = true;
-                        let what = Sent::Farewell;
+                        let what = Came::Farewell;
                         host.given.push_back(Given { session, link, what });
                     }
                     _ => {
@@ -152,11 +152,11 @@ impl Attached {
         };
         host.links[link].busy = false;
         match what {
-            Sent::Request(request, end) => {
+            Came::Request(request, end) => {
                 self.take_request(host, link, request, end, Whose::Mine, conditions)
                     .await
             }
-            Sent::Farewell => self.farewell(host, link, conditions).await,
+            Came::Farewell => self.farewell(host, link, conditions).await,
         }
     }
 
@@ -258,7 +258,7 @@ impl Attached {
                 });
             }
             let session = if is_done { first.unwrap_or(self.id) } else { self.id };
-            let what = Sent::Request(request, end);
+            let what = Came::Request(request, end);
             host.given.push_back(Given { session, link, what });
         }
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::host::{Given, Host, Sent};
+use super::host::{Came, Given, Host};
 use super::{Attached, naming};
 use crate::process::{may_wake_within, waiting_threads};
 use crate::proxy::Request;
@@ -65,7 +65,7 @@ impl Attached {
         });
         for ((link, request, end), &session) in come.into_iter().zip(&free) {
             host.links[link].owner = Some(session);
-            let what = Sent::Request(request, end);
+            let what = Came::Request(request, end);
             host.given.push_back(Given { session, link, what });
         }
         if host.first.is_none() {
@@ -79,7 +79,11 @@ impl Attached {
     /// What a request says, without names that the driver has made.
     fn content(&self, request: &Request) -> String {
         let statements = request.statements.iter();
-        let said = statements.map(|asked| format!("{} {:?}", asked.sql, naming::values(asked, &self.volatile)));
+        let said = statements.map(|asked| {
+            let values = naming::values(asked, &self.volatile);
+            let filled = naming::filled(&asked.sql, &values);
+            self.volatile.mask(&filled).into_owned()
+        });
         said.collect::<Vec<_>>().join("; ")
     }
 

@@ -4,7 +4,7 @@ use super::host::Host;
 use super::schedulable::commands;
 use super::told::Told;
 use super::{Attached, Held, hash};
-use crate::history::{Origin, StepOutcome, StepResult, TxEnd};
+use crate::history::{Origin, StepError, StepOutcome, StepResult, TxEnd};
 use crate::postgres::wire::TransactionStatus;
 use crate::proxy::{RequestEnd, readable};
 use crate::run::RunError;
@@ -21,7 +21,7 @@ impl Attached {
             action,
             pending,
             request,
-            values: _,
+            sent: _,
         } = held;
         let link = &mut host.links[index];
         link.fresh = false;
@@ -80,7 +80,11 @@ impl Attached {
         let unnamed = told.results.last().filter(|result| result.columns.is_none());
         let unnamed = hash(unnamed.map(|result| &result.rows));
         let result = match &told.error {
-            Some(error) => StepResult::Error(step_error(error)),
+            Some(error) => {
+                let error = step_error(error);
+                let message = self.volatile.mask(&error.message).into_owned();
+                StepResult::Error(StepError { message, ..error })
+            }
             None if action == Action::Disconnect => StepResult::Done {
                 tag: "DISCONNECT".to_owned(),
             },

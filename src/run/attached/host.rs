@@ -91,11 +91,11 @@ pub struct Host {
 pub struct Given {
     pub session: usize,
     pub link: usize,
-    pub what: Sent,
+    pub what: Came,
 }
 
 /// What comes on a connection.
-pub enum Sent {
+pub enum Came {
     Request(Request, RequestEnd),
     /// The client has hung up.
     Farewell,

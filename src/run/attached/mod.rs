@@ -32,7 +32,7 @@ use super::driver::{Action, FREE_LOCKS, Sent};
 use super::session::{DeadlockCheck, Next, Outside, Pending, Progress, Session, WaitTimeout};
 use super::{Conditions, RunError};
 use crate::history::{Answer, Exit, SessionEnd, StepOutcome, Uncontrolled, Variables, Volatile};
-use crate::postgres::wire::{TransactionStatus, Value};
+use crate::postgres::wire::TransactionStatus;
 use crate::process::Output;
 use crate::proxy::{Request, RequestEnd};
 use crate::scenario::{self, ServiceRequest};
@@ -88,8 +88,7 @@ struct Held {
     pending: Pending,
     /// What the client has sent; `None` for a step of pgbraid's own.
     request: Option<(Request, RequestEnd)>,
-    /// The values of its parameters.
-    values: Vec<Value>,
+    sent: Sent,
 }
 
 impl Attached {
@@ -252,10 +251,7 @@ impl Session for Attached {
             _ => link.send_own("ROLLBACK", None),
         };
         sent.map_err(|error| host.lost(&held.pending.name, error))?;
-        self.sent.push(Sent {
-            sql: held.pending.statement.sql.clone(),
-            values: held.values.clone(),
-        });
+        self.sent.push(held.sent.clone());
         self.under_way = Some(held);
         Ok(())
     }

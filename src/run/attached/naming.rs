@@ -1,10 +1,11 @@
 //! How a program's statements are named and shown.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::history::Volatile;
+use crate::history::{NOW, Volatile};
 use crate::postgres::quote_literal;
-use crate::postgres::type_oid::{BOOL, FLOAT4, FLOAT8, INT2, INT4, INT8, NUMERIC, OID, TIMESTAMP, TIMESTAMPTZ};
+use crate::postgres::type_oid::{BOOL, FLOAT4, FLOAT8, INT2, INT4, INT8, NUMERIC, OID};
 use crate::postgres::wire::{Column, Value};
 use crate::proxy::{Asked, readable};
 use crate::sql::commands::split;
@@ -84,10 +85,12 @@ pub fn values(asked: &Asked, volatile: &Volatile) -> Vec<Shown> {
             table_oid: 0,
             attribute: 0,
         };
+        let shown = volatile.show(&column, &text);
         Shown {
             type_oid,
-            text: volatile.show(&column, &text),
-            plain: volatile.show(&column, &text) == text,
+            plain: shown == text,
+            text: shown,
+            sent: text,
         }
     };
     asked.values.iter().enumerate().map(shown).collect()
@@ -101,19 +104,44 @@ pub struct Shown {
     pub text: Option<String>,
     /// It is shown as it is.
     pub plain: bool,
+    /// As it was sent.
+    sent: Option<String>,
+}
+
+/// A statement in which constants that the program has made anew are parameters, behind those that it has, and their values.
+pub fn with_parameters(sql: &str, parameters: usize, volatile: &Volatile) -> (String, Vec<Shown>) {
+    let mut made = Vec::new();
+    let pieces = tokens(sql).map(|token| {
+        let is_constant = matches!(token.kind, TokenKind::String | TokenKind::Number);
+        match volatile.mask(token.text) {
+            Cow::Owned(masked) if is_constant && masked != token.text => {
+                let text = Some(masked.trim_matches('\'').to_owned());
+                made.push(Shown {
+                    type_oid: 0,
+                    text,
+                    plain: false,
+                    sent: None,
+                });
+                format!("${}", parameters + made.len())
+            }
+            _ => token.text.to_owned(),
+        }
+    });
+    let sql: String = pieces.collect();
+    (sql, made)
 }
 
 impl Shown {
     /// Whether it is a time that was taken in the run.
     pub fn is_of_clock(&self) -> bool {
-        !self.plain && matches!(self.type_oid, TIMESTAMP | TIMESTAMPTZ)
+        !self.plain && self.text.as_ref().is_some_and(|text| text.contains(NOW))
     }
 
     /// The same as the value of a parameter.
     pub fn into_value(self) -> Value {
         Value {
             type_oid: self.type_oid,
-            text: self.text,
+            text: self.sent,
         }
     }
 
@@ -167,6 +195,7 @@ mod tests {
             type_oid,
             text: text.map(str::to_owned),
             plain: true,
+            sent: None,
         };
         let values = [shown(INT4, Some("7")), shown(25, Some("it's")), shown(0, None)];
         assert_eq!(

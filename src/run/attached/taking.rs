@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use super::host::{Given, Host, Sent};
+use super::host::{Came, Given, Host};
 use super::link::{Heard, Link, Sending};
 use super::naming::{self, Shown};
 use super::schedulable::{self, Treatment, commands, treatment};
@@ -14,7 +14,7 @@ use crate::postgres::PostgresError;
 use crate::postgres::wire::TransactionStatus;
 use crate::process::holds_file_lock;
 use crate::proxy::{Request, RequestEnd};
-use crate::run::driver::Action;
+use crate::run::driver::{Action, Sent};
 use crate::run::session::Pending;
 use crate::run::{Conditions, RunError};
 use crate::sql::{Isolation, StatementKind, isolation_named};
@@ -152,7 +152,7 @@ impl Attached {
                     host.given.push_back(Given {
                         session: id,
                         link: index,
-                        what: Sent::Request(request, end),
+                        what: Came::Request(request, end),
                     });
                     return Ok(false);
                 }
@@ -364,13 +364,10 @@ impl Attached {
         let went_ahead = link.begun.clone().filter(|_| link.fresh);
         let begin = link.begin.clone().or(sent_with_it).or(went_ahead);
         let asked = request.statements.last().filter(|_| own.len() == 1);
-        let values: Vec<Shown> = asked
+        let given = asked
             .map(|asked| naming::values(asked, &self.volatile))
             .unwrap_or_default();
-        if values.iter().any(Shown::is_of_clock) {
-            self.observed.takes_own_time();
-        }
-        let sql = match own.as_slice() {
+        let sent = match own.as_slice() {
             [] => "(prepare)".to_owned(),
             [(_, sql)] => sql.clone(),
             several => several
@@ -384,24 +381,30 @@ impl Attached {
             // a comment ahead of the statement may name it
             [_] => match request.statements.as_slice() {
                 [asked] => naming::name(&asked.sql),
-                _ => naming::name(&sql),
+                _ => naming::name(&sent),
             },
             several => {
                 let names: Vec<String> = several.iter().map(|(_, sql)| naming::name(sql)).collect();
                 names.join(", ")
             }
         };
-        let filled = naming::filled(&sql.as_str().into(), &values);
+        // what the program has made anew differs in each run; nothing else follows from its value
+        let (sql, made) = naming::with_parameters(&sent, given.len(), &self.volatile);
+        let shown: Vec<Shown> = given.iter().cloned().chain(made).collect();
+        if shown.iter().any(Shown::is_of_clock) {
+            self.observed.takes_own_time();
+        }
+        let filled = naming::filled(&sql.as_str().into(), &shown);
         let mut statement = Statement::of(&sql);
         if let [_, _, ..] = own.as_slice() {
             statement.kind = kind_of_several(&own);
         }
         statement.seen = Some(match (own.as_slice(), asked) {
-            ([(kind, sql)], Some(asked)) => {
+            ([(kind, _)], Some(asked)) => {
                 let level = begin.as_deref().and_then(isolation_named);
                 let level = level.unwrap_or_else(|| link.level.now());
                 self.observed
-                    .number(sql, &asked.types, *kind, level, conditions)
+                    .number(&sql, &asked.types, *kind, level, conditions)
                     .await?
             }
             // nothing is known of several statements together but what each one's text says
@@ -415,7 +418,7 @@ impl Attached {
             statement: Arc::new(statement),
             origin: Origin::Step(self.statements),
             filled,
-            values: values
+            values: shown
                 .iter()
                 .map(|value| value.text.clone().filter(|_| value.plain))
                 .collect(),
@@ -427,8 +430,9 @@ impl Attached {
             self.observed.meets_in_process();
         }
         self.statements += 1;
-        for (kind, sql) in own {
+        for (kind, own_sql) in &own {
             let types = asked.map_or(&[][..], |asked| &asked.types);
+            let sql = if own.len() == 1 { &sql } else { own_sql };
             self.leaves_more_than_rows |= !self.observed.changes_rows_only(*kind, sql, types, conditions).await?;
         }
         self.note_settings(host, index, commands);
@@ -440,7 +444,10 @@ impl Attached {
             action,
             pending,
             request: Some((request, end)),
-            values: values.into_iter().map(Shown::into_value).collect(),
+            sent: Sent {
+                sql: sent,
+                values: given.into_iter().map(Shown::into_value).collect(),
+            },
         });
         Ok(())
     }
@@ -471,7 +478,10 @@ impl Attached {
             action,
             pending,
             request: None,
-            values: Vec::new(),
+            sent: Sent {
+                sql: sql.to_owned(),
+                values: Vec::new(),
+            },
         });
     }
 

@@ -135,6 +135,38 @@ fn a_transaction_that_another_follows_at_once_has_ended() {
     assert_eq!(outcomes(&trial, "dpor"), all);
 }
 
+/// What a program makes anew in each run: none of it is the same twice.
+const FRESH: &str = "import datetime, time, uuid\nnow = datetime.datetime.now(datetime.timezone.utc).isoformat()\n\
+                     id, moment, key = str(uuid.uuid4()), time.time(), uuid.uuid4().hex\nc.run('BEGIN')\n\
+                     c.run(f\"INSERT INTO made VALUES ('{id}', '{now}', {moment}, '{key}')\")\n\
+                     c.ask('INSERT INTO made VALUES ($1, $2, $3, $4)', [uuid.uuid4(), now, moment, key])\n\
+                     assert c.run(f\"SELECT count(*) FROM made WHERE key = '{key}'\") == [['2']]\n\
+                     x = int(c.run('SELECT x FROM t{lock}')[0][0])\nc.run(f'UPDATE t SET x = {x + 1}')\nc.run('COMMIT')";
+
+/// Two programs that make such values beside what they are about.
+fn with_fresh_values(lock: &str) -> Trial {
+    let program = FRESH.replace("{lock}", lock);
+    let trial = Trial::new(&[("one", &program), ("other", &program)], "SELECT x = 2 FROM t");
+    let tables = "CREATE TABLE made (id uuid PRIMARY KEY, at timestamptz, moment numeric, key text);";
+    let scenario = trial.scenario.replacen("setup = \"", &format!("setup = \"{tables}"), 1);
+    Trial { scenario, ..trial }
+}
+
+#[test]
+fn values_that_programs_make_anew_are_no_difference_between_runs() {
+    assert_fails(&with_fresh_values("").run());
+    assert_holds(&with_fresh_values(" FOR UPDATE").run());
+}
+
+#[test]
+fn an_invariant_may_name_a_table_that_a_program_creates() {
+    let create = "c.run('CREATE TABLE IF NOT EXISTS made (x int)')\nc.run('INSERT INTO made VALUES (1)')";
+    assert_holds(&Trial::new(&[("create", create)], "SELECT count(*) = 1 FROM made").run());
+    let nothing = Trial::new(&[("look", "c.run('SELECT x FROM t')")], "SELECT count(*) = 1 FROM made").run();
+    assert_eq!(nothing.code, Some(2), "{nothing:?}");
+    assert!(nothing.stderr.contains("does not exist"), "{nothing:?}");
+}
+
 /// The first to look at its clock need not be the first to send a statement.
 #[test]
 fn times_of_programs_own_clocks_that_are_compared_are_inconclusive() {

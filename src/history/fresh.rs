@@ -1,0 +1,155 @@
+//! What a program makes anew each time that it runs, found in texts: times, uuids and the like. A program only passes most of
+//! these on.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use chrono::{DateTime, NaiveDateTime, TimeDelta};
+use regex_lite::{Captures, Regex};
+
+/// How far clocks on a wall are from UTC at most.
+const FARTHEST_ZONE: TimeDelta = TimeDelta::hours(14);
+
+/// The name of a scratch database, a uuid, a long number in hexadecimal, a time as ISO 8601 and SQL write it, and one in seconds,
+/// milliseconds or microseconds since 1970.
+static FRESH: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let pattern = r"(?x)
+        (?<database>pgbraid_scratch_[0-9a-z_]+)
+        | (?<uuid>\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b)
+        | (?<token>\b[0-9a-fA-F]{32,}\b)
+        | (?<local>\b\d{4}-\d\d-\d\d[T\ ]\d\d:\d\d:\d\d(?:\.\d+)?)(?<zone>Z|[+-]\d\d(?::?\d\d)?)?
+        | (?<epoch>\b\d{10}(?:\d{3}|\d{6}|\.\d+)?\b)";
+    Regex::new(pattern).ok()
+});
+
+/// The time in which a program has run.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    since: NaiveDateTime,
+    until: NaiveDateTime,
+}
+
+impl Span {
+    /// From two times in UTC, as SQL writes them; `None` where they are none.
+    pub fn of(since: &str, until: &str) -> Option<Span> {
+        let (since, until) = (local(since)?, local(until)?);
+        Some(Span { since, until })
+    }
+
+    /// A text with placeholders for what is fresh in it.
+    pub fn mask<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match &*FRESH {
+            Some(fresh) if text.len() >= SHORTEST => fresh.replace_all(text, |found: &Captures<'_>| self.shown(found)),
+            _ => Cow::Borrowed(text),
+        }
+    }
+
+    fn shown(&self, found: &Captures<'_>) -> String {
+        let is = |name| found.name(name).is_some();
+        let placeholder = if is("database") {
+            "<database>"
+        } else if is("uuid") {
+            "<uuid>"
+        } else if is("token") {
+            "<token>"
+        } else if self.is_now(found) {
+            NOW
+        } else {
+            &found[0]
+        };
+        placeholder.to_owned()
+    }
+
+    fn is_now(&self, found: &Captures<'_>) -> bool {
+        let within = |time: NaiveDateTime, slack: TimeDelta| time >= self.since - slack && time <= self.until + slack;
+        if let Some(epoch) = found.name("epoch") {
+            return since_1970(epoch.as_str()).is_some_and(|time| within(time, TimeDelta::zero()));
+        }
+        let Some(time) = found.name("local").and_then(|text| local(text.as_str())) else {
+            return false;
+        };
+        match found.name("zone") {
+            None => within(time, FARTHEST_ZONE),
+            Some(zone) => offset(zone.as_str()).is_some_and(|offset| within(time - offset, TimeDelta::zero())),
+        }
+    }
+}
+
+/// Nothing that is fresh is shorter: a time in seconds since 1970.
+const SHORTEST: usize = 10;
+
+fn local(text: &str) -> Option<NaiveDateTime> {
+    NaiveDateTime::parse_from_str(&text.replace('T', " "), "%Y-%m-%d %H:%M:%S%.f").ok()
+}
+
+/// `Z`, `+02`, `+0200` or `+02:00`.
+fn offset(zone: &str) -> Option<TimeDelta> {
+    let digits: String = zone.chars().filter(char::is_ascii_digit).collect();
+    let (hours, minutes) = digits.split_at_checked(2).unwrap_or(("0", "0"));
+    let minutes = hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().unwrap_or(0);
+    Some(TimeDelta::minutes(if zone.starts_with('-') {
+        -minutes
+    } else {
+        minutes
+    }))
+}
+
+fn since_1970(text: &str) -> Option<NaiveDateTime> {
+    let whole = text.split('.').next()?;
+    let number = whole.parse::<i64>().ok()?;
+    let time = match whole.len() {
+        10 => DateTime::from_timestamp(number, 0),
+        13 => DateTime::from_timestamp_millis(number),
+        _ => DateTime::from_timestamp_micros(number),
+    };
+    Some(time?.naive_utc())
+}
+
+/// Whether a text has a placeholder in it, so that two equal ones may stand for different ones.
+pub fn has_placeholder(text: &str) -> bool {
+    PLACEHOLDERS.iter().any(|placeholder| text.contains(placeholder))
+}
+
+/// Stands for a time of the run.
+pub const NOW: &str = "<now>";
+
+const PLACEHOLDERS: [&str; 7] = [
+    NOW,
+    "<today>",
+    "<number>",
+    "<ignored>",
+    "<uuid>",
+    "<token>",
+    "<database>",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_anew_in_each_run_is_masked() {
+        let span = Span::of("2026-11-25 14:00:00", "2026-11-26 14:00:00.5").unwrap();
+        for (text, expected) in [
+            ("2026-11-25T14:27:53.383+00:00", "<now>"),
+            ("2026-11-25T14:27:53Z", "<now>"),
+            ("2026-11-25 19:57:53.383000+05:30", "<now>"),
+            ("2026-11-25 06:27:53.1", "<now>"),
+            ("2026-11-25T12:27:53Z", "2026-11-25T12:27:53Z"),
+            ("2025-11-25 14:27:53", "2025-11-25 14:27:53"),
+            ("1795616873383", "<now>"),
+            ("1795616873", "<now>"),
+            ("1234567890", "1234567890"),
+            ("id 6f1c2a3e-9d1b-4c55-8f2e-0a1b2c3d4e5f!", "id <uuid>!"),
+            ("d41d8cd98f00b204e9800998ecf8427e", "<token>"),
+            ("pgbraid_scratch_6611aa1a82b34_6db8_0_2", "<database>"),
+            (
+                r#"{"at": "2026-11-25T14:27:53Z", "n": 1}"#,
+                r#"{"at": "<now>", "n": 1}"#,
+            ),
+            ("ann", "ann"),
+        ] {
+            assert_eq!(span.mask(text), expected);
+        }
+    }
+}
