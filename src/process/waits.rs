@@ -22,16 +22,43 @@ pub fn file_lock_wait(group: &Group) -> Option<FileLockWait> {
     waits(&locks).find_map(|(waiter, holder)| processes.contains(&waiter).then_some(FileLockWait { holder }))
 }
 
-/// Whether a process of the group holds a lock on a file.
+/// Whether a process of the group holds a lock on a file that another may want.
 pub fn holds_file_lock(group: &Group) -> bool {
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
-    let holders: Vec<i32> = holders(&locks).collect();
-    !holders.is_empty() && group.processes().iter().any(|process| holders.contains(process))
+    let holders: Vec<(i32, &str)> = holders(&locks).collect();
+    if holders.is_empty() {
+        return false;
+    }
+    let processes = group.processes();
+    let mut held = holders.into_iter().filter(|(holder, _)| processes.contains(holder));
+    held.any(|(holder, file)| {
+        let maps = fs::read_to_string(format!("/proc/{holder}/maps")).unwrap_or_default();
+        !is_of_java_alone(holder, file, &maps)
+    })
 }
 
-fn holders(locks: &str) -> impl Iterator<Item = i32> + '_ {
+/// Who holds locks, and on which files: device and inode.
+fn holders(locks: &str) -> impl Iterator<Item = (i32, &str)> {
     let holding = locks.lines().filter(|line| !line.contains("->"));
-    holding.filter_map(|line| line.split_whitespace().nth(4)?.parse().ok())
+    holding.filter_map(|line| {
+        let mut words = line.split_whitespace().skip(4);
+        Some((words.next()?.parse().ok()?, words.next()?))
+    })
+}
+
+/// Whether a file is where a Java virtual machine counts what it does: it has one of its own, named after its process, which
+/// it maps and locks as long as it runs.
+fn is_of_java_alone(process: i32, file: &str, maps: &str) -> bool {
+    maps.lines().any(|line| {
+        let mut words = line.split_whitespace().skip(3);
+        let (Some(device), Some(inode), Some(path)) = (words.next(), words.next(), words.next()) else {
+            return false;
+        };
+        let mut parts = path.rsplit('/');
+        file.strip_prefix(device).and_then(|rest| rest.strip_prefix(':')) == Some(inode)
+            && parts.next() == Some(&*process.to_string())
+            && parts.next().is_some_and(|folder| folder.starts_with("hsperfdata_"))
+    })
 }
 
 /// Who waits for whom: `7: FLOCK  ADVISORY  WRITE 4711 fe:00:42 0 EOF`, and `7: -> FLOCK  ADVISORY  WRITE 4712 …` for each that
@@ -64,6 +91,18 @@ mod tests {
                      3: POSIX  ADVISORY  READ 8 fe:00:44 0 EOF\n\
                      3: -> POSIX  ADVISORY  WRITE 9 fe:00:44 0 EOF\n";
         assert_eq!(waits(locks).collect::<Vec<_>>(), [(101, 100), (9, 8)]);
-        assert_eq!(holders(locks).collect::<Vec<_>>(), [100, 7, 8]);
+        let holders: Vec<_> = holders(locks).collect();
+        assert_eq!(holders, [(100, "fe:00:42"), (7, "fe:00:43"), (8, "fe:00:44")]);
+    }
+
+    #[test]
+    fn a_file_of_javas_is_of_one_process() {
+        let maps = "7f0000000000-7f0000008000 rw-s 00000000 fe:00 42                         /tmp/hsperfdata_root/100\n\
+                    7f0000009000-7f000000a000 rw-s 00000000 fe:00 43                         /srv/data/100\n\
+                    7f000000b000-7f000000c000 rw-p 00000000 00:00 0\n";
+        assert!(is_of_java_alone(100, "fe:00:42", maps));
+        for (process, file) in [(101, "fe:00:42"), (100, "fe:00:4"), (100, "fe:00:43"), (100, "00:00:0")] {
+            assert!(!is_of_java_alone(process, file, maps), "{process} {file}");
+        }
     }
 }

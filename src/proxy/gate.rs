@@ -32,8 +32,12 @@ const DATABASE: &str = "app";
 pub enum Arrival {
     /// A program has logged in. It awaits the end of its login, and the settings that it asked for.
     Client(Client, Login),
-    /// A program asks for a query to be cancelled.
-    Cancel { backend_pid: i32, secret_key: i32 },
+    /// A program asks for a query to be cancelled, and knows that it was when its client is hung up on.
+    Cancel {
+        backend_pid: i32,
+        secret_key: i32,
+        client: Client,
+    },
 }
 
 /// What a program says of itself as it connects.
@@ -113,15 +117,23 @@ impl Gate {
         self.password.clone()
     }
 
+    /// The address as a URL, with the user and the password.
+    pub fn url(&self) -> String {
+        let Gate {
+            port, user, password, ..
+        } = self;
+        let host = Ipv4Addr::LOCALHOST;
+        format!("postgresql://{}:{password}@{host}:{port}/{DATABASE}", encoded(user))
+    }
+
     /// The environment variables that send a program here.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let Gate {
             port, user, password, ..
         } = self;
         let host = Ipv4Addr::LOCALHOST;
-        let url = format!("postgresql://{}:{password}@{host}:{port}/{DATABASE}", encoded(user));
         vec![
-            ("DATABASE_URL", url),
+            ("DATABASE_URL", self.url()),
             ("PGHOST", host.to_string()),
             ("PGPORT", port.to_string()),
             ("PGUSER", user.clone()),
@@ -191,6 +203,7 @@ impl Entry {
                     return Ok(Some(Arrival::Cancel {
                         backend_pid: packet.get_i32(),
                         secret_key: packet.get_i32(),
+                        client,
                     }));
                 }
                 version if version >> 16 == VERSION_3 >> 16 => {
@@ -221,19 +234,49 @@ impl Entry {
 
 /// A startup packet's settings, and the options of the protocol among them, none of which is known.
 fn login(packet: &mut Bytes) -> Result<(Login, Vec<String>), ProxyError> {
+    // the server applies what is in `options` first
+    let mut first = Vec::new();
     let mut parameters = Vec::new();
     let mut unknown = Vec::new();
     loop {
         let name = take_text(packet)?;
         if name.is_empty() {
-            return Ok((Login { parameters }, unknown));
+            first.append(&mut parameters);
+            return Ok((Login { parameters: first }, unknown));
         }
         let value = take_text(packet)?;
-        match name.starts_with("_pq_.") {
-            true => unknown.push(name),
-            false => parameters.push((name, value)),
+        let settings = (name == "options").then(|| settings_in(&value)).flatten();
+        match settings {
+            Some(settings) => first.extend(settings),
+            None if name.starts_with("_pq_.") => unknown.push(name),
+            None => parameters.push((name, value)),
         }
     }
+}
+
+/// The settings that `options` has, if it has nothing else: `-c name=value` and `--name=value`, with spaces between that are
+/// not behind a backslash.
+fn settings_in(options: &str) -> Option<Vec<(String, String)>> {
+    let mut words = vec![String::new()];
+    let mut letters = options.chars();
+    while let Some(letter) = letters.next() {
+        if letter.is_ascii_whitespace() {
+            words.push(String::new());
+        } else if let Some(word) = words.last_mut() {
+            word.extend(if letter == '\\' { letters.next() } else { Some(letter) });
+        }
+    }
+    let mut words = words.into_iter().filter(|word| !word.is_empty());
+    let mut settings = Vec::new();
+    while let Some(word) = words.next() {
+        let setting = match word.strip_prefix("--").or(word.strip_prefix("-c"))? {
+            "" if word == "-c" => words.next()?,
+            text => text.to_owned(),
+        };
+        let (name, value) = setting.split_once('=')?;
+        settings.push((name.replace('-', "_"), value.to_owned()));
+    }
+    Some(settings)
 }
 
 /// NegotiateProtocolVersion: minor version 0, and the options that are not known.
@@ -247,4 +290,40 @@ fn negotiation(unknown: &[String]) -> BytesMut {
         }
     });
     message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(options: &str) -> Option<Vec<(String, String)>> {
+        let mut packet = BytesMut::new();
+        for text in ["application_name", "mine", "options", options, "user", "ann", ""] {
+            put_text(&mut packet, text);
+        }
+        let (login, unknown) = login(&mut packet.freeze()).unwrap();
+        assert!(unknown.is_empty());
+        let mut parameters = login.parameters;
+        if parameters.iter().any(|(name, _)| name == "options") {
+            return None;
+        }
+        let rest = parameters.split_off(parameters.len() - 2);
+        assert_eq!(rest[0].0, "application_name");
+        Some(parameters)
+    }
+
+    #[test]
+    fn options_are_settings() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let (path, zone) = (pair("search_path", "a, b"), pair("timezone", "UTC"));
+        assert_eq!(
+            settings(r"-c search_path=a,\ b  --timezone=UTC"),
+            Some(vec![path, zone.clone()])
+        );
+        assert_eq!(settings("-ctimezone=UTC"), Some(vec![zone]));
+        assert_eq!(settings("--lc-time=C"), Some(vec![pair("lc_time", "C")]));
+        for other in ["-d 1", "-c", "-c timezone", "--timezone"] {
+            assert_eq!(settings(other), None, "{other}");
+        }
+    }
 }

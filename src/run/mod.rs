@@ -10,6 +10,7 @@ mod check;
 mod checks;
 mod committed_states;
 mod condition;
+mod conversations;
 mod custom_settings;
 mod dependencies;
 mod driver;

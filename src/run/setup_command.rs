@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::task::Poll;
 
-use tokio::task::JoinSet;
-
 use super::RunError;
+use super::conversations::Conversations;
 use super::launch::launch;
 use crate::history::Exit;
 use crate::postgres::Server;
-use crate::proxy::{Arrival, Gate, relay};
+use crate::proxy::Gate;
 use crate::scenario::Scenario;
 
 /// What the setup's program is called in errors.
@@ -29,7 +28,7 @@ pub async fn run(server: &Arc<Server>, database: &str, scenario: &Scenario) -> R
     };
     let mut gate = Gate::open(server.user()).await.map_err(proxy)?;
     let mut launched = launch(NAME, program, &gate)?;
-    let mut conversations = JoinSet::new();
+    let mut conversations = Conversations::new(server, database);
     let status = loop {
         let arrival = std::future::poll_fn(|cx| {
             if let Poll::Ready(status) = launched.poll_exit(cx) {
@@ -39,21 +38,12 @@ pub async fn run(server: &Arc<Server>, database: &str, scenario: &Scenario) -> R
         });
         match arrival.await {
             Err(status) => break status.map_err(RunError::Runtime)?,
-            Ok(Some(Arrival::Client(client, login))) => {
-                let own = login.parameters.iter();
-                let settings: Vec<(&str, &str)> = own
-                    .filter(|(name, _)| !matches!(name.as_str(), "user" | "database"))
-                    .map(|(name, value)| (name.as_str(), value.as_str()))
-                    .collect();
-                let connection = server.session(database, &settings).await?;
-                conversations.spawn(relay(client, connection));
-            }
-            Ok(_) => {}
+            Ok(Some(arrival)) => conversations.begin(arrival),
+            Ok(None) => {}
         }
     };
     launched.end().await;
-    // what it has sent last is not to be lost
-    while conversations.join_next().await.is_some() {}
+    conversations.end(NAME).await?;
     match Exit::of(status) {
         Exit::Code(0) => Ok(()),
         exit => Err(RunError::SetupFailed {

@@ -4,10 +4,12 @@
 //! and its mistakes are shown in the same way: in the text.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::toml::{long_text, params, text, texts};
-use crate::scenario::{Isolation, Param, Scenario, ScenarioError};
+use super::toml::{CLOSURE, long_text, params, text, texts};
+use crate::scenario::{Closure, Isolation, Param, Scenario, ScenarioError, SessionProgram};
 
 /// A scenario under construction; see [`Scenario::builder`].
 #[derive(Debug, Clone)]
@@ -18,6 +20,10 @@ pub struct ScenarioBuilder {
     keys: Vec<String>,
     /// Its tables.
     tables: Vec<String>,
+    /// How many of these are sessions.
+    entries: usize,
+    /// Sessions that are closures, by the number of their entry.
+    closures: Vec<(usize, Closure)>,
 }
 
 /// A session under construction; see [`ScenarioBuilder::session`].
@@ -60,6 +66,8 @@ impl Scenario {
             name: name.into(),
             keys: Vec::new(),
             tables: Vec::new(),
+            entries: 0,
+            closures: Vec::new(),
         }
     }
 }
@@ -93,6 +101,51 @@ impl ScenarioBuilder {
             steps: Vec::new(),
         };
         self.tables.push(steps(session).table());
+        self.entries += 1;
+        self
+    }
+
+    /// Adds a session that is a closure: it is given the URL of its own connection address, and each statement that it sends
+    /// there is a step. It runs as a task of this process, on a runtime of its own, once in each run; runs may be under way at
+    /// the same time. An error that it returns, or a panic, fails the schedule as a program's exit code 1 does. When its run is
+    /// over it is aborted, with the tasks that it has spawned.
+    ///
+    /// ```
+    /// use pgbraid::Scenario;
+    /// use tokio_postgres::NoTls;
+    ///
+    /// /// Counts a view: reads, and writes one more.
+    /// async fn count(url: String) -> Result<(), tokio_postgres::Error> {
+    ///     let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
+    ///     tokio::spawn(connection);
+    ///     let views: i32 = client.query_one("SELECT views FROM articles", &[]).await?.get(0);
+    ///     client.execute("UPDATE articles SET views = $1", &[&(views + 1)]).await?;
+    ///     Ok(())
+    /// }
+    ///
+    /// # fn main() -> Result<(), pgbraid::scenario::ScenarioError> {
+    /// let scenario = Scenario::builder("views")
+    ///     .setup("CREATE TABLE articles (views integer NOT NULL)")
+    ///     .setup("INSERT INTO articles VALUES (0)")
+    ///     .attach("one", count)
+    ///     .attach("other", |url| async move { count(url).await })
+    ///     .invariant("no view is lost", "SELECT views = 2, views FROM articles")
+    ///     .build()?;
+    ///
+    /// scenario.explore().assert_fails("no view is lost");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn attach<F, D, E>(mut self, name: &str, closure: F) -> ScenarioBuilder
+    where
+        F: Fn(String) -> D + Send + Sync + 'static,
+        D: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.tables
+            .push(format!("[[session]]\nname = {}\n{CLOSURE}", text(name)));
+        self.closures.push((self.entries, Closure::new(closure)));
+        self.entries += 1;
         self
     }
 
@@ -132,7 +185,13 @@ impl ScenarioBuilder {
     pub fn build(self) -> Result<Scenario, ScenarioError> {
         let text: Vec<String> = self.keys.into_iter().chain(self.tables).collect();
         let source = format!("{} (built in code)", self.name);
-        Scenario::from_toml(&self.name, &source, &(text.join("\n\n") + "\n"), Path::new(""))
+        let mut scenario = Scenario::from_toml(&self.name, &source, &(text.join("\n\n") + "\n"), Path::new(""))?;
+        for (entry, closure) in self.closures {
+            for session in scenario.sessions.iter_mut().filter(|session| session.entry == entry) {
+                session.program = Some(Arc::new(SessionProgram::Closure(closure.clone())));
+            }
+        }
+        Ok(scenario)
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod bounded;
 mod builder;
+mod closure;
 pub mod error;
 mod excerpt;
 pub(crate) mod file;
@@ -16,6 +17,7 @@ pub(crate) mod unique;
 
 pub use crate::sql::Isolation;
 pub use builder::{ScenarioBuilder, SessionBuilder};
+pub use closure::{Closure, Doing};
 pub use error::{Mistake, ScenarioError};
 pub use located::Located;
 pub use model::*;

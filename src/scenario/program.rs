@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::scenario::{Param, ServiceRequest};
+use crate::scenario::{Closure, Param, ServiceRequest};
 
 /// What a session is, where it has no steps of its own.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,6 +12,8 @@ pub enum SessionProgram {
     Command(ProgramCommand),
     /// A request to a service.
     Request(ServiceRequest),
+    /// A closure of this process, called for each run.
+    Closure(Closure),
 }
 
 impl SessionProgram {
@@ -19,7 +21,7 @@ impl SessionProgram {
     pub fn connections(&self) -> Option<usize> {
         match self {
             SessionProgram::Command(program) => program.connections,
-            SessionProgram::Request(_) => None,
+            SessionProgram::Request(_) | SessionProgram::Closure(_) => None,
         }
     }
 
@@ -28,6 +30,7 @@ impl SessionProgram {
         match self {
             SessionProgram::Command(program) => program.texts().collect(),
             SessionProgram::Request(request) => request.texts(),
+            SessionProgram::Closure(_) => Vec::new(),
         }
     }
 }

@@ -12,6 +12,9 @@ use crate::sql::StatementKind;
 use crate::sql::classify::first_word;
 use crate::terminal::is_hidden;
 
+/// A closure as a file shows it, which has none.
+pub(super) const CLOSURE: &str = "command = [\"(a closure)\"]";
+
 impl Scenario {
     /// The text of a file for this scenario. Reading it gives the same sessions, steps and invariants; the content of a
     /// `setup_file` is written into it.
@@ -116,6 +119,7 @@ fn session(first: &Session, copies: &[&Session]) -> String {
         Some(program) => match &**program {
             SessionProgram::Command(program) => lines.extend(program_lines(program)),
             SessionProgram::Request(request) => lines.extend(request_lines(request)),
+            SessionProgram::Closure(_) => lines.push(CLOSURE.to_owned()),
         },
         None => {
             let steps: String = first.steps.iter().map(|one| format!("  {},\n", step(one))).collect();

@@ -27,6 +27,9 @@
 //!
 //! A search can be awaited as well; [`Bench`] runs schedules of one's own choice.
 //!
+//! Sessions can be closures of the test itself, which is how code of an application is searched:
+//! [`attach`](crate::scenario::ScenarioBuilder::attach).
+//!
 //! # The server
 //!
 //! All of a process share one embedded server, which the first search starts and which is stopped when the process

@@ -147,6 +147,10 @@ pub fn judge(
                     violations.push(Violation::Exit { session, exit });
                 }
             }
+            (Some(SessionProgram::Closure(_)), Some(exit), _) if exit != Exit::Code(0) => {
+                let session = session_name();
+                violations.push(Violation::Exit { session, exit });
+            }
             (Some(SessionProgram::Request(request)), _, Some(Answer { status, .. }))
                 if *status >= 500 && !request.allow_status.contains(status) =>
             {

@@ -3,6 +3,7 @@
 mod analysis;
 mod api;
 mod cli;
+mod closures;
 #[path = "../common/mod.rs"]
 mod common;
 mod programs;

@@ -10,7 +10,7 @@ use super::host::{Came, Given, Happening, Host};
 use super::schedulable::{Treatment, commands, treatment};
 use super::taking::Whose;
 use super::{Attached, LONGEST_LATENESS, Part, observed};
-use crate::history::{Exit, Uncontrolled};
+use crate::history::Uncontrolled;
 use crate::postgres::wire::TransactionStatus;
 use crate::process::file_lock_wait;
 use crate::proxy::Arrival;
@@ -95,17 +95,17 @@ impl Attached {
                         }
                     }
                 },
-                Some(Happening::Exited(status)) => {
+                Some(Happening::Exited(exit)) => {
                     if matches!(self.part, Part::Request(_)) {
-                        return Err(host.ended(status));
+                        return Err(host.ended(exit));
                     }
-                    host.exited = Some(Exit::of(status));
+                    host.exited = Some(exit);
                 }
                 // the answer to a request
                 None => {}
                 Some(Happening::Nothing) => {
                     looks += 1;
-                    if let Some(wait) = host.launched.as_ref().and_then(|one| file_lock_wait(one.group())) {
+                    if let Some(wait) = host.group().and_then(file_lock_wait) {
                         self.observed.meets_elsewhere();
                         self.outside = Some(Outside::FileLock { holder: wait.holder });
                         return Ok(());
@@ -300,6 +300,7 @@ impl Attached {
             let Arrival::Cancel {
                 backend_pid,
                 secret_key,
+                client,
             } = arrival
             else {
                 host.arrived.push_back(arrival);
@@ -312,6 +313,7 @@ impl Attached {
                 tokio::spawn(async move {
                     // a query that was over by then needs none
                     let _ = canceller.cancel().await;
+                    drop(client);
                 });
             }
         }

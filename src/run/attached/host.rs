@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::net::Ipv4Addr;
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,12 +17,12 @@ use super::observed::Observed;
 use crate::history::{Exit, Uncontrolled};
 use crate::postgres::wire::{Canceller, Connection, TransactionStatus, WireError};
 use crate::postgres::{PostgresError, Server};
-use crate::process::{Launched, Output, Rest, Thread, all_threads, at_rest, threads_with_timers};
+use crate::process::{Group, Output, Rest, Running, Task, Thread, all_threads, at_rest, threads_with_timers};
 use crate::proxy::{Arrival, Gate, Login, ProxyError, Request, RequestEnd};
 use crate::run::RunError;
 use crate::run::launch::launch;
 use crate::run::session::DeadlockCheck;
-use crate::scenario::{ProgramCommand, Service};
+use crate::scenario::{Closure, ProgramCommand, Service};
 use crate::sql::{Isolation, isolation_named};
 
 /// Settings of a client's that pgbraid does without: it says itself which database, and which messages are sent.
@@ -47,12 +46,12 @@ pub type SharedHost = Arc<Mutex<Host>>;
 pub struct Host {
     /// The session's name, or the service's and the number of the instance.
     pub name: String,
-    program: ProgramCommand,
+    program: Program,
     pub service: Option<Instance>,
     pub at: Place,
     observed: Arc<Observed>,
     pub gate: Gate,
-    pub launched: Option<Launched>,
+    pub launched: Option<Running>,
     pub links: Vec<Link>,
     /// Sessions whose requests are under way.
     pub active: BTreeSet<usize>,
@@ -101,6 +100,13 @@ pub enum Came {
     Farewell,
 }
 
+/// What is started.
+#[derive(Clone)]
+enum Program {
+    Command(ProgramCommand),
+    Closure(Closure),
+}
+
 /// An instance of a service.
 pub struct Instance {
     pub service: Service,
@@ -137,7 +143,7 @@ pub enum Happening {
     Arrival(Arrival),
     Request(usize, Request, RequestEnd),
     Gone(usize),
-    Exited(ExitStatus),
+    Exited(Exit),
     Nothing,
 }
 
@@ -154,8 +160,22 @@ impl Host {
         at: Place,
         observed: Arc<Observed>,
     ) -> Result<SharedHost, RunError> {
-        let mut host = Host::new(name.to_owned(), program, at, observed).await?;
+        let mut host = Host::new(name.to_owned(), Program::Command(program), at, observed).await?;
         host.connections = connections;
+        Ok(Arc::new(Mutex::new(host)))
+    }
+
+    /// Opens the gate for a session's closure, which is called with each run.
+    ///
+    /// # Errors
+    /// When nothing can be listened at.
+    pub async fn of_closure(
+        name: &str,
+        closure: Closure,
+        at: Place,
+        observed: Arc<Observed>,
+    ) -> Result<SharedHost, RunError> {
+        let host = Host::new(name.to_owned(), Program::Closure(closure), at, observed).await?;
         Ok(Arc::new(Mutex::new(host)))
     }
 
@@ -177,7 +197,7 @@ impl Host {
             let mut at = at.clone();
             // a statement that its driver has prepared would be planned anew only for its first runs
             at.settings.push(("plan_cache_mode", "force_custom_plan".to_owned()));
-            let mut host = Host::new(name, service.program.clone(), at, observed.clone()).await?;
+            let mut host = Host::new(name, Program::Command(service.program.clone()), at, observed.clone()).await?;
             host.service = Some(Instance {
                 service: service.clone(),
                 port: 0,
@@ -195,7 +215,7 @@ impl Host {
         Ok(hosts)
     }
 
-    async fn new(name: String, program: ProgramCommand, at: Place, observed: Arc<Observed>) -> Result<Host, RunError> {
+    async fn new(name: String, program: Program, at: Place, observed: Arc<Observed>) -> Result<Host, RunError> {
         let gate = Gate::open(at.server.user()).await.map_err(|source| RunError::Proxy {
             session: name.clone(),
             source,
@@ -245,7 +265,10 @@ impl Host {
 
     /// Starts the program. An instance of a service gets a port that is free now.
     pub async fn start(&mut self) -> Result<(), RunError> {
-        let mut program = self.program.clone();
+        let mut program = match self.program.clone() {
+            Program::Command(program) => program,
+            Program::Closure(closure) => return self.call(closure),
+        };
         if let Some(instance) = &mut self.service {
             let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
                 .await
@@ -258,9 +281,16 @@ impl Host {
             program.env.values_mut().for_each(fill);
             program.env.entry("PORT".to_owned()).or_insert_with(|| port.to_string());
         }
-        self.launched = Some(launch(&self.name, &program, &self.gate)?);
+        self.launched = Some(Running::Process(launch(&self.name, &program, &self.gate)?));
         self.processes.clear();
         self.stir();
+        Ok(())
+    }
+
+    fn call(&mut self, closure: Closure) -> Result<(), RunError> {
+        let url = self.gate.url();
+        let task = Task::start(move || closure.call(url)).map_err(RunError::Runtime)?;
+        self.launched = Some(Running::Closure(task));
         Ok(())
     }
 
@@ -275,8 +305,13 @@ impl Host {
         self.links.iter().enumerate().filter(|(_, link)| !link.gone)
     }
 
+    /// Its processes, where it runs in processes of its own.
+    pub fn group(&self) -> Option<&Group> {
+        self.launched.as_ref().and_then(Running::group)
+    }
+
     pub fn output(&self) -> Output {
-        let launched = self.launched.as_ref().map(Launched::output);
+        let launched = self.launched.as_ref().map(Running::output);
         launched.unwrap_or_else(|| self.last_output.clone())
     }
 
@@ -321,9 +356,9 @@ impl Host {
         }
         if self.exited.is_none()
             && let Some(launched) = &mut self.launched
-            && let Poll::Ready(status) = launched.poll_exit(cx)
+            && let Poll::Ready(exit) = launched.poll_exit(cx)
         {
-            return Poll::Ready(status.map(Happening::Exited).map_err(RunError::Runtime));
+            return Poll::Ready(exit.map(Happening::Exited).map_err(RunError::Runtime));
         }
         Poll::Pending
     }
@@ -344,8 +379,7 @@ impl Host {
             return false;
         }
         // to find the processes costs more than to look at those that are known
-        let launched = self.launched.as_ref();
-        let processes = launched.map(|one| one.group().processes()).unwrap_or_default();
+        let processes = self.group().map(Group::processes).unwrap_or_default();
         let is_all = processes == self.processes;
         self.processes = processes;
         is_all
@@ -371,6 +405,7 @@ impl Host {
             Arrival::Cancel {
                 backend_pid,
                 secret_key,
+                client: _,
             } => {
                 // nothing of this program is under way: there is nothing to cancel
                 self.canceller(backend_pid, secret_key);
@@ -433,10 +468,10 @@ impl Host {
     }
 
     /// The error of a service that ended when it should not.
-    pub fn ended(&self, status: ExitStatus) -> RunError {
+    pub fn ended(&self, exit: Exit) -> RunError {
         RunError::ServiceEnded {
             service: self.name.clone(),
-            exit: Exit::of(status),
+            exit,
             output: self.output(),
         }
     }
@@ -508,7 +543,7 @@ impl Host {
         if restarts || self.spoiled || !self.active.is_empty() || !self.renew_links().await? {
             self.stop().await;
         }
-        if let Some(launched) = &self.launched {
+        if let Some(Running::Process(launched)) = &self.launched {
             launched.forget_output();
         }
         // who came too late for the last run is not let into the next

@@ -219,8 +219,8 @@ impl Session for Attached {
 
     fn owns_process(&self, pid: i32) -> bool {
         let host = self.host();
-        let launched = host.as_ref().and_then(|host| host.launched.as_ref());
-        launched.is_some_and(|launched| launched.group().processes().contains(&pid))
+        let group = host.as_ref().and_then(|host| host.group());
+        group.is_some_and(|group| group.processes().contains(&pid))
     }
 
     async fn send(&mut self, check: DeadlockCheck) -> Result<(), RunError> {

@@ -86,7 +86,7 @@ impl Attached {
                 Happening::Gone(link) => {
                     host.links[link].close().await;
                 }
-                Happening::Exited(status) => {
+                Happening::Exited(exit) => {
                     probe.abort();
                     // somebody else may have taken the port meanwhile
                     if attempts < MOST_ATTEMPTS && host.port_is_taken().await {
@@ -97,7 +97,7 @@ impl Attached {
                         probe = await_ready(port, path.clone());
                         continue;
                     }
-                    return Err(host.ended(status));
+                    return Err(host.ended(exit));
                 }
                 Happening::Nothing => {
                     if since.is_none() && probe.is_finished() {

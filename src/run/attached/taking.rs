@@ -123,7 +123,8 @@ impl Attached {
                 session: self.session.name.clone(),
             });
         }
-        if commands.len() > 1 && !commands.iter().all(|(kind, _)| *kind != StatementKind::Plain) {
+        let own = without_begin(&commands);
+        if own.len() > 1 && own.iter().any(|(kind, _)| *kind == StatementKind::Plain) {
             self.observed.note(format!(
                 "the program of {} sends several statements in one request: they are one step",
                 self.session.entry_name()
@@ -345,18 +346,14 @@ impl Attached {
         conditions: &mut Conditions<'_>,
     ) -> Result<(), RunError> {
         // programs that lock files may meet there
-        if host.launched.as_ref().is_some_and(|one| holds_file_lock(one.group())) {
+        if host.group().is_some_and(holds_file_lock) {
             self.observed.meets_elsewhere();
         }
         let link = &mut host.links[index];
         link.owner = Some(self.id);
         link.busy = true;
         let link = &host.links[index];
-        let own: Vec<&(StatementKind, String)> = match commands {
-            // the driver sends BEGIN together with the statement
-            [(StatementKind::Begin, _), rest @ ..] if !rest.is_empty() => rest.iter().collect(),
-            all => all.iter().collect(),
-        };
+        let own: Vec<&(StatementKind, String)> = without_begin(commands).iter().collect();
         let sent_with_it = match commands {
             [(StatementKind::Begin, sql), _, ..] => Some(sql.clone()),
             _ => None,
@@ -527,6 +524,14 @@ impl Attached {
 /// Whether a transaction that failed holds locks from before a savepoint.
 fn keeps_locks(status: TransactionStatus, link: &Link) -> bool {
     status == TransactionStatus::Aborted && link.savepoint_open
+}
+
+/// What is sent together with a BEGIN ahead of it.
+fn without_begin(commands: &[(StatementKind, String)]) -> &[(StatementKind, String)] {
+    match commands {
+        [(StatementKind::Begin, _), rest @ ..] if !rest.is_empty() => rest,
+        all => all,
+    }
 }
 
 /// The number of what was not analysed.

@@ -44,6 +44,10 @@ impl<'a> Hosts<'a> {
         match program {
             SessionProgram::Command(program) => self.of_command(session, id, program, at).await,
             SessionProgram::Request(request) => self.of_request(session, request, &at).await,
+            SessionProgram::Closure(closure) => {
+                let host = Host::of_closure(session.program_name(), closure.clone(), at, self.observed.clone());
+                Ok((host.await?, Part::Whole))
+            }
         }
     }
 

@@ -58,6 +58,8 @@ class Connection:
             if kind == b"S":
                 name, value = body.decode().split("\0")[:2]
                 self.parameters[name] = value
+            if kind == b"K":
+                self.key = body
 
     def send(self, *messages):
         self.socket.sendall(b"".join(messages))
@@ -108,6 +110,12 @@ class Connection:
         if failed:
             raise failed
         return rows
+
+    def cancel(self):
+        """Asks for its query to be cancelled, and returns when the server has been told."""
+        with socket.create_connection((os.environ["PGHOST"], int(os.environ["PGPORT"]))) as other:
+            other.sendall(struct.pack("!ii", 16, 80877102) + self.key)
+            assert other.recv(1) == b""
 
     def close(self):
         self.send(message(b"X"))

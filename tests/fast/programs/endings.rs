@@ -67,3 +67,11 @@ fn ctrl_c_leaves_no_program_behind() {
     let marker = trial.place.path().display().to_string();
     assert!(!String::from_utf8_lossy(&left.stdout).contains(&marker));
 }
+
+#[test]
+fn a_setup_that_leaves_a_statement_behind_is_waited_for_so_long() {
+    let trial = Trial::new(&[("program", "")], "SELECT true").with_setup("c.send(query('SELECT pg_sleep(600)'))");
+    trial
+        .run()
+        .assert_error(3, &["setup", "what its program sent last", "30s"]);
+}

@@ -46,6 +46,15 @@ impl Trial {
         self
     }
 
+    /// A program that makes the state.
+    fn with_setup(mut self, text: &str) -> Trial {
+        let python = format!("from client import *\nc = Connection()\n{text}\n");
+        self.place.write("setup.py", &python);
+        self.scenario
+            .insert_str(0, "setup_command = [\"python3\", \"setup.py\"]\n");
+        self
+    }
+
     fn command(&self) -> Command {
         let path = self.place.write("trial.toml", &self.scenario);
         let mut command = self.place.pgbraid();

@@ -72,3 +72,26 @@ fn many_statements_are_sent_ahead_of_their_answers() {
          assert len(c.until(b'Z')) == 4 * 20000 + 1",
     );
 }
+
+#[test]
+fn the_program_of_the_setup_speaks_with_the_server_as_if_alone() {
+    let setup = "c.send(query(\"DO $$ BEGIN RAISE NOTICE 'now'; END $$; SELECT pg_sleep(60)\"))\nc.until(b'N')\nc.cancel()\n\
+                 try: c.rows()\nexcept Failed as error: assert error.code == '57014', error\n\
+                 else: raise AssertionError('not cancelled')\n\
+                 try: Connection(no_such_setting='1')\nexcept Failed as error: assert error.code == '42704', error\n\
+                 else: raise AssertionError('not refused')\nc.run('UPDATE t SET x = 7')";
+    let trial = Trial::new(
+        &[("program", "assert c.run('SELECT x FROM t') == [['7']]")],
+        "SELECT true",
+    );
+    assert_holds(&trial.with_setup(setup).run());
+}
+
+#[test]
+fn settings_that_a_client_begins_with_are_as_it_says() {
+    assert_heard(
+        "d = Connection(options='-c standard_conforming_strings=off --extra-float-digits=0', extra_float_digits='3')\n\
+         assert d.parameters['standard_conforming_strings'] == 'off'\n\
+         assert d.run('SHOW extra_float_digits') == [['3']]",
+    );
+}

@@ -135,6 +135,19 @@ fn a_transaction_that_another_follows_at_once_has_ended() {
     assert_eq!(outcomes(&trial, "dpor"), all);
 }
 
+#[test]
+fn a_begin_that_is_sent_with_its_statement_belongs_to_it() {
+    let begins = "c.send(parse('BEGIN'), bind(), execute(), parse('UPDATE t SET x = x + 1'), bind(), execute(), SYNC)\n\
+                  c.until(b'Z')\nc.run('COMMIT')";
+    let noted = |program: &str| {
+        let finished = Trial::new(&[("program", program)], "SELECT true").run();
+        assert_holds(&finished);
+        finished.stdout.contains("several statements in one request")
+    };
+    assert!(!noted(begins));
+    assert!(noted(&begins.replace("BEGIN", "UPDATE t SET x = 0")));
+}
+
 /// What a program makes anew in each run: none of it is the same twice.
 const FRESH: &str = "import datetime, time, uuid\nnow = datetime.datetime.now(datetime.timezone.utc).isoformat()\n\
                      id, moment, key = str(uuid.uuid4()), time.time(), uuid.uuid4().hex\nc.run('BEGIN')\n\

@@ -22,30 +22,43 @@ pub fn apps() -> PathBuf {
 
 fn missing(folder: &Path) -> Vec<&'static str> {
     let python = folder.join("python/venv/bin/python");
-    let languages = [
-        ("PHP with PDO", "php", "-r", "new ReflectionExtension('pdo_pgsql');"),
+    let rust = folder.join("rust/target/debug/with_tokio_postgres");
+    let (python, rust) = (python.to_str().unwrap(), rust.to_str().unwrap());
+    let jdbc = format!(
+        "{}:/usr/share/java/postgresql.jar",
+        folder.join("java/classes").display()
+    );
+    let languages: [(_, &[&str]); 6] = [
+        ("PHP with PDO", &["php", "-r", "new ReflectionExtension('pdo_pgsql');"]),
         (
             "Ruby with pg and ActiveRecord",
-            "ruby",
-            "-e",
-            "require 'pg'; require 'active_record'",
+            &["ruby", "-e", "require 'pg'; require 'active_record'"],
         ),
         (
             "Python with its drivers",
-            python.to_str().unwrap(),
-            "-c",
-            "import asyncpg, django, psycopg, psycopg2, sqlalchemy",
+            &[
+                python,
+                "-c",
+                "import asyncpg, django, psycopg, psycopg2, pytest, sqlalchemy",
+            ],
         ),
         (
             "Node with its drivers",
-            "node",
-            "-e",
-            "Promise.all([import('pg'), import('postgres')]).catch(() => process.exit(1))",
+            &[
+                "node",
+                "-e",
+                "Promise.all([import('pg'), import('postgres')]).catch(() => process.exit(1))",
+            ],
         ),
+        (
+            "Java with pgjdbc",
+            &["javap", "-cp", &jdbc, "WithPgjdbc", "org.postgresql.Driver"],
+        ),
+        ("Rust with tokio-postgres", &["test", "-x", rust]),
     ];
-    let runs = |program: &str, option: &str, code: &str| {
-        let mut command = Command::new(program);
-        command.args([option, code]).current_dir(folder.join("node"));
+    let runs = |words: &[&str]| {
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).current_dir(folder.join("node"));
         let status = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -53,8 +66,6 @@ fn missing(folder: &Path) -> Vec<&'static str> {
             .status();
         status.is_ok_and(|status| status.success())
     };
-    let missing = languages
-        .into_iter()
-        .filter(|(_, program, option, code)| !runs(program, option, code));
-    missing.map(|(name, ..)| name).collect()
+    let missing = languages.into_iter().filter(|(_, words)| !runs(words));
+    missing.map(|(name, _)| name).collect()
 }

@@ -4,3 +4,4 @@ mod drivers;
 mod folder;
 mod pinned;
 mod programs;
+mod suites;

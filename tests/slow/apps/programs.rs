@@ -102,6 +102,10 @@ programs! {
         active_record_four_threads: "ruby/items/naive", ["three are sold"];
         node_postgres_users: "node/users/pg-naive", ["one user of the address"];
         postgres_js_users: "node/users/postgres-naive", ["one user of the address"];
+        pgjdbc_users: "java/users/naive", ["one user of the address"];
+        pgjdbc_withdrawal: "java/accounts/naive", ["one withdrawal"];
+        tokio_postgres_users: "rust/users/naive", ["one user of the address"];
+        tokio_postgres_withdrawal: "rust/accounts/naive", ["one withdrawal"];
     }
     proved {
         fastapi_payment_key: "python/shop/payment-fixed";
@@ -121,6 +125,10 @@ programs! {
         active_record_counter_locked: "ruby/counter/lock";
         node_postgres_users_on_conflict: "node/users/pg-on-conflict";
         postgres_js_users_on_conflict: "node/users/postgres-on-conflict";
+        pgjdbc_users_on_conflict: "java/users/on-conflict";
+        pgjdbc_withdrawal_for_update: "java/accounts/for-update";
+        tokio_postgres_users_on_conflict: "rust/users/on-conflict";
+        tokio_postgres_withdrawal_for_update: "rust/accounts/for-update";
     }
     sampled {
         fastapi_ten_creations: "python/shop/create-fixed";
@@ -134,10 +142,13 @@ programs! {
 fn every_scenario_has_a_test() {
     let apps = apps();
     let mut found = Vec::new();
-    for language in ["node", "php", "python", "ruby"] {
+    for language in ["java", "node", "php", "python", "ruby", "rust"] {
         for program in std::fs::read_dir(apps.join(language)).unwrap() {
             let program = program.unwrap().path();
-            if program.is_dir() && !program.ends_with("venv") && !program.ends_with("node_modules") {
+            let installed = ["venv", "node_modules", "target"]
+                .iter()
+                .any(|name| program.ends_with(name));
+            if program.is_dir() && !installed {
                 let files = std::fs::read_dir(program).unwrap().map(|entry| entry.unwrap().path());
                 found.extend(files.filter(|file| file.extension().is_some_and(|extension| extension == "toml")));
             }
