@@ -227,19 +227,16 @@ pub fn explore(
             exploration.put_in_doubt(Reason::Uncontrolled(Uncontrolled::PrepareNotScheduled));
         }
     }
-    for doubt in template
-        .observed()
-        .map(|observed| observed.doubts())
-        .unwrap_or_default()
-    {
+    if let Some(run) = to_confirm {
+        confirm(template, options, interrupt, run, &mut exploration)?;
+    }
+    let doubts = template.observed().map(|observed| observed.doubts());
+    for doubt in doubts.unwrap_or_default() {
         match exploration.verdict {
             Verdict::Holds | Verdict::Inconclusive => exploration.put_in_doubt(Reason::Uncontrolled(doubt)),
             Verdict::Fails if doubt == Uncontrolled::OwnClock => {}
             Verdict::Fails => exploration.reasons.push(Reason::Uncontrolled(doubt)),
         }
-    }
-    if let Some(run) = to_confirm {
-        confirm(template, options, interrupt, run, &mut exploration)?;
     }
     if exploration.verdict == Verdict::Holds && !strategy.is_up_to_date() {
         exploration.put_in_doubt(Reason::Uncontrolled(Uncontrolled::SeenLate));
@@ -461,6 +458,7 @@ fn confirm(
     let mut worker = Worker::open(template.clone(), options.step_timeout, interrupt)?;
     let again = worker.run(&mut Ordered::of(&run))?;
     let failed = !run.violations.is_empty();
+    worker.outlast()?;
     let reason = if let Some(difference) = differs(&run, &again) {
         Reason::NotRepeated { failed, difference }
     } else if failed {

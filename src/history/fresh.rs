@@ -53,7 +53,7 @@ impl Span {
         } else if is("token") {
             "<token>"
         } else if self.is_now(found) {
-            "<now>"
+            NOW
         } else {
             &found[0]
         };
@@ -110,8 +110,11 @@ pub fn has_placeholder(text: &str) -> bool {
     PLACEHOLDERS.iter().any(|placeholder| text.contains(placeholder))
 }
 
+/// Stands for a time of the run.
+pub const NOW: &str = "<now>";
+
 const PLACEHOLDERS: [&str; 7] = [
-    "<now>",
+    NOW,
     "<today>",
     "<number>",
     "<ignored>",

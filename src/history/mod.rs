@@ -16,7 +16,7 @@ mod variable;
 mod volatile;
 
 pub use deadlock::Deadlock;
-pub use fresh::has_placeholder;
+pub use fresh::{NOW, has_placeholder};
 pub use moves::{Move, MoveKind, SoFar};
 pub use result::{Answer, Exit, SessionEnd, StepError, StepOutcome, StepResult};
 pub use transaction::{Tx, TxEnd};

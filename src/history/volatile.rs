@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::fresh::Span;
+use super::fresh::{NOW, Span};
 use crate::postgres::PostgresError;
 use crate::postgres::type_oid::{CID, DATE, OID, PG_LSN, TID, TIMESTAMP, TIMESTAMPTZ, XID, XID8};
 use crate::postgres::wire::{Column, Connection};
@@ -72,7 +72,7 @@ impl Volatile {
         }
         let placeholder = match column.type_oid {
             OID | TID | XID | CID | PG_LSN | XID8 => "<number>",
-            TIMESTAMP | TIMESTAMPTZ if self.is_of_this_run(text) => "<now>",
+            TIMESTAMP | TIMESTAMPTZ if self.is_of_this_run(text) => NOW,
             DATE if self.since.get(..10).is_some_and(|day| text.as_str() >= day) && *text <= self.until => "<today>",
             _ => return Some(self.mask(text).into_owned()),
         };

@@ -557,14 +557,23 @@ impl Workbench {
     /// When the server fails.
     pub async fn left_behind(&mut self) -> Result<Option<Uncontrolled>, RunError> {
         if self.runs > 0 && self.left_behind.is_none() {
-            for session in &mut self.sessions {
-                session.outlast().await?;
-            }
+            self.outlast().await?;
             self.reset().await?;
             self.compare().await?;
             self.refuse_changes().await?;
         }
         Ok(self.left_behind.clone())
+    }
+
+    /// Waits a moment for what programs may still do after the last run.
+    ///
+    /// # Errors
+    /// When the server fails.
+    pub async fn outlast(&mut self) -> Result<(), RunError> {
+        for session in &mut self.sessions {
+            session.outlast().await?;
+        }
+        Ok(())
     }
 
     /// Compares the state with the one after setup.

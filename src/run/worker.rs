@@ -70,6 +70,16 @@ impl Worker {
         runtime.block_on(interruptible(stop, workbench.explain(&mut order, &run.history)))
     }
 
+    /// See [`Workbench::outlast`].
+    pub fn outlast(&mut self) -> Result<(), RunError> {
+        let Worker {
+            runtime,
+            workbench,
+            stop,
+        } = self;
+        runtime.block_on(interruptible(stop, workbench.outlast()))
+    }
+
     /// See [`Workbench::left_behind`].
     pub fn left_behind(&mut self) -> Result<Option<Uncontrolled>, RunError> {
         let Worker {

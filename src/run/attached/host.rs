@@ -498,10 +498,13 @@ impl Host {
         if self.service.is_none() || !self.used || std::mem::replace(&mut self.watched, !time.is_zero()) {
             return Ok(());
         }
-        let until = Instant::now() + time;
+        let mut until = Instant::now() + time;
         loop {
             match self.next_happening(sleep_until(until)).await? {
-                Happening::Arrival(arrival) => self.welcome(arrival).await?,
+                Happening::Arrival(arrival) => {
+                    self.welcome(arrival).await?;
+                    until = Instant::now() + time;
+                }
                 Happening::Request(link, request, _) => {
                     (self.links[link].busy, self.spoiled) = (true, true);
                     if !request.statements.is_empty() {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::history::Volatile;
+use crate::history::{NOW, Volatile};
 use crate::postgres::quote_literal;
 use crate::postgres::type_oid::{BOOL, FLOAT4, FLOAT8, INT2, INT4, INT8, NUMERIC, OID};
 use crate::postgres::wire::{Column, Value};
@@ -134,7 +134,7 @@ pub fn with_parameters(sql: &str, parameters: usize, volatile: &Volatile) -> (St
 impl Shown {
     /// Whether it is a time that was taken in the run.
     pub fn is_of_clock(&self) -> bool {
-        !self.plain && self.text.as_ref().is_some_and(|text| text.contains("<now>"))
+        !self.plain && self.text.as_ref().is_some_and(|text| text.contains(NOW))
     }
 
     /// The same as the value of a parameter.
