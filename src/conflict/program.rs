@@ -273,17 +273,21 @@ impl Program {
 
     /// The program where those of its sessions that are programs may run these statements, at these levels.
     pub fn with_seen(&self, steps: &[ProgramStep], snapshots: Snapshots) -> Program {
+        Program::of(self.declared_with(steps, snapshots))
+    }
+
+    /// The same where nothing is known of any statement, declared or seen.
+    pub fn opaque(&self, steps: &[ProgramStep]) -> Program {
+        Program::without_facts(self.declared_with(steps, Snapshots::UNKNOWN), false)
+    }
+
+    fn declared_with(&self, steps: &[ProgramStep], snapshots: Snapshots) -> Declared {
         let mut declared = Declared::clone(&self.declared);
         for session in declared.sessions.iter_mut().filter(|session| session.is_program) {
             session.steps = steps.to_vec();
             session.snapshots = snapshots;
         }
-        Program::of(declared)
-    }
-
-    /// The program where nothing is known of any statement, declared or seen.
-    pub fn opaque(&self) -> Program {
-        Program::without_facts(Declared::clone(&self.declared), false)
+        declared
     }
 
     fn without_facts(declared: Declared, keep_isolation: bool) -> Program {
@@ -300,8 +304,15 @@ impl Program {
             let mut steps = session.steps.iter();
             declared.time_in_setup || steps.any(|step| may_take_time(&step.sql))
         };
+        let begins_apart: Vec<bool> = sessions.iter().map(takes_time).collect();
+        for (session, apart) in sessions.iter_mut().zip(&begins_apart) {
+            session
+                .steps
+                .iter_mut()
+                .for_each(|step| step.facts.footprint.timed = *apart);
+        }
         Program {
-            begins_apart: sessions.iter().map(takes_time).collect(),
+            begins_apart,
             rests: sessions.iter().map(SessionProgram::rests_of_transactions).collect(),
             serializable_threes: serializable_threes(&sessions),
             sessions,
@@ -378,6 +389,15 @@ impl Program {
             Some(rests) => rests.get(step).cloned().unwrap_or_default(),
             None => Footprint::unknown(),
         }
+    }
+
+    /// Whether something may compare times.
+    pub fn tells_times(&self) -> bool {
+        let Declared { watchers, catalog, .. } = &*self.declared;
+        let mut steps = self.sessions.iter().flat_map(|session| &session.steps);
+        catalog.compares_times
+            || watchers.iter().any(|watcher| watcher.meaning.times.tells)
+            || steps.any(|step| step.facts.meaning.times.tells)
     }
 
     /// Whether three or more serializable transactions can be under way in a run: one that is doomed, one that dooms
@@ -569,5 +589,19 @@ mod tests {
         assert_eq!(grown.step(0, 0), whole.step(0, 0));
         assert_eq!(grown.step(1, 0), whole.step(1, 0));
         assert_eq!(grown.step(0, 0).writes[&TABLE], WriteKind::Change);
+    }
+
+    #[test]
+    fn when_transactions_begin_matters_where_nothing_is_known_of_statements_that_take_the_time() {
+        let takes = ProgramStep {
+            sql: "INSERT INTO t SELECT now()".to_owned(),
+            ..step(appends())
+        };
+        let program = program(vec![vec![], vec![]]);
+        let mut declared = Declared::clone(&program.declared);
+        declared.sessions[0].is_program = true;
+        let program = Program::of(declared).opaque(&[takes]);
+        assert!(program.begins_apart(0) && program.step(0, 0).timed);
+        assert!(!program.begins_apart(1));
     }
 }

@@ -48,6 +48,7 @@ fn may_close_cycle(waits: &Footprint, holder: &Piece) -> bool {
 /// What is not known may be anything, including the end of a prepared transaction or a wait for a safe snapshot.
 fn may_meet_unknown(piece: &Piece) -> bool {
     !piece.statement.is_empty()
+        || piece.statement.timed
         || piece
             .transaction
             .as_ref()

@@ -227,8 +227,22 @@ pub fn explore(
             exploration.put_in_doubt(Reason::Uncontrolled(Uncontrolled::PrepareNotScheduled));
         }
     }
+    for doubt in template
+        .observed()
+        .map(|observed| observed.doubts())
+        .unwrap_or_default()
+    {
+        match exploration.verdict {
+            Verdict::Holds | Verdict::Inconclusive => exploration.put_in_doubt(Reason::Uncontrolled(doubt)),
+            Verdict::Fails if doubt == Uncontrolled::OwnClock => {}
+            Verdict::Fails => exploration.reasons.push(Reason::Uncontrolled(doubt)),
+        }
+    }
     if let Some(run) = to_confirm {
         confirm(template, options, interrupt, run, &mut exploration)?;
+    }
+    if exploration.verdict == Verdict::Holds && !strategy.is_up_to_date() {
+        exploration.put_in_doubt(Reason::Uncontrolled(Uncontrolled::SeenLate));
     }
     exploration.elapsed = started.elapsed();
     Ok(exploration)
@@ -458,9 +472,13 @@ fn confirm(
         return Ok(());
     } else if let Some(table) = leaves_otherwise(&run, &again) {
         Reason::LeftOtherwise { table }
+    } else if let Some(what) = again.uncontrolled.into_iter().next() {
+        Reason::Uncontrolled(what)
     } else {
         return Ok(());
     };
-    exploration.put_in_doubt(reason);
+    if !exploration.reasons.contains(&reason) {
+        exploration.put_in_doubt(reason);
+    }
     Ok(())
 }

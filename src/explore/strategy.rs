@@ -2,12 +2,14 @@
 
 mod dpor;
 mod exhaustive;
+mod mixed;
 mod pct;
 mod random;
 mod samples;
 
 pub use dpor::Dpor;
 pub use exhaustive::Exhaustive;
+use mixed::Mixed;
 pub use pct::Pct;
 pub use random::Random;
 
@@ -41,6 +43,11 @@ pub trait Strategy {
     /// Whether it begins again when more is seen of sessions that are programs.
     fn begins_again(&self) -> bool {
         false
+    }
+
+    /// Whether nothing more has been seen of such sessions since it began.
+    fn is_up_to_date(&self) -> bool {
+        true
     }
 
     /// The next schedule, the one with the smallest key first; `None` if there is none at present (a run under way may
@@ -162,10 +169,13 @@ impl StrategyKind {
     pub fn build(self, template: &Template) -> Box<dyn Strategy> {
         let scenario = template.scenario();
         match self {
-            StrategyKind::Dpor { symmetric } => Box::new(match template.observed() {
-                Some(observed) => Dpor::of_seen(scenario, observed.clone(), symmetric),
-                None => Dpor::new(scenario, template.program().clone(), symmetric),
-            }),
+            StrategyKind::Dpor { symmetric } => match template.observed() {
+                Some(observed) => Box::new(Mixed::new(
+                    Dpor::of_seen(scenario, observed.clone(), symmetric),
+                    Random::new(scenario, mixed::SEED, mixed::MOST_SAMPLES),
+                )),
+                None => Box::new(Dpor::new(scenario, template.program().clone(), symmetric)),
+            },
             StrategyKind::Exhaustive => Box::new(Exhaustive::new()),
             StrategyKind::Random { samples, seed } => Box::new(Random::new(scenario, seed, samples)),
             StrategyKind::Pct { samples, seed, depth } => Box::new(Pct::new(scenario, seed, samples, depth)),

@@ -88,6 +88,9 @@ fn check(worker: &mut Worker, run: &mut Run) -> Result<(), RunError> {
     } else if let Some(table) = leaves_otherwise(run, &again) {
         run.uncontrolled.push(Uncontrolled::TablesDiffer { table });
     }
+    let others = again.uncontrolled.into_iter();
+    let new: Vec<Uncontrolled> = others.filter(|what| !run.uncontrolled.contains(what)).collect();
+    run.uncontrolled.extend(new);
     Ok(())
 }
 

@@ -51,6 +51,21 @@ pub enum Uncontrolled {
         /// The session's name.
         session: String,
     },
+    /// What a service does after it has answered is part of no request.
+    #[error(
+        "instance {instance} had work left when it had answered, which waits for a time: what it does then, and in which \
+         order with other requests, is not explored"
+    )]
+    WorkLeft {
+        /// The service's name, and the number of the instance.
+        instance: String,
+    },
+    /// In which order programs look at their clocks is no part of a schedule.
+    #[error(
+        "programs send times of their own clocks, and something compares times: in which order programs take them is not \
+         explored"
+    )]
+    OwnClock,
     #[error("the program of session {session} cancelled a statement that waited, by a timer of its own")]
     ProgramCancelled { session: String },
     #[error(
@@ -96,6 +111,9 @@ pub enum Uncontrolled {
         /// The step's name.
         step: String,
     },
+    /// A run after the search, which confirms what it found, has met a statement that is new.
+    #[error("the programs did something that no run of the search had shown, when a schedule was run again at its end")]
+    SeenLate,
     #[error("two runs of the same schedule left table {table} in different states")]
     TablesDiffer { table: String },
     /// Moves are counted from 1.
@@ -121,6 +139,8 @@ impl Uncontrolled {
             Uncontrolled::ConcurrentConnections { .. } => "concurrent-connections",
             Uncontrolled::RequestsNotToldApart { .. } => "requests-not-told-apart",
             Uncontrolled::WaitedForTimer { .. } => "waited-for-timer",
+            Uncontrolled::WorkLeft { .. } => "work-left",
+            Uncontrolled::OwnClock => "own-clock",
             Uncontrolled::ProgramCancelled { .. } => "program-cancelled",
             Uncontrolled::StartOrder { .. } => "start-order",
             Uncontrolled::PreludeNotScheduled { .. } => "prelude-not-scheduled",
@@ -129,6 +149,7 @@ impl Uncontrolled {
             Uncontrolled::LeftBehind(_) => "left-behind",
             Uncontrolled::TablesDiffer { .. } => "tables-differ",
             Uncontrolled::RunsDiffer(_)
+            | Uncontrolled::SeenLate
             | Uncontrolled::ProgramDiffers { .. }
             | Uncontrolled::MovesDiffer { .. }
             | Uncontrolled::EndedEarly { .. }

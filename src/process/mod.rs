@@ -13,5 +13,5 @@ pub use launched::{Launch, Launched, Output};
 pub use rest::{Rest, at_rest};
 pub use running::Running;
 pub use task::Task;
-pub use threads::{may_wake_within, waiting_threads};
+pub use threads::{Thread, all_threads, may_wake_within, threads_with_timers, waiting_threads};
 pub use waits::{FileLockWait, file_lock_wait, holds_file_lock};

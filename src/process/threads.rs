@@ -1,6 +1,6 @@
 //! What the threads of a program wait for, as far as the kernel tells: a connection, or a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
@@ -25,6 +25,9 @@ const POLLS: [c_long; 1] = [libc::SYS_ppoll];
 const SELECTS: [c_long; 2] = [libc::SYS_select, libc::SYS_pselect6];
 #[cfg(not(target_arch = "x86_64"))]
 const SELECTS: [c_long; 1] = [libc::SYS_pselect6];
+
+/// Calls that wait for a time alone.
+const SLEEPS: [c_long; 2] = [libc::SYS_nanosleep, libc::SYS_clock_nanosleep];
 
 /// A thread waits for no more descriptors than that if it is to be told by them.
 const MOST_DESCRIPTORS: u64 = 1024;
@@ -58,6 +61,22 @@ pub fn may_wake_within(processes: &[i32], time: Duration) -> bool {
             Deadline::Unknown => true,
         })
     })
+}
+
+/// The threads that there are.
+pub fn all_threads(processes: &[i32]) -> BTreeSet<Thread> {
+    threads(processes).collect()
+}
+
+/// The threads that sleep, or wait for no longer than this time.
+pub fn threads_with_timers(processes: &[i32], time: Duration) -> BTreeSet<Thread> {
+    let has_timer = |&(process, thread): &Thread| {
+        Call::of(process, thread).is_some_and(|call| match call.deadline() {
+            Deadline::In(left) => left <= time,
+            Deadline::Never | Deadline::Unknown => SLEEPS.contains(&call.number),
+        })
+    };
+    threads(processes).filter(has_timer).collect()
 }
 
 fn threads(processes: &[i32]) -> impl Iterator<Item = Thread> {

@@ -104,6 +104,10 @@ impl Session for AnySession {
         of_its_kind!(self, session => session.end_reset().await)
     }
 
+    async fn outlast(&mut self) -> Result<(), RunError> {
+        of_its_kind!(self, session => session.outlast().await)
+    }
+
     async fn left_behind(&mut self) -> Result<Option<String>, RunError> {
         of_its_kind!(self, session => session.left_behind().await)
     }

@@ -35,7 +35,7 @@ mod workbench;
 mod worker;
 
 pub use any_session::AnySession;
-pub use attached::{Attached, Observed, Place, RequestError};
+pub use attached::{Attached, Knowledge, Observed, Place, RequestError};
 pub use condition::Conditions;
 pub use driver::Driver;
 pub use executor::{Execution, Limits, execute};

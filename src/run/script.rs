@@ -455,6 +455,10 @@ impl Session for Script {
         Ok(())
     }
 
+    async fn outlast(&mut self) -> Result<(), RunError> {
+        Ok(())
+    }
+
     async fn left_behind(&mut self) -> Result<Option<String>, RunError> {
         self.driver.left_behind().await
     }

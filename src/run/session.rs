@@ -82,6 +82,9 @@ pub trait Session {
     /// Completes what [`Session::begin_reset`] began: all steps are ahead again.
     fn end_reset(&mut self) -> impl Future<Output = Result<(), RunError>>;
 
+    /// The last run is over: waits a moment for what its program may still do.
+    fn outlast(&mut self) -> impl Future<Output = Result<(), RunError>>;
+
     /// What an earlier run has left on the connection, in words.
     fn left_behind(&mut self) -> impl Future<Output = Result<Option<String>, RunError>>;
 

@@ -549,6 +549,9 @@ impl Workbench {
     /// When the server fails.
     pub async fn left_behind(&mut self) -> Result<Option<Uncontrolled>, RunError> {
         if self.runs > 0 && self.left_behind.is_none() {
+            for session in &mut self.sessions {
+                session.outlast().await?;
+            }
             self.reset().await?;
             self.compare().await?;
             self.refuse_changes().await?;

@@ -5,6 +5,8 @@
 //! A longer run, or other programs: `PGBRAID_CASES=50000 PGBRAID_SEED=7 cargo test --release --lib drawn_programs --
 //! --nocapture`.
 
+mod branching;
+mod executor;
 mod recorded;
 mod world;
 
@@ -14,7 +16,7 @@ use std::collections::{BTreeSet, HashMap};
 use num_bigint::BigUint;
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
-use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+use proptest::test_runner::{RngAlgorithm, TestError, TestRng, TestRunner};
 
 use self::recorded::Recorded;
 use self::world::{Answers, Program, Script, Step, Value, World};
@@ -54,6 +56,7 @@ fn cases() -> impl Strategy<Value = Case> {
             retries,
             times_out,
             steps,
+            ..Script::default()
         });
     let sessions = prop::collection::vec((session, prop::option::weighted(0.3, any::<Index>())), 2..6);
     let alone = subsequence(ROWS.to_vec(), 0..=ROWS.len());
@@ -95,10 +98,8 @@ fn cases() -> impl Strategy<Value = Case> {
 
 fn with_commit_apart(step: Step) -> Vec<Step> {
     let commit = Step {
-        condition: None,
-        reads: Vec::new(),
-        writes: Vec::new(),
         commits: true,
+        ..Step::default()
     };
     match step.commits {
         true => vec![Step { commits: false, ..step }, commit],
@@ -118,12 +119,13 @@ fn step() -> impl Strategy<Value = Step> {
             reads,
             writes: rows.into_iter().zip(values).collect(),
             commits,
+            ..Step::default()
         }),
         row_alone.prop_map(|(row, condition, commits)| Step {
             condition: condition.map(|value| (row, value)),
-            reads: Vec::new(),
             writes: vec![(row, Value::AddOne)],
             commits,
+            ..Step::default()
         }),
     ]
 }
@@ -146,9 +148,10 @@ fn take_alone(step: &mut Step, alone: &[usize]) {
     }
 }
 
-/// Every outcome, and the number of schedules; `None` if there are too many.
+/// Every outcome, and the number of schedules; `None` if there are more than `most`.
 fn enumerate<'a>(
     world: World<'a>,
+    most: u64,
     known: &mut HashMap<World<'a>, u64>,
     outcomes: &mut BTreeSet<Outcome>,
 ) -> Option<u64> {
@@ -160,14 +163,14 @@ fn enumerate<'a>(
     for &session in &ready {
         let mut next = world.clone();
         next.make_move(session);
-        count += enumerate(next, known, outcomes)?;
+        count += enumerate(next, most, known, outcomes)?;
     }
     if ready.is_empty() {
         outcomes.insert(world.outcome());
         count = 1;
     }
     known.insert(world, count);
-    (count <= MOST_SCHEDULES).then_some(count)
+    (count <= most).then_some(count)
 }
 
 struct Found {
@@ -226,7 +229,7 @@ fn setting(name: &str, default: u64) -> u64 {
 fn compare(case: &Case) -> Result<Option<[u64; 3]>, TestCaseError> {
     let mut outcomes = BTreeSet::new();
     let world = World::new(&case.program, &case.rows);
-    let Some(count) = enumerate(world, &mut HashMap::new(), &mut outcomes) else {
+    let Some(count) = enumerate(world, MOST_SCHEDULES, &mut HashMap::new(), &mut outcomes) else {
         return Ok(None);
     };
     let found = search(case, &Symmetry::of_groups((0..case.program.len()).collect()));
@@ -243,17 +246,26 @@ fn compare(case: &Case) -> Result<Option<[u64; 3]>, TestCaseError> {
     Ok(Some([count, found.runs, found.redundant]))
 }
 
-#[test]
-fn the_search_loses_nothing_of_drawn_programs() {
+/// Checks what is drawn.
+fn draw<S: Strategy>(
+    cases: u32,
+    drawn: S,
+    check: impl Fn(S::Value) -> Result<(), TestCaseError>,
+) -> Result<(), TestError<S::Value>> {
     let config = ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::with_cases(setting("PGBRAID_CASES", CASES.into()) as u32)
+        ..ProptestConfig::with_cases(setting("PGBRAID_CASES", cases.into()) as u32)
     };
     let mut seed = [0; 32];
     seed[..8].copy_from_slice(&setting("PGBRAID_SEED", SEED).to_le_bytes());
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
+    runner.run(&drawn, check)
+}
+
+#[test]
+fn the_search_loses_nothing_of_drawn_programs() {
     let tally = RefCell::new([0; 4]);
-    let result = runner.run(&cases(), |case| {
+    let result = draw(CASES, cases(), |case| {
         if let Some(counts) = compare(&case)? {
             let mut tally = tally.borrow_mut();
             tally[0] += 1;
@@ -271,10 +283,10 @@ fn the_search_loses_nothing_of_drawn_programs() {
 fn the_search_loses_nothing_of_programs_that_told_something() {
     use Value::{AddOne, Set};
     let step = |reads: &[usize], writes: &[(usize, Value)], commits| Step {
-        condition: None,
         reads: reads.to_vec(),
         writes: writes.to_vec(),
         commits,
+        ..Step::default()
     };
     let commit = || step(&[], &[], true);
     let behind_the_later_turn = vec![
@@ -300,10 +312,8 @@ fn the_search_loses_nothing_of_programs_that_told_something() {
     ] {
         let groups: Vec<usize> = (0..steps.len()).collect();
         let script = |steps| Script {
-            repeatable_read: false,
-            retries: false,
-            times_out: false,
             steps,
+            ..Script::default()
         };
         for queued in [false, true] {
             let case = Case {

@@ -1,11 +1,16 @@
 //! Sessions that share rows at READ COMMITTED and REPEATABLE READ, without a server.
 
+mod list;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::list::List;
 use crate::history::MoveKind;
 
+pub use self::list::ListOrder;
+
 /// What a session does.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Script {
     /// It reads what was committed when its transaction took its first step, and fails if it would write a row that was
     /// changed since; otherwise it reads what is committed when the step begins.
@@ -15,27 +20,87 @@ pub struct Script {
     /// Its steps fail after waiting long enough.
     pub times_out: bool,
     pub steps: Vec<Step>,
+    /// By step: where it goes on, depending on what it is told.
+    pub branches: Vec<Vec<Branch>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// Where a session goes on if a step's answer is of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Branch {
+    pub told: Told,
+    pub to: usize,
+}
+
+/// Something that an answer says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Told {
+    /// The first value that was read.
+    First(u8),
+    /// How many values were read.
+    Count(usize),
+    /// It changed nothing.
+    NotWritten,
+    Failed,
+    /// It did not fail.
+    Anything,
+}
+
+impl Script {
+    /// The next step after one that was told something.
+    fn after(&self, step: usize, answer: &Answer) -> usize {
+        let branches = self.branches.get(step).map_or(&[][..], Vec::as_slice);
+        let tells = |branch: &&Branch| match (branch.told, answer) {
+            (Told::Failed, Answer::Failed) | (Told::Anything, Answer::Done(..)) => true,
+            (Told::First(value), Answer::Done(read, _)) => read.first() == Some(&value),
+            (Told::Count(count), Answer::Done(read, _)) => read.len() == count,
+            (Told::NotWritten, Answer::Done(_, wrote)) => !wrote,
+            _ => false,
+        };
+        let otherwise = match answer {
+            Answer::Done(..) => step + 1,
+            Answer::Failed => self.steps.len(),
+        };
+        branches.iter().find(tells).map_or(otherwise, |branch| branch.to)
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Step {
     /// It writes only if the row has this value. Checked again if a row that it waited for is this one.
     pub condition: Option<(usize, u8)>,
     pub reads: Vec<usize>,
     pub writes: Vec<(usize, Value)>,
+    /// What it does beside.
+    pub also: Option<Also>,
     /// The transaction ends with it.
     pub commits: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Also {
+    /// It adds an item to the list, with the time at which its transaction began.
+    Add(u8),
+    /// It reads the list.
+    List(ListOrder),
+    /// Outside the database, once it is over: its session reads a value and sets it to this.
+    File(u8),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Value {
     Set(u8),
     AddOne,
+    /// The session's number, behind all other values.
+    Number,
 }
 
 impl Step {
     pub fn only_commits(&self) -> bool {
-        self.commits && self.condition.is_none() && self.reads.is_empty() && self.writes.is_empty()
+        self.commits
+            && self.condition.is_none()
+            && self.reads.is_empty()
+            && self.writes.is_empty()
+            && self.also.is_none()
     }
 
     /// The row that it is about, if it is about one row alone and takes it.
@@ -94,6 +159,11 @@ fn is_in_cycle(program: &Program, row: usize) -> bool {
 /// A script for each session.
 pub type Program = Vec<Script>;
 
+fn tells_times(program: &Program) -> bool {
+    let mut steps = program.iter().flat_map(|script| &script.steps);
+    steps.any(|step| step.also == Some(Also::List(ListOrder::Times)))
+}
+
 /// What the sessions saw, each in its order.
 pub type Answers = Vec<Vec<Answer>>;
 
@@ -123,6 +193,8 @@ struct Session {
     /// Rows that its transaction holds, and what it wrote there.
     own: BTreeMap<usize, Option<u8>>,
     snapshot: Option<Snapshot>,
+    /// When its transaction began.
+    began: Option<u8>,
     /// Its step waits for the row of the next write.
     waiting: Option<UnderWay>,
     /// What it waited for is free.
@@ -134,6 +206,7 @@ struct Session {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Snapshot {
     committed: Vec<u8>,
+    list: List,
     /// Rows changed since.
     changed: BTreeSet<usize>,
 }
@@ -144,7 +217,13 @@ pub struct World<'a> {
     /// By row: whether only the first waiter waits for the row, as for a row of a table; otherwise all do, as for a
     /// key.
     queued: &'a [bool],
+    /// By session: to begin a transaction is a move of its own.
+    begins_apart: Vec<bool>,
+    /// How many transactions have begun, if anything tells times apart.
+    clock: Option<u8>,
     committed: Vec<u8>,
+    list: List,
+    file: u8,
     sessions: Vec<Session>,
     /// Waiting sessions, the longest-waiting one first.
     queue: Vec<usize>,
@@ -169,6 +248,8 @@ pub struct Move {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Did {
+    /// It has begun a transaction, and no more.
+    Begin,
     /// It waits at the end of the move.
     Wait,
     Finish {
@@ -182,12 +263,36 @@ impl<'a> World<'a> {
         World {
             program,
             queued,
+            begins_apart: vec![false; program.len()],
+            clock: tells_times(program).then_some(0),
             committed: vec![0; queued.len()],
+            list: List::default(),
+            file: 0,
             sessions: vec![Session::default(); program.len()],
             queue: Vec::new(),
             heads: vec![None; queued.len()],
             answers: vec![Vec::new(); program.len()],
         }
+    }
+
+    /// From now on, it is a move of its own where the session begins a transaction, or it is not.
+    pub fn begin_apart(&mut self, session: usize, apart: bool) {
+        self.begins_apart[session] = apart;
+    }
+
+    /// Whether the session's next move begins a transaction and does no more.
+    pub fn only_begins(&self, session: usize) -> bool {
+        self.begins_apart[session] && self.sessions[session].began.is_none()
+    }
+
+    /// Whether a session is in a transaction.
+    pub fn in_transaction(&self, session: usize) -> bool {
+        self.sessions[session].began.is_some()
+    }
+
+    /// What a session was told last.
+    pub fn last_answer(&self, session: usize) -> Option<&Answer> {
+        self.answers[session].last()
     }
 
     /// The enabled sessions.
@@ -227,7 +332,12 @@ impl<'a> World<'a> {
 
     /// The outcome.
     pub fn outcome(&self) -> (Vec<u8>, Answers) {
-        (self.committed.clone(), self.answers.clone())
+        let rows = self
+            .committed
+            .iter()
+            .copied()
+            .chain(self.list.items(None, ListOrder::None));
+        (rows.collect(), self.answers.clone())
     }
 
     /// Makes the session's move.
@@ -255,6 +365,7 @@ impl<'a> World<'a> {
             }
             None => self.begin(session),
         };
+        self.pass_over_commits(session);
         made.released = self.release();
         for (other, one) in self.sessions.iter_mut().enumerate() {
             if one.retries_after.contains(&session) {
@@ -262,16 +373,41 @@ impl<'a> World<'a> {
                 made.lets_retry.push(other);
             }
         }
-        if made.did == Did::Fail {
+        if made.did == Did::Fail && self.program[session].retries {
             self.sessions[session].retries_after = made.released.clone();
         }
         made
     }
 
+    /// A program's commit of nothing is no step.
+    fn pass_over_commits(&mut self, session: usize) {
+        let Script { steps, branches, .. } = &self.program[session];
+        let one = &mut self.sessions[session];
+        while !branches.is_empty() && one.began.is_none() && steps.get(one.next).is_some_and(Step::only_commits) {
+            one.next += 1;
+        }
+    }
+
     fn begin(&mut self, session: usize) -> Move {
+        let only_begins = self.only_begins(session);
+        if self.sessions[session].began.is_none() {
+            self.sessions[session].began = Some(self.clock.unwrap_or_default());
+            self.clock = self.clock.map(|clock| clock + 1);
+        }
+        if only_begins {
+            return Move {
+                session,
+                step: self.sessions[session].next,
+                has_waited: false,
+                did: Did::Begin,
+                released: Vec::new(),
+                lets_retry: Vec::new(),
+            };
+        }
         if self.takes_snapshot(session) {
             self.sessions[session].snapshot = Some(Snapshot {
                 committed: self.committed.clone(),
+                list: self.list.committed(),
                 changed: BTreeSet::new(),
             });
         }
@@ -333,14 +469,16 @@ impl<'a> World<'a> {
 
     fn fail(&mut self, session: usize, step: usize) -> Did {
         self.answers[session].push(Answer::Failed);
+        self.list.roll_back(session);
         let Script { retries, steps, .. } = &self.program[session];
+        let other = self.program[session].after(step, &Answer::Failed);
         let retries = *retries && !self.sessions[session].has_failed;
         let first = steps[..step]
             .iter()
             .rposition(|step| step.commits)
             .map_or(0, |end| end + 1);
         self.sessions[session] = Session {
-            next: if retries { first } else { steps.len() },
+            next: if retries { first } else { other },
             has_failed: true,
             ..Session::default()
         };
@@ -349,6 +487,8 @@ impl<'a> World<'a> {
 
     fn commit(&mut self, session: usize) {
         self.sessions[session].snapshot = None;
+        self.sessions[session].began = None;
+        self.list.commit(session);
         for (row, value) in std::mem::take(&mut self.sessions[session].own) {
             if let Some(value) = value {
                 self.committed[row] = value;
@@ -418,6 +558,7 @@ impl<'a> World<'a> {
             let value = match value {
                 Value::Set(value) => value,
                 Value::AddOne => (seen + 1) % 4,
+                Value::Number => session as u8 + 4,
             };
             // the row is locked all the same
             let held = self.sessions[session].own.entry(row).or_default();
@@ -425,9 +566,20 @@ impl<'a> World<'a> {
             under_way.wrote |= finds;
             under_way.place += 1;
         }
-        let UnderWay { read, wrote, .. } = under_way;
-        self.answers[session].push(Answer::Done(read, wrote));
-        self.sessions[session].next += 1;
+        let UnderWay { mut read, wrote, .. } = under_way;
+        match step.also {
+            Some(Also::Add(item)) => self.list.add(session, item, self.sessions[session].began),
+            Some(Also::List(order)) => {
+                let snapshot = self.sessions[session].snapshot.as_ref();
+                let list = snapshot.map_or_else(|| self.list.clone(), |one| self.list.seen_with(&one.list, session));
+                read.extend(list.items(Some(session), order));
+            }
+            Some(Also::File(value)) => read.push(std::mem::replace(&mut self.file, value)),
+            None => {}
+        }
+        let answer = Answer::Done(read, wrote);
+        self.sessions[session].next = self.program[session].after(index, &answer);
+        self.answers[session].push(answer);
         if step.commits {
             self.commit(session);
         }

@@ -9,7 +9,7 @@ use crate::explore::Coverage;
 use crate::explore::source_sets::{Choices, Guide, SourceSets, Trace};
 use crate::history::Uncontrolled;
 use crate::history::{Move, MoveKind, SoFar};
-use crate::run::{Candidate, Observed, Run, Scheduler};
+use crate::run::{Candidate, Knowledge, Observed, Run, Scheduler};
 use crate::scenario::{Scenario, Symmetry};
 
 /// What the reduction knows of a scenario.
@@ -59,23 +59,25 @@ impl Dpor {
     /// thought to be independent may not be.
     pub fn of_seen(scenario: &Scenario, observed: Arc<Observed>, symmetric: bool) -> Dpor {
         let knowledge = observed.knowledge();
-        let growing = Growing {
+        let mut dpor = Dpor::new(scenario, knowledge.program.clone(), symmetric);
+        dpor.growing = Some(Growing {
             version: knowledge.version,
             observed,
-        };
-        Dpor {
-            growing: Some(growing),
-            ..Dpor::new(scenario, knowledge.program, symmetric)
-        }
+        });
+        dpor.go_by(knowledge);
+        dpor
     }
 
-    /// Begins again where more is known than the search goes by. Returns whether it does.
-    fn begin_again(&mut self) -> bool {
-        let Some(growing) = &mut self.growing else { return false };
+    /// What is known, where that is more than the search goes by.
+    fn news(&self) -> Option<Knowledge> {
+        let growing = self.growing.as_ref()?;
         let knowledge = growing.observed.knowledge();
-        if knowledge.version == growing.version {
-            return false;
-        }
+        (knowledge.version != growing.version).then_some(knowledge)
+    }
+
+    /// Begins with what is known.
+    fn go_by(&mut self, knowledge: Knowledge) {
+        let Some(growing) = &mut self.growing else { return };
         growing.version = knowledge.version;
         let symmetry = match knowledge.shows_names {
             true => self.model.symmetry.broken(),
@@ -86,7 +88,6 @@ impl Dpor {
             program: knowledge.program,
             symmetry,
         });
-        true
     }
 }
 
@@ -102,6 +103,10 @@ impl Strategy for Dpor {
 
     fn begins_again(&self) -> bool {
         true
+    }
+
+    fn is_up_to_date(&self) -> bool {
+        self.news().is_none()
     }
 
     fn next(&mut self) -> Option<Job> {
@@ -121,7 +126,8 @@ impl Strategy for Dpor {
     }
 
     fn observe(&mut self, _key: &Key, run: &Run) -> Option<Uncontrolled> {
-        if self.begin_again() {
+        if let Some(news) = self.news() {
+            self.go_by(news);
             return None;
         }
         self.search.observe(&RunTrace::new(&self.model, run))

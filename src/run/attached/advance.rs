@@ -9,7 +9,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::host::{Came, Given, Happening, Host};
 use super::schedulable::{Treatment, commands, treatment};
 use super::taking::Whose;
-use super::{Attached, Part, observed};
+use super::{Attached, LONGEST_LATENESS, Part, observed};
 use crate::history::Uncontrolled;
 use crate::postgres::wire::TransactionStatus;
 use crate::process::file_lock_wait;
@@ -217,6 +217,12 @@ impl Attached {
             return true;
         }
         if self.answer.is_some() {
+            if !host.others_think(self.id) && host.has_timers_left() {
+                if last.elapsed() < LONGEST_LATENESS {
+                    return false;
+                }
+                host.note_late_work();
+            }
             self.end_request(host);
             return true;
         }

@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::link::Link;
 use super::messages;
 use super::observed::Observed;
-use crate::history::Exit;
+use crate::history::{Exit, Uncontrolled};
 use crate::postgres::wire::{Canceller, Connection, TransactionStatus, WireError};
 use crate::postgres::{PostgresError, Server};
-use crate::process::{Group, Output, Rest, Running, Task, at_rest};
+use crate::process::{Group, Output, Rest, Running, Task, Thread, all_threads, at_rest, threads_with_timers};
 use crate::proxy::{Arrival, Gate, Login, ProxyError, Request, RequestEnd};
 use crate::run::RunError;
 use crate::run::launch::launch;
@@ -80,6 +80,10 @@ pub struct Host {
     last_rest: Option<Rest>,
     /// Those that it had when that was last looked at.
     processes: Vec<i32>,
+    /// The threads that it had when it was ready.
+    threads: BTreeSet<Thread>,
+    /// It was watched after its last answer.
+    watched: bool,
 }
 
 /// What a session has sent while another was released.
@@ -239,6 +243,8 @@ impl Host {
             spoiled: false,
             last_rest: None,
             processes: Vec::new(),
+            threads: BTreeSet::new(),
+            watched: false,
         })
     }
 
@@ -485,11 +491,51 @@ impl Host {
         }
     }
 
-    /// Makes ready for another run, in which a service is kept if that changes nothing.
-    pub async fn renew(&mut self) -> Result<(), RunError> {
-        if !std::mem::take(&mut self.used) {
+    /// Takes down what a service sends that has answered all its requests, within this time.
+    pub async fn look_for_late_work(&mut self, time: Duration) -> Result<(), RunError> {
+        if self.service.is_none() || !self.used || std::mem::replace(&mut self.watched, !time.is_zero()) {
             return Ok(());
         }
+        let until = Instant::now() + time;
+        loop {
+            match self.next_happening(sleep_until(until)).await? {
+                Happening::Arrival(arrival) => self.welcome(arrival).await?,
+                Happening::Request(link, request, _) => {
+                    (self.links[link].busy, self.spoiled) = (true, true);
+                    if !request.statements.is_empty() {
+                        self.note_late_work();
+                    }
+                }
+                Happening::Gone(link) => self.links[link].close().await,
+                Happening::Exited(_) | Happening::Nothing => return Ok(()),
+            }
+        }
+    }
+
+    /// A service has answered, and has more to do.
+    pub fn note_late_work(&self) {
+        let instance = self.name.clone();
+        self.observed.doubt(Uncontrolled::WorkLeft { instance });
+    }
+
+    /// Whether threads that were started since it was ready wait for a time.
+    pub fn has_timers_left(&self) -> bool {
+        let timers = threads_with_timers(&self.processes, self.at.limit);
+        timers.iter().any(|thread| !self.threads.contains(thread))
+    }
+
+    /// It is ready: the threads that it has are its own, and not those of requests.
+    pub fn know_threads(&mut self) {
+        self.threads = all_threads(&self.processes);
+    }
+
+    /// Makes ready for another run, in which a service is kept if that changes nothing.
+    pub async fn renew(&mut self) -> Result<(), RunError> {
+        if !self.used {
+            return Ok(());
+        }
+        self.look_for_late_work(Duration::ZERO).await?;
+        (self.used, self.watched) = (false, false);
         let restarts = self.service.as_ref().is_none_or(|instance| instance.service.restart);
         if restarts || self.spoiled || !self.active.is_empty() || !self.renew_links().await? {
             self.stop().await;

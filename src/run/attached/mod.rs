@@ -15,13 +15,14 @@ mod taking;
 mod told;
 
 pub use host::{Host, Place, SharedHost};
-pub use observed::Observed;
+pub use observed::{Knowledge, Observed};
 pub use request::RequestError;
 pub use schedulable::may_lock_tables;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinHandle;
@@ -35,6 +36,9 @@ use crate::postgres::wire::TransactionStatus;
 use crate::process::Output;
 use crate::proxy::{Request, RequestEnd};
 use crate::scenario::{self, ServiceRequest};
+
+/// How long a service is watched after an answer where it has timers left, and after the last one of a search.
+const LONGEST_LATENESS: Duration = Duration::from_secs(1);
 
 /// What a program, or a part of one, has come to, and the statement of it that is held or under way.
 pub struct Attached {
@@ -339,6 +343,10 @@ impl Session for Attached {
         self.output = Output::default();
         self.ended = false;
         Ok(())
+    }
+
+    async fn outlast(&mut self) -> Result<(), RunError> {
+        self.host.lock().await.look_for_late_work(LONGEST_LATENESS).await
     }
 
     async fn left_behind(&mut self) -> Result<Option<String>, RunError> {

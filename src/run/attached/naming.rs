@@ -132,6 +132,11 @@ pub fn with_parameters(sql: &str, parameters: usize, volatile: &Volatile) -> (St
 }
 
 impl Shown {
+    /// Whether it is a time that was taken in the run.
+    pub fn is_of_clock(&self) -> bool {
+        !self.plain && self.text.as_ref().is_some_and(|text| text.contains("<now>"))
+    }
+
     /// The same as the value of a parameter.
     pub fn into_value(self) -> Value {
         Value {

@@ -7,6 +7,7 @@ use super::schedulable;
 use crate::conflict::{
     self, Footprint, Meaning, Program, ProgramStep, Snapshots, StatementKnown, StepFacts, reads_catalogs_only,
 };
+use crate::history::Uncontrolled;
 use crate::postgres::catalog::{Analysis, Catalog};
 use crate::run::{Conditions, RunError};
 use crate::scenario::SHOW_A_NAME;
@@ -50,6 +51,10 @@ struct Seen {
     version: u32,
     /// What follows from it, and the version that it follows from.
     program: Option<(u32, Arc<Program>)>,
+    /// A program has sent a time of its own clock.
+    takes_own_time: bool,
+    /// What was not under control, in no run in particular.
+    doubts: Vec<Uncontrolled>,
     notes: BTreeSet<String>,
     /// What a program did next, by all that it had done and been told before.
     followed: HashMap<u64, u64>,
@@ -84,7 +89,7 @@ impl Observed {
         let version = seen.version;
         let program = match seen.program.take() {
             Some((known, program)) if known == version => program,
-            _ if seen.opaque || seen.changes_schema => Arc::new(self.base.opaque()),
+            _ if seen.opaque || seen.changes_schema => Arc::new(self.base.opaque(&seen.steps)),
             _ => {
                 let snapshots = match seen.levels.is_empty() {
                     true => Snapshots::UNKNOWN,
@@ -133,35 +138,63 @@ impl Observed {
         level: Isolation,
         conditions: &mut Conditions<'_>,
     ) -> Result<usize, RunError> {
+        self.reaches(level);
         let key = (sql.to_owned(), types.to_vec());
-        {
-            let mut seen = self.seen();
-            if seen.levels.insert(level) {
-                seen.version += 1;
-            }
-            if let Some(number) = seen.numbers.get(&key) {
-                return Ok(*number);
-            }
+        let known = self.seen().numbers.get(&key).copied();
+        if let Some(number) = known {
+            return Ok(number);
         }
         let known = self.know(sql, types, kind, conditions).await?;
-        // a function of the scenario's own may do anything
-        if schedulable::may_lock_tables(sql) || known.footprint.unknown || known.footprint.calls {
+        Ok(self.add(key, kind, &known))
+    }
+
+    /// Takes down the level of a transaction.
+    pub(crate) fn reaches(&self, level: Isolation) {
+        let mut seen = self.seen();
+        if seen.levels.insert(level) {
+            seen.version += 1;
+        }
+    }
+
+    /// Takes down what a statement's text says of others.
+    pub fn heed(&self, sql: &str, kind: StatementKind) {
+        if schedulable::may_lock_tables(sql) {
             self.locks_tables();
         }
         if conflict::changes_meaning(sql, kind) {
             self.meets_elsewhere();
         }
-        let mut seen = self.seen();
         let shows = |word: &str| SHOW_A_NAME.iter().any(|name| name.eq_ignore_ascii_case(word));
-        seen.shows_names |= tokens(sql).any(|token| token.kind == TokenKind::Word && shows(token.text));
+        if tokens(sql).any(|token| token.kind == TokenKind::Word && shows(token.text)) {
+            self.shows_names();
+        }
+    }
+
+    /// Interchangeable sessions may tell each other apart.
+    fn shows_names(&self) {
+        let mut seen = self.seen();
+        if !std::mem::replace(&mut seen.shows_names, true) {
+            seen.version += 1;
+        }
+    }
+
+    /// Takes down what is known of a statement, and returns its number.
+    pub(crate) fn add(&self, key: Key, kind: StatementKind, known: &StatementKnown) -> usize {
+        let sql = key.0.clone();
+        self.heed(&sql, kind);
+        // a function of the scenario's own may do anything
+        if known.footprint.unknown || known.footprint.calls {
+            self.locks_tables();
+        }
+        let mut seen = self.seen();
         // another worker may have met it meanwhile
         let number = seen.steps.len();
         if let Some(number) = seen.numbers.get(&key) {
-            return Ok(*number);
+            return *number;
         }
         seen.numbers.insert(key, number);
         seen.steps.push(ProgramStep {
-            sql: sql.to_owned(),
+            sql,
             kind,
             variables: Vec::new(),
             conditional: true,
@@ -173,7 +206,7 @@ impl Observed {
             },
         });
         seen.version += 1;
-        Ok(number)
+        number
     }
 
     /// What is known of a statement.
@@ -270,10 +303,7 @@ impl Observed {
     /// Sessions meet inside their program: everything may meet everything, and which process a request goes to matters.
     pub fn meets_in_process(&self) {
         self.meets_elsewhere();
-        let mut seen = self.seen();
-        if !std::mem::replace(&mut seen.shows_names, true) {
-            seen.version += 1;
-        }
+        self.shows_names();
     }
 
     /// Whether a query of a driver's looks at the system catalogs alone, so that it need not be scheduled.
@@ -321,6 +351,27 @@ impl Observed {
     /// Takes down what a program does next. Returns whether it did the same whenever it had been told the same.
     pub fn follows(&self, before: u64, next: u64) -> bool {
         *self.seen().followed.entry(before).or_insert(next) == next
+    }
+
+    /// A program has sent a time of its own clock.
+    pub fn takes_own_time(&self) {
+        self.seen().takes_own_time = true;
+    }
+
+    /// Takes down what was not under control, where that belongs to no run.
+    pub fn doubt(&self, what: Uncontrolled) {
+        let mut seen = self.seen();
+        if !seen.doubts.contains(&what) {
+            seen.doubts.push(what);
+        }
+    }
+
+    /// What was not under control, beside what runs say of themselves.
+    pub fn doubts(&self) -> Vec<Uncontrolled> {
+        let tells_times = self.knowledge().program.tells_times();
+        let seen = self.seen();
+        let own_clock = (seen.takes_own_time && tells_times).then_some(Uncontrolled::OwnClock);
+        seen.doubts.iter().cloned().chain(own_clock).collect()
     }
 
     /// Takes down what the reader should know beside the verdict.

@@ -117,6 +117,7 @@ impl Attached {
                 }
             }
         }
+        host.know_threads();
         if let Some(instance) = &mut host.service {
             instance.ready = true;
         }

@@ -388,6 +388,9 @@ impl Attached {
         // what the program has made anew differs in each run; nothing else follows from its value
         let (sql, made) = naming::with_parameters(&sent, given.len(), &self.volatile);
         let shown: Vec<Shown> = given.iter().cloned().chain(made).collect();
+        if shown.iter().any(Shown::is_of_clock) {
+            self.observed.takes_own_time();
+        }
         let filled = naming::filled(&sql.as_str().into(), &shown);
         let mut statement = Statement::of(&sql);
         if let [_, _, ..] = own.as_slice() {
@@ -401,8 +404,11 @@ impl Attached {
                     .number(&sql, &asked.types, *kind, level, conditions)
                     .await?
             }
-            // nothing is known of several statements together
-            _ => UNKNOWN,
+            // nothing is known of several statements together but what each one's text says
+            _ => {
+                own.iter().for_each(|(kind, sql)| self.observed.heed(sql, *kind));
+                UNKNOWN
+            }
         });
         let pending = Pending {
             name,

@@ -91,6 +91,12 @@ impl<'a> Hosts<'a> {
         *turn += usize::from(request.instance.is_none());
         let host = instances.get(place % instances.len().max(1));
         let host = host.cloned().ok_or_else(|| RunError::NoService(name.to_owned()))?;
+        // the service's own handle, and that of an earlier request
+        if Arc::strong_count(&host) > 2 {
+            self.observed.note(format!(
+                "requests share an instance of service {name}: what passes between them in its memory is not explored"
+            ));
+        }
         Ok((host, Part::Request(request.filled(&session.params))))
     }
 

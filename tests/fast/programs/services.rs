@@ -110,6 +110,33 @@ fn a_timer_of_a_request_is_inconclusive() {
     assert_inconclusive(&found, "waited-for-timer");
 }
 
+/// What a handler does in a thread, a moment after it has answered.
+fn later(pause: f32) -> String {
+    format!(
+        "def later():\n    time.sleep({pause})\n    Connection().run('UPDATE t SET x = x')\n\
+         c.run('UPDATE t SET x = x + 1')\nthreading.Thread(target=later, daemon=True).start()\nreturn 200, ''"
+    )
+}
+
+#[test]
+fn a_thread_that_works_after_the_answer_is_inconclusive() {
+    for pause in [0.5, 4.0] {
+        let found = Trial::new("", &later(pause)).prove();
+        assert_inconclusive(&found, "work-left");
+    }
+}
+
+/// A thread of the service itself, which waits for no time that is known.
+#[test]
+fn a_statement_after_the_last_answer_is_inconclusive() {
+    let start = "import queue\nwork = queue.SimpleQueue()\n\
+                 def worker():\n    while True:\n        work.get()\n        time.sleep(0.4)\n        \
+                 Connection().run('UPDATE t SET x = x')\nthreading.Thread(target=worker, daemon=True).start()";
+    let handle = "c.run('UPDATE t SET x = x + 1')\nwork.put(1)\nreturn 200, ''";
+    let found = Trial::new(start, handle).on(2).prove();
+    assert_inconclusive(&found, "work-left");
+}
+
 #[test]
 fn a_status_of_500_fails() {
     let found = Trial::new("", "c.run('UPDATE t SET x = x + 1')\nreturn 500, ''").prove();

@@ -179,3 +179,18 @@ fn an_invariant_may_name_a_table_that_a_program_creates() {
     assert_eq!(nothing.code, Some(2), "{nothing:?}");
     assert!(nothing.stderr.contains("does not exist"), "{nothing:?}");
 }
+
+/// The first to look at its clock need not be the first to send a statement.
+#[test]
+fn times_of_programs_own_clocks_that_are_compared_are_inconclusive() {
+    let adds = "import datetime\nnow = str(datetime.datetime.now(datetime.timezone.utc))\n\
+                typed = text('') + text('INSERT INTO seen VALUES ($1)') + struct.pack('!hi', 1, 1184)\n\
+                c.send(message(b'P', typed), bind([now]), execute(), message(b'S'))\nc.until(b'Z')";
+    let run = |invariant| {
+        let mut trial = Trial::new(&[("one", adds), ("other", adds)], invariant);
+        trial.scenario = trial.scenario.replace("seen (x int)", "seen (x timestamptz)");
+        trial.run()
+    };
+    assert_holds(&run("SELECT count(*) = 2 FROM seen"));
+    assert_inconclusive(&run("SELECT count(*) = 2 AND max(x) >= min(x) FROM seen"), "own-clock");
+}
