@@ -69,7 +69,8 @@ impl Suite {
     /// What becomes of each test behind the proxy, where nobody schedules it.
     fn unscheduled(&self) -> BTreeMap<String, String> {
         let (code, found) = self.explored("setup_command", "\n[[session]]\nname = 'one'\nsteps = ['SELECT 1']");
-        assert_eq!(code, Some(0));
+        // tests that create roles change what all databases share, which is refused once they are over
+        assert!(matches!(code, Some(0 | 2)), "{code:?}");
         found
     }
 
@@ -188,6 +189,7 @@ const DATABASES: &[&str] = &[
     "atabase_missing",
     "atabase_name",
     "atabaseMissing",
+    "assword",
     "test_md5",
     "testMd5",
 ];
@@ -215,8 +217,7 @@ fn all_that_pg8000_tests() {
             "--benchmark-skip",
             "--ignore-glob=*/auth",
             "-k",
-            // roles belong to the whole server, of which a run may change nothing
-            "not tpc and not two_phase and not password",
+            "not tpc and not two_phase",
         ],
         env: &[],
     };
