@@ -121,6 +121,8 @@ pub mod process;
 #[allow(missing_docs, reason = "public for the command line")]
 pub mod proxy;
 #[allow(missing_docs, reason = "public for the command line")]
+pub mod record;
+#[allow(missing_docs, reason = "public for the command line")]
 pub mod replay;
 #[allow(missing_docs, reason = "public for the command line")]
 pub mod report;

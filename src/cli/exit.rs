@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use miette::Diagnostic;
@@ -12,6 +12,7 @@ use pgbraid::postgres::PostgresError;
 use pgbraid::postgres::embedded::EmbeddedError;
 use pgbraid::postgres::host::HostError;
 use pgbraid::postgres::wire::WireError;
+use pgbraid::record::{NotScripted, RecordError};
 use pgbraid::replay::ReplayError;
 use pgbraid::report::RenderError;
 use pgbraid::report::diagnostic::shown;
@@ -74,6 +75,21 @@ pub enum CommandError {
     Run(RunError),
     #[error("{0}")]
     StepTimeout(RunError, #[help] &'static str),
+    #[error("there is a file {} already", .0.display())]
+    #[diagnostic(help("--force replaces it"))]
+    Exists(PathBuf),
+    #[error("no session of {} is a program: there is nothing to record", .0.display())]
+    #[diagnostic(help("a session with `command` or `request` is one; docs/programs.md has the keys"))]
+    NoPrograms(PathBuf),
+    #[error("{0}")]
+    #[diagnostic(help("`pgbraid explore` runs the program itself"))]
+    NotScripted(NotScripted),
+    #[error("{0}")]
+    #[diagnostic(help(
+        "`setup_command` makes the state, and the file is to hold it: install the server's client programs, or write what the \
+         command makes as SQL into `setup`"
+    ))]
+    NoDump(RecordError),
     #[error("cannot write {path}: {cause}")]
     Output { path: String, cause: std::io::Error },
     #[error("the current folder cannot be told: {0}")]
@@ -161,6 +177,20 @@ impl From<ReplayError> for CommandError {
     }
 }
 
+impl CommandError {
+    /// Why `file` was not recorded.
+    pub fn of_recording(error: RecordError, file: &Path) -> CommandError {
+        match error {
+            RecordError::NoPrograms => CommandError::NoPrograms(file.to_owned()),
+            RecordError::NotScripted(error) => CommandError::NotScripted(error),
+            error @ RecordError::NoDump(_) => CommandError::NoDump(error),
+            RecordError::NoFolder(cause) => CommandError::Runtime(cause),
+            RecordError::NotAccepted(mistake) => CommandError::Scenario(mistake),
+            RecordError::Run(error) => error.into(),
+        }
+    }
+}
+
 /// Whether only space is missing, so that the path is right.
 fn is_no_space(cause: &std::io::Error) -> bool {
     matches!(
@@ -207,6 +237,9 @@ impl CommandError {
             CommandError::DatabaseUrl(_)
             | CommandError::TlsRequired(_)
             | CommandError::Usage(_)
+            | CommandError::Exists(_)
+            | CommandError::NoPrograms(_)
+            | CommandError::NotScripted(_)
             | CommandError::Unpinnable(_) => INPUT,
             CommandError::Output { cause, .. } if !is_no_space(cause) => INPUT,
             CommandError::Interrupted => INTERRUPTED,

@@ -9,6 +9,7 @@ mod limits;
 mod output;
 mod progress;
 mod prove;
+mod record;
 mod replay;
 mod report;
 mod run;
@@ -45,6 +46,7 @@ enum Command {
     Explore(explore::Explore),
     Prove(prove::Prove),
     Run(run::RunPrograms),
+    Record(record::Record),
     Replay(replay::Replays),
     Shrink(shrink::Shrink),
     Spec(spec::Spec),
@@ -97,6 +99,7 @@ pub fn run() -> ExitCode {
         Command::Explore(command) => command.run(),
         Command::Prove(command) => command.run(),
         Command::Run(command) => command.run(),
+        Command::Record(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Shrink(command) => command.run(),
         Command::Spec(command) => command.run(),

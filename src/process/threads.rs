@@ -50,7 +50,7 @@ pub fn waiting_threads(processes: &[i32]) -> BTreeMap<u16, Thread> {
     found
 }
 
-/// Whether a thread may go on within this time though nobody does anything: it waits for a time, or it is not known what it
+/// Whether a thread may run within this time though nobody does anything: it waits for a time, or it is not known what it
 /// waits for.
 pub fn may_wake_within(processes: &[i32], time: Duration) -> bool {
     threads(processes).any(|(process, thread)| {

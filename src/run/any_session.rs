@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use super::attached::Attached;
+use super::attached::{Attached, Exchange};
 use super::driver::Sent;
 use super::session::{DeadlockCheck, Next, Outside, Progress, Session, WaitTimeout};
 use super::{Conditions, RunError, Script};
@@ -126,5 +126,9 @@ impl Session for AnySession {
 
     fn sent(&self) -> &[Sent] {
         of_its_kind!(self, session => session.sent())
+    }
+
+    fn transcript(&self) -> &[Exchange] {
+        of_its_kind!(self, session => session.transcript())
     }
 }

@@ -30,12 +30,13 @@ mod session;
 mod setup_command;
 pub mod timeouts;
 mod trial;
+pub(crate) mod unscheduled;
 mod wait_for;
 mod workbench;
 mod worker;
 
 pub use any_session::AnySession;
-pub use attached::{Attached, Knowledge, Observed, Place, RequestError};
+pub use attached::{Answered, Attached, Exchange, ExchangeKind, Knowledge, Observed, Place, RequestError, Said};
 pub use condition::Conditions;
 pub use driver::Driver;
 pub use executor::{Execution, Limits, execute};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::attached::Exchange;
 use super::driver::Sent;
 use super::{Conditions, RunError};
 use crate::history::{
@@ -99,6 +100,11 @@ pub trait Session {
 
     /// What was sent, one entry for each turn of the session.
     fn sent(&self) -> &[Sent];
+
+    /// What its program has sent and been told; empty where it is none.
+    fn transcript(&self) -> &[Exchange] {
+        &[]
+    }
 }
 
 /// What a program waits for outside the database.

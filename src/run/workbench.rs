@@ -19,8 +19,8 @@ use super::recorded::Recorded;
 use super::scheduler::{Decision, Scheduler};
 use super::timeouts::{self, SessionTimeouts, Timeouts};
 use super::{
-    AnySession, Attached, DeadlockCheck, Driver, Observed, Place, RunError, Script, SerialOracle, Session, check,
-    custom_settings, one_step,
+    AnySession, Attached, DeadlockCheck, Driver, Exchange, Observed, Place, RunError, Script, SerialOracle, Session,
+    check, custom_settings, one_step,
 };
 use crate::conflict::{Object, Program, ProgramStep, Snapshots};
 use crate::history::{Deadlock, Exit, History, StepOutcome, Uncontrolled, Volatile};
@@ -479,6 +479,14 @@ impl Workbench {
             states,
         )
         .await
+    }
+
+    /// By session: what its program sent in the last run and was told; empty where it is none.
+    pub fn transcripts(&self) -> Vec<Vec<Exchange>> {
+        self.sessions
+            .iter()
+            .map(|session| session.transcript().to_vec())
+            .collect()
     }
 
     fn results(&self) -> Vec<Vec<StepOutcome>> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Ordered, Run, RunError, Scheduler, Template, Workbench};
+use super::{Exchange, Ordered, Run, RunError, Scheduler, Template, Workbench};
 use crate::history::Uncontrolled;
 use crate::scenario::Scenario;
 use crate::verdict::dependencies::Explanation;
@@ -42,6 +42,11 @@ impl Worker {
             stop,
         } = self;
         runtime.block_on(interruptible(stop, workbench.run(scheduler)))
+    }
+
+    /// See [`Workbench::transcripts`].
+    pub fn transcripts(&self) -> Vec<Vec<Exchange>> {
+        self.workbench.transcripts()
     }
 
     /// See [`Workbench::change_scenario`].

@@ -25,3 +25,4 @@ pub use program::{ProgramCommand, SessionProgram};
 pub use service::{RequestBody, Service, ServiceRequest};
 pub(crate) use symmetry::SHOW_A_NAME;
 pub use symmetry::Symmetry;
+pub(crate) use toml::Remarks;

@@ -10,7 +10,42 @@ use crate::scenario::{
 };
 use crate::sql::StatementKind;
 use crate::sql::classify::first_word;
-use crate::terminal::is_hidden;
+use crate::terminal::{is_hidden, visible};
+
+/// Comments of a scenario's file: paragraphs, each wrapped where it is too long for a line.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Remarks {
+    /// At its beginning.
+    pub head: Vec<String>,
+    /// By `[[session]]` entry: before its steps.
+    pub sessions: BTreeMap<usize, Vec<String>>,
+    /// By entry and step, by index: before the step.
+    pub steps: BTreeMap<(usize, usize), Vec<String>>,
+    /// By invariant, by index.
+    pub invariants: BTreeMap<usize, Vec<String>>,
+    /// At its end.
+    pub end: Vec<String>,
+}
+
+/// The width of a line of comments.
+const WIDTH: usize = 120;
+
+/// Paragraphs as lines of comments. Lines of a paragraph stay apart.
+fn comment(paragraphs: &[String], indent: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in paragraphs.iter().flat_map(|paragraph| paragraph.lines()) {
+        let mut full = format!("{indent}#");
+        for word in visible(line).split(' ') {
+            if full.len() > indent.len() + 1 && full.chars().count() + 1 + word.chars().count() > WIDTH {
+                lines.push(std::mem::replace(&mut full, format!("{indent}#")));
+            }
+            full.push(' ');
+            full += word;
+        }
+        lines.push(full);
+    }
+    lines
+}
 
 /// A closure as a file shows it, which has none.
 pub(super) const CLOSURE: &str = "command = [\"(a closure)\"]";
@@ -19,7 +54,15 @@ impl Scenario {
     /// The text of a file for this scenario. Reading it gives the same sessions, steps and invariants; the content of a
     /// `setup_file` is written into it.
     pub fn to_toml(&self) -> String {
+        self.to_toml_with(&Remarks::default())
+    }
+
+    /// The same with comments.
+    pub(crate) fn to_toml_with(&self, remarks: &Remarks) -> String {
         let mut parts = Vec::new();
+        if !remarks.head.is_empty() {
+            parts.push(comment(&remarks.head, "").join("\n"));
+        }
         let mut head = Vec::new();
         if self.deadlock == DeadlockPolicy::Allowed {
             head.push("deadlock = \"allowed\"".to_owned());
@@ -53,12 +96,18 @@ impl Scenario {
         let mut rest = firsts.as_slice();
         while let Some(first) = rest.first() {
             let copies = copies(rest);
-            parts.push(session(first, &rest[..copies]));
+            parts.push(session(first, &rest[..copies], remarks));
             rest = &rest[copies..];
         }
-        for invariant in &self.invariants {
+        for (index, invariant) in self.invariants.iter().enumerate() {
             let (name, sql) = (text(&invariant.name), long_text(&invariant.sql.text));
-            parts.push(format!("[[invariant]]\nname = {name}\nsql = {sql}"));
+            let own = remarks.invariants.get(&index);
+            let mut lines: Vec<String> = own.into_iter().flat_map(|own| comment(own, "")).collect();
+            lines.push(format!("[[invariant]]\nname = {name}\nsql = {sql}"));
+            parts.push(lines.join("\n"));
+        }
+        if !remarks.end.is_empty() {
+            parts.push(comment(&remarks.end, "").join("\n"));
         }
         parts.join("\n\n") + "\n"
     }
@@ -88,14 +137,16 @@ fn same_steps(one: &Session, other: &Session) -> bool {
     key(one) == key(other) && one.program == other.program
 }
 
-fn session(first: &Session, copies: &[&Session]) -> String {
+fn session(first: &Session, copies: &[&Session], remarks: &Remarks) -> String {
     let is_one = copies.len() == 1;
     let name = if is_one {
         first.program_name()
     } else {
         first.entry_name()
     };
-    let mut lines = vec!["[[session]]".to_owned(), format!("name = {}", text(name))];
+    let own = remarks.sessions.get(&first.entry);
+    let mut lines: Vec<String> = own.into_iter().flat_map(|own| comment(own, "")).collect();
+    lines.extend(["[[session]]".to_owned(), format!("name = {}", text(name))]);
     let all_alike = copies.iter().all(|copy| copy.params == first.params);
     if !is_one && all_alike {
         lines.push(format!("copies = {}", copies.len()));
@@ -122,8 +173,13 @@ fn session(first: &Session, copies: &[&Session]) -> String {
             SessionProgram::Closure(_) => lines.push(CLOSURE.to_owned()),
         },
         None => {
-            let steps: String = first.steps.iter().map(|one| format!("  {},\n", step(one))).collect();
-            lines.push(format!("steps = [\n{steps}]"));
+            lines.push("steps = [".to_owned());
+            for (index, one) in first.steps.iter().enumerate() {
+                let own = remarks.steps.get(&(first.entry, index));
+                lines.extend(own.into_iter().flat_map(|own| comment(own, "  ")));
+                lines.push(format!("  {},", step(one)));
+            }
+            lines.push("]".to_owned());
         }
     }
     lines.join("\n")

@@ -20,11 +20,11 @@ pub struct Script {
     /// Its steps fail after waiting long enough.
     pub times_out: bool,
     pub steps: Vec<Step>,
-    /// By step: where it goes on, depending on what it is told.
+    /// By step: the step that follows, by what it is told.
     pub branches: Vec<Vec<Branch>>,
 }
 
-/// Where a session goes on if a step's answer is of a kind.
+/// The step that follows if a step's answer is of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Branch {
     pub told: Told,

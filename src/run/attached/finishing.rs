@@ -3,6 +3,7 @@
 use super::host::Host;
 use super::schedulable::commands;
 use super::told::Told;
+use super::transcript::Exchange;
 use super::{Attached, Held, hash};
 use crate::history::{Origin, StepError, StepOutcome, StepResult, TxEnd};
 use crate::postgres::wire::TransactionStatus;
@@ -16,12 +17,13 @@ use crate::sql::StatementKind;
 impl Attached {
     /// The step under way is over.
     pub(super) fn take_in(&mut self, host: &mut Host, held: Held, told: Told) -> Finished {
+        let mut exchange = Exchange::turn(&host.links[held.link], &held, &told);
         let Held {
             link: index,
             action,
             pending,
             request,
-            sent: _,
+            ..
         } = held;
         let link = &mut host.links[index];
         link.fresh = false;
@@ -33,6 +35,8 @@ impl Attached {
         let isolation = link
             .level
             .take_in(pending.begin.as_deref(), pending.origin, kind, &pending.statement.sql);
+        exchange.isolation = pending.opens.then_some(isolation);
+        self.transcript.push(exchange);
         if kind == StatementKind::RollbackTo && told.error.is_none() {
             link.checks.forget();
         }

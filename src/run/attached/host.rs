@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::link::Link;
 use super::messages;
 use super::observed::Observed;
+use super::transcript::opening;
 use crate::history::{Exit, Uncontrolled};
 use crate::postgres::wire::{Canceller, Connection, TransactionStatus, WireError};
 use crate::postgres::{PostgresError, Server};
@@ -394,6 +395,7 @@ impl Host {
                     let least = login.parameters.iter().find(|(name, _)| name == "client_min_messages");
                     let mut link = Link::new(client, server, self.at.check, defaults.isolation);
                     link.timed = defaults.timed;
+                    link.opening = opening(&login);
                     link.least = least.map_or_else(Default::default, |(_, value)| messages::Least::named(value));
                     self.links.push(link);
                 }

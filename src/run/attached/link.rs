@@ -26,6 +26,8 @@ pub struct Link {
     closed: bool,
     pub checks: Checks,
     pub level: Level,
+    /// What its client set before the first step, outside transactions.
+    pub opening: Vec<String>,
     /// Which messages the client asked for.
     pub least: Least,
     /// Locks from before a savepoint outlive an error.
@@ -116,6 +118,7 @@ impl Link {
             closed: false,
             checks: Checks::new(check),
             level: Level::new(level),
+            opening: Vec::new(),
             least: Least::default(),
             savepoint_open: false,
             begin: None,

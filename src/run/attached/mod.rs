@@ -13,11 +13,13 @@ mod schedulable;
 mod service;
 mod taking;
 mod told;
+mod transcript;
 
 pub use host::{Host, Place, SharedHost};
 pub use observed::{Knowledge, Observed};
 pub use request::RequestError;
 pub use schedulable::may_lock_tables;
+pub use transcript::{Answered, Exchange, ExchangeKind, Said};
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -59,6 +61,7 @@ pub struct Attached {
     statements: usize,
     /// A hash of all that the program has sent and been told.
     path: u64,
+    transcript: Vec<Exchange>,
     results: Vec<StepOutcome>,
     sent: Vec<Sent>,
     variables: Variables,
@@ -88,6 +91,8 @@ struct Held {
     pending: Pending,
     /// What the client has sent; `None` for a step of pgbraid's own.
     request: Option<(Request, RequestEnd)>,
+    /// The program holds a lock on a file.
+    locks_file: bool,
     sent: Sent,
 }
 
@@ -116,6 +121,7 @@ impl Attached {
             current: 0,
             statements: 0,
             path,
+            transcript: Vec::new(),
             results: Vec::new(),
             sent: Vec::new(),
             variables: Variables::default(),
@@ -335,6 +341,7 @@ impl Session for Attached {
         self.current = 0;
         self.statements = 0;
         self.path = hash(&self.session.name);
+        self.transcript.clear();
         self.results.clear();
         self.sent.clear();
         self.outside = None;
@@ -377,6 +384,10 @@ impl Session for Attached {
 
     fn sent(&self) -> &[Sent] {
         &self.sent
+    }
+
+    fn transcript(&self) -> &[Exchange] {
+        &self.transcript
     }
 
     fn output(&self) -> Option<&Output> {

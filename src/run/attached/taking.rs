@@ -8,6 +8,7 @@ use super::link::{Heard, Link, Sending};
 use super::naming::{self, Shown};
 use super::schedulable::{self, Treatment, commands, treatment};
 use super::told::Told;
+use super::transcript::Exchange;
 use super::{Attached, Held, Part, messages};
 use crate::history::{DISCONNECT, Origin, Statement, Uncontrolled};
 use crate::postgres::PostgresError;
@@ -250,6 +251,7 @@ impl Attached {
     ) -> Result<(), RunError> {
         let link = &mut host.links[index];
         let begin = link.begin.take();
+        let is_open = begin.is_some() || link.status() != TransactionStatus::Idle;
         if begin.is_some() {
             link.fresh = true;
             link.begun = begin.clone();
@@ -264,6 +266,11 @@ impl Attached {
         let told = self.await_told(host, index).await?;
         self.note_settings(host, index, commands);
         let link = &mut host.links[index];
+        let sets = |(kind, _): &(StatementKind, String)| *kind == StatementKind::Setting;
+        match told.error.is_none() && !is_open && !link.settled && commands.iter().all(sets) {
+            true => link.opening.extend(commands.iter().map(|(_, sql)| sql.clone())),
+            false => self.transcript.push(Exchange::passed(link, commands, &told)),
+        }
         link.note_commands(commands, &told, end);
         for (kind, sql) in commands {
             link.level.take_in(None, Origin::Step(0), *kind, sql);
@@ -346,7 +353,8 @@ impl Attached {
         conditions: &mut Conditions<'_>,
     ) -> Result<(), RunError> {
         // programs that lock files may meet there
-        if host.group().is_some_and(holds_file_lock) {
+        let locks_file = host.group().is_some_and(holds_file_lock);
+        if locks_file {
             self.observed.meets_elsewhere();
         }
         let link = &mut host.links[index];
@@ -441,6 +449,7 @@ impl Attached {
             action,
             pending,
             request: Some((request, end)),
+            locks_file,
             sent: Sent {
                 sql: sent,
                 values: given.into_iter().map(Shown::into_value).collect(),
@@ -475,6 +484,7 @@ impl Attached {
             action,
             pending,
             request: None,
+            locks_file: false,
             sent: Sent {
                 sql: sql.to_owned(),
                 values: Vec::new(),

@@ -3,6 +3,7 @@
 mod connections;
 mod endings;
 mod protocol;
+mod record;
 mod services;
 mod verdicts;
 

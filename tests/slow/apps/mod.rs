@@ -4,4 +4,5 @@ mod drivers;
 mod folder;
 mod pinned;
 mod programs;
+mod recorded;
 mod suites;
