@@ -3,6 +3,7 @@
 use crate::postgres::wire::TransactionStatus;
 use crate::proxy::Request;
 use crate::sql;
+use crate::sql::classify::needs_block;
 use crate::sql::commands::split;
 use crate::sql::lexer::{Token, TokenKind};
 use crate::sql::{Isolation, StatementKind};
@@ -157,7 +158,9 @@ pub fn treatment(
     let all_plain = commands
         .iter()
         .all(|(kind, _)| matches!(kind, StatementKind::Plain | StatementKind::Setting));
-    match all_plain && !is_open {
+    // what the server refuses alone it takes among others, which are a transaction together
+    let is_refused = matches!(commands, [(_, sql)] if needs_block(sql));
+    match all_plain && !is_open && !is_refused {
         true => Treatment::Autocommitted,
         false => Treatment::Step,
     }
@@ -339,6 +342,11 @@ mod tests {
             assert_eq!(treated(sql, OPEN), Treatment::Step, "{sql}");
         }
         assert_eq!(treated("VACUUM t", IDLE), Treatment::Step);
+        assert_eq!(treated("LOCK t", IDLE), Treatment::Step);
+        assert_eq!(treated("DECLARE c CURSOR FOR SELECT x FROM t", IDLE), Treatment::Step);
+        let holding = "DECLARE c CURSOR WITH HOLD FOR SELECT x FROM t";
+        assert_eq!(treated(holding, IDLE), Treatment::Autocommitted);
+        assert_eq!(treated("LOCK t; SELECT x FROM t", IDLE), Treatment::Autocommitted);
         assert_eq!(treated("BEGIN; UPDATE t SET x = 1; COMMIT", IDLE), Treatment::Step);
         assert_eq!(treated("DISCARD ALL", IDLE), Treatment::Step);
     }

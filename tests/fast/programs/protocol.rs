@@ -95,3 +95,16 @@ fn settings_that_a_client_begins_with_are_as_it_says() {
          assert d.run('SHOW extra_float_digits') == [['3']]",
     );
 }
+
+#[test]
+fn what_needs_a_transaction_is_refused_outside_one() {
+    assert_heard(
+        "for sql in ('LOCK t', 'DECLARE c CURSOR FOR SELECT x FROM t'):\n\
+         \x20   for ask in (c.run, c.ask):\n\
+         \x20       try: ask(sql)\n\
+         \x20       except Failed as error: assert error.code == '25P01', error\n\
+         \x20       else: raise AssertionError(sql)\n\
+         c.run('LOCK t; SELECT x FROM t')\nc.run('DECLARE c CURSOR WITH HOLD FOR SELECT x FROM t')\n\
+         assert c.run('FETCH c') == [['0']]",
+    );
+}
