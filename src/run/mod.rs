@@ -37,6 +37,8 @@ mod workbench;
 mod worker;
 
 pub use any_session::AnySession;
+#[cfg(test)]
+pub use attached::Learned;
 pub use attached::{
     Answered, Attached, Exchange, ExchangeKind, Knowledge, Memory, Observed, Place, RequestError, Said,
 };
@@ -45,6 +47,9 @@ pub use driver::Driver;
 pub use executor::{Execution, Limits, execute};
 pub use ordered::Ordered;
 pub(crate) use ordered::{Entry, first_without_timeout, take_first};
+#[cfg(test)]
+pub(crate) use retold::Retold;
+#[cfg(not(test))]
 use retold::Retold;
 pub use sameness::{differs, leaves_otherwise};
 pub use scheduler::{Candidate, Decision, Scheduler};

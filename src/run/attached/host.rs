@@ -39,6 +39,10 @@ const NOT_HANDED_ON: [&str; 5] = [
 const RENEW: &str = "DISCARD SEQUENCES; SELECT 1 FROM pg_catalog.pg_locks
   WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid() LIMIT 1";
 
+/// The same where no driver keeps account of what is prepared.
+const RENEW_ALL: &str = "DEALLOCATE ALL; CLOSE ALL; UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES;
+  SELECT 1 FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid() LIMIT 1";
+
 /// A program that more than one session may share.
 pub type SharedHost = Arc<Mutex<Host>>;
 
@@ -601,6 +605,7 @@ impl Host {
 
     /// Returns whether its connections are as good as new.
     async fn renew_links(&mut self) -> Result<bool, RunError> {
+        let renewal = if self.keeps_connections() { RENEW_ALL } else { RENEW };
         for index in 0..self.links.len() {
             let link = &mut self.links[index];
             if link.gone {
@@ -611,7 +616,7 @@ impl Host {
             }
             link.owner = None;
             link.parked = false;
-            let reply = link.server.simple(RENEW).await;
+            let reply = link.server.simple(renewal).await;
             let reply = reply.map_err(|error| self.lost("", error))?;
             if !reply.into_result().is_ok_and(|found| found.rows.is_empty()) {
                 return Ok(false);

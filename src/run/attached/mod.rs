@@ -17,6 +17,8 @@ mod told;
 mod transcript;
 
 pub use host::{Host, Place, SharedHost};
+#[cfg(test)]
+pub use learned::Learned;
 pub use learned::Memory;
 pub use observed::{Knowledge, Observed};
 pub use request::RequestError;

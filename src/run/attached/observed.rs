@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::learned::{Learned, Treatment};
+use super::learned::{Doing, Learned, Treatment};
 use super::schedulable;
 use crate::conflict::{
     self, Footprint, Meaning, Object, Program, ProgramStep, Snapshots, StatementKnown, StepFacts, reads_catalogs_only,
@@ -26,7 +26,7 @@ pub struct Observed {
     /// Nothing passes for what it looks at.
     schedules_prelude: bool,
     seen: Mutex<Seen>,
-    learned: Learned,
+    learned: Learned<Doing>,
 }
 
 #[derive(Debug, Default)]
@@ -310,7 +310,7 @@ impl Observed {
     }
 
     /// What was learned of the programs.
-    pub fn learned(&self) -> &Learned {
+    pub fn learned(&self) -> &Learned<Doing> {
         &self.learned
     }
 

@@ -7,9 +7,7 @@ mod recall;
 mod repeated;
 mod trees;
 
-pub use self::trees::{Learned, Opening, Treatment};
-
-use self::trees::Doing;
+pub use self::trees::{Doing, Learned, Opening, Treatment};
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -83,7 +81,7 @@ impl Memory {
         }
         let identity = hash(identity);
         if !self.recalls {
-            self.observed.learned().put(self.path, identity, doing);
+            self.observed.learned().put(self.path, identity, || Some(doing()));
         }
         self.path = hash((self.path, identity));
     }
@@ -91,7 +89,7 @@ impl Memory {
     /// What the program does next cannot be repeated.
     fn lose(&mut self) {
         if !self.lost && !self.recalls {
-            self.observed.learned().put(self.path, 0, || Doing::Unrepeatable);
+            self.observed.learned().put(self.path, 0, || None);
         }
         self.lost = true;
     }

@@ -50,7 +50,6 @@ impl Attached {
                     }
                     self.ended = true;
                 }
-                Doing::Unrepeatable => return Err(RunError::NotLearned),
             }
             // what passes now without being looked at was of interest when it was learned
             if !self.ended && before == self.memory.as_ref().map(|memory| memory.path) {
