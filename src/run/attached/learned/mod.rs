@@ -169,6 +169,10 @@ impl Attached {
             memory.lose();
             return;
         }
+        if !memory.lost {
+            let program = self.session.entry_name();
+            memory.observed.learned().end(program, memory.path);
+        }
         let status = self.answer.as_ref().map(|answer| answer.status);
         let exit = self.exit;
         let printed = self.volatile.mask(printed).into_owned();

@@ -1,6 +1,6 @@
 //! What programs do next, by all that they have done and been told.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::repeated::Repeated;
@@ -17,6 +17,8 @@ pub struct Learned<D> {
 #[derive(Debug)]
 struct Known<D> {
     next: HashMap<u64, Next<D>>,
+    /// By program: the paths on which it has come to its end.
+    ended: BTreeMap<String, BTreeSet<u64>>,
     /// What decided which requests were steps as this was learned.
     treatment: Treatment,
     /// The programs meet elsewhere than in the database, or nothing is to be learned.
@@ -71,6 +73,7 @@ impl<D> Default for Learned<D> {
         Learned {
             known: Mutex::new(Known {
                 next: HashMap::new(),
+                ended: BTreeMap::new(),
                 treatment: Treatment::default(),
                 stopped: false,
             }),
@@ -101,12 +104,25 @@ impl<D> Learned<D> {
         self.known().next.get(&path)?.doing.clone()
     }
 
+    /// Takes down that a program has come to its end after `path`.
+    pub fn end(&self, program: &str, path: u64) {
+        self.known().ended.entry(program.to_owned()).or_default().insert(path);
+    }
+
+    /// By program: on how many paths it has come to its end.
+    pub fn paths(&self) -> Vec<(String, usize)> {
+        let known = self.known();
+        let count = |(program, paths): (&String, &BTreeSet<u64>)| (program.clone(), paths.len());
+        known.ended.iter().map(count).collect()
+    }
+
     /// Whether anything is known, given what decides now which requests are steps.
     pub fn is_of_use(&self, treatment: Treatment) -> bool {
         let mut known = self.known();
         if known.treatment != treatment {
             known.treatment = treatment;
             known.next.clear();
+            known.ended.clear();
         }
         !known.next.is_empty()
     }
