@@ -56,7 +56,7 @@ pub(crate) use worker::{interruptible, runtime};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::history::Exit;
+use crate::history::{Exit, NoAnswer};
 use crate::postgres::PostgresError;
 use crate::postgres::wire::ServerError;
 use crate::process::Output;
@@ -141,10 +141,15 @@ pub enum RunError {
     },
     #[error("session {session}: {source}")]
     Proxy { session: String, source: ProxyError },
-    #[error("session {session} got no answer to its request: {source}{}", printed(output))]
-    Request {
+    #[error("session {session}: {source}")]
+    Request { session: String, source: RequestError },
+    #[error(
+        "the request of session {session} gets no answer even if it is the first to run: {cause}{}",
+        printed(output)
+    )]
+    NeverAnswered {
         session: String,
-        source: RequestError,
+        cause: NoAnswer,
         output: Output,
     },
     #[error("service {service} ended with {exit}{}", printed(output))]

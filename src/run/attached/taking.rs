@@ -492,6 +492,22 @@ impl Attached {
         });
     }
 
+    /// Closes connections of a program that has ended, where something else keeps them open. Returns whether that takes a
+    /// step.
+    pub(super) async fn close_links(
+        &mut self,
+        host: &mut Host,
+        conditions: &mut Conditions<'_>,
+    ) -> Result<bool, RunError> {
+        for index in 0..host.links.len() {
+            let link = &host.links[index];
+            if !link.gone && !link.busy && self.farewell(host, index, conditions).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// A client has hung up. What its transaction holds is given back in a step. Returns whether there is one.
     pub(super) async fn farewell(
         &mut self,
