@@ -158,6 +158,11 @@ pub enum RunError {
         exit: Exit,
         output: Output,
     },
+    #[error(
+        "service {service} has answered, and does not come to rest within {limit:?}: a thread of it runs, or does not read \
+         what the server has sent, so it is not known when the request is over"
+    )]
+    Restless { service: String, limit: Duration },
     #[error("service {service} was not ready within {limit:?}{}", printed(output))]
     NotReady {
         service: String,

@@ -123,6 +123,12 @@ impl Attached {
                     }
                     if started.elapsed() > host.at.limit && matches!(self.part, Part::Request(_)) {
                         started = Instant::now();
+                        if host.exited.is_none() && matches!(self.answer, Some(Ok(_))) {
+                            return Err(RunError::Restless {
+                                service: host.name.clone(),
+                                limit: host.at.limit,
+                            });
+                        }
                         if host.exited.is_none() {
                             self.give_up_request(host).await;
                         } else if self.close_links(host, conditions).await? {

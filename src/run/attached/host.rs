@@ -341,6 +341,10 @@ impl Host {
         if let Poll::Ready(Some(arrival)) = self.gate.poll_arrival(cx) {
             return Poll::Ready(Ok(Happening::Arrival(arrival)));
         }
+        if self.links.iter_mut().any(|link| std::mem::take(&mut link.notified)) {
+            let program = self.name.clone();
+            self.observed.doubt(Uncontrolled::Notified { program });
+        }
         for index in 0..self.links.len() {
             let link = &mut self.links[index];
             if link.gone || link.busy {
@@ -399,7 +403,8 @@ impl Host {
                     let mut link = Link::new(client, server, self.at.check, defaults.isolation);
                     link.timed = defaults.timed;
                     link.opening = opening(&login);
-                    link.least = least.map_or_else(Default::default, |(_, value)| messages::Least::named(value));
+                    link.first_least = least.map_or_else(Default::default, |(_, value)| messages::Least::named(value));
+                    link.least = link.first_least;
                     self.links.push(link);
                 }
                 Err(PostgresError::Wire(WireError::Refused(error))) => {
@@ -594,7 +599,7 @@ impl Host {
             if link.gone {
                 continue;
             }
-            if link.status() != TransactionStatus::Idle || link.begin.is_some() || link.busy {
+            if link.status() != TransactionStatus::Idle || link.begin.is_some() || link.busy || link.changed {
                 return Ok(false);
             }
             link.owner = None;

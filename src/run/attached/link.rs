@@ -30,6 +30,16 @@ pub struct Link {
     pub opening: Vec<String>,
     /// Which messages the client asked for.
     pub least: Least,
+    /// The same as it connected.
+    pub first_least: Least,
+    /// Its client has made settings before the first step, other than those that it connected with.
+    pub prepared: bool,
+    /// It is not as it was before the first step, and pgbraid does not make it so.
+    pub changed: bool,
+    /// It is notified, or may be.
+    pub listens: bool,
+    /// Another session's notification has come.
+    pub notified: bool,
     /// Locks from before a savepoint outlive an error.
     pub savepoint_open: bool,
     /// A BEGIN that the client has been answered, and the server has not been sent.
@@ -120,6 +130,11 @@ impl Link {
             level: Level::new(level),
             opening: Vec::new(),
             least: Least::default(),
+            first_least: Least::default(),
+            prepared: false,
+            changed: false,
+            listens: false,
+            notified: false,
             savepoint_open: false,
             begin: None,
             injected: false,
@@ -349,6 +364,9 @@ impl Link {
         let kind = frame.kind();
         if kind == b'N' {
             return self.notice(frame);
+        }
+        if kind == b'A' {
+            self.notified |= frame.notifier()? != Some(self.server.backend_pid());
         }
         let Some(exchange) = &mut self.exchange else {
             // a notification, or a setting that was changed from outside

@@ -61,7 +61,7 @@ impl Attached {
         conditions: &mut Conditions<'_>,
     ) -> Result<(), RunError> {
         let types = request.statements.first().map_or(&[][..], |asked| &asked.types);
-        for (kind, sql) in commands {
+        for (kind, sql) in commands.iter().filter(|(_, sql)| !schedulable::listens(sql)) {
             let only_reads = self.observed.only_reads(*kind, sql, types, conditions).await?;
             if !only_reads {
                 return Err(RunError::ChangesAtStart {
@@ -124,8 +124,14 @@ impl Attached {
                 session: self.session.name.clone(),
             });
         }
+        let link = &host.links[index];
+        let gives_back = schedulable::gives_back(&commands)
+            && link.status() == TransactionStatus::Idle
+            && link.begin.is_none()
+            && !link.listens
+            && !conditions.keeps_advisory_locks(link.server.backend_pid()).await?;
         let own = without_begin(&commands);
-        if own.len() > 1 && own.iter().any(|(kind, _)| *kind == StatementKind::Plain) {
+        if !gives_back && own.len() > 1 && own.iter().any(|(kind, _)| *kind == StatementKind::Plain) {
             self.observed.note(format!(
                 "the program of {} sends several statements in one request: they are one step",
                 self.session.entry_name()
@@ -138,6 +144,7 @@ impl Attached {
         }
         let standing = link.standing(&self.observed);
         let treatment = match treatment(&commands, end == RequestEnd::Query, request.prepares, standing) {
+            _ if gives_back => Treatment::Pass,
             // in a transaction whose snapshot lasts it may be what takes it
             Treatment::Step | Treatment::Autocommitted
                 if is_prelude && standing.isolation == Isolation::ReadCommitted =>
@@ -268,6 +275,7 @@ impl Attached {
         let link = &mut host.links[index];
         let sets = |(kind, _): &(StatementKind, String)| *kind == StatementKind::Setting;
         match told.error.is_none() && !is_open && !link.settled && commands.iter().all(sets) {
+            _ if !is_open && !link.changed && schedulable::gives_back(commands) => {}
             true => link.opening.extend(commands.iter().map(|(_, sql)| sql.clone())),
             false => self.transcript.push(Exchange::passed(link, commands, &told)),
         }
@@ -303,11 +311,24 @@ impl Attached {
 
     /// A service whose connections keep settings of a run is started anew for the next.
     fn note_settings(&self, host: &mut Host, index: usize, commands: &[(StatementKind, String)]) {
-        let settled = host.links[index].settled;
-        host.spoiled |= settled
-            && commands
-                .iter()
-                .any(|(kind, sql)| schedulable::keeps_setting(*kind, sql));
+        let is_ready = host.service.as_ref().is_none_or(|instance| instance.ready);
+        let link = &mut host.links[index];
+        for (kind, sql) in commands {
+            if schedulable::listens(sql) {
+                link.listens = true;
+                link.changed |= is_ready;
+            } else if schedulable::resets_settings(sql) {
+                link.level.reset();
+                link.least = link.first_least;
+                // settings that a driver makes only once are gone
+                link.changed |= link.settled && link.prepared;
+            } else if schedulable::keeps_setting(*kind, sql) {
+                match link.settled {
+                    true => link.changed = true,
+                    false => link.prepared = true,
+                }
+            }
+        }
     }
 
     /// Runs a statement of pgbraid's own that meets no other session.

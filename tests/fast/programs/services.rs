@@ -104,6 +104,41 @@ fn a_counter_that_is_changed_in_one_statement_is_proved() {
     }
 }
 
+/// As asyncpg has it.
+const RETURN_TO_POOL: &str = "SELECT pg_advisory_unlock_all();CLOSE ALL;UNLISTEN *;RESET ALL;";
+
+#[test]
+fn a_pool_that_resets_its_connections_keeps_the_service_and_its_steps_independent() {
+    let start = "open('starts', 'a').write('x')";
+    let handle = format!("c.run('UPDATE t SET x = x + 1')\nc.run('{RETURN_TO_POOL}')\nreturn 200, ''");
+    let trial = Trial::new(start, &handle);
+    let found = trial.prove();
+    assert_eq!(found.code, Some(0), "{found:?}");
+    let schedules = found.json()["schedules_run"].as_u64().unwrap();
+    assert!(schedules <= 4, "the 35 of six steps that may all meet: {found:?}");
+    let starts = std::fs::read_to_string(trial.place.path().join("starts")).unwrap();
+    assert!(starts.len() <= 2, "one for each job: {starts}");
+}
+
+#[test]
+fn locks_that_a_connection_gives_back_as_it_returns_to_its_pool_are_given_back_in_a_step() {
+    let handle = format!(
+        "if c.ask('SELECT pg_try_advisory_lock(1)') == [['t']]:\n    c.run('UPDATE t SET x = x + 1')\n\
+         c.run('{RETURN_TO_POOL}')\nreturn 200, ''"
+    );
+    let found = Trial::new("", &handle).prove();
+    assert_eq!(found.code, Some(1), "the second may come before the first gives the lock back: {found:?}");
+}
+
+#[test]
+fn a_service_that_is_notified_by_its_requests_is_inconclusive() {
+    let start = "own = Connection()\nown.run('LISTEN heard')\n\
+                 def hear():\n    while True:\n        own.one()\nthreading.Thread(target=hear, daemon=True).start()";
+    let handle = "c.run('BEGIN; UPDATE t SET x = x + 1; NOTIFY heard; COMMIT')\nreturn 200, ''";
+    let found = Trial::new(start, handle).prove();
+    assert_inconclusive(&found, "notified");
+}
+
 #[test]
 fn requests_that_wait_for_each_other_inside_their_service_are_inconclusive() {
     let handle = format!("with single:\n    {}", READ_AND_WRITE.replace('\n', "\n    "));
@@ -240,6 +275,13 @@ fn a_request_that_is_never_answered_is_an_error() {
     killed.assert_error(3, &["bump-1", "even if it is the first", "signal 9", "no luck"]);
     let silent = Trial::new("", "threading.Event().wait()").explore_briefly();
     silent.assert_error(3, &["bump-1", "even if it is the first", "nothing came for 2s"]);
+}
+
+#[test]
+fn a_service_that_does_not_come_to_rest_is_an_error() {
+    let handle = "def spin():\n    while True:\n        pass\nthreading.Thread(target=spin, daemon=True).start()\nreturn 200, ''";
+    let found = Trial::new("", handle).explore_briefly();
+    found.assert_error(3, &["counter", "does not come to rest within 2s"]);
 }
 
 #[test]
