@@ -65,7 +65,7 @@ pub(crate) use worker::{interruptible, runtime};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::history::Exit;
+use crate::history::{Exit, NoAnswer};
 use crate::postgres::PostgresError;
 use crate::postgres::wire::ServerError;
 use crate::process::Output;
@@ -150,10 +150,15 @@ pub enum RunError {
     },
     #[error("session {session}: {source}")]
     Proxy { session: String, source: ProxyError },
-    #[error("session {session} got no answer to its request: {source}{}", printed(output))]
-    Request {
+    #[error("session {session}: {source}")]
+    Request { session: String, source: RequestError },
+    #[error(
+        "the request of session {session} gets no answer even if it is the first to run: {cause}{}",
+        printed(output)
+    )]
+    NeverAnswered {
         session: String,
-        source: RequestError,
+        cause: NoAnswer,
         output: Output,
     },
     #[error("service {service} ended with {exit}{}", printed(output))]
@@ -162,6 +167,11 @@ pub enum RunError {
         exit: Exit,
         output: Output,
     },
+    #[error(
+        "service {service} has answered, and does not come to rest within {limit:?}: a thread of it runs, or does not read \
+         what the server has sent, so it is not known when the request is over"
+    )]
+    Restless { service: String, limit: Duration },
     #[error("service {service} was not ready within {limit:?}{}", printed(output))]
     NotReady {
         service: String,

@@ -18,14 +18,14 @@ use super::dependencies;
 use super::executor::{Execution, Limits, execute};
 use super::large_objects::LargeObjects;
 use super::recorded::Recorded;
-use super::scheduler::{Decision, Scheduler};
+use super::scheduler::{Candidate, Decision, Scheduler};
 use super::timeouts::{self, SessionTimeouts, Timeouts};
 use super::{
     AnySession, Attached, DeadlockCheck, Driver, Exchange, Memory, Observed, Place, Retold, RunError, Script,
     SerialOracle, Session, check, custom_settings, one_step,
 };
 use crate::conflict::{Object, Program, ProgramStep, Snapshots};
-use crate::history::{Deadlock, Exit, History, StepOutcome, Uncontrolled, Volatile};
+use crate::history::{Deadlock, Exit, History, SoFar, StepOutcome, Uncontrolled, Volatile};
 use crate::postgres::baseline::{self, Baseline, Reset, Table};
 use crate::postgres::fingerprint::{self, Probe};
 use crate::postgres::locks::LockMonitor;
@@ -496,7 +496,7 @@ impl Workbench {
             .chain(&self.left_behind)
             .cloned()
             .collect();
-        Ok(Run {
+        let run = Run {
             history: execution.into_history(names, ends),
             decisions,
             deadlocks,
@@ -509,7 +509,38 @@ impl Workbench {
                 true => RunSource::Learned,
                 false => RunSource::Programs,
             },
-        })
+        };
+        if !self.recalled {
+            self.refuse_unanswered(&run.history).await?;
+        }
+        Ok(run)
+    }
+
+    /// A request that is not answered even as the first of all is no matter of the schedule.
+    async fn refuse_unanswered(&mut self, history: &History) -> Result<(), RunError> {
+        let observed = self.template.observed.clone();
+        for (name, end) in history.sessions.iter().zip(&history.ends) {
+            if let Some(Ok(_)) = end.answer {
+                observed.is_answered(name);
+            }
+        }
+        for (session, name) in history.sessions.iter().enumerate() {
+            if !matches!(history.ends[session].answer, Some(Err(_))) || observed.has_been_answered(name) {
+                continue;
+            }
+            self.begin().await?;
+            self.execute(&mut Foremost(session), None).await?;
+            let first = &self.sessions[session];
+            if let Some(Err(cause)) = first.end().answer {
+                return Err(RunError::NeverAnswered {
+                    session: name.clone(),
+                    cause,
+                    output: first.output().cloned().unwrap_or_default(),
+                });
+            }
+            observed.is_answered(name);
+        }
+        Ok(())
     }
 
     /// Runs a serial order, and returns what it leads to.
@@ -818,14 +849,15 @@ impl Workbench {
             .zip(&self.sessions)
             .map(|(session, script)| {
                 let end = script.end();
+                let answer = end.answer.as_ref().and_then(|answer| answer.as_ref().ok());
                 serde_json::json!({
                     "name": session.name,
                     "committed": end.committed,
                     "sqlstate": end.error.map(|error| error.sqlstate),
                     "variables": script.variables().to_json(),
                     "exit_code": exit_code(end.exit),
-                    "status": end.answer.as_ref().map(|answer| answer.status),
-                    "body": end.answer.as_ref().map(|answer| answer.body.replace('\0', "\u{fffd}")),
+                    "status": answer.map(|answer| answer.status),
+                    "body": answer.map(|answer| answer.body.replace('\0', "\u{fffd}")),
                     "stdout": script.output().map(|output| output.stdout.replace('\0', "\u{fffd}")),
                 })
             });
@@ -837,6 +869,19 @@ impl Workbench {
 fn shows_output(scenario: &Scenario) -> bool {
     let mut invariants = scenario.invariants.iter();
     invariants.any(|invariant| invariant.sql.text.to_lowercase().contains("pgbraid"))
+}
+
+/// Runs a session before all others.
+struct Foremost(usize);
+
+impl Scheduler for Foremost {
+    fn choose(&mut self, _so_far: SoFar<'_>, ready: &[Candidate<'_>]) -> usize {
+        let is_ready = ready.iter().any(|candidate| candidate.session == self.0);
+        match is_ready {
+            true => self.0,
+            false => ready.first().map_or(self.0, |candidate| candidate.session),
+        }
+    }
 }
 
 /// Settings that a program chooses for itself.
