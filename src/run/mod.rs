@@ -32,6 +32,7 @@ pub mod timeouts;
 mod trial;
 pub(crate) mod unscheduled;
 mod wait_for;
+mod watch;
 mod workbench;
 mod worker;
 
@@ -45,7 +46,7 @@ pub(crate) use ordered::{Entry, first_without_timeout, take_first};
 pub use sameness::{differs, leaves_otherwise};
 pub use scheduler::{Candidate, Decision, Scheduler};
 pub use script::Script;
-pub use serial::{SerialError, SerialOracle};
+pub use serial::{Judgement, SerialError, SerialOracle};
 pub use session::{DeadlockCheck, Finished, Next, Outside, Pending, Progress, Session, WaitTimeout};
 #[doc(hidden)]
 pub use workbench::FreeRun;

@@ -1,13 +1,17 @@
 //! What schedules run on: a scratch database, a connection for each session, and one of pgbraid's own.
 
+mod contents;
 mod freely;
 mod hosts;
+mod serially;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use freely::FreeRun;
+pub use serially::CommittedTables;
 
+use self::contents::Contents;
 use self::hosts::Hosts;
 use super::attached;
 use super::committed_states::CommittedStates;
@@ -18,13 +22,14 @@ use super::large_objects::LargeObjects;
 use super::recorded::Recorded;
 use super::scheduler::{Decision, Scheduler};
 use super::timeouts::{self, SessionTimeouts, Timeouts};
+use super::watch::Watch;
 use super::{
     AnySession, Attached, DeadlockCheck, Driver, Exchange, Observed, Place, RunError, Script, SerialOracle, Session,
     check, custom_settings, one_step,
 };
 use crate::conflict::{Object, Program, ProgramStep, Snapshots};
 use crate::history::{Deadlock, Exit, History, StepOutcome, Uncontrolled, Volatile};
-use crate::postgres::baseline::{self, Baseline, Reset, Table};
+use crate::postgres::baseline::{Baseline, Reset, Table};
 use crate::postgres::fingerprint::{self, Probe};
 use crate::postgres::locks::LockMonitor;
 use crate::postgres::shared_state::SharedState;
@@ -36,7 +41,6 @@ use crate::sql::StatementKind;
 use crate::sql::classify::first_word;
 use crate::verdict::dependencies::Explanation;
 use crate::verdict::outcome::{Outcome, TableContent, Violation};
-use crate::verdict::serializability::CommittedPart;
 use crate::verdict::{self, InvariantAnswer};
 
 /// How long pgbraid's own work between two runs may take.
@@ -222,11 +226,10 @@ impl Run {
 }
 
 impl Workbench {
-    /// Makes a copy of the template and connects the sessions to it. Where outcomes must be serializable, the first
-    /// workbench of a template runs the serial orders.
+    /// Makes a copy of the template and connects the sessions to it.
     ///
     /// # Errors
-    /// When the server fails, or there are too many serial orders.
+    /// When the server fails.
     pub async fn open(template: Arc<Template>, step_timeout: Duration) -> Result<Workbench, RunError> {
         let database = template.server.create_scratch(Some(&template.database)).await?;
         let control = template.server.control(&database).await?;
@@ -255,10 +258,6 @@ impl Workbench {
             limits,
         };
         workbench.connect_sessions().await?;
-        let template = workbench.template.clone();
-        if let Some(serial) = &template.serial {
-            serial.prepare(&mut workbench).await?;
-        }
         Ok(workbench)
     }
 
@@ -299,12 +298,7 @@ impl Workbench {
             serial,
         });
         self.limits.releases_at_end = releases_at_end(&self.template);
-        self.connect_sessions().await?;
-        let template = self.template.clone();
-        if let Some(serial) = &template.serial {
-            serial.prepare(self).await?;
-        }
-        Ok(())
+        self.connect_sessions().await
     }
 
     async fn connect_sessions(&mut self) -> Result<(), RunError> {
@@ -371,7 +365,7 @@ impl Workbench {
     pub async fn run(&mut self, scheduler: &mut dyn Scheduler) -> Result<Run, RunError> {
         self.within_limit("coming back to the state after setup", Self::begin)
             .await?;
-        let execution = self.execute(scheduler, None).await?;
+        let execution = self.execute(scheduler, Watch::Nothing).await?;
         let (tables, answers) = self
             .within_limit("reading the state after a run", Self::evaluate)
             .await?;
@@ -381,15 +375,9 @@ impl Workbench {
         }
         let template = self.template.clone();
         let scenario = &template.scenario;
-        let names = scenario.sessions.iter().map(|session| session.name.clone()).collect();
         let ends: Vec<_> = self.sessions.iter().map(Session::end).collect();
-        let results = self.results();
-        let mut violations = verdict::judge(scenario, &execution.turns, &ends, &execution.deadlocks, answers);
-        let outcome = Outcome::new(scenario, &results, &ends, tables);
-        if let Some(serial) = &template.serial {
-            let part = CommittedPart::new(serial.symmetry(), &results, &outcome.tables);
-            violations.extend(serial.judge(&part, self).await?);
-        }
+        let violations = verdict::judge(scenario, &execution.turns, &ends, &execution.deadlocks, answers);
+        let outcome = Outcome::new(scenario, &self.results(), &ends, tables);
         let (decisions, deadlocks) = (execution.decisions.clone(), execution.deadlocks.clone());
         let uncontrolled = execution
             .uncontrolled
@@ -399,8 +387,8 @@ impl Workbench {
             .chain(&self.left_behind)
             .cloned()
             .collect();
-        Ok(Run {
-            history: execution.into_history(names, ends),
+        let mut run = Run {
+            history: execution.into_history(self.session_names(), ends),
             decisions,
             deadlocks,
             resumptions: self.limits.signals,
@@ -408,20 +396,11 @@ impl Workbench {
             violations,
             uncontrolled,
             outputs: self.sessions.iter().map(|session| session.output().cloned()).collect(),
-        })
-    }
-
-    /// Runs a serial order, and returns what it leads to.
-    pub(super) async fn run_serially(&mut self, order: &mut dyn Scheduler) -> Result<CommittedPart, RunError> {
-        self.begin().await?;
-        self.execute(order, None).await?;
-        let (tables, _) = self.evaluate().await?;
-        if self.is_looked_at() {
-            self.refuse_changes().await?;
+        };
+        if let Some(serial) = &template.serial {
+            self.compare_with_serial_orders(&mut run, serial).await?;
         }
-        let scenario = &self.template.scenario;
-        let symmetry = Symmetry::of_steps(scenario);
-        Ok(CommittedPart::new(&symmetry, &self.results(), &tables))
+        Ok(run)
     }
 
     /// Runs a failing schedule once more and finds out how its committed transactions depend on each other. Returns
@@ -441,7 +420,7 @@ impl Workbench {
         }
         self.reset().await?;
         let mut states = CommittedStates::begin(&mut self.control, &template.baseline.tables).await?;
-        let execution = self.execute(scheduler, Some(&mut states)).await?;
+        let execution = self.execute(scheduler, Watch::Versions(&mut states)).await?;
         states.end(&mut self.control).await?;
         if execution.turns != history.turns || self.leaves_more_than_rows() {
             return Ok(None);
@@ -464,11 +443,7 @@ impl Workbench {
         dependencies::explain(recorded, &mut self.control).await
     }
 
-    async fn execute(
-        &mut self,
-        scheduler: &mut dyn Scheduler,
-        states: Option<&mut CommittedStates>,
-    ) -> Result<Execution, RunError> {
+    async fn execute(&mut self, scheduler: &mut dyn Scheduler, watch: Watch<'_>) -> Result<Execution, RunError> {
         execute(
             &mut self.sessions,
             &mut self.control,
@@ -476,7 +451,7 @@ impl Workbench {
             &mut self.conditions,
             self.limits,
             scheduler,
-            states,
+            watch,
         )
         .await
     }
@@ -629,20 +604,7 @@ impl Workbench {
     /// The content of tables, materialized views and large objects, and the results of the invariants.
     async fn evaluate(&mut self) -> Result<(Vec<TableContent>, Vec<InvariantAnswer>), RunError> {
         let template = self.template.clone();
-        let Baseline {
-            tables,
-            materialized_views,
-            ..
-        } = &template.baseline;
-        // sessions may have made other tables
-        let is_other = matches!(template.baseline.reset, Reset::Copy) || template.scenario.has_programs();
-        let (tables, views) = match is_other {
-            false => (tables.clone(), materialized_views.clone()),
-            true => (
-                baseline::tables(&mut self.control).await?,
-                baseline::materialized_views(&mut self.control).await?,
-            ),
-        };
+        let contents = Contents::find(&mut self.control, &template).await?;
         let sessions = self.sessions_as_json();
         let have_done_their_work =
             (self.sessions.iter().map(Session::end)).all(|end| end.exit.is_none_or(|exit| exit == Exit::Code(0)));
@@ -654,13 +616,7 @@ impl Workbench {
             control.queue_sync();
             Ok::<(), PostgresError>(())
         };
-        for table in &tables {
-            queue(control, &format!("SELECT * FROM ONLY {}", table.qualified()), &[])?;
-        }
-        let (populated, empty): (Vec<_>, Vec<_>) = views.iter().partition(|view| view.populated);
-        for view in &populated {
-            queue(control, &format!("SELECT * FROM {}", view.table.qualified()), &[])?;
-        }
+        contents.queue(control)?;
         queue(
             control,
             "SELECT set_config('pgbraid.sessions', $1, false)",
@@ -670,17 +626,7 @@ impl Workbench {
             queue(control, &invariant.sql.text, &[])?;
         }
         control.flush().await.map_err(PostgresError::from)?;
-        let mut contents = Vec::with_capacity(tables.len() + views.len());
-        for table in tables.iter().chain(populated.iter().map(|view| &view.table)) {
-            let reply = control.reply().await.map_err(PostgresError::from)?;
-            contents.push(content(table, reply, &template.volatile)?);
-        }
-        // one that was never filled, or was emptied by WITH NO DATA, differs from one without rows
-        contents.extend(empty.iter().map(|view| TableContent {
-            name: view.table.display_name(),
-            columns: Vec::new(),
-            rows: Vec::new(),
-        }));
+        let mut tables = contents.take(control, &template).await?;
         let reply = control.reply().await.map_err(PostgresError::from)?;
         reply.into_result().map_err(|error| PostgresError::Query {
             doing: "telling the invariants how sessions ended",
@@ -694,10 +640,8 @@ impl Workbench {
             }
             answers.push(InvariantAnswer::from_reply(reply, &template.volatile));
         }
-        if is_other {
-            contents.extend(template.large_objects.content(control).await?);
-        }
-        Ok((contents, answers))
+        tables.extend(contents.large_objects(control, &template).await?);
+        Ok((tables, answers))
     }
 
     /// What `pgbraid.sessions` shows.

@@ -55,7 +55,7 @@ pub fn violations(
                 nearest,
                 differences,
             } => {
-                let mut text = vec![nearest_order(*orders, nearest)];
+                let mut text = nearest_order(*orders, nearest);
                 text.extend(differences.iter().take(ROWS_SHOWN).map(difference_line));
                 text.push(IGNORE_HINT.to_owned());
                 for line in text {
@@ -111,15 +111,16 @@ fn headline(violation: &Violation, history: &History) -> String {
     }
 }
 
-fn nearest_order(orders: usize, nearest: &[String]) -> String {
+fn nearest_order(compared: usize, nearest: &[String]) -> Vec<String> {
     let names: Vec<String> = nearest.iter().map(|name| visible(name)).collect();
-    match orders {
-        1 => format!("The serial order is {}. It differs in:", names.join(", ")),
-        _ => format!(
-            "Of {} the nearest is {}. It differs in:",
-            counted(orders as u64, "serial order"),
+    match compared {
+        0 => Vec::new(),
+        1 => vec![format!("A serial order is {}. It differs in:", names.join(", "))],
+        _ => vec![format!(
+            "Of {} that this was compared with the nearest is {}. It differs in:",
+            counted(compared as u64, "serial order"),
             names.join(", ")
-        ),
+        )],
     }
 }
 
