@@ -4,6 +4,7 @@ mod connections;
 mod endings;
 mod protocol;
 mod record;
+mod serializable;
 mod services;
 mod verdicts;
 

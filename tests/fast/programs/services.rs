@@ -50,8 +50,14 @@ impl Trial {
     }
 
     fn prove(&self) -> Finished {
+        self.prove_with("")
+    }
+
+    /// With further keys at the top of the file.
+    fn prove_with(&self, keys: &str) -> Finished {
         let scenario = format!(
             r#"
+{keys}
 setup = "CREATE TABLE t (x int); INSERT INTO t VALUES (0)"
 [[service]]
 name = "counter"
@@ -73,6 +79,21 @@ sql = "SELECT x = 2 FROM t"
         command.args(["--no-shrink", "--step-timeout", "8", "--format", "json"]);
         finish(command)
     }
+}
+
+#[test]
+fn requests_are_compared_with_serial_orders() {
+    let handle = |lock| {
+        format!(
+            "c.run('BEGIN')\nx = int(c.run('SELECT x FROM t{lock}')[0][0])\nc.run(f'UPDATE t SET x = {{x + 1}}')\n\
+             c.run('COMMIT')\nreturn 200, x"
+        )
+    };
+    let naive = Trial::new("", &handle("")).on(2).prove_with("serializable = true");
+    assert_eq!(naive.code, Some(1), "{naive:?}");
+    assert!(naive.stdout.contains("\"not serializable\""), "{naive:?}");
+    let fixed = Trial::new("", &handle(" FOR UPDATE")).on(2).prove_with("serializable = true");
+    assert_eq!(fixed.code, Some(0), "{fixed:?}");
 }
 
 const READ_AND_WRITE: &str =
