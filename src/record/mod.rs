@@ -86,6 +86,7 @@ pub fn record(
     let mut script = script::script(scenario, &transcripts, &programs.history.ends)?;
     if let Some(setup) = dumped {
         script.scenario.setup_command = None;
+        script.scenario.setup_database = None;
         script.scenario.setup = Some(SqlText::unplaced(setup));
     }
     let mut head = vec![origin(scenario)];

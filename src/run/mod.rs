@@ -28,6 +28,7 @@ mod script;
 mod serial;
 mod session;
 mod setup_command;
+mod setup_database;
 pub mod timeouts;
 mod trial;
 pub(crate) mod unscheduled;
@@ -188,6 +189,10 @@ pub enum RunError {
     WaitsOutside { sessions: Vec<String>, limit: Duration },
     #[error("the program that makes the state ended with {exit}{}", printed(output))]
     SetupFailed { exit: crate::history::Exit, output: Output },
+    #[error("database {database} cannot be copied: {reason}")]
+    NotCopied { database: String, reason: String },
+    #[error("`setup_database` names {0}, a database of the server that `--database-url` names, and no server is named")]
+    NothingToCopy(String),
     #[error("starting a worker failed: {0}")]
     Runtime(std::io::Error),
     /// A run that violates nothing was given to be made small.

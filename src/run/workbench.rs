@@ -25,7 +25,7 @@ use super::timeouts::{self, SessionTimeouts, Timeouts};
 use super::watch::Watch;
 use super::{
     AnySession, Attached, DeadlockCheck, Driver, Exchange, Observed, Place, RunError, Script, SerialOracle, Session,
-    check, custom_settings, one_step,
+    check, custom_settings, one_step, setup_database,
 };
 use crate::conflict::{Object, Program, ProgramStep, Snapshots};
 use crate::history::{Deadlock, Exit, History, StepOutcome, Uncontrolled, Volatile};
@@ -71,7 +71,10 @@ impl Template {
     /// # Errors
     /// When the server rejects the setup or a statement, with its place in the file.
     pub async fn prepare(server: Arc<Server>, scenario: Arc<Scenario>) -> Result<Template, RunError> {
-        let database = server.create_scratch(None).await?;
+        let (database, copied) = match &scenario.setup_database {
+            Some(source) => setup_database::copy(&server, source).await?,
+            None => (server.create_scratch(None).await?, Vec::new()),
+        };
         let mut control = server.control(&database).await?;
         let volatile = Volatile::from_now(&mut control).await?;
         let mut volatile = match scenario.has_programs() {
@@ -97,6 +100,7 @@ impl Template {
         let program = program_with(timeouts.as_ref(), program, &scenario);
         let mut notes = one_step::notes(&mut control, &scenario).await?;
         notes.extend(timeouts::not_explored(&scenario));
+        notes.extend(copied);
         let scenario = with_begins(scenario, &program);
         let serial = serial_oracle(&scenario)?;
         let opaque = timeouts.is_some() || changes_schema || catalog.changing_routines;

@@ -5,6 +5,7 @@ use crate::report::text::difference::difference_line;
 use crate::report::text::layout::{
     TextOptions, Tone, counted, fields, joined, paint, shorten, table, value, visible, width, wrap,
 };
+use crate::report::text::outcomes::compact_order;
 use crate::report::text::reply::error_line;
 use crate::report::text::statement::{mentions, one_line, starts_clause};
 use crate::verdict::outcome::{TableContent, Violation};
@@ -112,14 +113,13 @@ fn headline(violation: &Violation, history: &History) -> String {
 }
 
 fn nearest_order(compared: usize, nearest: &[String]) -> Vec<String> {
-    let names: Vec<String> = nearest.iter().map(|name| visible(name)).collect();
+    let order = compact_order(nearest);
     match compared {
         0 => Vec::new(),
-        1 => vec![format!("A serial order is {}. It differs in:", names.join(", "))],
+        1 => vec![format!("A serial order is {order}. It differs in:")],
         _ => vec![format!(
-            "Of {} that this was compared with the nearest is {}. It differs in:",
+            "Of {} that this was compared with the nearest is {order}. It differs in:",
             counted(compared as u64, "serial order"),
-            names.join(", ")
         )],
     }
 }

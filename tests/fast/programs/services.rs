@@ -92,7 +92,9 @@ fn requests_are_compared_with_serial_orders() {
     let naive = Trial::new("", &handle("")).on(2).prove_with("serializable = true");
     assert_eq!(naive.code, Some(1), "{naive:?}");
     assert!(naive.stdout.contains("\"not serializable\""), "{naive:?}");
-    let fixed = Trial::new("", &handle(" FOR UPDATE")).on(2).prove_with("serializable = true");
+    let fixed = Trial::new("", &handle(" FOR UPDATE"))
+        .on(2)
+        .prove_with("serializable = true");
     assert_eq!(fixed.code, Some(0), "{fixed:?}");
 }
 
