@@ -146,7 +146,12 @@ type Ran = (Run, Vec<Vec<Exchange>>, Option<String>);
 /// Runs the sessions of a scenario one after the other.
 fn run(server: &Arc<Server>, scenario: &Arc<Scenario>, options: &RecordOptions) -> Result<Ran, RecordError> {
     let runtime = runtime()?;
-    let preparing = Template::prepare(server.clone(), scenario.clone());
+    // only what this one run sends is of interest, not what serial orders come to
+    let alone = Scenario {
+        serializable: false,
+        ..Scenario::clone(scenario)
+    };
+    let preparing = Template::prepare(server.clone(), Arc::new(alone));
     let template = Arc::new(runtime.block_on(interruptible(&options.interrupt, preparing))?);
     let dumped = match &scenario.setup_command {
         Some(_) => Some(runtime.block_on(async {
@@ -160,7 +165,7 @@ fn run(server: &Arc<Server>, scenario: &Arc<Scenario>, options: &RecordOptions) 
     };
     let mut worker = Worker::open(template.clone(), options.step_timeout, options.interrupt.clone())?;
     // the first session that can move does
-    let run = worker.run(&mut Ordered::new([]))?;
+    let run = worker.run_live(&mut Ordered::new([]))?;
     let transcripts = worker.transcripts();
     worker.close()?;
     runtime.block_on(template.drop_database())?;

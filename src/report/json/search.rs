@@ -30,6 +30,15 @@ pub(super) struct Report {
     #[serde(serialize_with = "decimal")]
     interleavings: Option<BigUint>,
     schedules_run: u64,
+    /// Runs of the programs themselves, those that confirm others included; only where sessions are programs, as the next two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live_runs: Option<u64>,
+    /// Schedules that were run from what was learned of the programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learned_runs: Option<u64>,
+    /// How many of these did the same when they were run with the programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirmed_live: Option<u64>,
     /// Milliseconds.
     elapsed_ms: u64,
     outcomes: Vec<Outcome>,
@@ -66,6 +75,9 @@ impl Report {
             exhaustive: search.exhaustive,
             interleavings: search.interleavings.clone(),
             schedules_run: search.schedules_run,
+            live_runs: search.by_source.map(|counts| counts.live),
+            learned_runs: search.by_source.map(|counts| counts.learned),
+            confirmed_live: search.by_source.map(|counts| counts.confirmed_live),
             elapsed_ms: millis(search.elapsed),
             outcomes: search.outcomes.iter().map(Outcome::new).collect(),
             failure: search.failure.as_ref().map(Failure::new),

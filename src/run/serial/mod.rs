@@ -162,8 +162,8 @@ impl SerialOracle {
         workbench: &mut Workbench,
         doubts: &mut Vec<Uncontrolled>,
     ) -> Result<bool, RunError> {
-        let mut order = SerialOrder::new(&self.programs, path.clone(), guide);
-        let run = workbench.run_serially(&mut order).await?;
+        let order = || SerialOrder::new(&self.programs, path.clone(), guide);
+        let run = workbench.run_serially(order).await?;
         for doubt in &run.uncontrolled {
             if !doubts.contains(doubt) {
                 doubts.push(doubt.clone());

@@ -11,7 +11,7 @@ use crate::history::{Answer, Turn, Uncontrolled};
 use crate::postgres::wire::Connection;
 use crate::run::serial::{Boundary, SerialOrder, SerialRun, parts};
 use crate::run::watch::Watch;
-use crate::run::{AnySession, Run, RunError, SerialOracle, Session};
+use crate::run::{AnySession, Judgement, Run, RunError, Session};
 use crate::scenario::Symmetry;
 use crate::sql::StatementKind;
 use crate::verdict::outcome::TableContent;
@@ -40,48 +40,74 @@ impl CommittedTables {
     }
 }
 
+/// A run, and the part of it that is compared with serial orders, or why it cannot be.
+pub(super) type Compared = (Run, Option<Result<CommittedPart, Uncontrolled>>);
+
 impl Workbench {
-    /// Adds what serial orders say of a run, the last one of this workbench.
-    pub(super) async fn compare_with_serial_orders(
-        &mut self,
-        run: &mut Run,
-        serial: &SerialOracle,
-    ) -> Result<(), RunError> {
-        let names = self.session_names();
-        let overlap = self.sessions.iter().position(Session::overlaps_itself);
-        if let Some(session) = overlap {
-            let session = names[session].clone();
-            run.uncontrolled.push(Uncontrolled::TransactionsOverlap { session });
-            return Ok(());
+    /// The part of the last run that is compared with serial orders.
+    pub(super) fn committed_part(&self, run: &Run) -> Result<CommittedPart, Uncontrolled> {
+        let name = |session: usize| self.template.scenario.sessions[session].name.clone();
+        if let Some(session) = self.sessions.iter().position(Session::overlaps_itself) {
+            let session = name(session);
+            return Err(Uncontrolled::TransactionsOverlap { session });
         }
         let prepares = |turn: &&Turn| turn.statement.kind == StatementKind::PrepareTransaction;
         if let Some(turn) = run.history.turns.iter().find(prepares) {
-            let session = names[turn.session].clone();
-            run.uncontrolled.push(Uncontrolled::TransactionPrepared { session });
-            return Ok(());
+            let session = name(turn.session);
+            return Err(Uncontrolled::TransactionPrepared { session });
         }
-        let (mut sessions, _) = parts(names.len(), &run.history.turns);
+        let (mut sessions, _) = parts(self.sessions.len(), &run.history.turns);
         for (part, end) in sessions.iter_mut().zip(self.program_ends()) {
             part.end = end;
         }
-        let part = CommittedPart {
+        Ok(CommittedPart {
             sessions,
             tables: run.outcome.tables.clone(),
+        })
+    }
+
+    /// Adds what serial orders say of a run.
+    pub(super) async fn compare_with_serial_orders(&mut self, (mut run, part): Compared) -> Result<Run, RunError> {
+        let template = self.template.clone();
+        let judged = match (&template.serial, part) {
+            (Some(serial), Some(Ok(part))) => serial.judge(&part, self).await?,
+            (Some(_), Some(Err(doubt))) => Judgement {
+                violation: None,
+                doubts: vec![doubt],
+            },
+            _ => return Ok(run),
         };
-        let judged = serial.judge(&part, self).await?;
         run.violations.extend(judged.violation);
         for doubt in judged.doubts {
             if !run.uncontrolled.contains(&doubt) {
                 run.uncontrolled.push(doubt);
             }
         }
-        Ok(())
+        Ok(run)
     }
 
-    /// Runs a serial order.
-    pub(in crate::run) async fn run_serially(&mut self, order: &mut SerialOrder<'_>) -> Result<SerialRun, RunError> {
-        self.within_limit("coming back to the state after setup", Self::begin)
-            .await?;
+    /// Runs a serial order, from what was learned of the programs as far as that is enough.
+    pub(in crate::run) async fn run_serially<'a>(
+        &mut self,
+        order: impl Fn() -> SerialOrder<'a>,
+    ) -> Result<SerialRun, RunError> {
+        if self.may_recall() {
+            match self.run_serially_on(true, order()).await {
+                Err(RunError::NotLearned) => self.leave_recalled(),
+                result => return result,
+            }
+        }
+        self.run_serially_on(false, order()).await
+    }
+
+    async fn run_serially_on(&mut self, recalled: bool, mut order: SerialOrder<'_>) -> Result<SerialRun, RunError> {
+        self.begin_on(recalled).await?;
+        let run = self.run_serially_begun(&mut order).await;
+        self.end_on(recalled);
+        run
+    }
+
+    async fn run_serially_begun(&mut self, order: &mut SerialOrder<'_>) -> Result<SerialRun, RunError> {
         let mut tables = CommittedTables {
             template: self.template.clone(),
             limit: OWN_WORK_LIMIT.max(self.limits.step_timeout),
@@ -102,7 +128,12 @@ impl Workbench {
             });
         }
         let of_sessions = self.sessions.iter().flat_map(|session| session.uncontrolled());
-        let uncontrolled = execution.uncontrolled.iter().chain(of_sessions).cloned().collect();
+        let overlapping = self.sessions.iter().find(|session| session.overlaps_itself());
+        let overlap = overlapping.map(|session| Uncontrolled::TransactionsOverlap {
+            session: session.name().to_owned(),
+        });
+        let uncontrolled = execution.uncontrolled.iter().chain(of_sessions).chain(&overlap);
+        let uncontrolled = uncontrolled.cloned().collect();
         Ok(SerialRun {
             turns: execution.turns,
             boundaries,
