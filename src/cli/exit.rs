@@ -233,6 +233,7 @@ impl CommandError {
                 | RunError::MoreConnections { .. }
                 | RunError::NoService(_)
                 | RunError::SetupFailed { .. }
+                | RunError::NothingToCopy(_)
                 | RunError::NothingFails,
             ) => INPUT,
             CommandError::DatabaseUrl(_)

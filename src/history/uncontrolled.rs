@@ -119,6 +119,34 @@ pub enum Uncontrolled {
         /// The step's name.
         step: String,
     },
+    #[error(
+        "more than {runs} runs are needed to find a serial order for the outcome of a schedule, or to know that there is none"
+    )]
+    SerialOrders { runs: usize },
+    #[error(
+        "a serial order of the transactions did something else when it was run again: time, chance, or work outside the run decides"
+    )]
+    SerialOrderDiffers,
+    #[error(
+        "a transaction of session {session} failed, and it did something else then; whether a serial order leads to the same is \
+         not known, since the transaction fails in none"
+    )]
+    SerialAfterFailure {
+        /// The session's name.
+        session: String,
+    },
+    #[error(
+        "session {session} had transactions open on two connections at the same time, which have no place in a serial order"
+    )]
+    TransactionsOverlap {
+        /// The session's name.
+        session: String,
+    },
+    #[error("session {session} prepared a transaction, which has no place in a serial order")]
+    TransactionPrepared {
+        /// The session's name.
+        session: String,
+    },
     /// A run after the search, which confirms what it found, has met a statement that is new.
     #[error("the programs did something that no run of the search had shown, when a schedule was run again at its end")]
     SeenLate,
@@ -166,9 +194,14 @@ impl Uncontrolled {
             Uncontrolled::PrepareNotScheduled => "prepare-not-scheduled",
             Uncontrolled::BeginNotScheduled => "begin-not-scheduled",
             Uncontrolled::LeftBehind(_) => "left-behind",
+            Uncontrolled::SerialOrders { .. } => "serial-orders",
+            Uncontrolled::SerialAfterFailure { .. } => "serial-after-failure",
+            Uncontrolled::TransactionsOverlap { .. } => "transactions-overlap",
+            Uncontrolled::TransactionPrepared { .. } => "transaction-prepared",
             Uncontrolled::TablesDiffer { .. } => "tables-differ",
             Uncontrolled::RunsDiffer(_)
             | Uncontrolled::SeenLate
+            | Uncontrolled::SerialOrderDiffers
             | Uncontrolled::ProgramDiffers { .. }
             | Uncontrolled::LearnedDiffers { .. }
             | Uncontrolled::MovesDiffer { .. }

@@ -60,6 +60,10 @@ impl Session for AnySession {
         of_its_kind!(self, session => session.leaves_more_than_rows())
     }
 
+    fn overlaps_itself(&self) -> bool {
+        of_its_kind!(self, session => session.overlaps_itself())
+    }
+
     fn in_transaction(&self) -> bool {
         of_its_kind!(self, session => session.in_transaction())
     }

@@ -13,10 +13,10 @@ mod turns;
 use std::time::Duration;
 
 use super::RunError;
-use super::committed_states::CommittedStates;
 use super::condition::ConditionCache;
 use super::scheduler::{Candidate, Decision, Scheduler};
 use super::session::{DeadlockCheck, Pending, Session};
+use super::watch::Watch;
 use crate::history::{Deadlock, History, Move, MoveKind, Origin, SessionEnd, SoFar, Turn, Uncontrolled, Wait};
 use crate::postgres::locks::{LockMonitor, Waiting};
 use crate::postgres::wire::Connection;
@@ -61,7 +61,7 @@ pub struct Limits {
 /// A blocked session that a move releases is enabled again: its backend is stopped, and resumed when the scheduler
 /// chooses it. Where backends cannot be stopped, it runs at once, as part of the move.
 ///
-/// `committed` records what was committed after each move, if that is wanted.
+/// `watch` records what was committed after each move, if that is wanted.
 ///
 /// # Errors
 /// When a step neither finishes nor blocks in time, or a connection is lost.
@@ -72,7 +72,7 @@ pub async fn execute<S: Session>(
     conditions: &mut ConditionCache,
     limits: Limits,
     scheduler: &mut dyn Scheduler,
-    mut committed: Option<&mut CommittedStates>,
+    mut watch: Watch<'_>,
 ) -> Result<Execution, RunError> {
     let states = sessions.iter().map(|_| State::Idle).collect();
     let execution = Execution {
@@ -146,11 +146,9 @@ pub async fn execute<S: Session>(
             executor.make_move(chosen, kind).await?;
         }
         executor.execution.decisions.push(decision);
-        if let Some(committed) = committed.as_deref_mut() {
+        if watch.wants(&executor.execution.turns) {
             executor.monitor.drain(executor.control).await?;
-            committed
-                .look(executor.control, executor.execution.turns.len() - 1)
-                .await?;
+            watch.look(executor.control, &executor.execution.turns).await?;
         }
     }
     executor.monitor.drain(executor.control).await?;

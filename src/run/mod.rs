@@ -29,10 +29,12 @@ mod script;
 mod serial;
 mod session;
 mod setup_command;
+mod setup_database;
 pub mod timeouts;
 mod trial;
 pub(crate) mod unscheduled;
 mod wait_for;
+mod watch;
 mod workbench;
 mod worker;
 
@@ -54,7 +56,7 @@ use retold::Retold;
 pub use sameness::{differs, leaves_otherwise};
 pub use scheduler::{Candidate, Decision, Scheduler};
 pub use script::Script;
-pub use serial::{SerialError, SerialOracle};
+pub use serial::{Judgement, SerialError, SerialOracle};
 pub use session::{DeadlockCheck, Finished, Next, Outside, Pending, Progress, Session, WaitTimeout};
 #[doc(hidden)]
 pub use workbench::FreeRun;
@@ -206,6 +208,10 @@ pub enum RunError {
     WaitsOutside { sessions: Vec<String>, limit: Duration },
     #[error("the program that makes the state ended with {exit}{}", printed(output))]
     SetupFailed { exit: crate::history::Exit, output: Output },
+    #[error("database {database} cannot be copied: {reason}")]
+    NotCopied { database: String, reason: String },
+    #[error("`setup_database` names {0}, a database of the server that `--database-url` names, and no server is named")]
+    NothingToCopy(String),
     #[error("starting a worker failed: {0}")]
     Runtime(std::io::Error),
     /// A run that violates nothing was given to be made small.

@@ -50,6 +50,11 @@ pub trait Session {
         false
     }
 
+    /// Whether in this run a transaction of it ended while another of it was open, on another connection.
+    fn overlaps_itself(&self) -> bool {
+        false
+    }
+
     /// Whether it has a transaction open, so that it may hold locks.
     fn in_transaction(&self) -> bool;
 

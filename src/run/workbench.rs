@@ -1,16 +1,21 @@
 //! What schedules run on: a scratch database, a connection for each session, and one of pgbraid's own.
 
+mod contents;
 mod freely;
 mod hosts;
 mod learnable;
+mod serially;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use freely::FreeRun;
+pub use serially::CommittedTables;
 
+use self::contents::Contents;
 use self::hosts::Hosts;
 use self::learnable::learnable;
+use self::serially::Compared;
 use super::attached;
 use super::committed_states::CommittedStates;
 use super::condition::ConditionCache;
@@ -20,13 +25,14 @@ use super::large_objects::LargeObjects;
 use super::recorded::Recorded;
 use super::scheduler::{Candidate, Decision, Scheduler};
 use super::timeouts::{self, SessionTimeouts, Timeouts};
+use super::watch::Watch;
 use super::{
     AnySession, Attached, DeadlockCheck, Driver, Exchange, Memory, Observed, Place, Retold, RunError, Script,
-    SerialOracle, Session, check, custom_settings, one_step,
+    SerialOracle, Session, check, custom_settings, one_step, setup_database,
 };
 use crate::conflict::{Object, Program, ProgramStep, Snapshots};
 use crate::history::{Deadlock, Exit, History, SoFar, StepOutcome, Uncontrolled, Volatile};
-use crate::postgres::baseline::{self, Baseline, Reset, Table};
+use crate::postgres::baseline::{Baseline, Reset, Table};
 use crate::postgres::fingerprint::{self, Probe};
 use crate::postgres::locks::LockMonitor;
 use crate::postgres::shared_state::SharedState;
@@ -38,7 +44,6 @@ use crate::sql::StatementKind;
 use crate::sql::classify::first_word;
 use crate::verdict::dependencies::Explanation;
 use crate::verdict::outcome::{Outcome, TableContent, Violation};
-use crate::verdict::serializability::CommittedPart;
 use crate::verdict::{self, InvariantAnswer};
 
 /// How long pgbraid's own work between two runs may take.
@@ -69,7 +74,10 @@ impl Template {
     /// # Errors
     /// When the server rejects the setup or a statement, with its place in the file.
     pub async fn prepare(server: Arc<Server>, scenario: Arc<Scenario>) -> Result<Template, RunError> {
-        let database = server.create_scratch(None).await?;
+        let (database, copied) = match &scenario.setup_database {
+            Some(source) => setup_database::copy(&server, source).await?,
+            None => (server.create_scratch(None).await?, Vec::new()),
+        };
         let mut control = server.control(&database).await?;
         let volatile = Volatile::from_now(&mut control).await?;
         let mut volatile = match scenario.has_programs() {
@@ -95,6 +103,7 @@ impl Template {
         let program = program_with(timeouts.as_ref(), program, &scenario);
         let mut notes = one_step::notes(&mut control, &scenario).await?;
         notes.extend(timeouts::not_explored(&scenario));
+        notes.extend(copied);
         let scenario = with_begins(scenario, &program);
         let serial = serial_oracle(&scenario)?;
         let opaque = timeouts.is_some() || changes_schema || catalog.changing_routines;
@@ -246,11 +255,10 @@ impl Run {
 }
 
 impl Workbench {
-    /// Makes a copy of the template and connects the sessions to it. Where outcomes must be serializable, the first
-    /// workbench of a template runs the serial orders.
+    /// Makes a copy of the template and connects the sessions to it.
     ///
     /// # Errors
-    /// When the server fails, or there are too many serial orders.
+    /// When the server fails.
     pub async fn open(template: Arc<Template>, step_timeout: Duration) -> Result<Workbench, RunError> {
         let database = template.server.create_scratch(Some(&template.database)).await?;
         let control = template.server.control(&database).await?;
@@ -281,10 +289,6 @@ impl Workbench {
             limits,
         };
         workbench.connect_sessions().await?;
-        let template = workbench.template.clone();
-        if let Some(serial) = &template.serial {
-            serial.prepare(&mut workbench).await?;
-        }
         Ok(workbench)
     }
 
@@ -325,12 +329,7 @@ impl Workbench {
             serial,
         });
         self.limits.releases_at_end = releases_at_end(&self.template);
-        self.connect_sessions().await?;
-        let template = self.template.clone();
-        if let Some(serial) = &template.serial {
-            serial.prepare(self).await?;
-        }
-        Ok(())
+        self.connect_sessions().await
     }
 
     async fn connect_sessions(&mut self) -> Result<(), RunError> {
@@ -411,23 +410,29 @@ impl Workbench {
             return self.run_live(scheduler).await;
         }
         let mut told = Retold::new(scheduler);
-        match self.run_on(true, &mut told).await {
+        let run = match self.run_on(true, &mut told).await {
             Err(RunError::NotLearned) => {
-                // a statement of a script may still wait
-                if self
-                    .recalling
-                    .iter()
-                    .any(|session| matches!(session, AnySession::Script(_)))
-                {
-                    self.recalling.clear();
-                }
+                self.leave_recalled();
+                told.again();
+                let mut run = self.run_on(false, &mut told).await?;
+                run.0.uncontrolled.extend(told.contradiction(&run.0.history));
+                run
             }
-            result => return result,
+            result => result?,
+        };
+        self.compare_with_serial_orders(run).await
+    }
+
+    /// A run met something that was not learned of the programs, and is not ended.
+    fn leave_recalled(&mut self) {
+        // a statement of a script may still wait
+        if self
+            .recalling
+            .iter()
+            .any(|session| matches!(session, AnySession::Script(_)))
+        {
+            self.recalling.clear();
         }
-        told.again();
-        let mut run = self.run_on(false, &mut told).await?;
-        run.uncontrolled.extend(told.contradiction(&run.history));
-        Ok(run)
     }
 
     /// Runs one schedule with the programs themselves, from the state after setup, and judges it.
@@ -435,7 +440,8 @@ impl Workbench {
     /// # Errors
     /// As [`Workbench::run`].
     pub async fn run_live(&mut self, scheduler: &mut dyn Scheduler) -> Result<Run, RunError> {
-        self.run_on(false, scheduler).await
+        let run = self.run_on(false, scheduler).await?;
+        self.compare_with_serial_orders(run).await
     }
 
     /// Whether a run may do without the programs.
@@ -450,7 +456,16 @@ impl Workbench {
             && observed.learned().is_of_use(observed.treatment())
     }
 
-    async fn run_on(&mut self, recalled: bool, scheduler: &mut dyn Scheduler) -> Result<Run, RunError> {
+    async fn run_on(&mut self, recalled: bool, scheduler: &mut dyn Scheduler) -> Result<Compared, RunError> {
+        self.begin_on(recalled).await?;
+        let run = self.run_begun(scheduler).await;
+        self.end_on(recalled);
+        run
+    }
+
+    /// Returns to the state after setup. Until [`Workbench::end_on`] the sessions are those whose programs run, or those
+    /// that repeat what was learned.
+    async fn begin_on(&mut self, recalled: bool) -> Result<(), RunError> {
         self.within_limit("coming back to the state after setup", Self::begin)
             .await?;
         if recalled && self.recalling.is_empty() {
@@ -460,15 +475,17 @@ impl Workbench {
             std::mem::swap(&mut self.sessions, &mut self.recalling);
         }
         self.recalled = recalled;
-        let run = self.run_begun(scheduler).await;
+        Ok(())
+    }
+
+    fn end_on(&mut self, recalled: bool) {
         if recalled {
             std::mem::swap(&mut self.sessions, &mut self.recalling);
         }
-        run
     }
 
-    async fn run_begun(&mut self, scheduler: &mut dyn Scheduler) -> Result<Run, RunError> {
-        let execution = self.execute(scheduler, None).await?;
+    async fn run_begun(&mut self, scheduler: &mut dyn Scheduler) -> Result<Compared, RunError> {
+        let execution = self.execute(scheduler, Watch::Nothing).await?;
         let (tables, answers) = self
             .within_limit("reading the state after a run", Self::evaluate)
             .await?;
@@ -478,15 +495,9 @@ impl Workbench {
         }
         let template = self.template.clone();
         let scenario = &template.scenario;
-        let names = scenario.sessions.iter().map(|session| session.name.clone()).collect();
         let ends: Vec<_> = self.sessions.iter().map(Session::end).collect();
-        let results = self.results();
-        let mut violations = verdict::judge(scenario, &execution.turns, &ends, &execution.deadlocks, answers);
-        let outcome = Outcome::new(scenario, &results, &ends, tables);
-        if let Some(serial) = &template.serial {
-            let part = CommittedPart::new(serial.symmetry(), &results, &outcome.tables);
-            violations.extend(serial.judge(&part, self).await?);
-        }
+        let violations = verdict::judge(scenario, &execution.turns, &ends, &execution.deadlocks, answers);
+        let outcome = Outcome::new(scenario, &self.results(), &ends, tables);
         let (decisions, deadlocks) = (execution.decisions.clone(), execution.deadlocks.clone());
         let uncontrolled = execution
             .uncontrolled
@@ -497,7 +508,7 @@ impl Workbench {
             .cloned()
             .collect();
         let run = Run {
-            history: execution.into_history(names, ends),
+            history: execution.into_history(self.session_names(), ends),
             decisions,
             deadlocks,
             resumptions: self.limits.signals,
@@ -513,7 +524,8 @@ impl Workbench {
         if !self.recalled {
             self.refuse_unanswered(&run.history).await?;
         }
-        Ok(run)
+        let part = template.serial.is_some().then(|| self.committed_part(&run));
+        Ok((run, part))
     }
 
     /// A request that is not answered even as the first of all is no matter of the schedule.
@@ -529,7 +541,7 @@ impl Workbench {
                 continue;
             }
             self.begin().await?;
-            self.execute(&mut Foremost(session), None).await?;
+            self.execute(&mut Foremost(session), Watch::Nothing).await?;
             let first = &self.sessions[session];
             if let Some(Err(cause)) = first.end().answer {
                 return Err(RunError::NeverAnswered {
@@ -541,19 +553,6 @@ impl Workbench {
             observed.is_answered(name);
         }
         Ok(())
-    }
-
-    /// Runs a serial order, and returns what it leads to.
-    pub(super) async fn run_serially(&mut self, order: &mut dyn Scheduler) -> Result<CommittedPart, RunError> {
-        self.begin().await?;
-        self.execute(order, None).await?;
-        let (tables, _) = self.evaluate().await?;
-        if self.is_looked_at() {
-            self.refuse_changes().await?;
-        }
-        let scenario = &self.template.scenario;
-        let symmetry = Symmetry::of_steps(scenario);
-        Ok(CommittedPart::new(&symmetry, &self.results(), &tables))
     }
 
     /// Runs a failing schedule once more and finds out how its committed transactions depend on each other. Returns
@@ -573,7 +572,7 @@ impl Workbench {
         }
         self.reset().await?;
         let mut states = CommittedStates::begin(&mut self.control, &template.baseline.tables).await?;
-        let execution = self.execute(scheduler, Some(&mut states)).await?;
+        let execution = self.execute(scheduler, Watch::Versions(&mut states)).await?;
         states.end(&mut self.control).await?;
         if execution.turns != history.turns || self.leaves_more_than_rows() {
             return Ok(None);
@@ -596,11 +595,7 @@ impl Workbench {
         dependencies::explain(recorded, &mut self.control).await
     }
 
-    async fn execute(
-        &mut self,
-        scheduler: &mut dyn Scheduler,
-        states: Option<&mut CommittedStates>,
-    ) -> Result<Execution, RunError> {
+    async fn execute(&mut self, scheduler: &mut dyn Scheduler, watch: Watch<'_>) -> Result<Execution, RunError> {
         execute(
             &mut self.sessions,
             &mut self.control,
@@ -608,7 +603,7 @@ impl Workbench {
             &mut self.conditions,
             self.limits,
             scheduler,
-            states,
+            watch,
         )
         .await
     }
@@ -768,20 +763,7 @@ impl Workbench {
     /// The content of tables, materialized views and large objects, and the results of the invariants.
     async fn evaluate(&mut self) -> Result<(Vec<TableContent>, Vec<InvariantAnswer>), RunError> {
         let template = self.template.clone();
-        let Baseline {
-            tables,
-            materialized_views,
-            ..
-        } = &template.baseline;
-        // sessions may have made other tables
-        let is_other = matches!(template.baseline.reset, Reset::Copy) || template.scenario.has_programs();
-        let (tables, views) = match is_other {
-            false => (tables.clone(), materialized_views.clone()),
-            true => (
-                baseline::tables(&mut self.control).await?,
-                baseline::materialized_views(&mut self.control).await?,
-            ),
-        };
+        let contents = Contents::find(&mut self.control, &template).await?;
         let sessions = self.sessions_as_json();
         let have_done_their_work =
             (self.sessions.iter().map(Session::end)).all(|end| end.exit.is_none_or(|exit| exit == Exit::Code(0)));
@@ -793,13 +775,7 @@ impl Workbench {
             control.queue_sync();
             Ok::<(), PostgresError>(())
         };
-        for table in &tables {
-            queue(control, &format!("SELECT * FROM ONLY {}", table.qualified()), &[])?;
-        }
-        let (populated, empty): (Vec<_>, Vec<_>) = views.iter().partition(|view| view.populated);
-        for view in &populated {
-            queue(control, &format!("SELECT * FROM {}", view.table.qualified()), &[])?;
-        }
+        contents.queue(control)?;
         queue(
             control,
             "SELECT set_config('pgbraid.sessions', $1, false)",
@@ -809,17 +785,7 @@ impl Workbench {
             queue(control, &invariant.sql.text, &[])?;
         }
         control.flush().await.map_err(PostgresError::from)?;
-        let mut contents = Vec::with_capacity(tables.len() + views.len());
-        for table in tables.iter().chain(populated.iter().map(|view| &view.table)) {
-            let reply = control.reply().await.map_err(PostgresError::from)?;
-            contents.push(content(table, reply, &template.volatile)?);
-        }
-        // one that was never filled, or was emptied by WITH NO DATA, differs from one without rows
-        contents.extend(empty.iter().map(|view| TableContent {
-            name: view.table.display_name(),
-            columns: Vec::new(),
-            rows: Vec::new(),
-        }));
+        let mut tables = contents.take(control, &template).await?;
         let reply = control.reply().await.map_err(PostgresError::from)?;
         reply.into_result().map_err(|error| PostgresError::Query {
             doing: "telling the invariants how sessions ended",
@@ -833,10 +799,8 @@ impl Workbench {
             }
             answers.push(InvariantAnswer::from_reply(reply, &template.volatile));
         }
-        if is_other {
-            contents.extend(template.large_objects.content(control).await?);
-        }
-        Ok((contents, answers))
+        tables.extend(contents.large_objects(control, &template).await?);
+        Ok((tables, answers))
     }
 
     /// What `pgbraid.sessions` shows.

@@ -50,10 +50,7 @@ impl Outcome {
                 write_value(&mut text, "status", status.as_deref().unwrap_or("none"));
             }
         }
-        for table in &tables {
-            write_value(&mut text, "table", &table.name);
-            write_rows(&mut text, &table.columns, &table.rows);
-        }
+        tables.iter().for_each(|table| write_table(&mut text, table));
         let mut id = digest(&text);
         id.truncate(ID_LENGTH);
         Outcome { id, tables }
@@ -61,7 +58,7 @@ impl Outcome {
 }
 
 /// SHA-256 in hexadecimal digits.
-pub(super) fn digest(text: &str) -> String {
+pub fn digest(text: &str) -> String {
     let digest = Sha256::digest(text.as_bytes());
     let mut digits = String::with_capacity(2 * digest.len());
     for byte in digest.iter() {
@@ -87,7 +84,13 @@ pub(super) fn write_result(text: &mut String, result: &StepResult) {
     }
 }
 
-pub(super) fn write_rows(text: &mut String, columns: &[String], rows: &[Vec<Option<String>>]) {
+/// Writes a table's content.
+pub fn write_table(text: &mut String, table: &TableContent) {
+    write_value(text, "table", &table.name);
+    write_rows(text, &table.columns, &table.rows);
+}
+
+fn write_rows(text: &mut String, columns: &[String], rows: &[Vec<Option<String>>]) {
     for column in columns {
         write_value(text, "column", column);
     }
@@ -175,7 +178,7 @@ pub enum Violation {
     },
     /// No serial order of the committed transactions has this outcome.
     NotSerializable {
-        /// How many serial orders there are.
+        /// With how many serial orders it was compared, beside those that ended at the first step that differed.
         orders: usize,
         /// The session of each transaction, in the serial order with the most similar outcome.
         nearest: Vec<String>,

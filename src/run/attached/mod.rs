@@ -74,6 +74,7 @@ pub struct Attached {
     outside: Option<Outside>,
     uncontrolled: Vec<Uncontrolled>,
     leaves_more_than_rows: bool,
+    overlaps_itself: bool,
     exit: Option<Exit>,
     output: Output,
     ended: bool,
@@ -136,6 +137,7 @@ impl Attached {
             outside: None,
             uncontrolled: Vec::new(),
             leaves_more_than_rows: false,
+            overlaps_itself: false,
             exit: None,
             output: Output::default(),
             ended: false,
@@ -230,6 +232,10 @@ impl Session for Attached {
 
     fn leaves_more_than_rows(&self) -> bool {
         self.leaves_more_than_rows
+    }
+
+    fn overlaps_itself(&self) -> bool {
+        self.overlaps_itself
     }
 
     fn owns_process(&self, pid: i32) -> bool {
@@ -363,6 +369,7 @@ impl Session for Attached {
         }
         self.answer = None;
         self.leaves_more_than_rows = false;
+        self.overlaps_itself = false;
         self.current = 0;
         self.statements = 0;
         self.path = hash(&self.session.name);

@@ -50,17 +50,31 @@ impl Trial {
     }
 
     fn prove(&self) -> Finished {
-        self.finish("prove", &["--no-shrink", "--step-timeout", "8", "--format", "json"])
+        self.prove_with("")
+    }
+
+    /// With further keys at the top of the file.
+    fn prove_with(&self, keys: &str) -> Finished {
+        self.finish(
+            keys,
+            "prove",
+            &["--no-shrink", "--step-timeout", "8", "--format", "json"],
+        )
     }
 
     /// With a limit that a request which hangs reaches soon.
     fn explore_briefly(&self) -> Finished {
-        self.finish("explore", &["--no-shrink", "--step-timeout", "2", "--format", "json"])
+        self.finish(
+            "",
+            "explore",
+            &["--no-shrink", "--step-timeout", "2", "--format", "json"],
+        )
     }
 
-    fn finish(&self, command: &str, arguments: &[&str]) -> Finished {
+    fn finish(&self, keys: &str, command: &str, arguments: &[&str]) -> Finished {
         let scenario = format!(
             r#"
+{keys}
 setup = "CREATE TABLE t (x int); INSERT INTO t VALUES (0)"
 [[service]]
 name = "counter"
@@ -81,6 +95,23 @@ sql = "SELECT x = 2 FROM t"
         run.arg(command).arg(path).args(arguments);
         finish(run)
     }
+}
+
+#[test]
+fn requests_are_compared_with_serial_orders() {
+    let handle = |lock| {
+        format!(
+            "c.run('BEGIN')\nx = int(c.run('SELECT x FROM t{lock}')[0][0])\nc.run(f'UPDATE t SET x = {{x + 1}}')\n\
+             c.run('COMMIT')\nreturn 200, x"
+        )
+    };
+    let naive = Trial::new("", &handle("")).on(2).prove_with("serializable = true");
+    assert_eq!(naive.code, Some(1), "{naive:?}");
+    assert!(naive.stdout.contains("\"not serializable\""), "{naive:?}");
+    let fixed = Trial::new("", &handle(" FOR UPDATE"))
+        .on(2)
+        .prove_with("serializable = true");
+    assert_eq!(fixed.code, Some(0), "{fixed:?}");
 }
 
 const READ_AND_WRITE: &str =
@@ -205,7 +236,7 @@ fn a_service_that_dies_during_a_request_fails_the_schedule_and_is_started_anew()
     let trial = Trial::new("", &handle);
     let pins = trial.place.path().join("pins");
     let arguments = ["--confirm", "2", "--format", "json", "--pin", pins.to_str().unwrap()];
-    let found = trial.finish("explore", &arguments);
+    let found = trial.finish("", "explore", &arguments);
     assert_eq!(found.code, Some(1), "{found:?}");
     let report = found.json();
     let lost = serde_json::json!([{
