@@ -199,8 +199,8 @@ pub struct Run {
     pub violations: Vec<Violation>,
     /// What was not under control.
     pub uncontrolled: Vec<Uncontrolled>,
-    /// By session: what its program has printed.
-    pub outputs: Vec<Option<Output>>,
+    /// By program, which has the name of its session: what it has printed.
+    pub outputs: Vec<(String, Output)>,
 }
 
 impl Run {
@@ -390,6 +390,15 @@ impl Workbench {
             let part = CommittedPart::new(serial.symmetry(), &results, &outcome.tables);
             violations.extend(serial.judge(&part, self).await?);
         }
+        let printed = scenario
+            .sessions
+            .iter()
+            .zip(&self.sessions)
+            .filter_map(|(session, ran)| {
+                let output = ran.output()?.clone();
+                Some((session.program_name().to_owned(), output))
+            });
+        let outputs = printed.collect();
         let (decisions, deadlocks) = (execution.decisions.clone(), execution.deadlocks.clone());
         let uncontrolled = execution
             .uncontrolled
@@ -407,7 +416,7 @@ impl Workbench {
             outcome,
             violations,
             uncontrolled,
-            outputs: self.sessions.iter().map(|session| session.output().cloned()).collect(),
+            outputs,
         };
         self.refuse_unanswered(&run.history).await?;
         Ok(run)

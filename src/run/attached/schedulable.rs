@@ -76,7 +76,10 @@ pub fn gives_back(commands: &[(StatementKind, String)]) -> bool {
 /// Whether a command gives all settings of its connection the values that they began with.
 pub fn resets_settings(sql: &str) -> bool {
     let words: Vec<String> = sql.split_whitespace().map(str::to_lowercase).collect();
-    matches!(words.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), ["reset" | "discard", "all"])
+    matches!(
+        words.iter().map(String::as_str).collect::<Vec<_>>().as_slice(),
+        ["reset" | "discard", "all"]
+    )
 }
 
 /// Whether a command has the server notify its connection.

@@ -127,7 +127,11 @@ fn locks_that_a_connection_gives_back_as_it_returns_to_its_pool_are_given_back_i
          c.run('{RETURN_TO_POOL}')\nreturn 200, ''"
     );
     let found = Trial::new("", &handle).prove();
-    assert_eq!(found.code, Some(1), "the second may come before the first gives the lock back: {found:?}");
+    assert_eq!(
+        found.code,
+        Some(1),
+        "the second may come before the first gives the lock back: {found:?}"
+    );
 }
 
 #[test]
