@@ -141,8 +141,8 @@ fn a_client_that_reads_slowly_and_one_that_sends_much_are_served() {
     assert_heard(
         "import time\nc.send(query(\"SELECT repeat('x', 1000) FROM generate_series(1, 20000), t\"))\ntime.sleep(0.3)\n\
          assert len(c.rows()) == 20000\n\
-         assert c.run(\"SELECT length('\" + 'y' * 5000000 + \"') FROM t\") == [['5000000']]\n\
+         assert c.run(\"SELECT length('\" + 'y' * 300000 + \"') FROM t\") == [['300000']]\n\
          c.send(query('COPY seen FROM STDIN'))\nc.kinds(b'G')\nrow = message(b'd', b'12345678\\n')\n\
-         c.send(row * 200000, message(b'c'))\nassert c.kinds() == 'CZ'\nassert c.run('SELECT count(*) FROM seen') == [['200000']]",
+         c.send(row * 50000, message(b'c'))\nassert c.kinds() == 'CZ'\nassert c.run('SELECT count(*) FROM seen') == [['50000']]",
     );
 }
