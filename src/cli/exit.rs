@@ -226,6 +226,7 @@ impl CommandError {
                 | RunError::ReachedOut { .. }
                 | RunError::Serial(_)
                 | RunError::Launch { .. }
+                | RunError::Request { .. }
                 | RunError::ServiceEnded { .. }
                 | RunError::NotReady { .. }
                 | RunError::ChangesAtStart { .. }

@@ -92,6 +92,8 @@ pub struct Exploration {
     pub failures: u64,
     /// Where sessions are programs: how many were run with these.
     pub by_source: Option<RunCounts>,
+    /// By program: how many paths it has taken, each by what it was told.
+    pub paths: Vec<(String, usize)>,
     /// What else happened in them.
     pub tally: Tally,
     /// What those stand for.
@@ -238,6 +240,10 @@ pub fn explore(
     if exploration.verdict == Verdict::Holds {
         confirm_sample(template, options, interrupt, by_source.into_sample(), &mut exploration)?;
     }
+    exploration.paths = template
+        .observed()
+        .map(|observed| observed.learned().paths())
+        .unwrap_or_default();
     let doubts = template.observed().map(|observed| observed.doubts());
     for doubt in doubts.unwrap_or_default() {
         match exploration.verdict {
@@ -446,6 +452,7 @@ impl Collector {
             schedules_run: self.schedules_run,
             failures: self.failures,
             by_source: None,
+            paths: Vec::new(),
             tally: self.tally,
             coverage,
             elapsed: Duration::ZERO,

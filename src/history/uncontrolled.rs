@@ -60,6 +60,14 @@ pub enum Uncontrolled {
         /// The service's name, and the number of the instance.
         instance: String,
     },
+    /// A program is notified, and what it does then is no answer to a statement.
+    #[error(
+        "program {program} was notified of something (LISTEN): when that reaches it, and what it does then, is not scheduled"
+    )]
+    Notified {
+        /// The session's name, or that of the service with the number of the instance.
+        program: String,
+    },
     /// In which order programs look at their clocks is no part of a schedule.
     #[error(
         "programs send times of their own clocks, and something compares times: in which order programs take them is not \
@@ -178,6 +186,7 @@ impl Uncontrolled {
             Uncontrolled::RequestsNotToldApart { .. } => "requests-not-told-apart",
             Uncontrolled::WaitedForTimer { .. } => "waited-for-timer",
             Uncontrolled::WorkLeft { .. } => "work-left",
+            Uncontrolled::Notified { .. } => "notified",
             Uncontrolled::OwnClock => "own-clock",
             Uncontrolled::ProgramCancelled { .. } => "program-cancelled",
             Uncontrolled::StartOrder { .. } => "start-order",

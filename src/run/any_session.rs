@@ -108,6 +108,10 @@ impl Session for AnySession {
         of_its_kind!(self, session => session.end_reset().await)
     }
 
+    async fn give_up(&mut self) -> Result<bool, RunError> {
+        of_its_kind!(self, session => session.give_up().await)
+    }
+
     async fn outlast(&mut self) -> Result<(), RunError> {
         of_its_kind!(self, session => session.outlast().await)
     }

@@ -1,6 +1,7 @@
 //! Runs one schedule, step by step.
 
 mod deadlocks;
+mod giving_up;
 mod happening;
 mod looks;
 mod outside;
@@ -97,7 +98,15 @@ pub async fn execute<S: Session>(
         executor.find_next(session).await?;
     }
     executor.look_outside().await?;
-    while let Some(enabled) = executor.enabled()? {
+    loop {
+        let enabled = executor.enabled();
+        if enabled.is_empty() && executor.in_flight().next().is_none() {
+            break;
+        }
+        if enabled.is_empty() {
+            executor.give_up_blocked().await?;
+            continue;
+        }
         let ready: Vec<usize> = enabled.iter().map(|(session, _)| *session).collect();
         let with_steps: Vec<usize> = (ready.iter().copied())
             .filter(|&session| !executor.only_disconnects(session))
@@ -208,8 +217,8 @@ impl CurrentWait {
 }
 
 impl<S: Session> Executor<'_, S> {
-    /// The enabled sessions, and what each can do; `None` when all have finished.
-    fn enabled(&self) -> Result<Option<Vec<(usize, MoveKind)>>, RunError> {
+    /// The enabled sessions, and what each can do.
+    fn enabled(&self) -> Vec<(usize, MoveKind)> {
         let kind = |index: usize| match &self.states[index] {
             State::Idle => {
                 let next = self.sessions[index].next().held()?;
@@ -223,18 +232,9 @@ impl<S: Session> Executor<'_, S> {
                 expires.map(|_| MoveKind::Timeout)
             }
         };
-        let enabled: Vec<(usize, MoveKind)> = (0..self.sessions.len())
+        (0..self.sessions.len())
             .filter_map(|index| Some((index, kind(index)?)))
-            .collect();
-        if !enabled.is_empty() {
-            return Ok(Some(enabled));
-        }
-        match self.in_flight().next() {
-            None => Ok(None),
-            Some((index, _)) => Err(RunError::Stuck {
-                waiting: self.sessions[index].name().to_owned(),
-            }),
-        }
+            .collect()
     }
 
     /// Whether only the end of the connection remains of a session.

@@ -39,6 +39,8 @@ mod workbench;
 mod worker;
 
 pub use any_session::AnySession;
+#[cfg(test)]
+pub use attached::Learned;
 pub use attached::{
     Answered, Attached, Exchange, ExchangeKind, Knowledge, Memory, Observed, Place, RequestError, Said,
 };
@@ -47,6 +49,9 @@ pub use driver::Driver;
 pub use executor::{Execution, Limits, execute};
 pub use ordered::Ordered;
 pub(crate) use ordered::{Entry, first_without_timeout, take_first};
+#[cfg(test)]
+pub(crate) use retold::Retold;
+#[cfg(not(test))]
 use retold::Retold;
 pub use sameness::{differs, leaves_otherwise};
 pub use scheduler::{Candidate, Decision, Scheduler};
@@ -62,7 +67,7 @@ pub(crate) use worker::{interruptible, runtime};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::history::Exit;
+use crate::history::{Exit, NoAnswer};
 use crate::postgres::PostgresError;
 use crate::postgres::wire::ServerError;
 use crate::process::Output;
@@ -147,10 +152,15 @@ pub enum RunError {
     },
     #[error("session {session}: {source}")]
     Proxy { session: String, source: ProxyError },
-    #[error("session {session} got no answer to its request: {source}{}", printed(output))]
-    Request {
+    #[error("session {session}: {source}")]
+    Request { session: String, source: RequestError },
+    #[error(
+        "the request of session {session} gets no answer even if it is the first to run: {cause}{}",
+        printed(output)
+    )]
+    NeverAnswered {
         session: String,
-        source: RequestError,
+        cause: NoAnswer,
         output: Output,
     },
     #[error("service {service} ended with {exit}{}", printed(output))]
@@ -159,6 +169,11 @@ pub enum RunError {
         exit: Exit,
         output: Output,
     },
+    #[error(
+        "service {service} has answered, and does not come to rest within {limit:?}: a thread of it runs, or does not read \
+         what the server has sent, so it is not known when the request is over"
+    )]
+    Restless { service: String, limit: Duration },
     #[error("service {service} was not ready within {limit:?}{}", printed(output))]
     NotReady {
         service: String,

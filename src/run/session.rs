@@ -82,6 +82,10 @@ pub trait Session {
     /// Finds out what the next step is, once the last has finished. Afterwards it is held, or the session has ended.
     fn find_next(&mut self, conditions: &mut Conditions<'_>) -> impl Future<Output = Result<(), RunError>>;
 
+    /// Nobody can move as long as this session waits. Ends what it waits with, and returns whether it has done so: the run
+    /// then continues.
+    fn give_up(&mut self) -> impl Future<Output = Result<bool, RunError>>;
+
     /// Begins to make the session ready for another run: on the server as if newly connected.
     fn begin_reset(&mut self) -> impl Future<Output = Result<(), RunError>>;
 

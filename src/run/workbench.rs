@@ -23,7 +23,7 @@ use super::dependencies;
 use super::executor::{Execution, Limits, execute};
 use super::large_objects::LargeObjects;
 use super::recorded::Recorded;
-use super::scheduler::{Decision, Scheduler};
+use super::scheduler::{Candidate, Decision, Scheduler};
 use super::timeouts::{self, SessionTimeouts, Timeouts};
 use super::watch::Watch;
 use super::{
@@ -31,7 +31,7 @@ use super::{
     SerialOracle, Session, check, custom_settings, one_step, setup_database,
 };
 use crate::conflict::{Object, Program, ProgramStep, Snapshots};
-use crate::history::{Deadlock, Exit, History, StepOutcome, Uncontrolled, Volatile};
+use crate::history::{Deadlock, Exit, History, SoFar, StepOutcome, Uncontrolled, Volatile};
 use crate::postgres::baseline::{Baseline, Reset, Table};
 use crate::postgres::fingerprint::{self, Probe};
 use crate::postgres::locks::LockMonitor;
@@ -522,7 +522,37 @@ impl Workbench {
             },
         };
         let part = template.serial.is_some().then(|| self.committed_part(&run));
+        if !self.recalled {
+            self.refuse_unanswered(&run.history).await?;
+        }
         Ok((run, part))
+    }
+
+    /// A request that is not answered even as the first of all is no matter of the schedule.
+    async fn refuse_unanswered(&mut self, history: &History) -> Result<(), RunError> {
+        let observed = self.template.observed.clone();
+        for (name, end) in history.sessions.iter().zip(&history.ends) {
+            if let Some(Ok(_)) = end.answer {
+                observed.is_answered(name);
+            }
+        }
+        for (session, name) in history.sessions.iter().enumerate() {
+            if !matches!(history.ends[session].answer, Some(Err(_))) || observed.has_been_answered(name) {
+                continue;
+            }
+            self.begin().await?;
+            self.execute(&mut Foremost(session), Watch::Nothing).await?;
+            let first = &self.sessions[session];
+            if let Some(Err(cause)) = first.end().answer {
+                return Err(RunError::NeverAnswered {
+                    session: name.clone(),
+                    cause,
+                    output: first.output().cloned().unwrap_or_default(),
+                });
+            }
+            observed.is_answered(name);
+        }
+        Ok(())
     }
 
     /// Runs a failing schedule once more and finds out how its committed transactions depend on each other. Returns
@@ -788,14 +818,15 @@ impl Workbench {
             .zip(&self.sessions)
             .map(|(session, script)| {
                 let end = script.end();
+                let answer = end.answer.as_ref().and_then(|answer| answer.as_ref().ok());
                 serde_json::json!({
                     "name": session.name,
                     "committed": end.committed,
                     "sqlstate": end.error.map(|error| error.sqlstate),
                     "variables": script.variables().to_json(),
                     "exit_code": exit_code(end.exit),
-                    "status": end.answer.as_ref().map(|answer| answer.status),
-                    "body": end.answer.as_ref().map(|answer| answer.body.replace('\0', "\u{fffd}")),
+                    "status": answer.map(|answer| answer.status),
+                    "body": answer.map(|answer| answer.body.replace('\0', "\u{fffd}")),
                     "stdout": script.output().map(|output| output.stdout.replace('\0', "\u{fffd}")),
                 })
             });
@@ -807,6 +838,19 @@ impl Workbench {
 fn shows_output(scenario: &Scenario) -> bool {
     let mut invariants = scenario.invariants.iter();
     invariants.any(|invariant| invariant.sql.text.to_lowercase().contains("pgbraid"))
+}
+
+/// Runs a session before all others.
+struct Foremost(usize);
+
+impl Scheduler for Foremost {
+    fn choose(&mut self, _so_far: SoFar<'_>, ready: &[Candidate<'_>]) -> usize {
+        let is_ready = ready.iter().any(|candidate| candidate.session == self.0);
+        match is_ready {
+            true => self.0,
+            false => ready.first().map_or(self.0, |candidate| candidate.session),
+        }
+    }
 }
 
 /// Settings that a program chooses for itself.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use crate::history::{Exit, SessionEnd, StepOutcome, StepResult};
+use crate::history::{Exit, NoAnswer, SessionEnd, StepOutcome, StepResult};
 use crate::scenario::Scenario;
 use crate::verdict::serializability::Difference;
 
@@ -46,7 +46,8 @@ impl Outcome {
                 write_value(&mut text, "exit", &exit.to_string());
             }
             if let Some(answer) = &end.answer {
-                write_value(&mut text, "status", &answer.status.to_string());
+                let status = answer.as_ref().ok().map(|answer| answer.status.to_string());
+                write_value(&mut text, "status", status.as_deref().unwrap_or("none"));
             }
         }
         tables.iter().for_each(|table| write_table(&mut text, table));
@@ -163,6 +164,13 @@ pub enum Violation {
         /// The HTTP status.
         status: u16,
     },
+    /// A service did not answer a request.
+    NoAnswer {
+        /// The session's name.
+        session: String,
+        /// Why it did not.
+        cause: NoAnswer,
+    },
     /// Sessions waited for each other, and the scenario does not allow it.
     Deadlock {
         /// Their names.
@@ -187,6 +195,7 @@ impl Violation {
             Violation::Error { session, sqlstate, .. } => format!("error {sqlstate} in {session}"),
             Violation::Exit { session, exit } => format!("{exit} of {session}"),
             Violation::Status { session, status } => format!("status {status} of {session}"),
+            Violation::NoAnswer { session, .. } => format!("no answer to {session}"),
             Violation::Deadlock { .. } => "deadlock".to_owned(),
             Violation::NotSerializable { .. } => "not serializable".to_owned(),
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::outcome::{TableContent, Violation, digest, write_result, write_table, write_value};
-use crate::history::{Answer, Exit, StepResult, Turn, TxEnd};
+use crate::history::{Answer, Exit, NoAnswer, StepResult, Turn, TxEnd};
 
 /// The part of an outcome that is compared with serial orders: what the transactions that committed did, and the content
 /// of the tables. Transactions that failed or were rolled back do not count.
@@ -61,8 +61,8 @@ struct Step {
 pub struct ProgramEnd {
     /// `None` for a request.
     pub exit: Option<Exit>,
-    /// What a service has answered.
-    pub answer: Option<Answer>,
+    /// What a service has answered, or why it has not.
+    pub answer: Option<Result<Answer, NoAnswer>>,
     /// What it has printed.
     pub stdout: Option<String>,
 }

@@ -36,6 +36,8 @@ pub struct Search {
     pub schedules_run: u64,
     /// Where sessions are programs: how many were run with these.
     pub by_source: Option<RunCounts>,
+    /// By program: how many paths it has taken.
+    pub paths: Vec<(String, usize)>,
     /// How many of them failed.
     pub failures: u64,
     pub elapsed: Duration,
@@ -134,6 +136,7 @@ impl Document {
             interleavings: exploration.interleavings.clone(),
             schedules_run: exploration.schedules_run,
             by_source: exploration.by_source,
+            paths: exploration.paths.clone(),
             failures: exploration.failures,
             elapsed: exploration.elapsed,
             outcomes: outcomes.collect(),

@@ -1,5 +1,7 @@
 //! The result of a search.
 
+use std::collections::BTreeMap;
+
 use num_bigint::BigUint;
 use serde::{Serialize, Serializer};
 
@@ -39,6 +41,9 @@ pub(super) struct Report {
     /// How many of these did the same when they were run with the programs.
     #[serde(skip_serializing_if = "Option::is_none")]
     confirmed_live: Option<u64>,
+    /// By program: how many paths it has taken, each by what it was told.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    paths: BTreeMap<String, usize>,
     /// Milliseconds.
     elapsed_ms: u64,
     outcomes: Vec<Outcome>,
@@ -78,6 +83,7 @@ impl Report {
             live_runs: search.by_source.map(|counts| counts.live),
             learned_runs: search.by_source.map(|counts| counts.learned),
             confirmed_live: search.by_source.map(|counts| counts.confirmed_live),
+            paths: search.paths.iter().cloned().collect(),
             elapsed_ms: millis(search.elapsed),
             outcomes: search.outcomes.iter().map(Outcome::new).collect(),
             failure: search.failure.as_ref().map(Failure::new),

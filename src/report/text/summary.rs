@@ -36,7 +36,7 @@ pub(super) fn summary(search: &Search, detail: Detail, options: &TextOptions) ->
     let notes = doubts.iter().map(|doubt| visible(&doubt.to_string())).chain(notes);
     let programs = search.by_source.filter(|counts| counts.learned > 0);
     let details = std::iter::once((search.strategy, coverage(search)))
-        .chain(programs.map(|counts| ("programs", by_source(counts))))
+        .chain(programs.map(|counts| ("programs", by_source(counts, &search.paths))))
         .chain(reasons.iter().map(|reason| ("because", visible(&reason.to_string()))))
         .chain(search.warnings.iter().map(|warning| ("warning", visible(warning))))
         .chain(notes.map(|note| ("note", note)));
@@ -97,7 +97,7 @@ fn coverage(search: &Search) -> String {
 }
 
 /// How many schedules the programs were needed for.
-fn by_source(counts: RunCounts) -> String {
+fn by_source(counts: RunCounts, paths: &[(String, usize)]) -> String {
     let confirmed = match counts.confirmed_live {
         0 => String::new(),
         confirmed => format!(
@@ -105,10 +105,15 @@ fn by_source(counts: RunCounts) -> String {
             grouped(&confirmed.to_string())
         ),
     };
+    let path = |(program, count): &(String, usize)| {
+        let count = u64::try_from(*count).unwrap_or(u64::MAX);
+        format!("; {program} took {}", counted(count, "path"))
+    };
     format!(
-        "{} run without the programs, from what was learned of them{confirmed}; {} of the programs",
+        "{} run without the programs, from what was learned of them{confirmed}; {} of the programs{}",
         counted(counts.learned, "schedule"),
         counted(counts.live, "run"),
+        paths.iter().map(path).collect::<String>(),
     )
 }
 

@@ -66,7 +66,8 @@ pub fn violations(
             Violation::InvariantError { .. }
             | Violation::Error { .. }
             | Violation::Exit { .. }
-            | Violation::Status { .. } => {}
+            | Violation::Status { .. }
+            | Violation::NoAnswer { .. } => {}
         }
         lines.join("\n")
     };
@@ -102,6 +103,7 @@ fn headline(violation: &Violation, history: &History) -> String {
         Violation::Status { session, status } => {
             format!("{} was answered with status {status}", visible(session))
         }
+        Violation::NoAnswer { session, cause } => format!("{} got no answer: {cause}", visible(session)),
         Violation::Deadlock { sessions } => {
             let names: Vec<String> = sessions.iter().map(|name| visible(name)).collect();
             format!("deadlock: {} waited for each other", joined(&names))

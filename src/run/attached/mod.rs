@@ -17,6 +17,8 @@ mod told;
 mod transcript;
 
 pub use host::{Host, Place, SharedHost};
+#[cfg(test)]
+pub use learned::Learned;
 pub use learned::Memory;
 pub use observed::{Knowledge, Observed};
 pub use request::RequestError;
@@ -35,7 +37,7 @@ use self::link::{Heard, Sending};
 use super::driver::{Action, FREE_LOCKS, Sent};
 use super::session::{DeadlockCheck, Next, Outside, Pending, Progress, Session, WaitTimeout};
 use super::{Conditions, RunError};
-use crate::history::{Answer, Exit, SessionEnd, StepOutcome, Uncontrolled, Variables, Volatile};
+use crate::history::{Answer, Exit, NoAnswer, SessionEnd, StepOutcome, Uncontrolled, Variables, Volatile};
 use crate::postgres::wire::TransactionStatus;
 use crate::process::Output;
 use crate::proxy::{Request, RequestEnd};
@@ -50,8 +52,8 @@ pub struct Attached {
     /// Its number among the sessions.
     id: usize,
     part: Part,
-    asked: Option<JoinHandle<Result<Answer, RequestError>>>,
-    answer: Option<Answer>,
+    asked: Option<JoinHandle<Result<Result<Answer, NoAnswer>, RequestError>>>,
+    answer: Option<Result<Answer, NoAnswer>>,
     host: SharedHost,
     /// `None` where nothing is learned of it.
     memory: Option<Memory>,
@@ -335,6 +337,16 @@ impl Session for Attached {
         self.advance(host, conditions).await
     }
 
+    async fn give_up(&mut self) -> Result<bool, RunError> {
+        if !matches!(self.part, Part::Request(_)) || self.ended {
+            return Ok(false);
+        }
+        let shared = self.host.clone();
+        let host = &mut *shared.lock().await;
+        self.give_up_request(host).await;
+        Ok(true)
+    }
+
     async fn begin_reset(&mut self) -> Result<(), RunError> {
         self.held = None;
         self.under_way = None;
@@ -383,7 +395,7 @@ impl Session for Attached {
     fn end(&self) -> SessionEnd {
         SessionEnd {
             committed: match &self.answer {
-                Some(answer) => answer.status < 400,
+                Some(answer) => answer.as_ref().is_ok_and(|answer| answer.status < 400),
                 None => self.exit == Some(Exit::Code(0)),
             },
             error: None,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::learned::{Learned, Treatment};
+use super::learned::{Doing, Learned, Treatment};
 use super::schedulable;
 use crate::conflict::{
     self, Footprint, Meaning, Object, Program, ProgramStep, Snapshots, StatementKnown, StepFacts, reads_catalogs_only,
@@ -26,7 +26,7 @@ pub struct Observed {
     /// Nothing passes for what it looks at.
     schedules_prelude: bool,
     seen: Mutex<Seen>,
-    learned: Learned,
+    learned: Learned<Doing>,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +58,8 @@ struct Seen {
     /// What was not under control, in no run in particular.
     doubts: Vec<Uncontrolled>,
     notes: BTreeSet<String>,
+    /// Sessions whose requests have been answered in some run.
+    answered: BTreeSet<String>,
     /// What a program did next, by all that it had done and been told before.
     followed: HashMap<u64, u64>,
 }
@@ -310,7 +312,7 @@ impl Observed {
     }
 
     /// What was learned of the programs.
-    pub fn learned(&self) -> &Learned {
+    pub fn learned(&self) -> &Learned<Doing> {
         &self.learned
     }
 
@@ -391,6 +393,19 @@ impl Observed {
     /// Takes down what a program does next. Returns whether it did the same whenever it had been told the same.
     pub fn follows(&self, before: u64, next: u64) -> bool {
         *self.seen().followed.entry(before).or_insert(next) == next
+    }
+
+    /// The request of this session was answered.
+    pub fn is_answered(&self, session: &str) {
+        let mut seen = self.seen();
+        if !seen.answered.contains(session) {
+            seen.answered.insert(session.to_owned());
+        }
+    }
+
+    /// Whether the request of this session has been answered in some run.
+    pub fn has_been_answered(&self, session: &str) -> bool {
+        self.seen().answered.contains(session)
     }
 
     /// A program has sent a time of its own clock.

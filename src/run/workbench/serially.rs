@@ -151,9 +151,11 @@ impl Workbench {
             let has_ended = end.exit.is_some() || end.answer.is_some();
             has_ended.then(|| ProgramEnd {
                 exit: end.exit,
-                answer: end.answer.map(|answer| Answer {
-                    body: mask(&answer.body),
-                    ..answer
+                answer: end.answer.map(|answer| {
+                    answer.map(|answer| Answer {
+                        body: mask(&answer.body),
+                        ..answer
+                    })
                 }),
                 stdout: session.output().map(|output| mask(&output.stdout)),
             })

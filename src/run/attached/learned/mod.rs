@@ -7,9 +7,7 @@ mod recall;
 mod repeated;
 mod trees;
 
-pub use self::trees::{Learned, Opening, Treatment};
-
-use self::trees::Doing;
+pub use self::trees::{Doing, Learned, Opening, Treatment};
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -83,7 +81,7 @@ impl Memory {
         }
         let identity = hash(identity);
         if !self.recalls {
-            self.observed.learned().put(self.path, identity, doing);
+            self.observed.learned().put(self.path, identity, || Some(doing()));
         }
         self.path = hash((self.path, identity));
     }
@@ -91,7 +89,7 @@ impl Memory {
     /// What the program does next cannot be repeated.
     fn lose(&mut self) {
         if !self.lost && !self.recalls {
-            self.observed.learned().put(self.path, 0, || Doing::Unrepeatable);
+            self.observed.learned().put(self.path, 0, || None);
         }
         self.lost = true;
     }
@@ -124,7 +122,7 @@ impl Attached {
         if memory.lost {
             return;
         }
-        let repeated = (end != RequestEnd::Flush && !host.links[index].notified)
+        let repeated = (end != RequestEnd::Flush && !host.links[index].listens)
             .then(|| Repeated::of(request, &self.volatile, &mut memory.met))
             .flatten();
         match repeated {
@@ -165,13 +163,25 @@ impl Attached {
     /// The session has ended.
     pub(super) fn learn_end(&mut self) {
         let Some(memory) = &mut self.memory else { return };
-        let printed = self.answer.as_ref().map_or(&self.output.stdout, |answer| &answer.body);
+        let printed = match &self.answer {
+            // what the service did then cannot be repeated
+            Some(Err(_)) => return memory.lose(),
+            Some(Ok(answer)) => &answer.body,
+            None => &self.output.stdout,
+        };
         // an invariant could compare what was made anew with what is in the tables
         if memory.shows_output && is_fresh(printed, &self.volatile) {
             memory.lose();
             return;
         }
-        let status = self.answer.as_ref().map(|answer| answer.status);
+        if !memory.lost {
+            let program = self.session.entry_name();
+            memory.observed.learned().end(program, memory.path);
+        }
+        let status = self
+            .answer
+            .as_ref()
+            .map(|answer| answer.as_ref().map(|answer| answer.status).ok());
         let exit = self.exit;
         let printed = self.volatile.mask(printed).into_owned();
         let (answer, output) = (self.answer.clone(), self.output.clone());

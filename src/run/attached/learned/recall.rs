@@ -43,14 +43,13 @@ impl Attached {
                     self.output = output.clone();
                     match &self.answer {
                         Some(answer) => {
-                            let status = Some(answer.status);
-                            self.note_next("its answer", status);
+                            let next = Some(answer.as_ref().map(|answer| answer.status));
+                            self.note_next("its answer", format!("{next:?}"));
                         }
                         None => self.note_next("its end", format!("{exit:?}")),
                     }
                     self.ended = true;
                 }
-                Doing::Unrepeatable => return Err(RunError::NotLearned),
             }
             // what passes now without being looked at was of interest when it was learned
             if !self.ended && before == self.memory.as_ref().map(|memory| memory.path) {
