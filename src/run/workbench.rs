@@ -530,10 +530,10 @@ impl Workbench {
                 false => RunSource::Programs,
             },
         };
+        let part = template.serial.is_some().then(|| self.committed_part(&run));
         if !self.recalled {
             self.refuse_unanswered(&run.history).await?;
         }
-        let part = template.serial.is_some().then(|| self.committed_part(&run));
         Ok((run, part))
     }
 
@@ -605,7 +605,7 @@ impl Workbench {
     }
 
     async fn execute(&mut self, scheduler: &mut dyn Scheduler, watch: Watch<'_>) -> Result<Execution, RunError> {
-        execute(
+        let result = execute(
             &mut self.sessions,
             &mut self.control,
             &mut self.monitor,
@@ -614,7 +614,12 @@ impl Workbench {
             scheduler,
             watch,
         )
-        .await
+        .await;
+        // the workbench is used again, and a look at the lock table may not have been answered yet
+        if matches!(result, Err(RunError::NotLearned)) {
+            self.monitor.drain(&mut self.control).await?;
+        }
+        result
     }
 
     /// By session: what its program sent in the last run and was told; empty where it is none.

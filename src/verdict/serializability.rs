@@ -61,7 +61,7 @@ struct Step {
 pub struct ProgramEnd {
     /// `None` for a request.
     pub exit: Option<Exit>,
-    /// What a service has answered.
+    /// What a service has answered, or why it has not.
     pub answer: Option<Result<Answer, NoAnswer>>,
     /// What it has printed.
     pub stdout: Option<String>,

@@ -36,7 +36,8 @@ fn what_two_programs_do_in_no_serial_order_is_found_shown_and_pinned() {
     }
     let mut replay = found.place.pgbraid();
     replay.arg("replay").arg(found.place.path().join("pinned"));
-    assert_eq!(finish(replay).code, Some(0));
+    let replayed = finish(replay);
+    assert_eq!(replayed.code, Some(0), "{replayed:?}");
     let fixed = bump("SELECT x FROM t FOR UPDATE");
     assert_holds(&trial(&[("one", &fixed), ("other", &fixed)]).run());
 }
