@@ -413,6 +413,7 @@ mod tests {
                 prepared: None,
                 formats: Vec::new(),
                 columns: None,
+                limit: 0,
             }];
             let request = Request {
                 statements,

@@ -192,6 +192,7 @@ impl Attached {
             host.spoiled = true;
             self.observed.meets_in_process();
         }
+        self.learn_end();
         let next = self
             .answer
             .as_ref()
