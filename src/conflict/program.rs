@@ -185,7 +185,8 @@ impl SessionProgram {
             for step in &self.steps {
                 whole.add(&step.facts.footprint);
             }
-            return vec![Arc::new(whole); self.steps.len()];
+            let whole = Arc::new(whole);
+            return self.steps.iter().map(|_| whole.clone()).collect();
         }
         let mut rests = Vec::with_capacity(self.steps.len());
         let mut rest = Footprint::default();
