@@ -16,7 +16,7 @@ use std::collections::{BTreeSet, HashMap};
 use num_bigint::BigUint;
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
-use proptest::test_runner::{RngAlgorithm, TestError, TestRng, TestRunner};
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
 use self::recorded::Recorded;
 use self::world::{Answers, Program, Script, Step, Value, World};
@@ -246,12 +246,12 @@ fn compare(case: &Case) -> Result<Option<[u64; 3]>, TestCaseError> {
     Ok(Some([count, found.runs, found.redundant]))
 }
 
-/// Checks what is drawn.
+/// Compares what is drawn. The number of cases that were compared, and the sums of what was counted in them.
 fn draw<S: Strategy>(
     cases: u32,
     drawn: S,
-    check: impl Fn(S::Value) -> Result<(), TestCaseError>,
-) -> Result<(), TestError<S::Value>> {
+    compare: impl Fn(&S::Value) -> Result<Option<[u64; 3]>, TestCaseError>,
+) -> [u64; 4] {
     let config = ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::with_cases(setting("PGBRAID_CASES", cases.into()) as u32)
@@ -259,13 +259,8 @@ fn draw<S: Strategy>(
     let mut seed = [0; 32];
     seed[..8].copy_from_slice(&setting("PGBRAID_SEED", SEED).to_le_bytes());
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
-    runner.run(&drawn, check)
-}
-
-#[test]
-fn the_search_loses_nothing_of_drawn_programs() {
     let tally = RefCell::new([0; 4]);
-    let result = draw(CASES, cases(), |case| {
+    let result = runner.run(&drawn, |case| {
         if let Some(counts) = compare(&case)? {
             let mut tally = tally.borrow_mut();
             tally[0] += 1;
@@ -273,9 +268,14 @@ fn the_search_loses_nothing_of_drawn_programs() {
         }
         Ok(())
     });
-    let [programs, schedules, runs, redundant] = tally.into_inner();
-    println!("{programs} programs, {schedules} schedules, {runs} runs, {redundant} of them redundant");
     result.unwrap();
+    tally.into_inner()
+}
+
+#[test]
+fn the_search_loses_nothing_of_drawn_programs() {
+    let [programs, schedules, runs, redundant] = draw(CASES, cases(), compare);
+    println!("{programs} programs, {schedules} schedules, {runs} runs, {redundant} of them redundant");
 }
 
 /// Programs for which the search, or a version of it that was tried, once lost an outcome.

@@ -36,7 +36,7 @@ fn prove(connections: usize, program: &str, invariant: &str) -> Finished {
 setup = "{SETUP}"
 [[session]]
 name = "shop"
-command = ["python3", "program.py"]
+command = ["python3", "-SE", "program.py"]
 connections = {connections}
 [[invariant]]
 name = "kept"
