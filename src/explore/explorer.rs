@@ -230,8 +230,7 @@ pub fn explore(
     if let Some(run) = to_confirm {
         confirm(template, options, interrupt, run, &mut exploration)?;
     }
-    let doubts = template.observed().map(|observed| observed.doubts());
-    for doubt in doubts.unwrap_or_default() {
+    for doubt in template.doubts() {
         match exploration.verdict {
             Verdict::Holds | Verdict::Inconclusive => exploration.put_in_doubt(Reason::Uncontrolled(doubt)),
             Verdict::Fails if doubt == Uncontrolled::OwnClock => {}

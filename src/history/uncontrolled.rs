@@ -60,6 +60,14 @@ pub enum Uncontrolled {
         /// The service's name, and the number of the instance.
         instance: String,
     },
+    /// What a program does elsewhere is in no schedule.
+    #[error(
+        "{program} connected to pgbraid in no run: does it use the address that DATABASE_URL, or PGHOST and PGPORT, name?"
+    )]
+    NeverConnected {
+        /// The session's program, or the service, in words.
+        program: String,
+    },
     /// In which order programs look at their clocks is no part of a schedule.
     #[error(
         "programs send times of their own clocks, and something compares times: in which order programs take them is not \
@@ -140,6 +148,7 @@ impl Uncontrolled {
             Uncontrolled::RequestsNotToldApart { .. } => "requests-not-told-apart",
             Uncontrolled::WaitedForTimer { .. } => "waited-for-timer",
             Uncontrolled::WorkLeft { .. } => "work-left",
+            Uncontrolled::NeverConnected { .. } => "never-connected",
             Uncontrolled::OwnClock => "own-clock",
             Uncontrolled::ProgramCancelled { .. } => "program-cancelled",
             Uncontrolled::StartOrder { .. } => "start-order",

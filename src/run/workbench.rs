@@ -4,6 +4,7 @@ mod deadlock_checks;
 mod freely;
 mod hosts;
 mod template;
+mod unconnected;
 
 use std::sync::Arc;
 use std::time::Duration;

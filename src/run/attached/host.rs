@@ -391,6 +391,7 @@ impl Host {
         match arrival {
             Arrival::Client(mut client, login) => match self.connect(&login).await {
                 Ok((server, defaults)) => {
+                    self.observed.connects(&self.name);
                     client.queue_welcome(server.parameters(), server.backend_pid(), server.secret_key());
                     let least = login.parameters.iter().find(|(name, _)| name == "client_min_messages");
                     let mut link = Link::new(client, server, self.at.check, defaults.isolation);

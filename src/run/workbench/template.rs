@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::unconnected::unconnected;
 use crate::conflict::Program;
-use crate::history::Volatile;
+use crate::history::{Uncontrolled, Volatile};
 use crate::postgres::Server;
 use crate::postgres::baseline::Baseline;
 use crate::postgres::fingerprint::{self, Probe};
@@ -126,6 +127,16 @@ impl Template {
     /// What has been seen of the scenario's programs; `None` where it has none.
     pub fn observed(&self) -> Option<&Arc<Observed>> {
         Some(&self.observed).filter(|_| self.scenario.has_programs())
+    }
+
+    /// What was not under control, beside what runs say of themselves.
+    pub fn doubts(&self) -> Vec<Uncontrolled> {
+        if !self.scenario.has_programs() {
+            return Vec::new();
+        }
+        let mut doubts = self.observed.doubts();
+        doubts.extend(unconnected(&self.scenario, &self.observed.connected()));
+        doubts
     }
 
     pub fn server(&self) -> &Server {
