@@ -41,6 +41,10 @@ pub struct Limits {
     #[arg(long)]
     check_determinism: bool,
 
+    /// Run the programs themselves for every schedule, and nothing from what was learned of them
+    #[arg(long)]
+    live: bool,
+
     /// Require every outcome to equal that of some serial order of the committed transactions, like `serializable =
     /// true` in the scenario
     #[arg(long)]
@@ -131,6 +135,9 @@ impl Limits {
         let host = Host::for_scenarios(common.server.database_url.as_deref())?;
         line.say("running the setup");
         let template = host.prepare(&scenario)?;
+        if self.live {
+            template.learn_nothing();
+        }
         let plan = Plan {
             strategy,
             options: Options {

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use num_bigint::BigUint;
 use tokio_util::sync::CancellationToken;
 
+use super::by_source::{BySource, RunCounts};
 use super::work::{WorkerMessage, work};
 use super::{Coverage, Job, Key, Reason, Strategy, interleavings};
 use crate::history::Uncontrolled;
-use crate::run::{Ordered, Run, RunError, Template, Worker, differs, leaves_otherwise};
+use crate::run::{Ordered, Run, RunError, RunSource, Template, Worker, differs, leaves_otherwise};
 use crate::scenario::Scenario;
 use crate::verdict::dependencies::Explanation;
 
@@ -89,6 +90,10 @@ pub struct Exploration {
     pub schedules_run: u64,
     /// How many of them failed.
     pub failures: u64,
+    /// Where sessions are programs: how many were run with these.
+    pub by_source: Option<RunCounts>,
+    /// By program: how many paths it has taken, each by what it was told.
+    pub paths: Vec<(String, usize)>,
     /// What else happened in them.
     pub tally: Tally,
     /// What those stand for.
@@ -217,6 +222,7 @@ pub fn explore(
         _ => options.interrupt.clone(),
     };
     let to_confirm = collector.failure.clone().or_else(|| collector.first.take());
+    let by_source = std::mem::take(&mut collector.by_source);
     let mut exploration = collector.into_exploration(strategy.coverage(), end, counted(template.scenario()));
     let observed = template.observed().filter(|_| !strategy.begins_again());
     if let Some(observed) = observed.filter(|_| exploration.verdict == Verdict::Holds) {
@@ -227,9 +233,17 @@ pub fn explore(
             exploration.put_in_doubt(Reason::Uncontrolled(Uncontrolled::PrepareNotScheduled));
         }
     }
+    exploration.by_source = template.observed().map(|_| by_source.counts);
     if let Some(run) = to_confirm {
-        confirm(template, options, interrupt, run, &mut exploration)?;
+        confirm(template, options, interrupt.clone(), run, &mut exploration)?;
     }
+    if exploration.verdict == Verdict::Holds {
+        confirm_sample(template, options, interrupt, by_source.into_sample(), &mut exploration)?;
+    }
+    exploration.paths = template
+        .observed()
+        .map(|observed| observed.learned().paths())
+        .unwrap_or_default();
     for doubt in template.doubts() {
         match exploration.verdict {
             Verdict::Holds | Verdict::Inconclusive => exploration.put_in_doubt(Reason::Uncontrolled(doubt)),
@@ -334,6 +348,7 @@ struct Collector {
     schedules_run: u64,
     failures: u64,
     tally: Tally,
+    by_source: BySource,
     outcomes: Vec<OutcomeTally>,
     first: Option<Run>,
     failure: Option<Run>,
@@ -384,6 +399,7 @@ impl Collector {
         self.failures += u64::from(failed);
         self.tally.count(&run);
         self.tally.checked_twice += u64::from(checked);
+        self.by_source.count(&run, checked);
         self.note(difference);
         self.note(run.uncontrolled.iter().cloned());
         let violations: Vec<String> = run.violations.iter().map(|violation| violation.name()).collect();
@@ -434,6 +450,8 @@ impl Collector {
             interleavings,
             schedules_run: self.schedules_run,
             failures: self.failures,
+            by_source: None,
+            paths: Vec::new(),
             tally: self.tally,
             coverage,
             elapsed: Duration::ZERO,
@@ -455,12 +473,19 @@ fn confirm(
     exploration: &mut Exploration,
 ) -> Result<(), RunError> {
     let mut worker = Worker::open(template.clone(), options.step_timeout, interrupt)?;
-    let again = worker.run(&mut Ordered::of(&run))?;
+    let again = worker.run_live(&mut Ordered::of(&run))?;
     let failed = !run.violations.is_empty();
+    if let Some(counts) = &mut exploration.by_source {
+        counts.live += 1;
+        counts.confirmed_live += u64::from(run.source == RunSource::Learned && differs(&run, &again).is_none());
+    }
     worker.outlast()?;
     let reason = if let Some(difference) = differs(&run, &again) {
         Reason::NotRepeated { failed, difference }
     } else if failed {
+        if run.source != RunSource::Programs {
+            exploration.failure = Some(again);
+        }
         match worker.explain(&run) {
             Ok(explanation) => exploration.explanation = explanation,
             Err(RunError::Interrupted) => return Err(RunError::Interrupted),
@@ -478,4 +503,39 @@ fn confirm(
         exploration.put_in_doubt(reason);
     }
     Ok(())
+}
+
+/// Runs schedules with the programs that were run from what had been learned of them.
+fn confirm_sample(
+    template: &Arc<Template>,
+    options: &Options,
+    interrupt: CancellationToken,
+    sample: Vec<Run>,
+    exploration: &mut Exploration,
+) -> Result<(), RunError> {
+    if sample.is_empty() {
+        return Ok(());
+    }
+    let mut worker = Worker::open(template.clone(), options.step_timeout, interrupt)?;
+    for run in sample {
+        let again = worker.run_live(&mut Ordered::of(&run))?;
+        let reason = if let Some(difference) = differs(&run, &again) {
+            let failed = false;
+            Some(Reason::NotRepeated { failed, difference })
+        } else if let Some(table) = leaves_otherwise(&run, &again) {
+            Some(Reason::LeftOtherwise { table })
+        } else {
+            again.uncontrolled.into_iter().next().map(Reason::Uncontrolled)
+        };
+        if let Some(counts) = &mut exploration.by_source {
+            counts.live += 1;
+            counts.confirmed_live += u64::from(reason.is_none());
+        }
+        if let Some(reason) = reason {
+            exploration.put_in_doubt(reason);
+            break;
+        }
+    }
+    worker.outlast()?;
+    worker.close()
 }

@@ -1,5 +1,6 @@
 //! Which schedules to run, and running them.
 
+mod by_source;
 mod count;
 mod coverage;
 mod explorer;
@@ -13,6 +14,7 @@ mod source_sets;
 mod strategy;
 mod work;
 
+pub use by_source::RunCounts;
 pub use count::{interleavings, turns};
 pub use coverage::Coverage;
 pub use explorer::{DeterminismCheck, Exploration, Options, OutcomeTally, Progress, Tally, Verdict, explore};

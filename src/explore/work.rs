@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{DeterminismCheck, Job, Key, Options};
 use crate::history::Uncontrolled;
-use crate::run::{Ordered, Run, RunError, Template, Worker, differs, leaves_otherwise};
+use crate::run::{Ordered, Run, RunError, RunSource, Template, Worker, differs, leaves_otherwise};
 
 /// What a worker reports.
 pub enum WorkerMessage {
@@ -82,7 +82,7 @@ pub fn work(
 
 /// Runs the schedule of `run` again, and notes in it what differed.
 fn check(worker: &mut Worker, run: &mut Run) -> Result<(), RunError> {
-    let again = worker.run(&mut Ordered::of(run))?;
+    let again = worker.run_live(&mut Ordered::of(run))?;
     if let Some(difference) = differs(run, &again) {
         run.uncontrolled.push(Uncontrolled::RunsDiffer(difference));
     } else if let Some(table) = leaves_otherwise(run, &again) {
@@ -91,6 +91,9 @@ fn check(worker: &mut Worker, run: &mut Run) -> Result<(), RunError> {
     let others = again.uncontrolled.into_iter();
     let new: Vec<Uncontrolled> = others.filter(|what| !run.uncontrolled.contains(what)).collect();
     run.uncontrolled.extend(new);
+    if run.source == RunSource::Learned {
+        run.source = RunSource::Confirmed;
+    }
     Ok(())
 }
 

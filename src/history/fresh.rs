@@ -2,6 +2,7 @@
 //! these on.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta};
@@ -44,20 +45,31 @@ impl Span {
         }
     }
 
-    fn shown(&self, found: &Captures<'_>) -> String {
-        let is = |name| found.name(name).is_some();
-        let placeholder = if is("database") {
-            "<database>"
-        } else if is("uuid") {
-            "<uuid>"
-        } else if is("token") {
-            "<token>"
-        } else if self.is_now(found) {
-            NOW
-        } else {
-            &found[0]
+    /// Where in a text something fresh is, and the placeholder for it.
+    pub fn find(&self, text: &str) -> Vec<(Range<usize>, &'static str)> {
+        let Some(fresh) = FRESH.as_ref().filter(|_| text.len() >= SHORTEST) else {
+            return Vec::new();
         };
-        placeholder.to_owned()
+        let place = |found: Captures<'_>| Some((found.get(0)?.range(), self.placeholder(&found)?));
+        fresh.captures_iter(text).filter_map(place).collect()
+    }
+
+    fn shown(&self, found: &Captures<'_>) -> String {
+        self.placeholder(found).unwrap_or(&found[0]).to_owned()
+    }
+
+    /// `None` for what only looks as if it were fresh.
+    fn placeholder(&self, found: &Captures<'_>) -> Option<&'static str> {
+        let is = |name| found.name(name).is_some();
+        if is("database") {
+            Some("<database>")
+        } else if is("uuid") {
+            Some(SOME_UUID)
+        } else if is("token") {
+            Some(SOME_TOKEN)
+        } else {
+            self.is_now(found).then_some(NOW)
+        }
     }
 
     fn is_now(&self, found: &Captures<'_>) -> bool {
@@ -113,13 +125,19 @@ pub fn has_placeholder(text: &str) -> bool {
 /// Stands for a time of the run.
 pub const NOW: &str = "<now>";
 
+/// Stands for a uuid.
+pub const SOME_UUID: &str = "<uuid>";
+
+/// Stands for a long number in hexadecimal.
+pub const SOME_TOKEN: &str = "<token>";
+
 const PLACEHOLDERS: [&str; 7] = [
     NOW,
     "<today>",
     "<number>",
     "<ignored>",
-    "<uuid>",
-    "<token>",
+    SOME_UUID,
+    SOME_TOKEN,
     "<database>",
 ];
 

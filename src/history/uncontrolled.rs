@@ -122,6 +122,16 @@ pub enum Uncontrolled {
     /// A run after the search, which confirms what it found, has met a statement that is new.
     #[error("the programs did something that no run of the search had shown, when a schedule was run again at its end")]
     SeenLate,
+    #[error(
+        "the program of session {session} did not do at step {step} what it had done before when it was told the same: \
+         time, chance, or work outside the run decides"
+    )]
+    LearnedDiffers {
+        /// The session's name.
+        session: String,
+        /// The step's name.
+        step: String,
+    },
     #[error("two runs of the same schedule left table {table} in different states")]
     TablesDiffer { table: String },
     /// Moves are counted from 1.
@@ -160,6 +170,7 @@ impl Uncontrolled {
             Uncontrolled::RunsDiffer(_)
             | Uncontrolled::SeenLate
             | Uncontrolled::ProgramDiffers { .. }
+            | Uncontrolled::LearnedDiffers { .. }
             | Uncontrolled::MovesDiffer { .. }
             | Uncontrolled::EndedEarly { .. }
             | Uncontrolled::NotEnabled { .. } => "runs-differ",

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::ops::Range;
 
 use super::fresh::{NOW, Span};
 use crate::postgres::PostgresError;
@@ -57,6 +58,11 @@ impl Volatile {
             Some(span) => span.mask(text),
             None => Cow::Borrowed(text),
         }
+    }
+
+    /// Where in a text something is that a program has made anew, and the placeholder for it.
+    pub fn find(&self, text: &str) -> Vec<(Range<usize>, &'static str)> {
+        self.of_programs.map(|span| span.find(text)).unwrap_or_default()
     }
 
     /// Leaves out a column, given its table's object number and its own number there.

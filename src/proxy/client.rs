@@ -37,7 +37,8 @@ impl ClientMessage {
 /// Reads a program's messages, and writes to it what the server says.
 #[derive(Debug)]
 pub struct Client {
-    stream: Stream,
+    /// `None` where nobody is there: it says nothing, and hears nothing.
+    stream: Option<Stream>,
     incoming: BytesMut,
     outgoing: BytesMut,
     gone: bool,
@@ -46,7 +47,15 @@ pub struct Client {
 impl Client {
     pub(super) fn new(stream: Stream) -> Client {
         Client {
-            stream,
+            stream: Some(stream),
+            ..Client::nobody()
+        }
+    }
+
+    /// Stands for a program that does not run.
+    pub fn nobody() -> Client {
+        Client {
+            stream: None,
             incoming: BytesMut::new(),
             outgoing: BytesMut::new(),
             gone: false,
@@ -54,13 +63,13 @@ impl Client {
     }
 
     /// The stream and what has been read of it, for a conversation that nobody listens to.
-    pub(super) fn into_parts(self) -> (Stream, BytesMut, BytesMut) {
+    pub(super) fn into_parts(self) -> (Option<Stream>, BytesMut, BytesMut) {
         (self.stream, self.incoming, self.outgoing)
     }
 
     /// The port of its end, where it came by TCP.
     pub fn port(&self) -> Option<u16> {
-        match &self.stream {
+        match self.stream.as_ref()? {
             Stream::Tcp(stream) => Some(stream.peer_addr().ok()?.port()),
             Stream::Unix(_) => None,
         }
@@ -80,11 +89,11 @@ impl Client {
             if self.gone {
                 return Poll::Ready(Ok(None));
             }
+            let Some(stream) = &mut self.stream else {
+                return Poll::Pending;
+            };
             // a client that broke off has hung up, however it did
-            if !matches!(
-                ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.incoming)),
-                Ok(1..)
-            ) {
+            if !matches!(ready!(poll_read_buf(Pin::new(stream), cx, &mut self.incoming)), Ok(1..)) {
                 self.gone = true;
             }
         }
@@ -117,11 +126,11 @@ impl Client {
     /// Writes what is queued, as far as the client takes it. One that has hung up takes everything.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.outgoing.has_remaining() {
-            if self.gone {
+            let Some(stream) = self.stream.as_mut().filter(|_| !self.gone) else {
                 self.outgoing.clear();
                 break;
-            }
-            match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.outgoing)) {
+            };
+            match ready!(Pin::new(stream).poll_write(cx, &self.outgoing)) {
                 Ok(written @ 1..) => self.outgoing.advance(written),
                 Ok(0) | Err(_) => self.gone = true,
             }
@@ -129,9 +138,13 @@ impl Client {
         Poll::Ready(())
     }
 
+    fn stream(&mut self) -> io::Result<&mut Stream> {
+        self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
     /// Reads the packet that a conversation begins with, which has no type.
     pub(super) async fn read_startup(&mut self) -> io::Result<Bytes> {
-        let length = self.stream.read_u32().await? as usize;
+        let length = self.stream()?.read_u32().await? as usize;
         if !(8..=MOST_AT_LOGIN).contains(&length) {
             return Err(io::ErrorKind::InvalidData.into());
         }
@@ -140,8 +153,8 @@ impl Client {
 
     /// Reads a message of the login: its type and what it holds.
     pub(super) async fn read_login(&mut self) -> io::Result<(u8, Bytes)> {
-        let kind = self.stream.read_u8().await?;
-        let length = self.stream.read_u32().await? as usize;
+        let kind = self.stream()?.read_u8().await?;
+        let length = self.stream()?.read_u32().await? as usize;
         if !(4..=MOST_AT_LOGIN).contains(&length) {
             return Err(io::ErrorKind::InvalidData.into());
         }
@@ -150,20 +163,22 @@ impl Client {
 
     async fn read_exactly(&mut self, length: usize) -> io::Result<Bytes> {
         let mut bytes = vec![0; length];
-        self.stream.read_exact(&mut bytes).await?;
+        self.stream()?.read_exact(&mut bytes).await?;
         Ok(bytes.into())
     }
 
     pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes).await
+        self.stream()?.write_all(bytes).await
     }
 
     /// Closes the connection, as a server does with a client that has said goodbye. Drivers wait for that.
     pub async fn hang_up(&mut self) {
         self.gone = true;
         self.outgoing.clear();
-        // it may have closed its side before
-        let _ = self.stream.shutdown().await;
+        if let Some(stream) = &mut self.stream {
+            // it may have closed its side before
+            let _ = stream.shutdown().await;
+        }
     }
 
     /// Turns the client away, as the server would. It may have gone by then.

@@ -1,9 +1,10 @@
 //! Collects what a client sends into requests, and keeps account of its prepared statements and portals.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
+use postgres_protocol::message::frontend;
 
 use super::client::take_text;
 use super::values::Bound;
@@ -28,6 +29,10 @@ pub struct Request {
     pub prepares: bool,
     /// It makes a portal, which lasts no longer than its transaction.
     pub binds: bool,
+    /// It runs a portal that another request has made.
+    pub fetches: bool,
+    /// How many of its portals it asks the columns of.
+    pub portals_described: usize,
 }
 
 /// What a request ends with.
@@ -54,9 +59,22 @@ pub struct Asked {
     pub formats: Vec<bool>,
     /// The columns of its results, where the server has described them before.
     pub columns: Option<Vec<FrameColumn>>,
+    /// The most rows that are wanted; 0 for all.
+    pub limit: u32,
 }
 
 impl Request {
+    /// A simple Query; `None` where the text cannot be sent.
+    pub fn query(sql: &str) -> Option<Request> {
+        let mut bytes = BytesMut::new();
+        frontend::query(sql, &mut bytes).ok()?;
+        Some(Request {
+            bytes,
+            statements: vec![Asked::simple(sql)],
+            ..Request::default()
+        })
+    }
+
     /// Nothing but a Sync.
     pub fn sync() -> Request {
         Request {
@@ -72,7 +90,8 @@ impl Request {
 }
 
 impl Asked {
-    fn simple(sql: &str) -> Asked {
+    /// A simple Query, or a statement without values.
+    pub fn simple(sql: &str) -> Asked {
         Asked {
             sql: sql.into(),
             types: Vec::new(),
@@ -80,6 +99,7 @@ impl Asked {
             prepared: None,
             formats: Vec::new(),
             columns: None,
+            limit: 0,
         }
     }
 
@@ -123,6 +143,8 @@ pub struct Collector {
     request: Request,
     prepared: HashMap<String, Prepared>,
     portals: HashMap<String, Asked>,
+    /// Portals that the request has made and not run.
+    bound: HashSet<String>,
 }
 
 impl Collector {
@@ -166,6 +188,11 @@ impl Collector {
         Ok(Collected::Nothing)
     }
 
+    /// Whether a statement of this name was prepared.
+    pub fn has_prepared(&self, name: &str) -> bool {
+        self.prepared.contains_key(name)
+    }
+
     /// Takes down the types of a prepared statement's parameters, as the server described them.
     pub fn learn_types(&mut self, name: &str, types: Vec<u32>) {
         if let Some(prepared) = self.prepared.get_mut(name) {
@@ -185,6 +212,7 @@ impl Collector {
     }
 
     fn end(&mut self, end: RequestEnd) -> Collected {
+        self.bound.clear();
         Collected::Request(std::mem::take(&mut self.request), end)
     }
 
@@ -242,7 +270,9 @@ impl Collector {
             prepared: Some(name),
             formats,
             columns,
+            limit: 0,
         };
+        self.bound.insert(portal.clone());
         self.portals.insert(portal, asked);
         self.request.prepares = true;
         self.request.binds = true;
@@ -256,6 +286,8 @@ impl Collector {
         if kind == b'S' {
             self.request.described.push(name);
             self.request.answers += 1;
+        } else {
+            self.request.portals_described += 1;
         }
         self.request.answers += 1;
         Ok(())
@@ -263,9 +295,12 @@ impl Collector {
 
     fn execute(&mut self, body: &mut Bytes) -> Result<(), ProxyError> {
         let portal = take_text(body)?;
+        let limit = take_u32(body)?;
+        self.request.fetches |= !self.bound.remove(&portal);
         let asked = self.portals.get(&portal).cloned();
         // a cursor that a statement has declared
-        self.ask(asked.unwrap_or_else(|| Asked::simple(&format!("FETCH ALL FROM \"{portal}\""))));
+        let asked = asked.unwrap_or_else(|| Asked::simple(&format!("FETCH ALL FROM \"{portal}\"")));
+        self.ask(Asked { limit, ..asked });
         self.request.answers += 1;
         Ok(())
     }
@@ -300,7 +335,6 @@ fn take_u32(body: &mut Bytes) -> Result<u32, ProxyError> {
 mod tests {
     use super::*;
     use postgres_protocol::IsNull;
-    use postgres_protocol::message::frontend;
 
     /// What becomes of messages, one after the other.
     fn collect(collector: &mut Collector, mut bytes: BytesMut) -> Vec<Collected> {

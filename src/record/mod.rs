@@ -159,7 +159,7 @@ fn run(server: &Arc<Server>, scenario: &Arc<Scenario>, options: &RecordOptions) 
     };
     let mut worker = Worker::open(template.clone(), options.step_timeout, options.interrupt.clone())?;
     // the first session that can move does
-    let run = worker.run(&mut Ordered::new([]))?;
+    let run = worker.run_live(&mut Ordered::new([]))?;
     let transcripts = worker.transcripts();
     worker.close()?;
     runtime.block_on(template.drop_database())?;

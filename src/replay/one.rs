@@ -47,7 +47,7 @@ pub fn replay(server: &Arc<Server>, file: PinnedFile, options: &ReplayOptions) -
     let mut bench = Worker::open(template.clone(), options.step_timeout, options.interrupt.clone())?;
     let mut run_once = || -> Result<(Run, Vec<Departure>), RunError> {
         let mut follower = Follower::new(&plan);
-        let run = bench.run(&mut follower)?;
+        let run = bench.run_live(&mut follower)?;
         let departures = follower.departures(&run.history);
         Ok((run, departures))
     };

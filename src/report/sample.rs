@@ -34,6 +34,8 @@ pub(crate) fn searched() -> Search {
         seed: None,
         interleavings: Some(BigUint::from(20u32)),
         schedules_run: 0,
+        by_source: None,
+        paths: Vec::new(),
         failures: 0,
         elapsed: Duration::from_millis(41),
         outcomes: Vec::new(),

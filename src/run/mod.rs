@@ -22,6 +22,7 @@ mod one_step;
 mod ordered;
 mod reach;
 mod recorded;
+mod retold;
 mod sameness;
 mod scheduler;
 mod script;
@@ -36,12 +37,20 @@ mod workbench;
 mod worker;
 
 pub use any_session::AnySession;
-pub use attached::{Answered, Attached, Exchange, ExchangeKind, Knowledge, Observed, Place, RequestError, Said};
+#[cfg(test)]
+pub use attached::Learned;
+pub use attached::{
+    Answered, Attached, Exchange, ExchangeKind, Knowledge, Memory, Observed, Place, RequestError, Said,
+};
 pub use condition::Conditions;
 pub use driver::Driver;
 pub use executor::{Execution, Limits, execute};
 pub use ordered::Ordered;
 pub(crate) use ordered::{Entry, first_without_timeout, take_first};
+#[cfg(test)]
+pub(crate) use retold::Retold;
+#[cfg(not(test))]
+use retold::Retold;
 pub use sameness::{differs, leaves_otherwise};
 pub use scheduler::{Candidate, Decision, Scheduler};
 pub use script::Script;
@@ -49,7 +58,7 @@ pub use serial::{SerialError, SerialOracle};
 pub use session::{DeadlockCheck, Finished, Next, Outside, Pending, Progress, Session, WaitTimeout};
 #[doc(hidden)]
 pub use workbench::FreeRun;
-pub use workbench::{Run, Template, Workbench};
+pub use workbench::{Run, RunSource, Template, Workbench};
 pub use worker::Worker;
 pub(crate) use worker::{interruptible, runtime};
 
@@ -192,6 +201,9 @@ pub enum RunError {
     /// A run that violates nothing was given to be made small.
     #[error("the schedule does not fail, so it cannot be made smaller")]
     NothingFails,
+    /// A run met something that was not learned of the programs. The schedule is run again with them.
+    #[error("the programs must be asked")]
+    NotLearned,
     #[error("interrupted")]
     Interrupted,
 }

@@ -3,6 +3,7 @@
 mod deadlock_checks;
 mod freely;
 mod hosts;
+mod learnable;
 mod template;
 mod unconnected;
 
@@ -14,6 +15,7 @@ pub use template::Template;
 
 use self::deadlock_checks::{check_settings, default_check, releases_at_end};
 use self::hosts::Hosts;
+use self::learnable::learnable;
 use self::template::{changes_schema, refuse_changes};
 use super::committed_states::CommittedStates;
 use super::condition::ConditionCache;
@@ -22,7 +24,9 @@ use super::executor::{Execution, Limits, execute};
 use super::recorded::Recorded;
 use super::scheduler::{Decision, Scheduler};
 use super::timeouts::SessionTimeouts;
-use super::{AnySession, Attached, Driver, Exchange, Place, RunError, Script, Session, check, custom_settings};
+use super::{
+    AnySession, Attached, Driver, Exchange, Memory, Place, Retold, RunError, Script, Session, check, custom_settings,
+};
 use crate::conflict::Snapshots;
 use crate::history::{Deadlock, Exit, History, StepOutcome, Uncontrolled, Volatile};
 use crate::postgres::baseline::{self, Baseline, Reset, Table};
@@ -47,6 +51,10 @@ pub struct Workbench {
     monitor: LockMonitor,
     conditions: ConditionCache,
     sessions: Vec<AnySession>,
+    /// The same sessions, whose programs do not run: what was learned of them is repeated. Empty until they are needed.
+    recalling: Vec<AnySession>,
+    /// Which of the two the last run was on.
+    recalled: bool,
     /// Sessions leave something behind on their connections.
     reconnects: bool,
     /// The sessions' connections have none of pgbraid's settings.
@@ -73,6 +81,19 @@ pub struct Run {
     pub uncontrolled: Vec<Uncontrolled>,
     /// By session: what its program has printed.
     pub outputs: Vec<Option<Output>>,
+    /// Where the programs' deeds came from.
+    pub source: RunSource,
+}
+
+/// Where the deeds of a run's programs came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunSource {
+    /// The programs, or there are none.
+    Programs,
+    /// What was learned of them.
+    Learned,
+    /// What was learned of them; the programs then did the same.
+    Confirmed,
 }
 
 impl Run {
@@ -124,6 +145,8 @@ impl Workbench {
             monitor: LockMonitor::default(),
             conditions: ConditionCache::new(),
             sessions: Vec::new(),
+            recalling: Vec::new(),
+            recalled: false,
             limits,
         };
         workbench.connect_sessions().await?;
@@ -159,6 +182,14 @@ impl Workbench {
     }
 
     async fn connect_sessions(&mut self) -> Result<(), RunError> {
+        self.recalling.clear();
+        self.sessions = self.connected(false).await?;
+        self.reconnects = custom_settings::may_be_made(&self.template.scenario);
+        Ok(())
+    }
+
+    /// The scenario's sessions, connected. `recalls` says that no programs run.
+    async fn connected(&self, recalls: bool) -> Result<Vec<AnySession>, RunError> {
         let Template {
             server,
             scenario,
@@ -170,6 +201,7 @@ impl Workbench {
         let closes_no_cycle = !server.signals || self.limits.releases_at_end;
         let default_check = controlled.then(|| default_check(scenario, closes_no_cycle));
         let may_keep_locks = may_keep_advisory_locks(scenario);
+        let shows_output = shows_output(scenario);
         let mut sessions = Vec::with_capacity(scenario.sessions.len());
         let mut hosts = Hosts::new(scenario, self.template.observed.clone());
         for session in &scenario.sessions {
@@ -199,9 +231,14 @@ impl Workbench {
                     limit: self.limits.step_timeout,
                 };
                 let id = sessions.len();
-                let (host, part) = hosts.of(session, id, program, at).await?;
                 let observed = self.template.observed.clone();
-                let attached = Attached::new(session.clone(), id, host, part, volatile.clone(), observed);
+                let (host, part) = match recalls {
+                    true => hosts.of_nothing(session, program, at).await?,
+                    false => hosts.of(session, id, program, at).await?,
+                };
+                let memory = learnable(program, &session.params)
+                    .map(|identity| Memory::new(observed.clone(), &identity, recalls, shows_output));
+                let attached = Attached::new(session.clone(), id, host, part, memory, volatile.clone(), observed);
                 sessions.push(AnySession::Attached(Box::new(attached)));
                 continue;
             }
@@ -210,9 +247,7 @@ impl Workbench {
             let script = Script::new(session.clone(), driver, volatile.clone(), may_keep_locks);
             sessions.push(AnySession::Script(Box::new(script)));
         }
-        self.sessions = sessions;
-        self.reconnects = custom_settings::may_be_made(&self.template.scenario);
-        Ok(())
+        Ok(sessions)
     }
 
     /// Runs one schedule from the state after setup, and judges it.
@@ -220,8 +255,67 @@ impl Workbench {
     /// # Errors
     /// When the run has no result; there is then no verdict, and the workbench must not be used again.
     pub async fn run(&mut self, scheduler: &mut dyn Scheduler) -> Result<Run, RunError> {
+        if !self.may_recall() {
+            return self.run_live(scheduler).await;
+        }
+        let mut told = Retold::new(scheduler);
+        match self.run_on(true, &mut told).await {
+            Err(RunError::NotLearned) => {
+                // a statement of a script may still wait
+                if self
+                    .recalling
+                    .iter()
+                    .any(|session| matches!(session, AnySession::Script(_)))
+                {
+                    self.recalling.clear();
+                }
+            }
+            result => return result,
+        }
+        told.again();
+        let mut run = self.run_on(false, &mut told).await?;
+        run.uncontrolled.extend(told.contradiction(&run.history));
+        Ok(run)
+    }
+
+    /// Runs one schedule with the programs themselves, from the state after setup, and judges it.
+    ///
+    /// # Errors
+    /// As [`Workbench::run`].
+    pub async fn run_live(&mut self, scheduler: &mut dyn Scheduler) -> Result<Run, RunError> {
+        self.run_on(false, scheduler).await
+    }
+
+    /// Whether a run may do without the programs.
+    fn may_recall(&self) -> bool {
+        let Template { scenario, observed, .. } = &*self.template;
+        let is_learnable = |session: &crate::scenario::Session| match &session.program {
+            Some(program) => learnable(program, &session.params).is_some(),
+            None => true,
+        };
+        scenario.has_programs()
+            && scenario.sessions.iter().all(is_learnable)
+            && observed.learned().is_of_use(observed.treatment())
+    }
+
+    async fn run_on(&mut self, recalled: bool, scheduler: &mut dyn Scheduler) -> Result<Run, RunError> {
         self.within_limit("coming back to the state after setup", Self::begin)
             .await?;
+        if recalled && self.recalling.is_empty() {
+            self.recalling = self.connected(true).await?;
+        }
+        if recalled {
+            std::mem::swap(&mut self.sessions, &mut self.recalling);
+        }
+        self.recalled = recalled;
+        let run = self.run_begun(scheduler).await;
+        if recalled {
+            std::mem::swap(&mut self.sessions, &mut self.recalling);
+        }
+        run
+    }
+
+    async fn run_begun(&mut self, scheduler: &mut dyn Scheduler) -> Result<Run, RunError> {
         let execution = self.execute(scheduler, None).await?;
         let (tables, answers) = self
             .within_limit("reading the state after a run", Self::evaluate)
@@ -259,6 +353,10 @@ impl Workbench {
             violations,
             uncontrolled,
             outputs: self.sessions.iter().map(|session| session.output().cloned()).collect(),
+            source: match self.recalled {
+                true => RunSource::Learned,
+                false => RunSource::Programs,
+            },
         })
     }
 
@@ -444,10 +542,14 @@ impl Workbench {
         match &template.baseline.reset {
             Reset::Truncate(sql) if !self.leaves_more_than_rows() => {
                 // an open transaction would hold up TRUNCATE
-                for session in &mut self.sessions {
+                let used = match std::mem::take(&mut self.recalled) {
+                    true => &mut self.recalling,
+                    false => &mut self.sessions,
+                };
+                for session in used.iter_mut() {
                     session.begin_reset().await?;
                 }
-                for session in &mut self.sessions {
+                for session in used.iter_mut() {
                     session.end_reset().await?;
                 }
                 if self.reconnects {
@@ -461,6 +563,8 @@ impl Workbench {
             }
             Reset::Truncate(_) | Reset::Copy => {
                 self.sessions.clear();
+                self.recalling.clear();
+                self.recalled = false;
                 let fresh = template.server.create_scratch(Some(&template.database)).await?;
                 let old = std::mem::replace(&mut self.database, fresh);
                 self.control = template.server.control(&self.database).await?;
@@ -474,7 +578,8 @@ impl Workbench {
 
     /// A program may do anything, so this is known once it has run.
     fn leaves_more_than_rows(&self) -> bool {
-        self.sessions.iter().any(Session::leaves_more_than_rows)
+        let mut sessions = self.sessions.iter().chain(&self.recalling);
+        sessions.any(Session::leaves_more_than_rows)
     }
 
     /// The content of tables, materialized views and large objects, and the results of the invariants.
@@ -574,6 +679,12 @@ impl Workbench {
             });
         serde_json::Value::from_iter(sessions).to_string()
     }
+}
+
+/// Whether an invariant may look at what programs print or answer.
+fn shows_output(scenario: &Scenario) -> bool {
+    let mut invariants = scenario.invariants.iter();
+    invariants.any(|invariant| invariant.sql.text.to_lowercase().contains("pgbraid"))
 }
 
 /// Settings that a program chooses for itself.

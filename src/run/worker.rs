@@ -44,6 +44,16 @@ impl Worker {
         runtime.block_on(interruptible(stop, workbench.run(scheduler)))
     }
 
+    /// See [`Workbench::run_live`].
+    pub fn run_live(&mut self, scheduler: &mut dyn Scheduler) -> Result<Run, RunError> {
+        let Worker {
+            runtime,
+            workbench,
+            stop,
+        } = self;
+        runtime.block_on(interruptible(stop, workbench.run_live(scheduler)))
+    }
+
     /// See [`Workbench::transcripts`].
     pub fn transcripts(&self) -> Vec<Vec<Exchange>> {
         self.workbench.transcripts()

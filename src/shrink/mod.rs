@@ -200,7 +200,7 @@ fn confirm(
         let Ok(plan) = schedule.fit(scenario) else { continue };
         let mut fails = 0;
         for _ in 0..times {
-            let again = worker.run(&mut Follower::new(&plan))?;
+            let again = worker.run_live(&mut Follower::new(&plan))?;
             let same = again.history == run.history && again.violations == run.violations;
             fails += u32::from(same);
             if !same && fails == 0 {

@@ -64,6 +64,6 @@ impl Bench {
     /// When the scenario lacks what the schedule names, or the run has no result.
     pub fn run(&mut self, schedule: &Schedule) -> Result<Run, TestError> {
         let plan = schedule.fit(self.template.scenario())?;
-        Ok(self.worker.run(&mut Follower::new(&plan))?)
+        Ok(self.worker.run_live(&mut Follower::new(&plan))?)
     }
 }

@@ -1,12 +1,13 @@
 //! Runs programs as the executor does, with the world in place of their processes and the server.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::Outcome;
 use super::world::{Also, Answer, Did, ListOrder, Move as Made, Script, Step, Value, World};
 use crate::conflict::{Footprint, Meaning, Object, StatementKnown, WriteKind};
 use crate::history::{Move, MoveKind, Origin, SoFar, Statement, StepError, StepResult, Turn, TxEnd, Wait, testing};
-use crate::run::{Candidate, Decision, Observed, Pending, Run, Scheduler};
+use crate::run::{Candidate, Decision, Learned, Observed, Pending, Run, RunSource, Scheduler};
 use crate::sql::{Isolation, StatementKind};
 use crate::verdict::outcome::Outcome as Judged;
 
@@ -14,6 +15,9 @@ use crate::verdict::outcome::Outcome as Judged;
 const LIST: Object = Object::Relation(100);
 
 struct Executor<'a> {
+    memory: Memory<'a>,
+    /// A program is needed that does not run.
+    is_lost: bool,
     world: World<'a>,
     observed: &'a Observed,
     turns: Vec<Turn>,
@@ -25,10 +29,56 @@ struct Executor<'a> {
     last: Vec<(usize, usize)>,
 }
 
-/// Runs one schedule. What programs send is taken down as it is held.
-pub fn run(world: World<'_>, observed: &Observed, scheduler: &mut dyn Scheduler) -> (Run, Outcome) {
+/// What was learned of programs: the number of the next step, or that there is none.
+pub type Trees = Learned<Option<usize>>;
+
+/// What a run knows of its programs, or learns.
+pub struct Memory<'a> {
+    trees: &'a Trees,
+    /// By session: a hash of what its program is, and of all that it has done and been told.
+    paths: Vec<u64>,
+    /// The programs do not run.
+    recalls: bool,
+}
+
+impl<'a> Memory<'a> {
+    /// `programs` has, by session, the number of its program.
+    pub fn new(trees: &'a Trees, programs: Vec<usize>, recalls: bool) -> Memory<'a> {
+        let paths = programs.into_iter().map(hash).collect();
+        Memory { trees, paths, recalls }
+    }
+
+    /// Takes down the next step of a session's program. Returns whether it is known, where the program does not run.
+    fn next(&mut self, session: usize, told: Option<&Answer>, step: Option<usize>) -> bool {
+        let told = format!("{told:?}");
+        let path = hash((self.paths[session], told));
+        let known = self.trees.next(path);
+        match self.recalls {
+            true => assert!(known.as_deref().is_none_or(|known| *known == step), "a wrong tree"),
+            false => self.trees.put(path, hash(step), || Some(step)),
+        }
+        self.paths[session] = hash((path, step));
+        !self.recalls || known.is_some()
+    }
+}
+
+fn hash(what: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Runs one schedule. What programs send is taken down as it is held. `None` where the programs do not run and meet something that was not learned of them.
+pub fn run(
+    world: World<'_>,
+    observed: &Observed,
+    scheduler: &mut dyn Scheduler,
+    memory: Memory<'_>,
+) -> Option<(Run, Outcome)> {
     let sessions = world.program().len();
     let mut executor = Executor {
+        memory,
+        is_lost: false,
         world,
         observed,
         turns: Vec::new(),
@@ -40,8 +90,11 @@ pub fn run(world: World<'_>, observed: &Observed, scheduler: &mut dyn Scheduler)
     (0..sessions).for_each(|session| executor.find_next(session));
     loop {
         let ready = executor.world.ready();
+        if executor.is_lost {
+            return None;
+        }
         if ready.is_empty() {
-            return executor.over();
+            return Some(executor.over());
         }
         let candidates: Vec<Candidate<'_>> = ready
             .iter()
@@ -129,6 +182,10 @@ impl Executor<'_> {
     /// Holds the next step of a session.
     fn find_next(&mut self, session: usize) {
         let script = &self.world.program()[session];
+        let next = Some(self.world.next(session)).filter(|next| *next < script.steps.len());
+        if !self.world.only_begins(session) {
+            self.is_lost |= !self.memory.next(session, self.world.last_answer(session), next);
+        }
         let Some(step) = script.steps.get(self.world.next(session)) else {
             self.pending[session] = None;
             return;
@@ -173,6 +230,7 @@ impl Executor<'_> {
             violations: Vec::new(),
             uncontrolled: Vec::new(),
             outputs: Vec::new(),
+            source: RunSource::Programs,
         };
         (run, self.world.outcome())
     }

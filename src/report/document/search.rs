@@ -7,7 +7,7 @@ use num_bigint::BigUint;
 use super::coverage::proof;
 use super::failure::named;
 use super::{Document, Failure, Files, Shrink};
-use crate::explore::{Reason, Verdict};
+use crate::explore::{Reason, RunCounts, Verdict};
 use crate::pipeline::Findings;
 use crate::report::text::summary::duration;
 
@@ -34,6 +34,10 @@ pub struct Search {
     /// How many interleavings there are.
     pub interleavings: Option<BigUint>,
     pub schedules_run: u64,
+    /// Where sessions are programs: how many were run with these.
+    pub by_source: Option<RunCounts>,
+    /// By program: how many paths it has taken.
+    pub paths: Vec<(String, usize)>,
     /// How many of them failed.
     pub failures: u64,
     pub elapsed: Duration,
@@ -131,6 +135,8 @@ impl Document {
             seed: exploration.coverage.seed,
             interleavings: exploration.interleavings.clone(),
             schedules_run: exploration.schedules_run,
+            by_source: exploration.by_source,
+            paths: exploration.paths.clone(),
             failures: exploration.failures,
             elapsed: exploration.elapsed,
             outcomes: outcomes.collect(),

@@ -1,5 +1,7 @@
 //! The result of a search.
 
+use std::collections::BTreeMap;
+
 use num_bigint::BigUint;
 use serde::{Serialize, Serializer};
 
@@ -30,6 +32,18 @@ pub(super) struct Report {
     #[serde(serialize_with = "decimal")]
     interleavings: Option<BigUint>,
     schedules_run: u64,
+    /// Runs of the programs themselves, those that confirm others included; only where sessions are programs, as the next two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live_runs: Option<u64>,
+    /// Schedules that were run from what was learned of the programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learned_runs: Option<u64>,
+    /// How many of these did the same when they were run with the programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirmed_live: Option<u64>,
+    /// By program: how many paths it has taken, each by what it was told.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    paths: BTreeMap<String, usize>,
     /// Milliseconds.
     elapsed_ms: u64,
     outcomes: Vec<Outcome>,
@@ -66,6 +80,10 @@ impl Report {
             exhaustive: search.exhaustive,
             interleavings: search.interleavings.clone(),
             schedules_run: search.schedules_run,
+            live_runs: search.by_source.map(|counts| counts.live),
+            learned_runs: search.by_source.map(|counts| counts.learned),
+            confirmed_live: search.by_source.map(|counts| counts.confirmed_live),
+            paths: search.paths.iter().cloned().collect(),
             elapsed_ms: millis(search.elapsed),
             outcomes: search.outcomes.iter().map(Outcome::new).collect(),
             failure: search.failure.as_ref().map(Failure::new),

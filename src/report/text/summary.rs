@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use num_bigint::BigUint;
 
-use crate::explore::Verdict;
+use crate::explore::{RunCounts, Verdict};
 use crate::report::document::Search;
 use crate::report::text::Detail;
 use crate::report::text::layout::{TextOptions, Tone, counted, grouped, paint, visible, wrap};
@@ -34,7 +34,9 @@ pub(super) fn summary(search: &Search, detail: Detail, options: &TextOptions) ->
     };
     let notes = search.notes.iter().chain(account).map(|note| visible(note));
     let notes = doubts.iter().map(|doubt| visible(&doubt.to_string())).chain(notes);
+    let programs = search.by_source.filter(|counts| counts.learned > 0);
     let details = std::iter::once((search.strategy, coverage(search)))
+        .chain(programs.map(|counts| ("programs", by_source(counts, &search.paths))))
         .chain(reasons.iter().map(|reason| ("because", visible(&reason.to_string()))))
         .chain(search.warnings.iter().map(|warning| ("warning", visible(warning))))
         .chain(notes.map(|note| ("note", note)));
@@ -91,6 +93,27 @@ fn coverage(search: &Search) -> String {
         counted(search.schedules_run, "schedule"),
         ran(search),
         duration(search.elapsed)
+    )
+}
+
+/// How many schedules the programs were needed for.
+fn by_source(counts: RunCounts, paths: &[(String, usize)]) -> String {
+    let confirmed = match counts.confirmed_live {
+        0 => String::new(),
+        confirmed => format!(
+            ", {} of them confirmed by the programs",
+            grouped(&confirmed.to_string())
+        ),
+    };
+    let path = |(program, count): &(String, usize)| {
+        let count = u64::try_from(*count).unwrap_or(u64::MAX);
+        format!("; {program} took {}", counted(count, "path"))
+    };
+    format!(
+        "{} run without the programs, from what was learned of them{confirmed}; {} of the programs{}",
+        counted(counts.learned, "schedule"),
+        counted(counts.live, "run"),
+        paths.iter().map(path).collect::<String>(),
     )
 }
 

@@ -42,6 +42,11 @@ impl Attached {
             })
             .await;
         }
+        self.release_links(host).await
+    }
+
+    /// Has the session's connections hear what has been withheld from them.
+    pub(super) async fn release_links(&mut self, host: &mut Host) -> Result<(), RunError> {
         if let Some(link) = host.links.get(self.current).filter(|_| self.owns(host, self.current)) {
             // what is left of an autocommitted statement that failed
             let failed = link.status() == TransactionStatus::Aborted && link.injected && !link.skipping;
@@ -106,7 +111,7 @@ impl Attached {
                 Some(Happening::Nothing) => {
                     looks += 1;
                     if let Some(wait) = host.group().and_then(file_lock_wait) {
-                        self.observed.meets_elsewhere();
+                        self.observed.meets_in_files();
                         self.outside = Some(Outside::FileLock { holder: wait.holder });
                         return Ok(());
                     }
@@ -290,6 +295,7 @@ impl Attached {
         if self.shows_exit() {
             self.output = host.output();
         }
+        self.learn_end();
         self.note_next("its end", format!("{:?}", self.exit));
         self.ended = true;
     }

@@ -17,6 +17,7 @@ use crate::sql::StatementKind;
 impl Attached {
     /// The step under way is over.
     pub(super) fn take_in(&mut self, host: &mut Host, held: Held, told: Told) -> Finished {
+        self.learn_told(&told);
         let mut exchange = Exchange::turn(&host.links[held.link], &held, &told);
         let Held {
             link: index,

@@ -14,12 +14,11 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::link::Link;
 use super::messages;
 use super::observed::Observed;
-use super::transcript::opening;
 use crate::history::{Exit, Uncontrolled};
 use crate::postgres::wire::{Canceller, Connection, TransactionStatus, WireError};
 use crate::postgres::{PostgresError, Server};
 use crate::process::{Group, Output, Rest, Running, Task, Thread, all_threads, at_rest, threads_with_timers};
-use crate::proxy::{Arrival, Gate, Login, ProxyError, Request, RequestEnd};
+use crate::proxy::{Arrival, Client, Gate, Login, ProxyError, Request, RequestEnd};
 use crate::run::RunError;
 use crate::run::launch::launch;
 use crate::run::session::DeadlockCheck;
@@ -39,6 +38,10 @@ const NOT_HANDED_ON: [&str; 5] = [
 /// it has: locks that outlive transactions.
 const RENEW: &str = "DISCARD SEQUENCES; SELECT 1 FROM pg_catalog.pg_locks
   WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid() LIMIT 1";
+
+/// The same where no driver keeps account of what is prepared.
+const RENEW_ALL: &str = "DEALLOCATE ALL; CLOSE ALL; UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES;
+  SELECT 1 FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid() LIMIT 1";
 
 /// A program that more than one session may share.
 pub type SharedHost = Arc<Mutex<Host>>;
@@ -106,6 +109,8 @@ pub enum Came {
 enum Program {
     Command(ProgramCommand),
     Closure(Closure),
+    /// Nothing: what a program did before is repeated.
+    Nothing,
 }
 
 /// An instance of a service.
@@ -134,6 +139,11 @@ pub struct Place {
 struct Defaults {
     isolation: Isolation,
     timed: bool,
+}
+
+/// On a connection that is kept between runs, a statement that was prepared would be planned anew only in the first of them.
+fn custom_plans() -> (&'static str, String) {
+    ("plan_cache_mode", "force_custom_plan".to_owned())
 }
 
 const DEFAULTS: &str = "SELECT current_setting('default_transaction_isolation'), current_setting('lock_timeout'),
@@ -180,6 +190,16 @@ impl Host {
         Ok(Arc::new(Mutex::new(host)))
     }
 
+    /// For a session that repeats what its program did before.
+    ///
+    /// # Errors
+    /// When nothing can be listened at.
+    pub async fn of_nothing(name: &str, mut at: Place, observed: Arc<Observed>) -> Result<SharedHost, RunError> {
+        at.settings.push(custom_plans());
+        let host = Host::new(name.to_owned(), Program::Nothing, at, observed).await?;
+        Ok(Arc::new(Mutex::new(host)))
+    }
+
     /// Opens a gate for each instance of a service.
     ///
     /// # Errors
@@ -196,8 +216,7 @@ impl Host {
                 _ => format!("{}-{number}", service.name),
             };
             let mut at = at.clone();
-            // a statement that its driver has prepared would be planned anew only for its first runs
-            at.settings.push(("plan_cache_mode", "force_custom_plan".to_owned()));
+            at.settings.push(custom_plans());
             let mut host = Host::new(name, Program::Command(service.program.clone()), at, observed.clone()).await?;
             host.service = Some(Instance {
                 service: service.clone(),
@@ -269,6 +288,7 @@ impl Host {
         let mut program = match self.program.clone() {
             Program::Command(program) => program,
             Program::Closure(closure) => return self.call(closure),
+            Program::Nothing => return Ok(()),
         };
         if let Some(instance) = &mut self.service {
             let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
@@ -393,12 +413,7 @@ impl Host {
                 Ok((server, defaults)) => {
                     self.observed.connects(&self.name);
                     client.queue_welcome(server.parameters(), server.backend_pid(), server.secret_key());
-                    let least = login.parameters.iter().find(|(name, _)| name == "client_min_messages");
-                    let mut link = Link::new(client, server, self.at.check, defaults.isolation);
-                    link.timed = defaults.timed;
-                    link.opening = opening(&login);
-                    link.least = least.map_or_else(Default::default, |(_, value)| messages::Least::named(value));
-                    self.links.push(link);
+                    self.add_link(client, login, server, &defaults);
                 }
                 Err(PostgresError::Wire(WireError::Refused(error))) => {
                     client.refuse(&error.sqlstate, &error.message).await
@@ -415,6 +430,24 @@ impl Host {
             }
         }
         Ok(())
+    }
+
+    /// Opens a connection as a program has opened it, without the program. Returns its number.
+    pub async fn open_alone(&mut self, parameters: &[(String, String)]) -> Result<usize, RunError> {
+        let parameters = parameters.to_vec();
+        let login = Login { parameters };
+        let (server, defaults) = self.connect(&login).await?;
+        self.add_link(Client::nobody(), login, server, &defaults);
+        Ok(self.links.len() - 1)
+    }
+
+    fn add_link(&mut self, client: Client, login: Login, server: Connection, defaults: &Defaults) {
+        let least = login.parameters.iter().find(|(name, _)| name == "client_min_messages");
+        let least = least.map_or_else(Default::default, |(_, value)| messages::Least::named(value));
+        let mut link = Link::new(client, login, server, self.at.check, defaults.isolation);
+        link.timed = defaults.timed;
+        link.least = least;
+        self.links.push(link);
     }
 
     async fn connect(&self, login: &Login) -> Result<(Connection, Defaults), PostgresError> {
@@ -463,6 +496,11 @@ impl Host {
     /// Its processes, as they were when that was last looked at.
     pub fn processes(&self) -> &[i32] {
         &self.processes
+    }
+
+    /// Whether its connections outlive the programs that had opened them.
+    pub fn keeps_connections(&self) -> bool {
+        matches!(self.program, Program::Nothing)
     }
 
     /// Whether sessions other than that of this number wait inside the program.
@@ -542,7 +580,11 @@ impl Host {
         }
         self.look_for_late_work(Duration::ZERO).await?;
         (self.used, self.watched) = (false, false);
-        let restarts = self.service.as_ref().is_none_or(|instance| instance.service.restart);
+        let restarts = match (&self.program, &self.service) {
+            (Program::Nothing, _) => false,
+            (_, Some(instance)) => instance.service.restart,
+            (_, None) => true,
+        };
         if restarts || self.spoiled || !self.active.is_empty() || !self.renew_links().await? {
             self.stop().await;
         }
@@ -564,6 +606,7 @@ impl Host {
 
     /// Returns whether its connections are as good as new.
     async fn renew_links(&mut self) -> Result<bool, RunError> {
+        let renewal = if self.keeps_connections() { RENEW_ALL } else { RENEW };
         for index in 0..self.links.len() {
             let link = &mut self.links[index];
             if link.gone {
@@ -573,7 +616,8 @@ impl Host {
                 return Ok(false);
             }
             link.owner = None;
-            let reply = link.server.simple(RENEW).await;
+            link.parked = false;
+            let reply = link.server.simple(renewal).await;
             let reply = reply.map_err(|error| self.lost("", error))?;
             if !reply.into_result().is_ok_and(|found| found.rows.is_empty()) {
                 return Ok(false);

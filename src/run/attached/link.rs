@@ -3,13 +3,15 @@
 use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 
+use super::learned::Opening;
 use super::messages::Least;
 use super::observed::Observed;
 use super::schedulable::Standing;
 use super::told::{Telling, Told};
+use super::transcript::opening;
 use crate::postgres::PostgresError;
 use crate::postgres::wire::{Connection, Frame, ServerError, TransactionStatus, WaitReport, WireError};
-use crate::proxy::{Client, Collected, Collector, ProxyError, Request, RequestEnd};
+use crate::proxy::{Client, Collected, Collector, Login, ProxyError, Request, RequestEnd};
 use crate::run::checks::Checks;
 use crate::run::level::Level;
 use crate::run::session::DeadlockCheck;
@@ -26,8 +28,10 @@ pub struct Link {
     closed: bool,
     pub checks: Checks,
     pub level: Level,
+    /// How its client has logged in.
+    pub login: Login,
     /// What its client set before the first step, outside transactions.
-    pub opening: Vec<String>,
+    pub settings: Vec<String>,
     /// Which messages the client asked for.
     pub least: Least,
     /// Locks from before a savepoint outlive an error.
@@ -48,8 +52,12 @@ pub struct Link {
     pub begun: Option<String>,
     /// A request of it is held or under way.
     pub busy: bool,
+    /// It was told something that it had not asked for.
+    pub notified: bool,
     /// It is closed.
     pub gone: bool,
+    /// It counts as closed, and is kept for another run.
+    pub parked: bool,
     /// The session that its last step belongs to.
     pub owner: Option<usize>,
     /// A step has run on it: what it sets from now on is not how the driver opens its connections.
@@ -109,7 +117,13 @@ pub struct Sending<'a> {
 }
 
 impl Link {
-    pub fn new(client: Client, server: Connection, check: Option<DeadlockCheck>, level: Isolation) -> Link {
+    pub fn new(
+        client: Client,
+        login: Login,
+        server: Connection,
+        check: Option<DeadlockCheck>,
+        level: Isolation,
+    ) -> Link {
         Link {
             client,
             server,
@@ -118,7 +132,8 @@ impl Link {
             closed: false,
             checks: Checks::new(check),
             level: Level::new(level),
-            opening: Vec::new(),
+            login,
+            settings: Vec::new(),
             least: Least::default(),
             savepoint_open: false,
             begin: None,
@@ -129,7 +144,9 @@ impl Link {
             fresh: false,
             begun: None,
             busy: false,
+            notified: false,
             gone: false,
+            parked: false,
             owner: None,
             settled: false,
             exchange: None,
@@ -138,6 +155,23 @@ impl Link {
             withheld: Vec::new(),
             described: VecDeque::new(),
             describing: None,
+        }
+    }
+
+    /// Settings that it has had from the start, as statements.
+    pub fn opening(&self) -> Vec<String> {
+        opening(&self.login)
+            .into_iter()
+            .chain(self.settings.iter().cloned())
+            .collect()
+    }
+
+    /// How it was opened, whatever the database is called.
+    pub fn opened(&self) -> Opening {
+        let parameters = self.login.parameters.iter().cloned();
+        Opening {
+            parameters: parameters.filter(|(name, _)| name != "database").collect(),
+            settings: self.settings.clone(),
         }
     }
 
@@ -182,6 +216,11 @@ impl Link {
     /// The next request, where it has come whole.
     pub fn next_request(&self) -> Option<&Request> {
         self.collected.front().map(|(request, _)| request)
+    }
+
+    /// Whether its client has prepared a statement of this name, other than by PREPARE.
+    pub fn has_prepared(&self, name: &str) -> bool {
+        self.collector.has_prepared(name)
     }
 
     /// Where it stands, given what has been seen of the programs.
@@ -352,9 +391,11 @@ impl Link {
         }
         let Some(exchange) = &mut self.exchange else {
             // a notification, or a setting that was changed from outside
+            self.notified = true;
             self.withheld.push(frame);
             return Ok(None);
         };
+        self.notified |= kind == b'A';
         if matches!(kind, b'S' | b'A') {
             self.withheld.push(frame);
             return Ok(None);
@@ -433,6 +474,9 @@ impl Link {
             let exchange = self.exchange.as_ref();
             let is_clients = exchange.is_none_or(|exchange| exchange.aside == 0 && !exchange.own);
             if is_clients && self.least.lets(&severity) {
+                if let Some(exchange) = &mut self.exchange {
+                    exchange.telling.notice(frame.clone());
+                }
                 self.withheld.push(frame);
             }
             return Ok(None);

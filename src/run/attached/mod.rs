@@ -4,6 +4,7 @@ mod advance;
 mod connections;
 mod finishing;
 mod host;
+mod learned;
 mod link;
 mod messages;
 mod naming;
@@ -16,6 +17,9 @@ mod told;
 mod transcript;
 
 pub use host::{Host, Place, SharedHost};
+#[cfg(test)]
+pub use learned::Learned;
+pub use learned::Memory;
 pub use observed::{Knowledge, Observed};
 pub use request::RequestError;
 pub use schedulable::may_lock_tables;
@@ -51,6 +55,8 @@ pub struct Attached {
     asked: Option<JoinHandle<Result<Answer, RequestError>>>,
     answer: Option<Answer>,
     host: SharedHost,
+    /// `None` where nothing is learned of it.
+    memory: Option<Memory>,
     volatile: Arc<Volatile>,
     observed: Arc<Observed>,
     held: Option<Held>,
@@ -103,6 +109,7 @@ impl Attached {
         id: usize,
         host: SharedHost,
         part: Part,
+        memory: Option<Memory>,
         volatile: Arc<Volatile>,
         observed: Arc<Observed>,
     ) -> Attached {
@@ -114,6 +121,7 @@ impl Attached {
             asked: None,
             answer: None,
             host,
+            memory,
             volatile,
             observed,
             held: None,
@@ -170,6 +178,7 @@ impl Attached {
     }
 
     fn note(&mut self, what: Uncontrolled) {
+        self.learn_nothing();
         if !self.uncontrolled.contains(&what) {
             self.uncontrolled.push(what);
         }
@@ -315,6 +324,9 @@ impl Session for Attached {
         }
         let shared = self.host.clone();
         let host = &mut *shared.lock().await;
+        if self.recalls() {
+            return self.recall(host, conditions).await;
+        }
         self.release(host, conditions).await?;
         self.advance(host, conditions).await
     }
@@ -327,7 +339,7 @@ impl Session for Attached {
         if let Some(asked) = self.asked.take() {
             asked.abort();
         }
-        if !matches!(self.part, Part::Request(_)) {
+        if !matches!(self.part, Part::Request(_)) && !self.recalls() {
             host.stop().await;
         }
         host.spoiled |= !self.ended;
@@ -336,6 +348,9 @@ impl Session for Attached {
 
     async fn end_reset(&mut self) -> Result<(), RunError> {
         self.host.lock().await.renew().await?;
+        if let Some(memory) = &mut self.memory {
+            memory.restart();
+        }
         self.answer = None;
         self.leaves_more_than_rows = false;
         self.current = 0;

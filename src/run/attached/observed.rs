@@ -3,9 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::learned::{Doing, Learned, Treatment};
 use super::schedulable;
 use crate::conflict::{
-    self, Footprint, Meaning, Program, ProgramStep, Snapshots, StatementKnown, StepFacts, reads_catalogs_only,
+    self, Footprint, Meaning, Object, Program, ProgramStep, Snapshots, StatementKnown, StepFacts, reads_catalogs_only,
 };
 use crate::history::Uncontrolled;
 use crate::postgres::catalog::{Analysis, Catalog};
@@ -25,6 +26,7 @@ pub struct Observed {
     /// Nothing passes for what it looks at.
     schedules_prelude: bool,
     seen: Mutex<Seen>,
+    learned: Learned<Doing>,
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +84,7 @@ impl Observed {
             quiet,
             schedules_prelude,
             seen: Mutex::default(),
+            learned: Learned::default(),
         }
     }
 
@@ -302,8 +305,45 @@ impl Observed {
         Ok(!footprint.unknown && !footprint.calls && !footprint.holds())
     }
 
+    /// Programs lock files, and may meet there.
+    pub fn meets_in_files(&self) {
+        self.learned.stop();
+        self.meets_elsewhere();
+    }
+
+    /// What was learned of the programs.
+    pub fn learned(&self) -> &Learned<Doing> {
+        &self.learned
+    }
+
+    /// What decides now which requests are steps, beside the requests.
+    pub fn treatment(&self) -> Treatment {
+        Treatment {
+            begins_apart: self.begins_apart(),
+            tables_locked: self.tables_locked(),
+            changes_schema: self.has_changed_schema(),
+        }
+    }
+
+    /// Whether what a statement takes or makes may outlive its transaction, so that the next one on the connection may find it.
+    ///
+    /// # Errors
+    /// When the server fails.
+    pub async fn outlives_transactions(
+        &self,
+        kind: StatementKind,
+        sql: &str,
+        types: &[u32],
+        conditions: &mut Conditions<'_>,
+    ) -> Result<bool, RunError> {
+        let known = self.know(sql, types, kind, conditions).await?;
+        let keeps_locks = known.footprint.takes(&Object::AdvisoryLocks) && !sql.to_lowercase().contains("_xact_");
+        Ok(known.footprint.unknown || known.footprint.calls || keeps_locks)
+    }
+
     /// Sessions meet inside their program: everything may meet everything, and which process a request goes to matters.
     pub fn meets_in_process(&self) {
+        self.learned.stop();
         self.meets_elsewhere();
         self.shows_names();
     }

@@ -133,6 +133,7 @@ impl Attached {
             stdout: String::new(),
             stderr: host.output().stderr,
         };
+        self.learn_end();
         self.note_next("its answer", status);
     }
 }

@@ -18,6 +18,7 @@ use crate::proxy::{Request, RequestEnd};
 use crate::run::driver::{Action, Sent};
 use crate::run::session::Pending;
 use crate::run::{Conditions, RunError};
+use crate::sql::lexer::significant;
 use crate::sql::{Isolation, StatementKind, isolation_named};
 
 /// Which session has sent a request.
@@ -89,6 +90,7 @@ impl Attached {
         }
         let link = &mut host.links[index];
         if link.skipping {
+            self.learn_nothing();
             if end != RequestEnd::Sync {
                 return Ok(false);
             }
@@ -166,7 +168,7 @@ impl Attached {
                 Whose::Start => {
                     self.refuse_changes_at_start(host, &request, &commands, conditions)
                         .await?;
-                    self.pass(host, index, request, end, &commands).await?;
+                    self.pass(host, index, request, end, &commands, whose).await?;
                     return Ok(false);
                 }
             }
@@ -175,15 +177,22 @@ impl Attached {
             for (other, link) in host.links.iter_mut().enumerate() {
                 let overlaps = std::mem::take(&mut link.overlaps);
                 if other == index && overlaps {
+                    self.learn_nothing();
                     self.uncontrolled.push(Uncontrolled::ConcurrentConnections {
                         session: self.session.name.clone(),
                     });
                 }
             }
         }
-        let link = &mut host.links[index];
+        if !matches!(whose, Whose::Mine | Whose::Start) && !are_skipped(&host.links[index], &commands) {
+            self.learn_nothing();
+        }
         match treatment {
             Treatment::PutOff => {
+                if whose == Whose::Mine {
+                    self.learn_request(host, index, &request, end);
+                }
+                let link = &mut host.links[index];
                 let sql = commands.into_iter().next().map(|(_, sql)| sql).unwrap_or_default();
                 link.client
                     .queue_complete(match sql.to_lowercase().starts_with("start") {
@@ -196,10 +205,11 @@ impl Attached {
                 Ok(false)
             }
             Treatment::Pass => {
-                self.pass(host, index, request, end, &commands).await?;
+                self.pass(host, index, request, end, &commands, whose).await?;
                 Ok(false)
             }
             Treatment::Step | Treatment::Autocommitted => {
+                let link = &host.links[index];
                 // the Sync that ends a transaction of pgbraid's may be that of a request after the first
                 let ends_injected = link.injected && end == RequestEnd::Sync;
                 let action = match treatment {
@@ -216,6 +226,7 @@ impl Attached {
 
     /// The Sync has come that commits what requests before it, which ended with a Flush, have done.
     async fn commit_at_sync(&mut self, host: &mut Host, index: usize, request: Request) -> Result<bool, RunError> {
+        self.learn_nothing();
         if !request.is_sync() {
             let link = &mut host.links[index];
             let sending = Sending {
@@ -248,6 +259,7 @@ impl Attached {
         request: Request,
         end: RequestEnd,
         commands: &[(StatementKind, String)],
+        whose: Whose,
     ) -> Result<(), RunError> {
         let link = &mut host.links[index];
         let begin = link.begin.take();
@@ -265,12 +277,23 @@ impl Attached {
         sent.map_err(|error| host.lost("", error))?;
         let told = self.await_told(host, index).await?;
         self.note_settings(host, index, commands);
-        let link = &mut host.links[index];
+        let link = &host.links[index];
         let sets = |(kind, _): &(StatementKind, String)| *kind == StatementKind::Setting;
         match told.error.is_none() && !is_open && !link.settled && commands.iter().all(sets) {
-            true => link.opening.extend(commands.iter().map(|(_, sql)| sql.clone())),
-            false => self.transcript.push(Exchange::passed(link, commands, &told)),
+            true => {
+                let settings = commands.iter().map(|(_, sql)| sql.clone());
+                host.links[index].settings.extend(settings);
+            }
+            false => {
+                self.transcript.push(Exchange::passed(link, commands, &told));
+                let is_skipped = told.error.is_none() && are_skipped(&host.links[index], commands);
+                if whose == Whose::Mine && !is_skipped {
+                    self.learn_request(host, index, &request, end);
+                    self.learn_told(&told);
+                }
+            }
         }
+        let link = &mut host.links[index];
         link.note_commands(commands, &told, end);
         for (kind, sql) in commands {
             link.level.take_in(None, Origin::Step(0), *kind, sql);
@@ -302,12 +325,21 @@ impl Attached {
     }
 
     /// A service whose connections keep settings of a run is started anew for the next.
-    fn note_settings(&self, host: &mut Host, index: usize, commands: &[(StatementKind, String)]) {
-        let settled = host.links[index].settled;
-        host.spoiled |= settled
-            && commands
-                .iter()
-                .any(|(kind, sql)| schedulable::keeps_setting(*kind, sql));
+    fn note_settings(&mut self, host: &mut Host, index: usize, commands: &[(StatementKind, String)]) {
+        let mut keep = commands
+            .iter()
+            .map(|(kind, sql)| schedulable::keeps_setting(*kind, sql));
+        if host.links[index].settled && keep.any(|keeps| keeps) {
+            host.spoiled = true;
+            self.learn_nothing_of_requests();
+        }
+    }
+
+    /// Something stays on a connection that the next request may take.
+    fn learn_nothing_of_requests(&mut self) {
+        if matches!(self.part, Part::Request(_)) {
+            self.learn_nothing();
+        }
     }
 
     /// Runs a statement of pgbraid's own that meets no other session.
@@ -355,8 +387,9 @@ impl Attached {
         // programs that lock files may meet there
         let locks_file = host.group().is_some_and(holds_file_lock);
         if locks_file {
-            self.observed.meets_elsewhere();
+            self.observed.meets_in_files();
         }
+        self.learn_request(host, index, &request, end);
         let link = &mut host.links[index];
         link.owner = Some(self.id);
         link.busy = true;
@@ -439,10 +472,17 @@ impl Attached {
             let types = asked.map_or(&[][..], |asked| &asked.types);
             let sql = if own.len() == 1 { &sql } else { own_sql };
             self.leaves_more_than_rows |= !self.observed.changes_rows_only(*kind, sql, types, conditions).await?;
+            if self
+                .observed
+                .outlives_transactions(*kind, sql, types, conditions)
+                .await?
+            {
+                self.learn_nothing_of_requests();
+            }
         }
         self.note_settings(host, index, commands);
         // which connection of its pool a service takes means nothing, nor does the order in which threads connect
-        let link = matches!(self.part, Part::Whole).then_some(index);
+        let link = matches!(self.part, Part::Whole).then(|| self.number_of(host, index));
         self.note_next(&pending.name, (link, &pending.filled, &pending.values, &pending.begin));
         self.held = Some(Held {
             link: index,
@@ -499,6 +539,7 @@ impl Attached {
         index: usize,
         conditions: &mut Conditions<'_>,
     ) -> Result<bool, RunError> {
+        self.learn_farewell(host, index);
         let last = Origin::Rollback(self.statements.saturating_sub(1));
         let link = &mut host.links[index];
         link.begin = None;
@@ -526,9 +567,26 @@ impl Attached {
             );
             return Ok(true);
         }
+        if host.keeps_connections() {
+            host.links[index].parked = true;
+            return Ok(false);
+        }
         host.links[index].close().await;
         Ok(false)
     }
+}
+
+/// Whether commands that pass look at what is the same in every run, so that they need not be repeated.
+fn are_skipped(link: &Link, commands: &[(StatementKind, String)]) -> bool {
+    let is_skipped = |(kind, sql): &(StatementKind, String)| {
+        let words = significant(sql);
+        let drops_another = match words.as_slice() {
+            [first, .., name] if first.is("DEALLOCATE") => !link.has_prepared(name.text.trim_matches('"')),
+            _ => false,
+        };
+        *kind == StatementKind::Plain && !drops_another
+    };
+    commands.iter().all(is_skipped)
 }
 
 /// Whether a transaction that failed holds locks from before a savepoint.

@@ -8,7 +8,7 @@ use crate::postgres::wire::{Frame, FrameColumn, ServerError, WireError};
 use crate::proxy::Asked;
 
 /// How many rows of a result are kept for reading.
-const MOST_ROWS: usize = 1_000;
+pub const MOST_ROWS: usize = 1_000;
 
 /// One statement's result.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +27,8 @@ pub struct Told {
     pub error: Option<Box<ServerError>>,
     /// The error's message as it came.
     pub error_frame: Option<Frame>,
+    /// Messages beside it.
+    pub notices: Vec<Frame>,
 }
 
 /// What has been said so far.
@@ -79,6 +81,10 @@ impl Telling {
             _ => {}
         }
         Ok(())
+    }
+
+    pub fn notice(&mut self, frame: Frame) {
+        self.told.notices.push(frame);
     }
 
     pub fn failed(&self) -> bool {

@@ -120,7 +120,7 @@ impl Exchange {
     fn of(link: &Link, told: &Told) -> Exchange {
         Exchange {
             backend: link.server.backend_pid(),
-            opening: link.opening.clone(),
+            opening: link.opening(),
             kind: ExchangeKind::Passed,
             name: String::new(),
             begin: None,

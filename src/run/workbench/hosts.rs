@@ -51,6 +51,24 @@ impl<'a> Hosts<'a> {
         }
     }
 
+    /// What a session has in place of its program, whose deeds are repeated.
+    ///
+    /// # Errors
+    /// When nothing can be listened at for it.
+    pub async fn of_nothing(
+        &self,
+        session: &Session,
+        program: &SessionProgram,
+        at: Place,
+    ) -> Result<(SharedHost, Part), RunError> {
+        let part = match program {
+            SessionProgram::Request(request) => Part::Request(request.filled(&session.params)),
+            SessionProgram::Command(_) | SessionProgram::Closure(_) => Part::Whole,
+        };
+        let host = Host::of_nothing(session.program_name(), at, self.observed.clone());
+        Ok((host.await?, part))
+    }
+
     async fn of_command(
         &mut self,
         session: &Session,

@@ -129,6 +129,11 @@ impl Template {
         Some(&self.observed).filter(|_| self.scenario.has_programs())
     }
 
+    /// Every schedule is run with the programs themselves.
+    pub fn learn_nothing(&self) {
+        self.observed.learned().stop();
+    }
+
     /// What was not under control, beside what runs say of themselves.
     pub fn doubts(&self) -> Vec<Uncontrolled> {
         if !self.scenario.has_programs() {

@@ -2,6 +2,7 @@
 
 mod connections;
 mod endings;
+mod learned;
 mod protocol;
 mod record;
 mod services;
