@@ -323,7 +323,7 @@ mod tests {
             sql: sql.to_owned(),
             values: values
                 .iter()
-                .map(|number| Value::of_type(INT4, &number.to_string()))
+                .map(|number| Value::of_type(INT4, number.to_string()))
                 .collect(),
             reply: Some(Answered {
                 columns: (!row.is_empty()).then(|| row.iter().map(|(name, _)| ((*name).to_owned(), INT4)).collect()),
