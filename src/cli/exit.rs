@@ -228,12 +228,14 @@ impl CommandError {
                 | RunError::ReachedOut { .. }
                 | RunError::Serial(_)
                 | RunError::Launch { .. }
+                | RunError::Request { .. }
                 | RunError::ServiceEnded { .. }
                 | RunError::NotReady { .. }
                 | RunError::ChangesAtStart { .. }
                 | RunError::MoreConnections { .. }
                 | RunError::NoService(_)
                 | RunError::SetupFailed { .. }
+                | RunError::NothingToCopy(_)
                 | RunError::NothingFails,
             ) => INPUT,
             CommandError::DatabaseUrl(_)

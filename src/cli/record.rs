@@ -36,7 +36,9 @@ pub struct Record {
     #[arg(long, requires = "output")]
     force: bool,
 
-    /// Server to run on, as a URL or a connection string [default: an embedded server, started and stopped by pgbraid]
+    /// Server to run on, as a URL or a connection string [default: an embedded server, started and stopped by pgbraid].
+    /// pgbraid creates databases of its own there; the one that is named is only read, where the state is a copy of it
+    /// (`setup_database` in the scenario)
     #[arg(long, value_name = "URL", env = "PGBRAID_DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
 

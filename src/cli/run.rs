@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use pgbraid::input::Reading;
+use pgbraid::postgres::host;
 use pgbraid::report::document::Purpose;
 use pgbraid::scenario::Scenario;
 use toml::Value;
@@ -15,6 +16,9 @@ use super::report::report;
 use super::{Common, EXIT_CODES, files};
 
 /// Run copies of a program at the same time, and look for an order of their statements that goes wrong
+///
+/// Every run starts from the state that --setup makes, or from a copy of the database that --database-url names, or from an
+/// empty database. Runs are in databases that pgbraid creates and drops; it writes to no other.
 ///
 /// The program connects to the address in DATABASE_URL (or PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE), behind which
 /// pgbraid holds each of its statements until it is scheduled. A schedule fails if an invariant is not true at the end, a
@@ -30,7 +34,7 @@ pub struct RunPrograms {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     copies: u16,
 
-    /// SQL that makes the state that every run starts from
+    /// SQL that makes the state that every run starts from; the database that --database-url names is not copied then
     #[arg(long, value_name = "FILE")]
     setup: Option<PathBuf>,
 
@@ -61,6 +65,8 @@ const EXAMPLES: &str = "\
 Examples:
   pgbraid run --setup schema.sql --invariant 'SELECT count(*) = 1 FROM account' -- php import.php
       two imports at the same time
+  pgbraid run --database-url postgres://me@localhost/shop --serializable -- php import.php
+      two imports on copies of the database shop: is what they do that of some serial order?
   pgbraid run --copies 3 --setup schema.sql --scenario import.toml -- python3 import.py --id 7
       the same with three, and a scenario file to edit";
 
@@ -71,7 +77,13 @@ impl RunPrograms {
                 "--pin goes with --scenario: a pinned schedule names the file of its scenario".into(),
             ));
         }
-        let text = self.text()?;
+        let copied = match (&self.setup, &self.common.server.database_url) {
+            (None, Some(url)) => Some(host::database_named_by(url)?.ok_or(CommandError::Usage(
+                "--database-url names no database: name the one to copy, or make the state with --setup".into(),
+            ))?),
+            _ => None,
+        };
+        let text = self.text(copied.as_deref())?;
         let (path, name) = match &self.scenario {
             Some(path) => {
                 files::replace(path, text.as_bytes()).map_err(|cause| CommandError::Output {
@@ -95,9 +107,12 @@ impl RunPrograms {
     }
 
     /// The scenario, as its file has it.
-    fn text(&self) -> Result<String, CommandError> {
+    fn text(&self, copied: Option<&str>) -> Result<String, CommandError> {
         let quoted = |text: &str| Value::String(text.to_owned()).to_string();
         let mut text = String::new();
+        if let Some(database) = copied {
+            text += &format!("setup_database = {}\n\n", quoted(database));
+        }
         if let Some(setup) = &self.setup {
             // beside the scenario's file it would be another
             let whole = setup.canonicalize().unwrap_or_else(|_| setup.clone());

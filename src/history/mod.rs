@@ -18,7 +18,7 @@ mod volatile;
 pub use deadlock::Deadlock;
 pub use fresh::{NOW, has_placeholder};
 pub use moves::{Move, MoveKind, SoFar};
-pub use result::{Answer, Exit, SessionEnd, StepError, StepOutcome, StepResult};
+pub use result::{Answer, Exit, NoAnswer, SessionEnd, StepError, StepOutcome, StepResult};
 pub use transaction::{Tx, TxEnd};
 pub use turn::{DISCONNECT, Origin, Statement, Turn, Wait};
 pub use uncontrolled::{RunDifference, Uncontrolled};

@@ -1,5 +1,7 @@
 //! What steps returned, and how sessions ended.
 
+use std::time::Duration;
+
 use super::{Origin, TxEnd};
 
 /// What a step brought back.
@@ -111,6 +113,36 @@ pub struct Answer {
     pub body: String,
 }
 
+/// Why a session's request got no answer.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NoAnswer {
+    /// The service ended in this way.
+    Ended(Exit),
+    /// The service closed the connection.
+    Closed,
+    /// What came is no answer of HTTP's. Holds what is wrong with it.
+    Malformed(String),
+    /// Nothing came within this time.
+    Silent(Duration),
+    /// It waits in the database, for a lock that nobody gives back.
+    Stuck,
+    /// pgbraid ended the service because another of its requests was not answered.
+    Stopped,
+}
+
+impl std::fmt::Display for NoAnswer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            NoAnswer::Ended(exit) => write!(formatter, "the service ended with {exit}"),
+            NoAnswer::Closed => write!(formatter, "the service closed the connection"),
+            NoAnswer::Malformed(what) => write!(formatter, "what the service sent is none: {what}"),
+            NoAnswer::Silent(limit) => write!(formatter, "nothing came for {limit:?}"),
+            NoAnswer::Stuck => write!(formatter, "it waits for a lock that no session gives back"),
+            NoAnswer::Stopped => write!(formatter, "the service was ended because another request got no answer"),
+        }
+    }
+}
+
 /// How a session ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionEnd {
@@ -122,8 +154,8 @@ pub struct SessionEnd {
     pub retries: u32,
     /// How its program ended; `None` where it is none, or has not ended.
     pub exit: Option<Exit>,
-    /// What a service has answered; `None` where the session is no request, or has no answer.
-    pub answer: Option<Answer>,
+    /// What a service has answered, or why it has not; `None` where the session is no request, or has not ended.
+    pub answer: Option<Result<Answer, NoAnswer>>,
     /// Its variables at the end, by name, as text.
     pub variables: Vec<(String, Option<String>)>,
 }

@@ -68,6 +68,14 @@ pub enum Uncontrolled {
         /// The session's program, or the service, in words.
         program: String,
     },
+    /// A program is notified, and what it does then is no answer to a statement.
+    #[error(
+        "program {program} was notified of something (LISTEN): when that reaches it, and what it does then, is not scheduled"
+    )]
+    Notified {
+        /// The session's name, or that of the service with the number of the instance.
+        program: String,
+    },
     /// In which order programs look at their clocks is no part of a schedule.
     #[error(
         "programs send times of their own clocks, and something compares times: in which order programs take them is not \
@@ -119,6 +127,34 @@ pub enum Uncontrolled {
         /// The step's name.
         step: String,
     },
+    #[error(
+        "more than {runs} runs are needed to find a serial order for the outcome of a schedule, or to know that there is none"
+    )]
+    SerialOrders { runs: usize },
+    #[error(
+        "a serial order of the transactions did something else when it was run again: time, chance, or work outside the run decides"
+    )]
+    SerialOrderDiffers,
+    #[error(
+        "a transaction of session {session} failed, and it did something else then; whether a serial order leads to the same is \
+         not known, since the transaction fails in none"
+    )]
+    SerialAfterFailure {
+        /// The session's name.
+        session: String,
+    },
+    #[error(
+        "session {session} had transactions open on two connections at the same time, which have no place in a serial order"
+    )]
+    TransactionsOverlap {
+        /// The session's name.
+        session: String,
+    },
+    #[error("session {session} prepared a transaction, which has no place in a serial order")]
+    TransactionPrepared {
+        /// The session's name.
+        session: String,
+    },
     /// A run after the search, which confirms what it found, has met a statement that is new.
     #[error("the programs did something that no run of the search had shown, when a schedule was run again at its end")]
     SeenLate,
@@ -159,6 +195,7 @@ impl Uncontrolled {
             Uncontrolled::WaitedForTimer { .. } => "waited-for-timer",
             Uncontrolled::WorkLeft { .. } => "work-left",
             Uncontrolled::NeverConnected { .. } => "never-connected",
+            Uncontrolled::Notified { .. } => "notified",
             Uncontrolled::OwnClock => "own-clock",
             Uncontrolled::ProgramCancelled { .. } => "program-cancelled",
             Uncontrolled::StartOrder { .. } => "start-order",
@@ -166,9 +203,14 @@ impl Uncontrolled {
             Uncontrolled::PrepareNotScheduled => "prepare-not-scheduled",
             Uncontrolled::BeginNotScheduled => "begin-not-scheduled",
             Uncontrolled::LeftBehind(_) => "left-behind",
+            Uncontrolled::SerialOrders { .. } => "serial-orders",
+            Uncontrolled::SerialAfterFailure { .. } => "serial-after-failure",
+            Uncontrolled::TransactionsOverlap { .. } => "transactions-overlap",
+            Uncontrolled::TransactionPrepared { .. } => "transaction-prepared",
             Uncontrolled::TablesDiffer { .. } => "tables-differ",
             Uncontrolled::RunsDiffer(_)
             | Uncontrolled::SeenLate
+            | Uncontrolled::SerialOrderDiffers
             | Uncontrolled::ProgramDiffers { .. }
             | Uncontrolled::LearnedDiffers { .. }
             | Uncontrolled::MovesDiffer { .. }

@@ -44,6 +44,7 @@ impl Specification {
         let mut scenario = Scenario {
             name: self.name.clone(),
             path: None,
+            setup_database: None,
             setup: join(&self.setups),
             setup_command: None,
             services: Vec::new(),

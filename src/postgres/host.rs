@@ -15,6 +15,15 @@ use super::{PostgresError, Server};
 /// Names the server to run on, as a URL or a connection string, instead of an embedded one.
 pub const URL_VARIABLE: &str = "PGBRAID_DATABASE_URL";
 
+/// The database that a URL or connection string names.
+///
+/// # Errors
+/// When it is none.
+pub fn database_named_by(url: &str) -> Result<Option<String>, HostError> {
+    let config = url.parse::<Config>().map_err(PostgresError::ConnectionString)?;
+    Ok(config.get_dbname().map(str::to_owned))
+}
+
 /// Why there is no server to run on.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum HostError {

@@ -2,6 +2,7 @@
 
 pub mod baseline;
 pub mod catalog;
+mod copied;
 pub mod embedded;
 pub mod fingerprint;
 pub mod host;

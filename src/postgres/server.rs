@@ -1,9 +1,11 @@
 //! The server that scenarios run on.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio_postgres::config::Config;
 
+use super::copied::{Copies, SEARCH_PATH};
 use super::wire::{Canceller, Connection, WireError};
 use super::{PostgresError, expect};
 
@@ -23,13 +25,16 @@ const COMMON_SETTINGS: [(&str, &str); 15] = [
     ("plan_cache_mode", "force_custom_plan"),
     ("max_parallel_workers_per_gather", "0"),
     ("jit", "off"),
-    ("search_path", "\"$user\", public"),
+    SEARCH_PATH,
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),
     NEVER_IDLE,
     ("default_transaction_read_only", "off"),
     ("default_transaction_deferrable", "off"),
 ];
+
+/// The database that every server has to connect to where it does not matter which.
+const MAINTENANCE_DATABASE: &str = "postgres";
 
 /// The beginning of pgbouncer's message when it refuses settings that it does not pass on.
 const POOLER_REFUSES: &str = "unsupported startup parameter";
@@ -57,6 +62,8 @@ pub struct Server {
     pub replication_role: bool,
     /// Its backends may be stopped and continued by signals, so sessions released together can be resumed one by one.
     pub signals: bool,
+    /// What connections to copies of a database begin with.
+    copies: Mutex<Copies>,
 }
 
 impl Server {
@@ -65,7 +72,7 @@ impl Server {
     /// # Errors
     /// When it cannot be reached, refuses, does not answer, or is too old.
     pub async fn connect(config: Config, signals: bool) -> Result<Server, PostgresError> {
-        let maintenance_database = config.get_dbname().unwrap_or("postgres").to_owned();
+        let maintenance_database = config.get_dbname().unwrap_or(MAINTENANCE_DATABASE).to_owned();
         let mut connection = Connection::open(&config, &maintenance_database, &COMMON_SETTINGS)
             .await
             .map_err(|error| match error {
@@ -73,6 +80,17 @@ impl Server {
                 other => other.into(),
             })?;
         let facts = connection.first_work(&config, Facts::ask).await?;
+        // the named database may be one to copy, which must be left alone for that
+        let elsewhere = match maintenance_database == MAINTENANCE_DATABASE {
+            true => None,
+            false => Connection::open(&config, MAINTENANCE_DATABASE, &COMMON_SETTINGS)
+                .await
+                .ok(),
+        };
+        let maintenance_database = match elsewhere {
+            Some(_) => MAINTENANCE_DATABASE.to_owned(),
+            None => maintenance_database,
+        };
         Ok(Server {
             config,
             maintenance_database,
@@ -82,7 +100,13 @@ impl Server {
             deadlock_control: facts.deadlock_control,
             replication_role: facts.replication_role,
             signals,
+            copies: Mutex::default(),
         })
+    }
+
+    /// What connections to copies of a database begin with.
+    pub(super) fn copies(&self) -> MutexGuard<'_, Copies> {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// As in `server_version_num`: 150020 for 15.20.
@@ -110,7 +134,8 @@ impl Server {
         &self.run_id
     }
 
-    /// Connects to the database that the connection string names, to create and drop others.
+    /// Connects to create and drop databases: to `postgres`, or where that is refused to the database that the connection
+    /// string names.
     pub async fn maintenance(&self) -> Result<Connection, PostgresError> {
         let name = self.application_name("");
         self.open(&self.maintenance_database, &[("application_name", &name)])
@@ -154,7 +179,8 @@ impl Server {
         database: &str,
         settings: &[(&str, &str)],
     ) -> Result<Connection, PostgresError> {
-        let mut all = common.to_vec();
+        let copied = self.copies().get(database).cloned().unwrap_or_default();
+        let mut all = copied.ahead_of(common);
         let newer = NEWER_SETTINGS.iter().filter(|(first, _)| *first <= self.version);
         all.extend(newer.map(|(_, setting)| *setting));
         all.extend_from_slice(settings);

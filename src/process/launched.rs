@@ -116,6 +116,14 @@ impl Launched {
         polled
     }
 
+    /// How it has ended by now.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        if self.status.is_none() {
+            self.status = self.child.try_wait().ok().flatten();
+        }
+        self.status
+    }
+
     /// Kills what is left of it, and waits until its output has been read.
     pub async fn end(&mut self) {
         self.kill();

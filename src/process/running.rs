@@ -30,6 +30,14 @@ impl Running {
         }
     }
 
+    /// How it has ended by now; `None` of a closure.
+    pub fn has_ended(&mut self) -> Option<Exit> {
+        match self {
+            Running::Process(process) => process.has_ended().map(Exit::of),
+            Running::Closure(_) => None,
+        }
+    }
+
     /// Ends what is left of it.
     pub async fn end(&mut self) {
         match self {

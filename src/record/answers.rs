@@ -36,7 +36,10 @@ impl Ended {
                 Some(Exit::Code(code)) => Some(code.into()),
                 _ => None,
             },
-            status: end.answer.as_ref().map(|answer| answer.status.into()),
+            status: match &end.answer {
+                Some(Ok(answer)) => Some(answer.status.into()),
+                _ => None,
+            },
         }
     }
 }

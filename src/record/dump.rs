@@ -1,6 +1,5 @@
 //! What a `setup_command` has left, as SQL.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::RecordError;
@@ -34,7 +33,7 @@ const OPTIONS: [&str; 9] = [
 pub async fn dump(server: &Arc<Server>, database: &str) -> Result<String, RecordError> {
     let folder = tempfile::tempdir().map_err(RecordError::NoFolder)?;
     let program = ProgramCommand {
-        command: std::iter::once(pg_dump().to_string_lossy().into_owned())
+        command: std::iter::once(Binaries::client(NAME).to_string_lossy().into_owned())
             .chain(OPTIONS.map(str::to_owned))
             .collect(),
         cwd: folder.path().to_owned(),
@@ -48,15 +47,6 @@ pub async fn dump(server: &Arc<Server>, database: &str) -> Result<String, Record
     }
     let text = std::fs::read_to_string(folder.path().join("dump.sql")).map_err(RecordError::NoFolder)?;
     Ok(tidied(&text))
-}
-
-/// That of the server's programs, which is of its version, else the one on the PATH.
-fn pg_dump() -> PathBuf {
-    let of_server = Binaries::find().map(|binaries| binaries.dir().join(NAME));
-    of_server
-        .ok()
-        .filter(|path| path.is_file())
-        .unwrap_or_else(|| PathBuf::from(NAME))
 }
 
 /// The statements of a dump without comments, and without settings of the session that reads it.

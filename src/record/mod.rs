@@ -86,6 +86,7 @@ pub fn record(
     let mut script = script::script(scenario, &transcripts, &programs.history.ends)?;
     if let Some(setup) = dumped {
         script.scenario.setup_command = None;
+        script.scenario.setup_database = None;
         script.scenario.setup = Some(SqlText::unplaced(setup));
     }
     let mut head = vec![origin(scenario)];
@@ -145,7 +146,12 @@ type Ran = (Run, Vec<Vec<Exchange>>, Option<String>);
 /// Runs the sessions of a scenario one after the other.
 fn run(server: &Arc<Server>, scenario: &Arc<Scenario>, options: &RecordOptions) -> Result<Ran, RecordError> {
     let runtime = runtime()?;
-    let preparing = Template::prepare(server.clone(), scenario.clone());
+    // only what this one run sends is of interest, not what serial orders come to
+    let alone = Scenario {
+        serializable: false,
+        ..Scenario::clone(scenario)
+    };
+    let preparing = Template::prepare(server.clone(), Arc::new(alone));
     let template = Arc::new(runtime.block_on(interruptible(&options.interrupt, preparing))?);
     let dumped = match &scenario.setup_command {
         Some(_) => Some(runtime.block_on(async {

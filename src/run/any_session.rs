@@ -60,6 +60,10 @@ impl Session for AnySession {
         of_its_kind!(self, session => session.leaves_more_than_rows())
     }
 
+    fn overlaps_itself(&self) -> bool {
+        of_its_kind!(self, session => session.overlaps_itself())
+    }
+
     fn in_transaction(&self) -> bool {
         of_its_kind!(self, session => session.in_transaction())
     }
@@ -102,6 +106,10 @@ impl Session for AnySession {
 
     async fn end_reset(&mut self) -> Result<(), RunError> {
         of_its_kind!(self, session => session.end_reset().await)
+    }
+
+    async fn give_up(&mut self) -> Result<bool, RunError> {
+        of_its_kind!(self, session => session.give_up().await)
     }
 
     async fn outlast(&mut self) -> Result<(), RunError> {

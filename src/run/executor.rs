@@ -1,6 +1,7 @@
 //! Runs one schedule, step by step.
 
 mod deadlocks;
+mod giving_up;
 mod happening;
 mod looks;
 mod outside;
@@ -12,10 +13,10 @@ mod turns;
 use std::time::Duration;
 
 use super::RunError;
-use super::committed_states::CommittedStates;
 use super::condition::ConditionCache;
 use super::scheduler::{Candidate, Decision, Scheduler};
 use super::session::{DeadlockCheck, Pending, Session};
+use super::watch::Watch;
 use crate::history::{Deadlock, History, Move, MoveKind, Origin, SessionEnd, SoFar, Turn, Uncontrolled, Wait};
 use crate::postgres::locks::{LockMonitor, Waiting};
 use crate::postgres::wire::Connection;
@@ -60,7 +61,7 @@ pub struct Limits {
 /// A blocked session that a move releases is enabled again: its backend is stopped, and resumed when the scheduler
 /// chooses it. Where backends cannot be stopped, it runs at once, as part of the move.
 ///
-/// `committed` records what was committed after each move, if that is wanted.
+/// `watch` records what was committed after each move, if that is wanted.
 ///
 /// # Errors
 /// When a step neither finishes nor blocks in time, or a connection is lost.
@@ -71,7 +72,7 @@ pub async fn execute<S: Session>(
     conditions: &mut ConditionCache,
     limits: Limits,
     scheduler: &mut dyn Scheduler,
-    mut committed: Option<&mut CommittedStates>,
+    mut watch: Watch<'_>,
 ) -> Result<Execution, RunError> {
     let states = sessions.iter().map(|_| State::Idle).collect();
     let execution = Execution {
@@ -97,7 +98,15 @@ pub async fn execute<S: Session>(
         executor.find_next(session).await?;
     }
     executor.look_outside().await?;
-    while let Some(enabled) = executor.enabled()? {
+    loop {
+        let enabled = executor.enabled();
+        if enabled.is_empty() && executor.in_flight().next().is_none() {
+            break;
+        }
+        if enabled.is_empty() {
+            executor.give_up_blocked().await?;
+            continue;
+        }
         let ready: Vec<usize> = enabled.iter().map(|(session, _)| *session).collect();
         let with_steps: Vec<usize> = (ready.iter().copied())
             .filter(|&session| !executor.only_disconnects(session))
@@ -137,11 +146,9 @@ pub async fn execute<S: Session>(
             executor.make_move(chosen, kind).await?;
         }
         executor.execution.decisions.push(decision);
-        if let Some(committed) = committed.as_deref_mut() {
+        if watch.wants(&executor.execution.turns) {
             executor.monitor.drain(executor.control).await?;
-            committed
-                .look(executor.control, executor.execution.turns.len() - 1)
-                .await?;
+            watch.look(executor.control, &executor.execution.turns).await?;
         }
     }
     executor.monitor.drain(executor.control).await?;
@@ -210,8 +217,8 @@ impl CurrentWait {
 }
 
 impl<S: Session> Executor<'_, S> {
-    /// The enabled sessions, and what each can do; `None` when all have finished.
-    fn enabled(&self) -> Result<Option<Vec<(usize, MoveKind)>>, RunError> {
+    /// The enabled sessions, and what each can do.
+    fn enabled(&self) -> Vec<(usize, MoveKind)> {
         let kind = |index: usize| match &self.states[index] {
             State::Idle => {
                 let next = self.sessions[index].next().held()?;
@@ -225,18 +232,9 @@ impl<S: Session> Executor<'_, S> {
                 expires.map(|_| MoveKind::Timeout)
             }
         };
-        let enabled: Vec<(usize, MoveKind)> = (0..self.sessions.len())
+        (0..self.sessions.len())
             .filter_map(|index| Some((index, kind(index)?)))
-            .collect();
-        if !enabled.is_empty() {
-            return Ok(Some(enabled));
-        }
-        match self.in_flight().next() {
-            None => Ok(None),
-            Some((index, _)) => Err(RunError::Stuck {
-                waiting: self.sessions[index].name().to_owned(),
-            }),
-        }
+            .collect()
     }
 
     /// Whether only the end of the connection remains of a session.

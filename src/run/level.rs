@@ -6,6 +6,8 @@ use crate::sql::{Isolation, StatementKind, isolation_named};
 /// Tracks the level of a session from statement to statement.
 #[derive(Debug, Clone, Copy)]
 pub struct Level {
+    /// The level that the connection began with.
+    first: Isolation,
     /// The level of transactions that do not set one.
     default: Isolation,
     of_transaction: Option<Isolation>,
@@ -14,6 +16,7 @@ pub struct Level {
 impl Level {
     pub fn new(default: Isolation) -> Level {
         Level {
+            first: default,
             default,
             of_transaction: None,
         }
@@ -34,6 +37,11 @@ impl Level {
             }
         }
         self.of_transaction.unwrap_or(self.default)
+    }
+
+    /// Transactions begin at the level again that the connection began with.
+    pub fn reset(&mut self) {
+        self.default = self.first;
     }
 
     /// The level of the transaction under way, or of the next.

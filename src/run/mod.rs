@@ -29,10 +29,12 @@ mod script;
 mod serial;
 mod session;
 mod setup_command;
+mod setup_database;
 pub mod timeouts;
 mod trial;
 pub(crate) mod unscheduled;
 mod wait_for;
+mod watch;
 mod workbench;
 mod worker;
 
@@ -54,7 +56,7 @@ use retold::Retold;
 pub use sameness::{differs, leaves_otherwise};
 pub use scheduler::{Candidate, Decision, Scheduler};
 pub use script::Script;
-pub use serial::{SerialError, SerialOracle};
+pub use serial::{Judgement, SerialError, SerialOracle};
 pub use session::{DeadlockCheck, Finished, Next, Outside, Pending, Progress, Session, WaitTimeout};
 #[doc(hidden)]
 pub use workbench::FreeRun;
@@ -65,7 +67,7 @@ pub(crate) use worker::{interruptible, runtime};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::history::Exit;
+use crate::history::{Exit, NoAnswer};
 use crate::postgres::PostgresError;
 use crate::postgres::wire::ServerError;
 use crate::process::Output;
@@ -150,10 +152,15 @@ pub enum RunError {
     },
     #[error("session {session}: {source}")]
     Proxy { session: String, source: ProxyError },
-    #[error("session {session} got no answer to its request: {source}{}", printed(output))]
-    Request {
+    #[error("session {session}: {source}")]
+    Request { session: String, source: RequestError },
+    #[error(
+        "the request of session {session} gets no answer even if it is the first to run: {cause}{}",
+        printed(output)
+    )]
+    NeverAnswered {
         session: String,
-        source: RequestError,
+        cause: NoAnswer,
         output: Output,
     },
     #[error("service {service} ended with {exit}{}", printed(output))]
@@ -162,6 +169,11 @@ pub enum RunError {
         exit: Exit,
         output: Output,
     },
+    #[error(
+        "service {service} has answered, and does not come to rest within {limit:?}: a thread of it runs, or does not read \
+         what the server has sent, so it is not known when the request is over"
+    )]
+    Restless { service: String, limit: Duration },
     #[error("service {service} was not ready within {limit:?}{}", printed(output))]
     NotReady {
         service: String,
@@ -196,6 +208,10 @@ pub enum RunError {
     WaitsOutside { sessions: Vec<String>, limit: Duration },
     #[error("the program that makes the state ended with {exit}{}", printed(output))]
     SetupFailed { exit: crate::history::Exit, output: Output },
+    #[error("database {database} cannot be copied: {reason}")]
+    NotCopied { database: String, reason: String },
+    #[error("`setup_database` names {0}, a database of the server that `--database-url` names, and no server is named")]
+    NothingToCopy(String),
     #[error("starting a worker failed: {0}")]
     Runtime(std::io::Error),
     /// A run that violates nothing was given to be made small.

@@ -455,6 +455,10 @@ impl Session for Script {
         Ok(())
     }
 
+    async fn give_up(&mut self) -> Result<bool, RunError> {
+        Ok(false)
+    }
+
     async fn outlast(&mut self) -> Result<(), RunError> {
         Ok(())
     }

@@ -50,6 +50,11 @@ pub trait Session {
         false
     }
 
+    /// Whether in this run a transaction of it ended while another of it was open, on another connection.
+    fn overlaps_itself(&self) -> bool {
+        false
+    }
+
     /// Whether it has a transaction open, so that it may hold locks.
     fn in_transaction(&self) -> bool;
 
@@ -76,6 +81,10 @@ pub trait Session {
 
     /// Finds out what the next step is, once the last has finished. Afterwards it is held, or the session has ended.
     fn find_next(&mut self, conditions: &mut Conditions<'_>) -> impl Future<Output = Result<(), RunError>>;
+
+    /// Nobody can move as long as this session waits. Ends what it waits with, and returns whether it has done so: the run
+    /// then continues.
+    fn give_up(&mut self) -> impl Future<Output = Result<bool, RunError>>;
 
     /// Begins to make the session ready for another run: on the server as if newly connected.
     fn begin_reset(&mut self) -> impl Future<Output = Result<(), RunError>>;

@@ -1,9 +1,11 @@
 //! What schedules run on: a scratch database, a connection for each session, and one of pgbraid's own.
 
+mod contents;
 mod deadlock_checks;
 mod freely;
 mod hosts;
 mod learnable;
+mod serially;
 mod template;
 mod unconnected;
 
@@ -11,25 +13,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use freely::FreeRun;
+pub use serially::CommittedTables;
 pub use template::Template;
 
+use self::contents::Contents;
 use self::deadlock_checks::{check_settings, default_check, releases_at_end};
 use self::hosts::Hosts;
 use self::learnable::learnable;
+use self::serially::Compared;
 use self::template::{changes_schema, refuse_changes};
 use super::committed_states::CommittedStates;
 use super::condition::ConditionCache;
 use super::dependencies;
 use super::executor::{Execution, Limits, execute};
 use super::recorded::Recorded;
-use super::scheduler::{Decision, Scheduler};
+use super::scheduler::{Candidate, Decision, Scheduler};
 use super::timeouts::SessionTimeouts;
+use super::watch::Watch;
 use super::{
     AnySession, Attached, Driver, Exchange, Memory, Place, Retold, RunError, Script, Session, check, custom_settings,
 };
 use crate::conflict::Snapshots;
-use crate::history::{Deadlock, Exit, History, StepOutcome, Uncontrolled, Volatile};
-use crate::postgres::baseline::{self, Baseline, Reset, Table};
+use crate::history::{Deadlock, Exit, History, SoFar, StepOutcome, Uncontrolled, Volatile};
+use crate::postgres::baseline::{Reset, Table};
 use crate::postgres::locks::LockMonitor;
 use crate::postgres::wire::{Connection, Reply, Value};
 use crate::postgres::{PostgresError, prepared};
@@ -37,7 +43,6 @@ use crate::process::Output;
 use crate::scenario::{Scenario, Symmetry};
 use crate::verdict::dependencies::Explanation;
 use crate::verdict::outcome::{Outcome, TableContent, Violation};
-use crate::verdict::serializability::CommittedPart;
 use crate::verdict::{self, InvariantAnswer};
 
 /// How long pgbraid's own work between two runs may take.
@@ -115,11 +120,10 @@ impl Run {
 }
 
 impl Workbench {
-    /// Makes a copy of the template and connects the sessions to it. Where outcomes must be serializable, the first
-    /// workbench of a template runs the serial orders.
+    /// Makes a copy of the template and connects the sessions to it.
     ///
     /// # Errors
-    /// When the server fails, or there are too many serial orders.
+    /// When the server fails.
     pub async fn open(template: Arc<Template>, step_timeout: Duration) -> Result<Workbench, RunError> {
         let database = template.server.create_scratch(Some(&template.database)).await?;
         let control = template.server.control(&database).await?;
@@ -150,10 +154,6 @@ impl Workbench {
             limits,
         };
         workbench.connect_sessions().await?;
-        let template = workbench.template.clone();
-        if let Some(serial) = &template.serial {
-            serial.prepare(&mut workbench).await?;
-        }
         Ok(workbench)
     }
 
@@ -173,12 +173,7 @@ impl Workbench {
         let (program, _) = check::check_statements(&mut self.control, server, &scenario, changes_schema).await?;
         self.template = Arc::new(self.template.with_scenario(scenario, program)?);
         self.limits.releases_at_end = releases_at_end(&self.template);
-        self.connect_sessions().await?;
-        let template = self.template.clone();
-        if let Some(serial) = &template.serial {
-            serial.prepare(self).await?;
-        }
-        Ok(())
+        self.connect_sessions().await
     }
 
     async fn connect_sessions(&mut self) -> Result<(), RunError> {
@@ -259,23 +254,29 @@ impl Workbench {
             return self.run_live(scheduler).await;
         }
         let mut told = Retold::new(scheduler);
-        match self.run_on(true, &mut told).await {
+        let run = match self.run_on(true, &mut told).await {
             Err(RunError::NotLearned) => {
-                // a statement of a script may still wait
-                if self
-                    .recalling
-                    .iter()
-                    .any(|session| matches!(session, AnySession::Script(_)))
-                {
-                    self.recalling.clear();
-                }
+                self.leave_recalled();
+                told.again();
+                let mut run = self.run_on(false, &mut told).await?;
+                run.0.uncontrolled.extend(told.contradiction(&run.0.history));
+                run
             }
-            result => return result,
+            result => result?,
+        };
+        self.compare_with_serial_orders(run).await
+    }
+
+    /// A run met something that was not learned of the programs, and is not ended.
+    fn leave_recalled(&mut self) {
+        // a statement of a script may still wait
+        if self
+            .recalling
+            .iter()
+            .any(|session| matches!(session, AnySession::Script(_)))
+        {
+            self.recalling.clear();
         }
-        told.again();
-        let mut run = self.run_on(false, &mut told).await?;
-        run.uncontrolled.extend(told.contradiction(&run.history));
-        Ok(run)
     }
 
     /// Runs one schedule with the programs themselves, from the state after setup, and judges it.
@@ -283,7 +284,8 @@ impl Workbench {
     /// # Errors
     /// As [`Workbench::run`].
     pub async fn run_live(&mut self, scheduler: &mut dyn Scheduler) -> Result<Run, RunError> {
-        self.run_on(false, scheduler).await
+        let run = self.run_on(false, scheduler).await?;
+        self.compare_with_serial_orders(run).await
     }
 
     /// Whether a run may do without the programs.
@@ -298,7 +300,16 @@ impl Workbench {
             && observed.learned().is_of_use(observed.treatment())
     }
 
-    async fn run_on(&mut self, recalled: bool, scheduler: &mut dyn Scheduler) -> Result<Run, RunError> {
+    async fn run_on(&mut self, recalled: bool, scheduler: &mut dyn Scheduler) -> Result<Compared, RunError> {
+        self.begin_on(recalled).await?;
+        let run = self.run_begun(scheduler).await;
+        self.end_on(recalled);
+        run
+    }
+
+    /// Returns to the state after setup. Until [`Workbench::end_on`] the sessions are those whose programs run, or those
+    /// that repeat what was learned.
+    async fn begin_on(&mut self, recalled: bool) -> Result<(), RunError> {
         self.within_limit("coming back to the state after setup", Self::begin)
             .await?;
         if recalled && self.recalling.is_empty() {
@@ -308,15 +319,17 @@ impl Workbench {
             std::mem::swap(&mut self.sessions, &mut self.recalling);
         }
         self.recalled = recalled;
-        let run = self.run_begun(scheduler).await;
+        Ok(())
+    }
+
+    fn end_on(&mut self, recalled: bool) {
         if recalled {
             std::mem::swap(&mut self.sessions, &mut self.recalling);
         }
-        run
     }
 
-    async fn run_begun(&mut self, scheduler: &mut dyn Scheduler) -> Result<Run, RunError> {
-        let execution = self.execute(scheduler, None).await?;
+    async fn run_begun(&mut self, scheduler: &mut dyn Scheduler) -> Result<Compared, RunError> {
+        let execution = self.execute(scheduler, Watch::Nothing).await?;
         let (tables, answers) = self
             .within_limit("reading the state after a run", Self::evaluate)
             .await?;
@@ -326,15 +339,9 @@ impl Workbench {
         }
         let template = self.template.clone();
         let scenario = &template.scenario;
-        let names = scenario.sessions.iter().map(|session| session.name.clone()).collect();
         let ends: Vec<_> = self.sessions.iter().map(Session::end).collect();
-        let results = self.results();
-        let mut violations = verdict::judge(scenario, &execution.turns, &ends, &execution.deadlocks, answers);
-        let outcome = Outcome::new(scenario, &results, &ends, tables);
-        if let Some(serial) = &template.serial {
-            let part = CommittedPart::new(serial.symmetry(), &results, &outcome.tables);
-            violations.extend(serial.judge(&part, self).await?);
-        }
+        let violations = verdict::judge(scenario, &execution.turns, &ends, &execution.deadlocks, answers);
+        let outcome = Outcome::new(scenario, &self.results(), &ends, tables);
         let (decisions, deadlocks) = (execution.decisions.clone(), execution.deadlocks.clone());
         let uncontrolled = execution
             .uncontrolled
@@ -344,8 +351,8 @@ impl Workbench {
             .chain(&self.left_behind)
             .cloned()
             .collect();
-        Ok(Run {
-            history: execution.into_history(names, ends),
+        let run = Run {
+            history: execution.into_history(self.session_names(), ends),
             decisions,
             deadlocks,
             resumptions: self.limits.signals,
@@ -357,20 +364,39 @@ impl Workbench {
                 true => RunSource::Learned,
                 false => RunSource::Programs,
             },
-        })
+        };
+        if !self.recalled {
+            self.refuse_unanswered(&run.history).await?;
+        }
+        let part = template.serial.is_some().then(|| self.committed_part(&run));
+        Ok((run, part))
     }
 
-    /// Runs a serial order, and returns what it leads to.
-    pub(super) async fn run_serially(&mut self, order: &mut dyn Scheduler) -> Result<CommittedPart, RunError> {
-        self.begin().await?;
-        self.execute(order, None).await?;
-        let (tables, _) = self.evaluate().await?;
-        if self.is_looked_at() {
-            self.refuse_changes().await?;
+    /// A request that is not answered even as the first of all is no matter of the schedule.
+    async fn refuse_unanswered(&mut self, history: &History) -> Result<(), RunError> {
+        let observed = self.template.observed.clone();
+        for (name, end) in history.sessions.iter().zip(&history.ends) {
+            if let Some(Ok(_)) = end.answer {
+                observed.is_answered(name);
+            }
         }
-        let scenario = &self.template.scenario;
-        let symmetry = Symmetry::of_steps(scenario);
-        Ok(CommittedPart::new(&symmetry, &self.results(), &tables))
+        for (session, name) in history.sessions.iter().enumerate() {
+            if !matches!(history.ends[session].answer, Some(Err(_))) || observed.has_been_answered(name) {
+                continue;
+            }
+            self.begin().await?;
+            self.execute(&mut Foremost(session), Watch::Nothing).await?;
+            let first = &self.sessions[session];
+            if let Some(Err(cause)) = first.end().answer {
+                return Err(RunError::NeverAnswered {
+                    session: name.clone(),
+                    cause,
+                    output: first.output().cloned().unwrap_or_default(),
+                });
+            }
+            observed.is_answered(name);
+        }
+        Ok(())
     }
 
     /// Runs a failing schedule once more and finds out how its committed transactions depend on each other. Returns
@@ -390,7 +416,7 @@ impl Workbench {
         }
         self.reset().await?;
         let mut states = CommittedStates::begin(&mut self.control, &template.baseline.tables).await?;
-        let execution = self.execute(scheduler, Some(&mut states)).await?;
+        let execution = self.execute(scheduler, Watch::Versions(&mut states)).await?;
         states.end(&mut self.control).await?;
         if execution.turns != history.turns || self.leaves_more_than_rows() {
             return Ok(None);
@@ -413,11 +439,7 @@ impl Workbench {
         dependencies::explain(recorded, &mut self.control).await
     }
 
-    async fn execute(
-        &mut self,
-        scheduler: &mut dyn Scheduler,
-        states: Option<&mut CommittedStates>,
-    ) -> Result<Execution, RunError> {
+    async fn execute(&mut self, scheduler: &mut dyn Scheduler, watch: Watch<'_>) -> Result<Execution, RunError> {
         execute(
             &mut self.sessions,
             &mut self.control,
@@ -425,7 +447,7 @@ impl Workbench {
             &mut self.conditions,
             self.limits,
             scheduler,
-            states,
+            watch,
         )
         .await
     }
@@ -585,20 +607,7 @@ impl Workbench {
     /// The content of tables, materialized views and large objects, and the results of the invariants.
     async fn evaluate(&mut self) -> Result<(Vec<TableContent>, Vec<InvariantAnswer>), RunError> {
         let template = self.template.clone();
-        let Baseline {
-            tables,
-            materialized_views,
-            ..
-        } = &template.baseline;
-        // sessions may have made other tables
-        let is_other = matches!(template.baseline.reset, Reset::Copy) || template.scenario.has_programs();
-        let (tables, views) = match is_other {
-            false => (tables.clone(), materialized_views.clone()),
-            true => (
-                baseline::tables(&mut self.control).await?,
-                baseline::materialized_views(&mut self.control).await?,
-            ),
-        };
+        let contents = Contents::find(&mut self.control, &template).await?;
         let sessions = self.sessions_as_json();
         let have_done_their_work =
             (self.sessions.iter().map(Session::end)).all(|end| end.exit.is_none_or(|exit| exit == Exit::Code(0)));
@@ -610,13 +619,7 @@ impl Workbench {
             control.queue_sync();
             Ok::<(), PostgresError>(())
         };
-        for table in &tables {
-            queue(control, &format!("SELECT * FROM ONLY {}", table.qualified()), &[])?;
-        }
-        let (populated, empty): (Vec<_>, Vec<_>) = views.iter().partition(|view| view.populated);
-        for view in &populated {
-            queue(control, &format!("SELECT * FROM {}", view.table.qualified()), &[])?;
-        }
+        contents.queue(control)?;
         queue(
             control,
             "SELECT set_config('pgbraid.sessions', $1, false)",
@@ -626,17 +629,7 @@ impl Workbench {
             queue(control, &invariant.sql.text, &[])?;
         }
         control.flush().await.map_err(PostgresError::from)?;
-        let mut contents = Vec::with_capacity(tables.len() + views.len());
-        for table in tables.iter().chain(populated.iter().map(|view| &view.table)) {
-            let reply = control.reply().await.map_err(PostgresError::from)?;
-            contents.push(content(table, reply, &template.volatile)?);
-        }
-        // one that was never filled, or was emptied by WITH NO DATA, differs from one without rows
-        contents.extend(empty.iter().map(|view| TableContent {
-            name: view.table.display_name(),
-            columns: Vec::new(),
-            rows: Vec::new(),
-        }));
+        let mut tables = contents.take(control, &template).await?;
         let reply = control.reply().await.map_err(PostgresError::from)?;
         reply.into_result().map_err(|error| PostgresError::Query {
             doing: "telling the invariants how sessions ended",
@@ -650,10 +643,8 @@ impl Workbench {
             }
             answers.push(InvariantAnswer::from_reply(reply, &template.volatile));
         }
-        if is_other {
-            contents.extend(template.large_objects.content(control).await?);
-        }
-        Ok((contents, answers))
+        tables.extend(contents.large_objects(control, &template).await?);
+        Ok((tables, answers))
     }
 
     /// What `pgbraid.sessions` shows.
@@ -666,14 +657,15 @@ impl Workbench {
             .zip(&self.sessions)
             .map(|(session, script)| {
                 let end = script.end();
+                let answer = end.answer.as_ref().and_then(|answer| answer.as_ref().ok());
                 serde_json::json!({
                     "name": session.name,
                     "committed": end.committed,
                     "sqlstate": end.error.map(|error| error.sqlstate),
                     "variables": script.variables().to_json(),
                     "exit_code": exit_code(end.exit),
-                    "status": end.answer.as_ref().map(|answer| answer.status),
-                    "body": end.answer.as_ref().map(|answer| answer.body.replace('\0', "\u{fffd}")),
+                    "status": answer.map(|answer| answer.status),
+                    "body": answer.map(|answer| answer.body.replace('\0', "\u{fffd}")),
                     "stdout": script.output().map(|output| output.stdout.replace('\0', "\u{fffd}")),
                 })
             });
@@ -685,6 +677,19 @@ impl Workbench {
 fn shows_output(scenario: &Scenario) -> bool {
     let mut invariants = scenario.invariants.iter();
     invariants.any(|invariant| invariant.sql.text.to_lowercase().contains("pgbraid"))
+}
+
+/// Runs a session before all others.
+struct Foremost(usize);
+
+impl Scheduler for Foremost {
+    fn choose(&mut self, _so_far: SoFar<'_>, ready: &[Candidate<'_>]) -> usize {
+        let is_ready = ready.iter().any(|candidate| candidate.session == self.0);
+        match is_ready {
+            true => self.0,
+            false => ready.first().map_or(self.0, |candidate| candidate.session),
+        }
+    }
 }
 
 /// Settings that a program chooses for itself.

@@ -81,6 +81,7 @@ impl Scenario {
         let mut scenario = Scenario {
             name: name.to_owned(),
             path: None,
+            setup_database: raw.setup_database,
             setup,
             setup_command,
             services,

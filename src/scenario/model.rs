@@ -16,6 +16,8 @@ pub struct Scenario {
     pub name: String,
     /// Where it was read from, if it was read from a file.
     pub path: Option<PathBuf>,
+    /// A database of the server, of which the state is a copy. The setup runs on the copy.
+    pub setup_database: Option<String>,
     /// SQL that creates the state every run starts from; may hold several statements.
     pub setup: Option<SqlText>,
     /// A program that makes more of the state, once the setup has run.

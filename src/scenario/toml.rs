@@ -77,6 +77,9 @@ impl Scenario {
                 .map(|ignored| text(&format!("{}.{}", ignored.table, ignored.column)));
             head.push(format!("ignore = [{}]", columns.collect::<Vec<_>>().join(", ")));
         }
+        if let Some(database) = &self.setup_database {
+            head.push(format!("setup_database = {}", text(database)));
+        }
         if let Some(setup) = &self.setup {
             head.push(format!("setup = {}", long_text(&setup.text)));
         }
@@ -395,6 +398,7 @@ mod tests {
             r#"
             prelude = "scheduled"
             setup_command = ["true"]
+            setup_database = "shop"
             [[session]]
             name = "import"
             params = [{ id = 1 }, { id = 2 }]
@@ -409,6 +413,7 @@ mod tests {
         let again = Scenario::from_toml("test", "test.toml", &text, Path::new("elsewhere")).expect("a scenario");
         assert_eq!(content(&again), content(&scenario), "{text}");
         assert!(again.schedules_prelude && again.setup_command.is_some());
+        assert_eq!(again.setup_database.as_deref(), Some("shop"));
         let Some(SessionProgram::Command(program)) = again.sessions[1].program.as_deref() else {
             panic!("no program");
         };

@@ -236,8 +236,8 @@ impl PinnedFile {
                     )
                 }
                 None => {
-                    "`violates` names invariants, \"deadlock\", \"not serializable\" or an error as in \"error 23505 \
-                         in worker-1\""
+                    "`violates` names invariants, \"deadlock\", \"not serializable\", an error as in \"error 23505 in \
+                     worker-1\", or an end as in \"exit code 1 of import-1\""
                         .to_owned()
                 }
             };
@@ -278,8 +278,16 @@ fn does_not_fit(scenario: &Scenario, misfits: &[Misfit]) -> ScheduleError {
 
 fn can_violate(scenario: &Scenario, name: &str) -> bool {
     let of_session = |name: &str| {
-        let session = name.strip_prefix("error ").and_then(|rest| rest.split_once(" in "));
-        session.is_some_and(|(_, session)| scenario.sessions.iter().any(|other| other.name == session))
+        let behind = |prefix: &str, word: &str| Some(name.strip_prefix(prefix)?.split_once(word)?.1);
+        let ends = ["exit code ", "signal ", "status "];
+        let session = behind("error ", " in ")
+            .or_else(|| ends.iter().find_map(|prefix| behind(prefix, " of ")))
+            .or_else(|| name.strip_prefix("no answer to "));
+        let is_known = |session: &str| {
+            let mut sessions = scenario.sessions.iter();
+            sessions.any(|other| other.name == session || other.program_name() == session)
+        };
+        session.is_some_and(is_known)
     };
     name == "deadlock"
         || name == "not serializable"

@@ -16,7 +16,8 @@ pub struct PinnedSchedule {
     pub reading: Reading,
     /// What the order is expected to lead to.
     pub expect: Expectation,
-    /// Names of what it violates when it fails: invariants, `deadlock`, `not serializable`, `error 23505 in worker-1`.
+    /// Names of what it violates when it fails: invariants, `deadlock`, `not serializable`, `error 23505 in worker-1`,
+    /// `exit code 1 of import-1`, `signal 9 of import-1`, `status 500 of create-1`, `no answer to create-1`.
     /// Empty if any violation will do.
     pub violates: Vec<String>,
     /// Whether leaving the order is an error.

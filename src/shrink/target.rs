@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::history::Exit;
+use crate::history::{Exit, NoAnswer};
 use crate::run::Run;
 use crate::scenario::Scenario;
 use crate::verdict::outcome::Violation;
@@ -33,6 +33,11 @@ enum Cause {
     Status {
         entry: Option<usize>,
         status: u16,
+    },
+    /// A request of this `[[session]]` entry got no answer.
+    NoAnswer {
+        entry: Option<usize>,
+        cause: NoAnswer,
     },
     Deadlock,
     NotSerializable,
@@ -66,6 +71,7 @@ impl Target {
             Cause::Error { .. }
             | Cause::Exit { .. }
             | Cause::Status { .. }
+            | Cause::NoAnswer { .. }
             | Cause::Deadlock
             | Cause::NotSerializable => false,
         })
@@ -93,6 +99,10 @@ fn causes<'a>(violations: &'a [Violation], scenario: &'a Scenario) -> impl Itera
         Violation::Status { session, status } => Cause::Status {
             entry: entry_of(scenario, session),
             status: *status,
+        },
+        Violation::NoAnswer { session, cause } => Cause::NoAnswer {
+            entry: entry_of(scenario, session),
+            cause: cause.clone(),
         },
         Violation::Deadlock { .. } => Cause::Deadlock,
         Violation::NotSerializable { .. } => Cause::NotSerializable,

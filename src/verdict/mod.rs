@@ -4,7 +4,7 @@ pub mod dependencies;
 pub mod outcome;
 pub mod serializability;
 
-use crate::history::{Answer, Deadlock, Exit, SessionEnd, StepResult, Turn, Volatile};
+use crate::history::{Answer, Deadlock, Exit, NoAnswer, SessionEnd, StepResult, Turn, Volatile};
 use crate::postgres::wire::Reply;
 use crate::scenario::{DeadlockPolicy, Scenario, SessionProgram};
 use outcome::Violation;
@@ -79,6 +79,17 @@ pub fn judge(
     answers: Vec<InvariantAnswer>,
 ) -> Vec<Violation> {
     let mut violations = Vec::new();
+    for (session, end) in scenario.sessions.iter().zip(ends) {
+        match &end.answer {
+            // `Stopped` follows from another session's silence
+            None | Some(Ok(_) | Err(NoAnswer::Stopped)) => {}
+            // whatever else is wrong may follow from this
+            Some(Err(cause)) => violations.push(Violation::NoAnswer {
+                session: session.name.clone(),
+                cause: cause.clone(),
+            }),
+        }
+    }
     for (invariant, answer) in scenario.invariants.iter().zip(answers) {
         if answer.holds() {
             continue;
@@ -151,7 +162,7 @@ pub fn judge(
                 let session = session_name();
                 violations.push(Violation::Exit { session, exit });
             }
-            (Some(SessionProgram::Request(request)), _, Some(Answer { status, .. }))
+            (Some(SessionProgram::Request(request)), _, Some(Ok(Answer { status, .. })))
                 if *status >= 500 && !request.allow_status.contains(status) =>
             {
                 let (session, status) = (session_name(), *status);

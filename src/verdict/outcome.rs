@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use crate::history::{Exit, SessionEnd, StepOutcome, StepResult};
+use crate::history::{Exit, NoAnswer, SessionEnd, StepOutcome, StepResult};
 use crate::scenario::Scenario;
 use crate::verdict::serializability::Difference;
 
@@ -46,13 +46,11 @@ impl Outcome {
                 write_value(&mut text, "exit", &exit.to_string());
             }
             if let Some(answer) = &end.answer {
-                write_value(&mut text, "status", &answer.status.to_string());
+                let status = answer.as_ref().ok().map(|answer| answer.status.to_string());
+                write_value(&mut text, "status", status.as_deref().unwrap_or("none"));
             }
         }
-        for table in &tables {
-            write_value(&mut text, "table", &table.name);
-            write_rows(&mut text, &table.columns, &table.rows);
-        }
+        tables.iter().for_each(|table| write_table(&mut text, table));
         let mut id = digest(&text);
         id.truncate(ID_LENGTH);
         Outcome { id, tables }
@@ -60,7 +58,7 @@ impl Outcome {
 }
 
 /// SHA-256 in hexadecimal digits.
-pub(super) fn digest(text: &str) -> String {
+pub fn digest(text: &str) -> String {
     let digest = Sha256::digest(text.as_bytes());
     let mut digits = String::with_capacity(2 * digest.len());
     for byte in digest.iter() {
@@ -86,7 +84,13 @@ pub(super) fn write_result(text: &mut String, result: &StepResult) {
     }
 }
 
-pub(super) fn write_rows(text: &mut String, columns: &[String], rows: &[Vec<Option<String>>]) {
+/// Writes a table's content.
+pub fn write_table(text: &mut String, table: &TableContent) {
+    write_value(text, "table", &table.name);
+    write_rows(text, &table.columns, &table.rows);
+}
+
+fn write_rows(text: &mut String, columns: &[String], rows: &[Vec<Option<String>>]) {
     for column in columns {
         write_value(text, "column", column);
     }
@@ -160,6 +164,13 @@ pub enum Violation {
         /// The HTTP status.
         status: u16,
     },
+    /// A service did not answer a request.
+    NoAnswer {
+        /// The session's name.
+        session: String,
+        /// Why it did not.
+        cause: NoAnswer,
+    },
     /// Sessions waited for each other, and the scenario does not allow it.
     Deadlock {
         /// Their names.
@@ -167,7 +178,7 @@ pub enum Violation {
     },
     /// No serial order of the committed transactions has this outcome.
     NotSerializable {
-        /// How many serial orders there are.
+        /// With how many serial orders it was compared, beside those that ended at the first step that differed.
         orders: usize,
         /// The session of each transaction, in the serial order with the most similar outcome.
         nearest: Vec<String>,
@@ -184,6 +195,7 @@ impl Violation {
             Violation::Error { session, sqlstate, .. } => format!("error {sqlstate} in {session}"),
             Violation::Exit { session, exit } => format!("{exit} of {session}"),
             Violation::Status { session, status } => format!("status {status} of {session}"),
+            Violation::NoAnswer { session, .. } => format!("no answer to {session}"),
             Violation::Deadlock { .. } => "deadlock".to_owned(),
             Violation::NotSerializable { .. } => "not serializable".to_owned(),
         }

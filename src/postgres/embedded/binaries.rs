@@ -76,6 +76,15 @@ impl Binaries {
         search.find()
     }
 
+    /// A client program of this name: the server's, which is of its version, else the one on the PATH.
+    pub fn client(name: &str) -> PathBuf {
+        let of_server = Binaries::find().map(|binaries| binaries.dir.join(name));
+        of_server
+            .ok()
+            .filter(|path| path.is_file())
+            .unwrap_or_else(|| PathBuf::from(name))
+    }
+
     /// The folder that the programs are in; an absolute path.
     pub fn dir(&self) -> &Path {
         &self.dir

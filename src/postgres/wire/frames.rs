@@ -129,6 +129,17 @@ impl Frame {
         }
     }
 
+    /// The backend whose notification this is.
+    ///
+    /// # Errors
+    /// When it is malformed.
+    pub fn notifier(&self) -> Result<Option<i32>, WireError> {
+        match self.parse()? {
+            Message::NotificationResponse(body) => Ok(Some(body.process_id())),
+            _ => Ok(None),
+        }
+    }
+
     /// A setting that the server reports: name and value.
     ///
     /// # Errors

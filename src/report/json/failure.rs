@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::history::{Exit, History, Origin, StepResult, Turn};
+use crate::history::{Exit, History, NoAnswer, Origin, StepResult, Turn};
 use crate::report::document;
 use crate::report::text::difference::difference_line;
 use crate::verdict::dependencies::{Cycle, Dependency, DependencyKind, Explanation};
@@ -88,6 +88,15 @@ enum ViolationDetail {
     },
     /// A service answered with a status that the session does not allow.
     Status { session: String, status: u16 },
+    /// A service did not answer a request.
+    NoAnswer {
+        session: String,
+        /// Why, in words.
+        cause: String,
+        /// How the service ended, if it did.
+        code: Option<i32>,
+        signal: Option<i32>,
+    },
     /// Sessions waited for each other.
     Deadlock { sessions: Vec<String> },
     /// No serial order of the committed transactions leads to this outcome.
@@ -239,13 +248,23 @@ impl NamedViolation {
                 message,
             },
             Violation::Exit { session, exit } => {
-                let (code, signal) = match exit {
-                    Exit::Code(code) => (Some(code), None),
-                    Exit::Signal(signal) => (None, Some(signal)),
-                };
+                let (code, signal) = code_and_signal(Some(exit));
                 ViolationDetail::Exit { session, code, signal }
             }
             Violation::Status { session, status } => ViolationDetail::Status { session, status },
+            Violation::NoAnswer { session, cause } => {
+                let exit = match cause {
+                    NoAnswer::Ended(exit) => Some(exit),
+                    _ => None,
+                };
+                let (code, signal) = code_and_signal(exit);
+                ViolationDetail::NoAnswer {
+                    session,
+                    cause: cause.to_string(),
+                    code,
+                    signal,
+                }
+            }
             Violation::Deadlock { sessions } => ViolationDetail::Deadlock { sessions },
             Violation::NotSerializable {
                 orders,
@@ -307,6 +326,15 @@ impl Reply {
                 message: error.message,
             },
         }
+    }
+}
+
+/// How something ended.
+fn code_and_signal(exit: Option<Exit>) -> (Option<i32>, Option<i32>) {
+    match exit {
+        Some(Exit::Code(code)) => (Some(code), None),
+        Some(Exit::Signal(signal)) => (None, Some(signal)),
+        None => (None, None),
     }
 }
 

@@ -23,15 +23,29 @@ pub(crate) fn difference_line(difference: &Difference) -> String {
             reply_lines(seen).join(" | "),
             reply_lines(serial).join(" | ")
         ),
-        Difference::OtherSteps { session } => {
-            format!("{}: other steps ran, or other transactions committed", visible(session))
-        }
+        Difference::OtherSteps { session, seen, serial } => format!(
+            "{}: {}; in that order {}",
+            visible(session),
+            next_statement(seen.as_deref()),
+            next_statement(serial.as_deref())
+        ),
         Difference::Table { seen, serial } => format!(
             "{} at the end: {}; in that order {}",
             visible(&seen.name),
             rows_apart_from(seen, serial),
             rows_apart_from(serial, seen)
         ),
+    }
+}
+
+/// A statement on one line.
+fn next_statement(sql: Option<&str>) -> String {
+    match sql {
+        None => "nothing more that committed".to_owned(),
+        Some(sql) => {
+            let words: Vec<&str> = sql.split_whitespace().collect();
+            visible(&words.join(" "))
+        }
     }
 }
 
@@ -88,6 +102,19 @@ mod tests {
         assert_eq!(
             line(&["1", "1"], &["1"]),
             "t at the end: (n = 1); in that order no such row"
+        );
+    }
+
+    #[test]
+    fn other_steps_are_told_by_their_statements() {
+        let difference = Difference::OtherSteps {
+            session: "a".to_owned(),
+            seen: Some("SELECT 1\n  FROM t".to_owned()),
+            serial: None,
+        };
+        assert_eq!(
+            difference_line(&difference),
+            "a: SELECT 1 FROM t; in that order nothing more that committed"
         );
     }
 

@@ -86,7 +86,7 @@ fn texts(row: &Outcome) -> Vec<String> {
 /// An order in which consecutive steps of one session are joined: `worker-1 ×2, worker-2 ×3, worker-1`.
 ///
 /// Of a long order, only the first are shown, and the number of steps that follow.
-fn compact_order(order: &[String]) -> String {
+pub(super) fn compact_order(order: &[String]) -> String {
     let runs: Vec<&[String]> = order.chunk_by(|a, b| a == b).collect();
     let shown = if runs.len() > RUNS_SHOWN {
         RUNS_SHOWN - 1

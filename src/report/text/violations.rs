@@ -5,6 +5,7 @@ use crate::report::text::difference::difference_line;
 use crate::report::text::layout::{
     TextOptions, Tone, counted, fields, joined, paint, shorten, table, value, visible, width, wrap,
 };
+use crate::report::text::outcomes::compact_order;
 use crate::report::text::reply::error_line;
 use crate::report::text::statement::{mentions, one_line, starts_clause};
 use crate::verdict::outcome::{TableContent, Violation};
@@ -55,7 +56,7 @@ pub fn violations(
                 nearest,
                 differences,
             } => {
-                let mut text = vec![nearest_order(*orders, nearest)];
+                let mut text = nearest_order(*orders, nearest);
                 text.extend(differences.iter().take(ROWS_SHOWN).map(difference_line));
                 text.push(IGNORE_HINT.to_owned());
                 for line in text {
@@ -65,7 +66,8 @@ pub fn violations(
             Violation::InvariantError { .. }
             | Violation::Error { .. }
             | Violation::Exit { .. }
-            | Violation::Status { .. } => {}
+            | Violation::Status { .. }
+            | Violation::NoAnswer { .. } => {}
         }
         lines.join("\n")
     };
@@ -101,6 +103,7 @@ fn headline(violation: &Violation, history: &History) -> String {
         Violation::Status { session, status } => {
             format!("{} was answered with status {status}", visible(session))
         }
+        Violation::NoAnswer { session, cause } => format!("{} got no answer: {cause}", visible(session)),
         Violation::Deadlock { sessions } => {
             let names: Vec<String> = sessions.iter().map(|name| visible(name)).collect();
             format!("deadlock: {} waited for each other", joined(&names))
@@ -111,15 +114,15 @@ fn headline(violation: &Violation, history: &History) -> String {
     }
 }
 
-fn nearest_order(orders: usize, nearest: &[String]) -> String {
-    let names: Vec<String> = nearest.iter().map(|name| visible(name)).collect();
-    match orders {
-        1 => format!("The serial order is {}. It differs in:", names.join(", ")),
-        _ => format!(
-            "Of {} the nearest is {}. It differs in:",
-            counted(orders as u64, "serial order"),
-            names.join(", ")
-        ),
+fn nearest_order(compared: usize, nearest: &[String]) -> Vec<String> {
+    let order = compact_order(nearest);
+    match compared {
+        0 => Vec::new(),
+        1 => vec![format!("A serial order is {order}. It differs in:")],
+        _ => vec![format!(
+            "Of {} that this was compared with the nearest is {order}. It differs in:",
+            counted(compared as u64, "serial order"),
+        )],
     }
 }
 

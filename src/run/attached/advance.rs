@@ -66,7 +66,7 @@ impl Attached {
 
     /// Runs the program until it sends a step, waits for something outside the database, or has ended.
     pub(super) async fn advance(&mut self, host: &mut Host, conditions: &mut Conditions<'_>) -> Result<(), RunError> {
-        let started = Instant::now();
+        let mut started = Instant::now();
         let mut last = started;
         let mut looks = 0;
         // a connection that has come to rest is looked at, not waited for
@@ -74,6 +74,14 @@ impl Attached {
         loop {
             if self.take_given(host, conditions).await? && (is_idle || !self.has_waiters(host)) {
                 return self.found(host);
+            }
+            if host.exited.is_some() && host.service.is_some() {
+                // what is left of it would be nobody's
+                host.end().await;
+            }
+            if self.is_bereft(host) {
+                self.end_without_service(host).await;
+                return Ok(());
             }
             if host.exited.is_some() && host.open_links().next().is_none() && self.held.is_none() {
                 self.end_program(host).await;
@@ -101,9 +109,6 @@ impl Attached {
                     }
                 },
                 Some(Happening::Exited(exit)) => {
-                    if matches!(self.part, Part::Request(_)) {
-                        return Err(host.ended(exit));
-                    }
                     host.exited = Some(exit);
                 }
                 // the answer to a request
@@ -120,6 +125,21 @@ impl Attached {
                     }
                     if self.is_settled(host, last)? {
                         return self.found(host);
+                    }
+                    if started.elapsed() > host.at.limit && matches!(self.part, Part::Request(_)) {
+                        started = Instant::now();
+                        if host.exited.is_none() && matches!(self.answer, Some(Ok(_))) {
+                            return Err(RunError::Restless {
+                                service: host.name.clone(),
+                                limit: host.at.limit,
+                            });
+                        }
+                        if host.exited.is_none() {
+                            self.give_up_request(host).await;
+                        } else if self.close_links(host, conditions).await? {
+                            return self.found(host);
+                        }
+                        continue;
                     }
                     if started.elapsed() > host.at.limit {
                         return Err(RunError::Silent {
@@ -180,11 +200,12 @@ impl Attached {
             answer = answering => {
                 self.asked = None;
                 match answer {
-                    Ok(Ok(answer)) => self.answer = Some(answer),
+                    Ok(Ok(answer)) => {
+                        self.answer.get_or_insert(answer);
+                    }
                     Ok(Err(source)) => return Err(RunError::Request {
                         session: self.session.name.clone(),
                         source,
-                        output: host.output(),
                     }),
                     Err(error) => return Err(RunError::Runtime(std::io::Error::other(error))),
                 }
@@ -222,6 +243,9 @@ impl Attached {
             return true;
         }
         if self.answer.is_some() {
+            if host.has_exited() {
+                return false;
+            }
             if !host.others_think(self.id) && host.has_timers_left() {
                 if last.elapsed() < LONGEST_LATENESS {
                     return false;
@@ -250,7 +274,7 @@ impl Attached {
     }
 
     /// Steps that came while others waited inside the program: they are theirs if this request has come to its end.
-    fn assign_unclear(&mut self, host: &mut Host) {
+    pub(super) fn assign_unclear(&mut self, host: &mut Host) {
         for (link, request, end) in std::mem::take(&mut host.unclear) {
             let waiters: Vec<usize> = host.thinking.keys().copied().filter(|id| *id != self.id).collect();
             let given: Vec<usize> = host.given.iter().map(|given| given.session).collect();
@@ -274,6 +298,7 @@ impl Attached {
             return Ok(());
         }
         if let Some(since) = host.thinking.remove(&self.id)
+            && host.exited.is_none()
             && self.held.is_some()
             && !self.begins(host)
         {

@@ -1,6 +1,7 @@
 //! What a step has come to, and what the client hears of it.
 
 use super::host::Host;
+use super::link::Link;
 use super::schedulable::commands;
 use super::told::Told;
 use super::transcript::Exchange;
@@ -61,6 +62,12 @@ impl Attached {
         } else if chains {
             link.begin_chained();
         }
+        let has_open = |(other, link): (usize, &Link)| {
+            other != index && self.owns(host, other) && link.status() != TransactionStatus::Idle && !link.fresh
+        };
+        let overlaps = end.is_some() && host.open_links().any(has_open);
+        self.overlaps_itself |= overlaps;
+        let link = &mut host.links[index];
         let deadlock = told.error.as_deref().map(deadlocked_backends).unwrap_or_default();
         match (action, &told.error) {
             (Action::Autocommitted, None) if request_end == Some(RequestEnd::Flush) => {}

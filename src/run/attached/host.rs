@@ -75,6 +75,8 @@ pub struct Host {
     pub first: Option<BTreeSet<usize>>,
     /// How the program has ended.
     pub exited: Option<Exit>,
+    /// pgbraid has ended it, because it did not answer.
+    pub given_up: bool,
     /// What it had printed until it ended.
     last_output: Output,
     /// A run has begun on it.
@@ -258,6 +260,7 @@ impl Host {
             connections: Vec::new(),
             first: None,
             exited: None,
+            given_up: false,
             last_output: Output::default(),
             used: false,
             spoiled: false,
@@ -358,6 +361,10 @@ impl Host {
         if let Poll::Ready(Some(arrival)) = self.gate.poll_arrival(cx) {
             return Poll::Ready(Ok(Happening::Arrival(arrival)));
         }
+        if self.links.iter_mut().any(|link| std::mem::take(&mut link.notified)) {
+            let program = self.name.clone();
+            self.observed.doubt(Uncontrolled::Notified { program });
+        }
         for index in 0..self.links.len() {
             let link = &mut self.links[index];
             if link.gone || link.busy {
@@ -446,6 +453,7 @@ impl Host {
         let least = least.map_or_else(Default::default, |(_, value)| messages::Least::named(value));
         let mut link = Link::new(client, login, server, self.at.check, defaults.isolation);
         link.timed = defaults.timed;
+        link.first_least = least;
         link.least = least;
         self.links.push(link);
     }
@@ -517,10 +525,25 @@ impl Host {
         }
     }
 
+    /// Ends a service that does not answer. Its connections close as those of any program that ends.
+    pub async fn give_up(&mut self) {
+        self.end().await;
+        self.exited.get_or_insert(Exit::Signal(libc::SIGKILL));
+        self.given_up = true;
+    }
+
+    /// Whether the service has ended by now.
+    pub fn has_exited(&mut self) -> bool {
+        if self.exited.is_none() {
+            self.exited = self.launched.as_mut().and_then(Running::has_ended);
+        }
+        self.exited.is_some()
+    }
+
     /// Ends the program and its connections.
     pub async fn stop(&mut self) {
         self.end().await;
-        self.exited = None;
+        (self.exited, self.given_up) = (None, false);
         self.first = None;
         for mut link in std::mem::take(&mut self.links) {
             if !link.gone {
@@ -534,7 +557,10 @@ impl Host {
 
     /// Takes down what a service sends that has answered all its requests, within this time.
     pub async fn look_for_late_work(&mut self, time: Duration) -> Result<(), RunError> {
-        if self.service.is_none() || !self.used || std::mem::replace(&mut self.watched, !time.is_zero()) {
+        if self.service.is_none() || !self.used || self.exited.is_some() {
+            return Ok(());
+        }
+        if std::mem::replace(&mut self.watched, !time.is_zero()) {
             return Ok(());
         }
         let mut until = Instant::now() + time;
@@ -551,7 +577,12 @@ impl Host {
                     }
                 }
                 Happening::Gone(link) => self.links[link].close().await,
-                Happening::Exited(_) | Happening::Nothing => return Ok(()),
+                Happening::Exited(exit) => {
+                    self.exited = Some(exit);
+                    self.note_late_work();
+                    return Ok(());
+                }
+                Happening::Nothing => return Ok(()),
             }
         }
     }
@@ -585,7 +616,7 @@ impl Host {
             (_, Some(instance)) => instance.service.restart,
             (_, None) => true,
         };
-        if restarts || self.spoiled || !self.active.is_empty() || !self.renew_links().await? {
+        if restarts || self.exited.is_some() || self.spoiled || !self.active.is_empty() || !self.renew_links().await? {
             self.stop().await;
         }
         if let Some(Running::Process(launched)) = &self.launched {
@@ -612,7 +643,7 @@ impl Host {
             if link.gone {
                 continue;
             }
-            if link.status() != TransactionStatus::Idle || link.begin.is_some() || link.busy {
+            if link.status() != TransactionStatus::Idle || link.begin.is_some() || link.busy || link.changed {
                 return Ok(false);
             }
             link.owner = None;

@@ -34,6 +34,16 @@ pub struct Link {
     pub settings: Vec<String>,
     /// Which messages the client asked for.
     pub least: Least,
+    /// The same as it connected.
+    pub first_least: Least,
+    /// Its client has made settings before the first step, other than those that it connected with.
+    pub prepared: bool,
+    /// It is not as it was before the first step, and pgbraid does not make it so.
+    pub changed: bool,
+    /// It is notified, or may be.
+    pub listens: bool,
+    /// Another session's notification has come.
+    pub notified: bool,
     /// Locks from before a savepoint outlive an error.
     pub savepoint_open: bool,
     /// A BEGIN that the client has been answered, and the server has not been sent.
@@ -52,8 +62,6 @@ pub struct Link {
     pub begun: Option<String>,
     /// A request of it is held or under way.
     pub busy: bool,
-    /// It was told something that it had not asked for.
-    pub notified: bool,
     /// It is closed.
     pub gone: bool,
     /// It counts as closed, and is kept for another run.
@@ -135,6 +143,11 @@ impl Link {
             login,
             settings: Vec::new(),
             least: Least::default(),
+            first_least: Least::default(),
+            prepared: false,
+            changed: false,
+            listens: false,
+            notified: false,
             savepoint_open: false,
             begin: None,
             injected: false,
@@ -144,7 +157,6 @@ impl Link {
             fresh: false,
             begun: None,
             busy: false,
-            notified: false,
             gone: false,
             parked: false,
             owner: None,
@@ -389,13 +401,15 @@ impl Link {
         if kind == b'N' {
             return self.notice(frame);
         }
+        if kind == b'A' {
+            self.notified |= frame.notifier()? != Some(self.server.backend_pid());
+        }
         let Some(exchange) = &mut self.exchange else {
             // a notification, or a setting that was changed from outside
             self.notified = true;
             self.withheld.push(frame);
             return Ok(None);
         };
-        self.notified |= kind == b'A';
         if matches!(kind, b'S' | b'A') {
             self.withheld.push(frame);
             return Ok(None);

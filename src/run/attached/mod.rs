@@ -37,7 +37,7 @@ use self::link::{Heard, Sending};
 use super::driver::{Action, FREE_LOCKS, Sent};
 use super::session::{DeadlockCheck, Next, Outside, Pending, Progress, Session, WaitTimeout};
 use super::{Conditions, RunError};
-use crate::history::{Answer, Exit, SessionEnd, StepOutcome, Uncontrolled, Variables, Volatile};
+use crate::history::{Answer, Exit, NoAnswer, SessionEnd, StepOutcome, Uncontrolled, Variables, Volatile};
 use crate::postgres::wire::TransactionStatus;
 use crate::process::Output;
 use crate::proxy::{Request, RequestEnd};
@@ -52,8 +52,8 @@ pub struct Attached {
     /// Its number among the sessions.
     id: usize,
     part: Part,
-    asked: Option<JoinHandle<Result<Answer, RequestError>>>,
-    answer: Option<Answer>,
+    asked: Option<JoinHandle<Result<Result<Answer, NoAnswer>, RequestError>>>,
+    answer: Option<Result<Answer, NoAnswer>>,
     host: SharedHost,
     /// `None` where nothing is learned of it.
     memory: Option<Memory>,
@@ -74,6 +74,7 @@ pub struct Attached {
     outside: Option<Outside>,
     uncontrolled: Vec<Uncontrolled>,
     leaves_more_than_rows: bool,
+    overlaps_itself: bool,
     exit: Option<Exit>,
     output: Output,
     ended: bool,
@@ -136,6 +137,7 @@ impl Attached {
             outside: None,
             uncontrolled: Vec::new(),
             leaves_more_than_rows: false,
+            overlaps_itself: false,
             exit: None,
             output: Output::default(),
             ended: false,
@@ -230,6 +232,10 @@ impl Session for Attached {
 
     fn leaves_more_than_rows(&self) -> bool {
         self.leaves_more_than_rows
+    }
+
+    fn overlaps_itself(&self) -> bool {
+        self.overlaps_itself
     }
 
     fn owns_process(&self, pid: i32) -> bool {
@@ -331,6 +337,16 @@ impl Session for Attached {
         self.advance(host, conditions).await
     }
 
+    async fn give_up(&mut self) -> Result<bool, RunError> {
+        if !matches!(self.part, Part::Request(_)) || self.ended {
+            return Ok(false);
+        }
+        let shared = self.host.clone();
+        let host = &mut *shared.lock().await;
+        self.give_up_request(host).await;
+        Ok(true)
+    }
+
     async fn begin_reset(&mut self) -> Result<(), RunError> {
         self.held = None;
         self.under_way = None;
@@ -353,6 +369,7 @@ impl Session for Attached {
         }
         self.answer = None;
         self.leaves_more_than_rows = false;
+        self.overlaps_itself = false;
         self.current = 0;
         self.statements = 0;
         self.path = hash(&self.session.name);
@@ -378,7 +395,7 @@ impl Session for Attached {
     fn end(&self) -> SessionEnd {
         SessionEnd {
             committed: match &self.answer {
-                Some(answer) => answer.status < 400,
+                Some(answer) => answer.as_ref().is_ok_and(|answer| answer.status < 400),
                 None => self.exit == Some(Exit::Code(0)),
             },
             error: None,

@@ -60,6 +60,8 @@ struct Seen {
     /// What was not under control, in no run in particular.
     doubts: Vec<Uncontrolled>,
     notes: BTreeSet<String>,
+    /// Sessions whose requests have been answered in some run.
+    answered: BTreeSet<String>,
     /// What a program did next, by all that it had done and been told before.
     followed: HashMap<u64, u64>,
 }
@@ -403,6 +405,19 @@ impl Observed {
     /// The programs, and instances of services, that have connected in some run.
     pub fn connected(&self) -> BTreeSet<String> {
         self.seen().connected.clone()
+    }
+
+    /// The request of this session was answered.
+    pub fn is_answered(&self, session: &str) {
+        let mut seen = self.seen();
+        if !seen.answered.contains(session) {
+            seen.answered.insert(session.to_owned());
+        }
+    }
+
+    /// Whether the request of this session has been answered in some run.
+    pub fn has_been_answered(&self, session: &str) -> bool {
+        self.seen().answered.contains(session)
     }
 
     /// A program has sent a time of its own clock.

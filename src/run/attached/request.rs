@@ -9,28 +9,22 @@ use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::history::Answer;
+use crate::history::{Answer, NoAnswer};
 use crate::scenario::{RequestBody, ServiceRequest};
 
 /// How much of a body is kept, from its beginning.
 const MOST_KEPT: usize = 64 << 10;
 
-/// A request that got no answer.
+/// The request is none that HTTP allows.
 #[derive(Debug, thiserror::Error)]
-pub enum RequestError {
-    /// Nobody listens, or the connection was closed before there was an answer.
-    #[error("{0}")]
-    Connection(String),
-    /// The request is none that HTTP allows.
-    #[error("the request cannot be sent: {0}")]
-    Malformed(String),
-}
+#[error("the request cannot be sent: {0}")]
+pub struct RequestError(String);
 
 /// Sends a request to the port of an instance, and reads its answer.
 ///
 /// # Errors
-/// When there is none.
-pub async fn send(port: u16, request: ServiceRequest) -> Result<Answer, RequestError> {
+/// When the request cannot be sent.
+pub async fn send(port: u16, request: ServiceRequest) -> Result<Result<Answer, NoAnswer>, RequestError> {
     let mut message = http::Request::builder()
         .method(request.method.as_str())
         .uri(&request.path)
@@ -51,30 +45,29 @@ pub async fn send(port: u16, request: ServiceRequest) -> Result<Answer, RequestE
                 message = message.header("content-type", "application/json");
             }
             let json = serde_json::to_vec(&json(value));
-            json.map_err(|error| RequestError::Malformed(error.to_string()))?.into()
+            json.map_err(|error| RequestError(error.to_string()))?.into()
         }
     };
     let message = message.body(Full::new(body));
-    exchange(
-        port,
-        message.map_err(|error| RequestError::Malformed(error.to_string()))?,
-    )
-    .await
+    let message = message.map_err(|error| RequestError(error.to_string()))?;
+    Ok(exchange(port, message).await)
 }
 
-async fn exchange(port: u16, message: http::Request<Full<Bytes>>) -> Result<Answer, RequestError> {
-    let lost = |error: &dyn std::fmt::Display| RequestError::Connection(error.to_string());
-    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
-        .await
-        .map_err(|error| lost(&error))?;
-    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| lost(&error))?;
+async fn exchange(port: u16, message: http::Request<Full<Bytes>>) -> Result<Answer, NoAnswer> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
+    let stream = stream.map_err(|_| NoAnswer::Closed)?;
+    let lost = |error: hyper::Error| match error.is_parse() {
+        true => NoAnswer::Malformed(error.to_string()),
+        false => NoAnswer::Closed,
+    };
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(lost)?;
     let driving = tokio::spawn(connection);
-    let response = sender.send_request(message).await.map_err(|error| lost(&error))?;
+    let response = sender.send_request(message).await.map_err(lost)?;
     let status = response.status().as_u16();
     let mut kept = Vec::new();
     let mut body = response.into_body();
     while let Some(frame) = body.frame().await {
-        if let Some(data) = frame.map_err(|error| lost(&error))?.data_ref() {
+        if let Some(data) = frame.map_err(lost)?.data_ref() {
             let room = MOST_KEPT.saturating_sub(kept.len());
             kept.extend_from_slice(&data[..data.len().min(room)]);
         }
@@ -116,7 +109,7 @@ pub async fn is_ready(port: u16, path: Option<&str>) -> bool {
             body: RequestBody::Nothing,
             allow_status: Vec::new(),
         };
-        send(port, request).await.is_ok_and(|answer| answer.status < 400)
+        matches!(send(port, request).await, Ok(Ok(answer)) if answer.status < 400)
     };
     tokio::time::timeout(PATIENCE, asking).await.unwrap_or(false)
 }

@@ -3,7 +3,7 @@
 use crate::postgres::wire::TransactionStatus;
 use crate::proxy::Request;
 use crate::sql;
-use crate::sql::classify::needs_block;
+use crate::sql::classify::{first_word, needs_block};
 use crate::sql::commands::split;
 use crate::sql::lexer::{Token, TokenKind};
 use crate::sql::{Isolation, StatementKind};
@@ -51,6 +51,40 @@ pub fn commands(request: &Request) -> Vec<(StatementKind, String)> {
         }
     }
     found
+}
+
+/// Whether commands only give back what a connection keeps beyond a transaction, as pools have them do when it returns: cursors,
+/// settings, temporary tables. Other sessions can tell only where advisory locks or notifications are given back.
+pub fn gives_back(commands: &[(StatementKind, String)]) -> bool {
+    let is_known = |sql: &str| {
+        let found = split(sql);
+        let [command] = found.as_slice() else { return false };
+        let words: Vec<String> = command.iter().map(|token| token.text.to_lowercase()).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        matches!(
+            words.as_slice(),
+            ["reset" | "close", "all"]
+                | ["unlisten", "*"]
+                | ["discard", "all" | "plans" | "sequences" | "temp" | "temporary"]
+                | ["select", "pg_advisory_unlock_all", "(", ")"]
+                | ["select", "pg_catalog", ".", "pg_advisory_unlock_all", "(", ")"]
+        )
+    };
+    !commands.is_empty() && commands.iter().all(|(_, sql)| is_known(sql))
+}
+
+/// Whether a command gives all settings of its connection the values that they began with.
+pub fn resets_settings(sql: &str) -> bool {
+    let words: Vec<String> = sql.split_whitespace().map(str::to_lowercase).collect();
+    matches!(
+        words.iter().map(String::as_str).collect::<Vec<_>>().as_slice(),
+        ["reset" | "discard", "all"]
+    )
+}
+
+/// Whether a command has the server notify its connection.
+pub fn listens(sql: &str) -> bool {
+    first_word(sql).as_deref() == Some("listen")
 }
 
 /// Commands that lock no table so that another may not name it: those that read and change rows, and those of transactions,
@@ -367,6 +401,34 @@ mod tests {
         assert_eq!(treated("SELECT version()", fresh), Treatment::Step);
         assert_eq!(treated("SET search_path = x", fresh), Treatment::Pass);
         assert_eq!(treated("SELECT 1", Standing { fresh: false, ..fresh }), Treatment::Pass);
+    }
+
+    #[test]
+    fn what_pools_send_as_a_connection_returns_is_known() {
+        let is_known = |sql: &str| {
+            let statements = vec![crate::proxy::Asked::simple(sql)];
+            let request = Request {
+                statements,
+                ..Request::default()
+            };
+            gives_back(&commands(&request))
+        };
+        for sql in [
+            "SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;",
+            "DISCARD ALL",
+            "reset all",
+        ] {
+            assert!(is_known(sql), "{sql}");
+        }
+        for sql in [
+            "",
+            "RESET timezone",
+            "SELECT pg_advisory_unlock(1)",
+            "SELECT pg_advisory_unlock_all() FROM t",
+            "RESET ALL; DELETE FROM t",
+        ] {
+            assert!(!is_known(sql), "{sql}");
+        }
     }
 
     #[test]

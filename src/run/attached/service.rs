@@ -3,20 +3,27 @@
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::host::{Happening, Host};
 use super::request::{is_ready, send};
 use super::taking::Whose;
 use super::{Attached, Part, SharedHost};
+use crate::history::NoAnswer;
 use crate::process::Output;
 use crate::run::{Conditions, RunError};
 
 /// How often a service that starts is asked whether it is ready.
 const ASKED_EVERY: Duration = Duration::from_millis(20);
 
+/// A service may take this long to be ready, however short the limit of a step is.
+const SHORTEST_LIMIT: Duration = Duration::from_secs(30);
+
 /// How long a service that is ready may still be busy with its start.
 const LONGEST_START: Duration = Duration::from_secs(2);
+
+/// How long an answer that a service sent before it ended may take to be read.
+const LONGEST_READING: Duration = Duration::from_secs(1);
 
 /// How often a service is started that found its port taken.
 const MOST_ATTEMPTS: u32 = 4;
@@ -42,6 +49,11 @@ impl Attached {
         if host.active.contains(&self.id) {
             return Ok(());
         }
+        if host.exited.is_some() {
+            // it is not started anew within a run
+            host.active.insert(self.id);
+            return Ok(());
+        }
         let request = request.clone();
         self.make_ready(host, conditions).await?;
         let port = host.service.as_ref().map_or(0, |instance| instance.port);
@@ -63,6 +75,7 @@ impl Attached {
         for other in all {
             if let Ok(mut other) = other.try_lock()
                 && other.launched.is_none()
+                && other.exited.is_none()
             {
                 other.start().await?;
             }
@@ -71,7 +84,7 @@ impl Attached {
             Some(instance) => (instance.port, instance.service.ready.clone()),
             None => return Ok(()),
         };
-        let limit = host.at.limit;
+        let limit = host.at.limit.max(SHORTEST_LIMIT);
         let started = Instant::now();
         let mut probe = await_ready(port, path.clone());
         let mut attempts = 1;
@@ -86,24 +99,13 @@ impl Attached {
                 Happening::Gone(link) => {
                     host.links[link].close().await;
                 }
-                Happening::Exited(exit) => {
-                    probe.abort();
-                    // somebody else may have taken the port meanwhile
-                    if attempts < MOST_ATTEMPTS && host.port_is_taken().await {
-                        attempts += 1;
-                        host.stop().await;
-                        host.start().await?;
-                        let port = host.service.as_ref().map_or(0, |instance| instance.port);
-                        probe = await_ready(port, path.clone());
-                        continue;
-                    }
-                    return Err(host.ended(exit));
-                }
+                Happening::Exited(exit) => host.exited = Some(exit),
                 Happening::Nothing => {
                     if since.is_none() && probe.is_finished() {
                         since = Some(Instant::now());
                     }
-                    if since.is_some_and(|since| host.rests() || since.elapsed() > LONGEST_START) {
+                    let has_started = since.is_some_and(|since| host.rests() || since.elapsed() > LONGEST_START);
+                    if has_started && !host.has_exited() {
                         break;
                     }
                     if started.elapsed() > limit {
@@ -116,6 +118,18 @@ impl Attached {
                     }
                 }
             }
+            let Some(exit) = host.exited else { continue };
+            probe.abort();
+            // somebody else may have taken the port meanwhile
+            if attempts == MOST_ATTEMPTS || !host.port_is_taken().await {
+                host.end().await;
+                return Err(host.ended(exit));
+            }
+            attempts += 1;
+            host.stop().await;
+            host.start().await?;
+            let port = host.service.as_ref().map_or(0, |instance| instance.port);
+            probe = await_ready(port, path.clone());
         }
         host.know_threads();
         if let Some(instance) = &mut host.service {
@@ -124,16 +138,65 @@ impl Attached {
         Ok(())
     }
 
-    /// The answer has come, and nothing of the request is under way any more.
+    /// Its answer is not waited for any longer: ends the service, since what it still did would belong to no session.
+    pub(super) async fn give_up_request(&mut self, host: &mut Host) {
+        let cause = match self.under_way {
+            Some(_) => NoAnswer::Stuck,
+            None => NoAnswer::Silent(host.at.limit),
+        };
+        self.answer.get_or_insert(Err(cause));
+        host.give_up().await;
+    }
+
+    /// Whether the service has ended, and nothing that it has sent for this request is left.
+    pub(super) fn is_bereft(&mut self, host: &mut Host) -> bool {
+        if !matches!(self.part, Part::Request(_)) || host.exited.is_none() || self.held.is_some() {
+            return false;
+        }
+        if !host.open_links().all(|(_, link)| link.busy) {
+            return false;
+        }
+        self.assign_unclear(host);
+        !host.given.iter().any(|given| given.session == self.id)
+    }
+
+    /// The service has ended. What it had answered before counts.
+    pub(super) async fn end_without_service(&mut self, host: &mut Host) {
+        if let Some(asked) = self.asked.take()
+            && let Ok(Ok(Ok(answer))) = timeout(LONGEST_READING, asked).await
+        {
+            self.answer.get_or_insert(answer);
+        }
+        self.end_request(host);
+    }
+
+    /// The answer has come, or none will, and nothing of the request is under way any more.
     pub(super) fn end_request(&mut self, host: &mut Host) {
         host.active.remove(&self.id);
+        host.thinking.remove(&self.id);
         self.ended = true;
-        let status = self.answer.as_ref().map(|answer| answer.status);
+        if let None | Some(Err(NoAnswer::Closed)) = self.answer {
+            self.answer = Some(Err(match host.exited {
+                _ if host.given_up => NoAnswer::Stopped,
+                Some(exit) => NoAnswer::Ended(exit),
+                None => NoAnswer::Closed,
+            }));
+        }
+        let printed = host.output();
+        let is_lost = matches!(self.answer, Some(Err(_)));
         self.output = Output {
-            stdout: String::new(),
-            stderr: host.output().stderr,
+            stdout: printed.stdout.chars().filter(|_| is_lost).collect(),
+            stderr: printed.stderr,
         };
+        if is_lost {
+            host.spoiled = true;
+            self.observed.meets_in_process();
+        }
         self.learn_end();
-        self.note_next("its answer", status);
+        let next = self
+            .answer
+            .as_ref()
+            .map(|answer| answer.as_ref().map(|answer| answer.status));
+        self.note_next("its answer", format!("{next:?}"));
     }
 }

@@ -62,7 +62,7 @@ impl Attached {
         conditions: &mut Conditions<'_>,
     ) -> Result<(), RunError> {
         let types = request.statements.first().map_or(&[][..], |asked| &asked.types);
-        for (kind, sql) in commands {
+        for (kind, sql) in commands.iter().filter(|(_, sql)| !schedulable::listens(sql)) {
             let only_reads = self.observed.only_reads(*kind, sql, types, conditions).await?;
             if !only_reads {
                 return Err(RunError::ChangesAtStart {
@@ -126,8 +126,14 @@ impl Attached {
                 session: self.session.name.clone(),
             });
         }
+        let link = &host.links[index];
+        let gives_back = schedulable::gives_back(&commands)
+            && link.status() == TransactionStatus::Idle
+            && link.begin.is_none()
+            && !link.listens
+            && !conditions.keeps_advisory_locks(link.server.backend_pid()).await?;
         let own = without_begin(&commands);
-        if own.len() > 1 && own.iter().any(|(kind, _)| *kind == StatementKind::Plain) {
+        if !gives_back && own.len() > 1 && own.iter().any(|(kind, _)| *kind == StatementKind::Plain) {
             self.observed.note(format!(
                 "the program of {} sends several statements in one request: they are one step",
                 self.session.entry_name()
@@ -140,6 +146,7 @@ impl Attached {
         }
         let standing = link.standing(&self.observed);
         let treatment = match treatment(&commands, end == RequestEnd::Query, request.prepares, standing) {
+            _ if gives_back => Treatment::Pass,
             // in a transaction whose snapshot lasts it may be what takes it
             Treatment::Step | Treatment::Autocommitted
                 if is_prelude && standing.isolation == Isolation::ReadCommitted =>
@@ -280,6 +287,7 @@ impl Attached {
         let link = &host.links[index];
         let sets = |(kind, _): &(StatementKind, String)| *kind == StatementKind::Setting;
         match told.error.is_none() && !is_open && !link.settled && commands.iter().all(sets) {
+            _ if !is_open && !link.changed && schedulable::gives_back(commands) => {}
             true => {
                 let settings = commands.iter().map(|(_, sql)| sql.clone());
                 host.links[index].settings.extend(settings);
@@ -326,11 +334,25 @@ impl Attached {
 
     /// A service whose connections keep settings of a run is started anew for the next.
     fn note_settings(&mut self, host: &mut Host, index: usize, commands: &[(StatementKind, String)]) {
-        let mut keep = commands
-            .iter()
-            .map(|(kind, sql)| schedulable::keeps_setting(*kind, sql));
-        if host.links[index].settled && keep.any(|keeps| keeps) {
-            host.spoiled = true;
+        let is_ready = host.service.as_ref().is_none_or(|instance| instance.ready);
+        let link = &mut host.links[index];
+        for (kind, sql) in commands {
+            if schedulable::listens(sql) {
+                link.listens = true;
+                link.changed |= is_ready;
+            } else if schedulable::resets_settings(sql) {
+                link.level.reset();
+                link.least = link.first_least;
+                // settings that a driver makes only once are gone
+                link.changed |= link.settled && link.prepared;
+            } else if schedulable::keeps_setting(*kind, sql) {
+                match link.settled {
+                    true => link.changed = true,
+                    false => link.prepared = true,
+                }
+            }
+        }
+        if link.changed {
             self.learn_nothing_of_requests();
         }
     }
@@ -530,6 +552,22 @@ impl Attached {
                 values: Vec::new(),
             },
         });
+    }
+
+    /// Closes connections of a program that has ended, where something else keeps them open. Returns whether that takes a
+    /// step.
+    pub(super) async fn close_links(
+        &mut self,
+        host: &mut Host,
+        conditions: &mut Conditions<'_>,
+    ) -> Result<bool, RunError> {
+        for index in 0..host.links.len() {
+            let link = &host.links[index];
+            if !link.gone && !link.busy && self.farewell(host, index, conditions).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// A client has hung up. What its transaction holds is given back in a step. Returns whether there is one.

@@ -9,9 +9,9 @@ use crate::run::session::{Next, Outside, Session};
 
 impl<S: Session> Executor<'_, S> {
     /// Finds out which of the sessions that waited outside the database have come to their next step. Where nobody else can
-    /// move, waits until one has.
+    /// move, waits until one has, and in the end gives up those that can be given up.
     pub(super) async fn look_outside(&mut self) -> Result<(), RunError> {
-        let started = Instant::now();
+        let mut started = Instant::now();
         loop {
             let thinking = self.thinking();
             if thinking.is_empty() {
@@ -25,18 +25,29 @@ impl<S: Session> Executor<'_, S> {
                 return Ok(());
             }
             if started.elapsed() > self.limits.step_timeout {
-                break;
+                self.give_up_thinking().await?;
+                started = Instant::now();
             }
             sleep(longest_pause()).await;
         }
-        Err(RunError::WaitsOutside {
-            sessions: self
-                .thinking()
-                .iter()
-                .map(|&index| self.sessions[index].name().to_owned())
-                .collect(),
-            limit: self.limits.step_timeout,
-        })
+    }
+
+    async fn give_up_thinking(&mut self) -> Result<(), RunError> {
+        let thinking = self.thinking();
+        let mut has_given_up = false;
+        for &index in &thinking {
+            has_given_up |= self.sessions[index].give_up().await?;
+        }
+        match has_given_up {
+            true => Ok(()),
+            false => Err(RunError::WaitsOutside {
+                sessions: thinking
+                    .iter()
+                    .map(|&index| self.sessions[index].name().to_owned())
+                    .collect(),
+                limit: self.limits.step_timeout,
+            }),
+        }
     }
 
     fn thinking(&self) -> Vec<usize> {

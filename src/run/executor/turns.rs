@@ -25,15 +25,20 @@ impl<S: Session> Executor<'_, S> {
             MoveKind::Timeout => self.time_out(chosen).await?,
         }
         let turn = self.execution.turns.len() - 1;
+        self.conclude(turn).await?;
+        self.note_released_together(turn);
+        Ok(())
+    }
+
+    /// Waits until every step under way is over, blocked, or released and stopped, and finds out what comes next.
+    pub(super) async fn conclude(&mut self, turn: usize) -> Result<(), RunError> {
         self.settle(turn).await?;
         self.release(turn).await?;
         let finished = self.execution.moves.last().map(|last| last.finished.clone());
         for turn in finished.unwrap_or_default() {
             self.find_next(self.execution.turns[turn].session).await?;
         }
-        self.look_outside().await?;
-        self.note_released_together(turn);
-        Ok(())
+        self.look_outside().await
     }
 
     pub(super) async fn send_step(&mut self, chosen: usize) -> Result<(), RunError> {
@@ -82,6 +87,11 @@ impl<S: Session> Executor<'_, S> {
             .moves
             .push(Move::new(chosen, MoveKind::Timeout, in_flight.turn));
         self.sessions[chosen].expire();
+        self.cancel(chosen).await
+    }
+
+    /// Cancels a step under way, and waits until it is over.
+    pub(super) async fn cancel(&mut self, chosen: usize) -> Result<(), RunError> {
         self.monitor.drain(self.control).await?;
         let cancel = format!(
             "SELECT pg_catalog.pg_cancel_backend({})",

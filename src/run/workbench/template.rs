@@ -12,7 +12,7 @@ use crate::postgres::shared_state::SharedState;
 use crate::postgres::wire::Connection;
 use crate::run::large_objects::LargeObjects;
 use crate::run::timeouts::{self, Timeouts};
-use crate::run::{Observed, RunError, SerialOracle, attached, check, one_step, setup_command};
+use crate::run::{Observed, RunError, SerialOracle, attached, check, one_step, setup_command, setup_database};
 use crate::scenario::Scenario;
 use crate::sql::classify::first_word;
 
@@ -41,7 +41,10 @@ impl Template {
     /// # Errors
     /// When the server rejects the setup or a statement, with its place in the file.
     pub async fn prepare(server: Arc<Server>, scenario: Arc<Scenario>) -> Result<Template, RunError> {
-        let database = server.create_scratch(None).await?;
+        let (database, copied) = match &scenario.setup_database {
+            Some(source) => setup_database::copy(&server, source).await?,
+            None => (server.create_scratch(None).await?, Vec::new()),
+        };
         let mut control = server.control(&database).await?;
         let volatile = Volatile::from_now(&mut control).await?;
         let mut volatile = match scenario.has_programs() {
@@ -64,6 +67,7 @@ impl Template {
         let program = program_with(timeouts.as_ref(), program, &scenario);
         let mut notes = one_step::notes(&mut control, &scenario).await?;
         notes.extend(timeouts::not_explored(&scenario));
+        notes.extend(copied);
         let scenario = with_begins(scenario, &program);
         let serial = serial_oracle(&scenario)?;
         let opaque = timeouts.is_some() || changes_schema || catalog.changing_routines;

@@ -16,6 +16,7 @@ pub(super) struct RawScenario {
     /// For human readers of the file.
     #[serde(rename = "description")]
     pub _description: Option<String>,
+    pub setup_database: Option<String>,
     pub setup: Option<Text>,
     pub setup_file: Option<Text>,
     pub setup_command: Option<Spanned<Vec<Text>>>,

@@ -148,6 +148,10 @@ fn what_can_be_violated_fits() {
         "deadlock",
         "not serializable",
         "error 23505 in worker-2",
+        "exit code 1 of worker-1",
+        "signal 9 of worker-1",
+        "status 500 of worker-2",
+        "no answer to worker-2",
     ] {
         let file = read(&PINNED.replace("no update is lost", name)).expect("it is a pinned schedule");
         file.fit(&counter())

@@ -24,6 +24,16 @@ fn a_program_that_is_killed_fails_and_its_transaction_is_rolled_back() {
 }
 
 #[test]
+fn a_program_that_is_killed_while_its_statement_is_held_fails() {
+    let victim = "import os\nopen('pid', 'w').write(str(os.getpid()))\nc.run('UPDATE t SET x = 1')";
+    let killer = "import os\nos.kill(int(open('pid').read()), 9)\nc.run('UPDATE t SET x = 2')";
+    let finished = Trial::new(&[("victim", victim), ("killer", killer)], "SELECT true").run();
+    assert_fails(&finished);
+    let violations = &finished.json()["failure"]["violations"];
+    assert_eq!(*violations, serde_json::json!(["signal 9 of victim"]), "{finished:?}");
+}
+
+#[test]
 fn a_program_that_prints_much_and_reads_nothing_is_run_all_the_same() {
     let program = "import sys\nsys.stdin.close()\nfor _ in range(1000): sys.stdout.write('x' * 100000)";
     assert_holds(&Trial::new(&[("program", program)], "SELECT true").run());

@@ -5,6 +5,7 @@ mod endings;
 mod learned;
 mod protocol;
 mod record;
+mod serializable;
 mod services;
 mod verdicts;
 

@@ -90,8 +90,11 @@ fn a_counter_that_locks_its_row_is_proved() {
         "c.run('BEGIN')\n{}\nc.run('COMMIT')",
         READ_AND_WRITE.replace("id = $1", "id = $1 FOR UPDATE")
     );
-    let trial = Recording::new("copies = 2", &program).invariant("both count", "SELECT x = 2 FROM t");
-    let found = trial.judged("prove", &trial.recorded());
+    let mut trial = Recording::new("copies = 2", &program).invariant("both count", "SELECT x = 2 FROM t");
+    trial.scenario = format!("serializable = true\n{}", trial.scenario);
+    let recorded = trial.recorded();
+    assert!(recorded.contains("serializable = true"), "{recorded}");
+    let found = trial.judged("prove", &recorded);
     assert_eq!(found.code, Some(0), "{found:?}");
 }
 

@@ -50,8 +50,31 @@ impl Trial {
     }
 
     fn prove(&self) -> Finished {
+        self.prove_with("")
+    }
+
+    /// With further keys at the top of the file.
+    fn prove_with(&self, keys: &str) -> Finished {
+        self.finish(
+            keys,
+            "prove",
+            &["--no-shrink", "--step-timeout", "8", "--format", "json"],
+        )
+    }
+
+    /// With a limit that a request which hangs reaches soon.
+    fn explore_briefly(&self) -> Finished {
+        self.finish(
+            "",
+            "explore",
+            &["--no-shrink", "--step-timeout", "2", "--format", "json"],
+        )
+    }
+
+    fn finish(&self, keys: &str, command: &str, arguments: &[&str]) -> Finished {
         let scenario = format!(
             r#"
+{keys}
 setup = "CREATE TABLE t (x int); INSERT INTO t VALUES (0)"
 [[service]]
 name = "counter"
@@ -68,11 +91,27 @@ sql = "SELECT x = 2 FROM t"
             self.instances
         );
         let path = self.place.write("trial.toml", &scenario);
-        let mut command = self.place.pgbraid();
-        command.arg("prove").arg(path);
-        command.args(["--no-shrink", "--step-timeout", "8", "--format", "json"]);
-        finish(command)
+        let mut run = self.place.pgbraid();
+        run.arg(command).arg(path).args(arguments);
+        finish(run)
     }
+}
+
+#[test]
+fn requests_are_compared_with_serial_orders() {
+    let handle = |lock| {
+        format!(
+            "c.run('BEGIN')\nx = int(c.run('SELECT x FROM t{lock}')[0][0])\nc.run(f'UPDATE t SET x = {{x + 1}}')\n\
+             c.run('COMMIT')\nreturn 200, x"
+        )
+    };
+    let naive = Trial::new("", &handle("")).on(2).prove_with("serializable = true");
+    assert_eq!(naive.code, Some(1), "{naive:?}");
+    assert!(naive.stdout.contains("\"not serializable\""), "{naive:?}");
+    let fixed = Trial::new("", &handle(" FOR UPDATE"))
+        .on(2)
+        .prove_with("serializable = true");
+    assert_eq!(fixed.code, Some(0), "{fixed:?}");
 }
 
 const READ_AND_WRITE: &str =
@@ -94,6 +133,45 @@ fn a_counter_that_is_changed_in_one_statement_is_proved() {
         let found = Trial::new("", handle).on(instances).prove();
         assert_eq!(found.code, Some(0), "{instances}: {found:?}");
     }
+}
+
+/// As asyncpg has it.
+const RETURN_TO_POOL: &str = "SELECT pg_advisory_unlock_all();CLOSE ALL;UNLISTEN *;RESET ALL;";
+
+#[test]
+fn a_pool_that_resets_its_connections_keeps_the_service_and_its_steps_independent() {
+    let start = "open('starts', 'a').write('x')";
+    let handle = format!("c.run('UPDATE t SET x = x + 1')\nc.run('{RETURN_TO_POOL}')\nreturn 200, ''");
+    let trial = Trial::new(start, &handle);
+    let found = trial.prove();
+    assert_eq!(found.code, Some(0), "{found:?}");
+    let schedules = found.json()["schedules_run"].as_u64().unwrap();
+    assert!(schedules <= 4, "the 35 of six steps that may all meet: {found:?}");
+    let starts = std::fs::read_to_string(trial.place.path().join("starts")).unwrap();
+    assert!(starts.len() <= 2, "one for each job: {starts}");
+}
+
+#[test]
+fn locks_that_a_connection_gives_back_as_it_returns_to_its_pool_are_given_back_in_a_step() {
+    let handle = format!(
+        "if c.ask('SELECT pg_try_advisory_lock(1)') == [['t']]:\n    c.run('UPDATE t SET x = x + 1')\n\
+         c.run('{RETURN_TO_POOL}')\nreturn 200, ''"
+    );
+    let found = Trial::new("", &handle).prove();
+    assert_eq!(
+        found.code,
+        Some(1),
+        "the second may come before the first gives the lock back: {found:?}"
+    );
+}
+
+#[test]
+fn a_service_that_is_notified_by_its_requests_is_inconclusive() {
+    let start = "own = Connection()\nown.run('LISTEN heard')\n\
+                 def hear():\n    while True:\n        own.one()\nthreading.Thread(target=hear, daemon=True).start()";
+    let handle = "c.run('BEGIN; UPDATE t SET x = x + 1; NOTIFY heard; COMMIT')\nreturn 200, ''";
+    let found = Trial::new(start, handle).prove();
+    assert_inconclusive(&found, "notified");
 }
 
 #[test]
@@ -142,6 +220,103 @@ fn a_status_of_500_fails() {
     let found = Trial::new("", "c.run('UPDATE t SET x = x + 1')\nreturn 500, ''").prove();
     assert_eq!(found.code, Some(1), "{found:?}");
     assert_eq!(found.json()["failure"]["violations"][0], "status 500 of bump-1");
+}
+
+/// Two requests that both read before either has written: the second to write then does this.
+fn when_overtaken(what: &str) -> String {
+    format!(
+        "x = int(c.ask('SELECT x FROM t')[0][0])\nc.run('UPDATE t SET x = x + 1')\n\
+         if int(c.ask('SELECT x FROM t')[0][0]) != x + 1:\n    {what}\nreturn 200, ''"
+    )
+}
+
+#[test]
+fn a_service_that_dies_during_a_request_fails_the_schedule_and_is_started_anew() {
+    let handle = when_overtaken("sys.stderr.write('overtaken'); sys.stderr.flush(); os.kill(os.getpid(), 9)");
+    let trial = Trial::new("", &handle);
+    let pins = trial.place.path().join("pins");
+    let arguments = ["--confirm", "2", "--format", "json", "--pin", pins.to_str().unwrap()];
+    let found = trial.finish("", "explore", &arguments);
+    assert_eq!(found.code, Some(1), "{found:?}");
+    let report = found.json();
+    let lost = serde_json::json!([{
+        "name": "no answer to bump-1",
+        "kind": "no_answer",
+        "session": "bump-1",
+        "cause": "the service ended with signal 9",
+        "code": null,
+        "signal": 9,
+    }]);
+    assert_eq!(report["failure"]["details"], lost);
+    assert_eq!(report["failure"]["outputs"][0]["stderr"], "overtaken", "{found:?}");
+    assert_eq!(report["shrink"]["confirmed"], 2, "{found:?}");
+    let mut replay = trial.place.pgbraid();
+    replay.arg("replay").arg(&pins);
+    let replayed = finish(replay);
+    assert_eq!(replayed.code, Some(0), "{replayed:?}");
+}
+
+#[test]
+fn a_connection_that_a_service_closes_without_an_answer_fails_the_schedule() {
+    let found = Trial::new("", &when_overtaken("raise OSError('overtaken')")).prove();
+    assert_eq!(found.code, Some(1), "{found:?}");
+    let failure = &found.json()["failure"];
+    assert_eq!(failure["details"][0]["cause"], "the service closed the connection");
+    let printed = failure["outputs"][0]["stderr"].as_str().unwrap();
+    assert!(
+        printed.ends_with("OSError: overtaken\n----------------------------------------\n"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_request_that_is_not_answered_in_time_fails_the_schedule() {
+    let found = Trial::new("", &when_overtaken("threading.Event().wait()")).explore_briefly();
+    assert_eq!(found.code, Some(1), "{found:?}");
+    let details = &found.json()["failure"]["details"];
+    assert_eq!(details[0]["cause"], "nothing came for 2s", "{found:?}");
+}
+
+/// The first to come updates and then takes the lock, the second takes the lock and then updates.
+#[test]
+fn requests_that_hold_each_other_up_inside_and_outside_the_database_fail_the_schedule() {
+    let handle = "c.run('BEGIN')\nc.ask('SELECT 1 FROM t')\nwith guard:\n    first = len(came) % 2 == 0\n    came.append(1)\n\
+                  update = lambda: c.run('UPDATE t SET x = x + 1')\n\
+                  if first:\n    update()\nwith single:\n    first or update()\n    c.run('COMMIT')\nreturn 200, ''";
+    let found = Trial::new("came = []", handle).explore_briefly();
+    assert_eq!(found.code, Some(1), "{found:?}");
+    assert_eq!(
+        found.json()["failure"]["details"][0]["cause"],
+        "nothing came for 2s",
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_request_that_waits_for_what_an_answered_one_has_left_locked_fails_the_schedule() {
+    let handle = "c = Connection()\nc.run('BEGIN')\nc.run('UPDATE t SET x = x + 1')\nleft.append(c)\nreturn 200, ''";
+    let found = Trial::new("left = []", handle).explore_briefly();
+    assert_eq!(found.code, Some(1), "{found:?}");
+    let details = &found.json()["failure"]["details"];
+    assert_eq!(
+        details[0]["cause"], "it waits for a lock that no session gives back",
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_request_that_is_never_answered_is_an_error() {
+    let killed = Trial::new("", "print('no luck', flush=True)\nos.kill(os.getpid(), 9)").prove();
+    killed.assert_error(3, &["bump-1", "even if it is the first", "signal 9", "no luck"]);
+    let silent = Trial::new("", "threading.Event().wait()").explore_briefly();
+    silent.assert_error(3, &["bump-1", "even if it is the first", "nothing came for 2s"]);
+}
+
+#[test]
+fn a_service_that_does_not_come_to_rest_is_an_error() {
+    let handle = "def spin():\n    while True:\n        pass\nthreading.Thread(target=spin, daemon=True).start()\nreturn 200, ''";
+    let found = Trial::new("", handle).explore_briefly();
+    found.assert_error(3, &["counter", "does not come to rest within 2s"]);
 }
 
 #[test]

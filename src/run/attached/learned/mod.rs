@@ -122,7 +122,7 @@ impl Attached {
         if memory.lost {
             return;
         }
-        let repeated = (end != RequestEnd::Flush && !host.links[index].notified)
+        let repeated = (end != RequestEnd::Flush && !host.links[index].listens)
             .then(|| Repeated::of(request, &self.volatile, &mut memory.met))
             .flatten();
         match repeated {
@@ -163,7 +163,12 @@ impl Attached {
     /// The session has ended.
     pub(super) fn learn_end(&mut self) {
         let Some(memory) = &mut self.memory else { return };
-        let printed = self.answer.as_ref().map_or(&self.output.stdout, |answer| &answer.body);
+        let printed = match &self.answer {
+            // what the service did then cannot be repeated
+            Some(Err(_)) => return memory.lose(),
+            Some(Ok(answer)) => &answer.body,
+            None => &self.output.stdout,
+        };
         // an invariant could compare what was made anew with what is in the tables
         if memory.shows_output && is_fresh(printed, &self.volatile) {
             memory.lose();
@@ -173,7 +178,10 @@ impl Attached {
             let program = self.session.entry_name();
             memory.observed.learned().end(program, memory.path);
         }
-        let status = self.answer.as_ref().map(|answer| answer.status);
+        let status = self
+            .answer
+            .as_ref()
+            .map(|answer| answer.as_ref().map(|answer| answer.status).ok());
         let exit = self.exit;
         let printed = self.volatile.mask(printed).into_owned();
         let (answer, output) = (self.answer.clone(), self.output.clone());

@@ -43,8 +43,8 @@ impl Attached {
                     self.output = output.clone();
                     match &self.answer {
                         Some(answer) => {
-                            let status = Some(answer.status);
-                            self.note_next("its answer", status);
+                            let next = Some(answer.as_ref().map(|answer| answer.status));
+                            self.note_next("its answer", format!("{next:?}"));
                         }
                         None => self.note_next("its end", format!("{exit:?}")),
                     }

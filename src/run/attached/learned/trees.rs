@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::repeated::Repeated;
-use crate::history::{Answer, Exit};
+use crate::history::{Answer, Exit, NoAnswer};
 use crate::process::Output;
 
 /// What has been learned of a scenario's programs: a tree for each, in which a path is all that a program has done and been told,
@@ -54,7 +54,7 @@ pub enum Doing {
     Leaves { link: usize },
     Ends {
         exit: Option<Exit>,
-        answer: Option<Answer>,
+        answer: Option<Result<Answer, NoAnswer>>,
         output: Output,
     },
 }
