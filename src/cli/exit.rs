@@ -90,6 +90,8 @@ pub enum CommandError {
          command makes as SQL into `setup`"
     ))]
     NoDump(RecordError),
+    #[error("{0}")]
+    NoTemporaryFolder(RecordError),
     #[error("cannot write {path}: {cause}")]
     Output { path: String, cause: std::io::Error },
     #[error("the current folder cannot be told: {0}")]
@@ -184,7 +186,7 @@ impl CommandError {
             RecordError::NoPrograms => CommandError::NoPrograms(file.to_owned()),
             RecordError::NotScripted(error) => CommandError::NotScripted(error),
             error @ RecordError::NoDump(_) => CommandError::NoDump(error),
-            RecordError::NoFolder(cause) => CommandError::Runtime(cause),
+            error @ RecordError::NoFolder(_) => CommandError::NoTemporaryFolder(error),
             RecordError::NotAccepted(mistake) => CommandError::Scenario(mistake),
             RecordError::Run(error) => error.into(),
         }

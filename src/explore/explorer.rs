@@ -244,8 +244,7 @@ pub fn explore(
         .observed()
         .map(|observed| observed.learned().paths())
         .unwrap_or_default();
-    let doubts = template.observed().map(|observed| observed.doubts());
-    for doubt in doubts.unwrap_or_default() {
+    for doubt in template.doubts() {
         match exploration.verdict {
             Verdict::Holds | Verdict::Inconclusive => exploration.put_in_doubt(Reason::Uncontrolled(doubt)),
             Verdict::Fails if doubt == Uncontrolled::OwnClock => {}

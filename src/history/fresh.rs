@@ -13,14 +13,14 @@ const FARTHEST_ZONE: TimeDelta = TimeDelta::hours(14);
 
 /// The name of a scratch database, a uuid, a long number in hexadecimal, a time as ISO 8601 and SQL write it, and one in seconds,
 /// milliseconds or microseconds since 1970.
-static FRESH: LazyLock<Option<Regex>> = LazyLock::new(|| {
+static FRESH: LazyLock<Regex> = LazyLock::new(|| {
     let pattern = r"(?x)
         (?<database>pgbraid_scratch_[0-9a-z_]+)
         | (?<uuid>\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b)
         | (?<token>\b[0-9a-fA-F]{32,}\b)
         | (?<local>\b\d{4}-\d\d-\d\d[T\ ]\d\d:\d\d:\d\d(?:\.\d+)?)(?<zone>Z|[+-]\d\d(?::?\d\d)?)?
         | (?<epoch>\b\d{10}(?:\d{3}|\d{6}|\.\d+)?\b)";
-    Regex::new(pattern).ok()
+    Regex::new(pattern).unwrap_or_else(|error| panic!("the pattern is constant: {error}"))
 });
 
 /// The time in which a program has run.
@@ -39,19 +39,19 @@ impl Span {
 
     /// A text with placeholders for what is fresh in it.
     pub fn mask<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        match &*FRESH {
-            Some(fresh) if text.len() >= SHORTEST => fresh.replace_all(text, |found: &Captures<'_>| self.shown(found)),
-            _ => Cow::Borrowed(text),
+        if text.len() < SHORTEST {
+            return Cow::Borrowed(text);
         }
+        FRESH.replace_all(text, |found: &Captures<'_>| self.shown(found))
     }
 
     /// Where in a text something fresh is, and the placeholder for it.
     pub fn find(&self, text: &str) -> Vec<(Range<usize>, &'static str)> {
-        let Some(fresh) = FRESH.as_ref().filter(|_| text.len() >= SHORTEST) else {
+        if text.len() < SHORTEST {
             return Vec::new();
-        };
+        }
         let place = |found: Captures<'_>| Some((found.get(0)?.range(), self.placeholder(&found)?));
-        fresh.captures_iter(text).filter_map(place).collect()
+        FRESH.captures_iter(text).filter_map(place).collect()
     }
 
     fn shown(&self, found: &Captures<'_>) -> String {

@@ -60,6 +60,14 @@ pub enum Uncontrolled {
         /// The service's name, and the number of the instance.
         instance: String,
     },
+    /// What a program does elsewhere is in no schedule.
+    #[error(
+        "{program} connected to pgbraid in no run: does it use the address that DATABASE_URL, or PGHOST and PGPORT, name?"
+    )]
+    NeverConnected {
+        /// The session's program, or the service, in words.
+        program: String,
+    },
     /// A program is notified, and what it does then is no answer to a statement.
     #[error(
         "program {program} was notified of something (LISTEN): when that reaches it, and what it does then, is not scheduled"
@@ -186,6 +194,7 @@ impl Uncontrolled {
             Uncontrolled::RequestsNotToldApart { .. } => "requests-not-told-apart",
             Uncontrolled::WaitedForTimer { .. } => "waited-for-timer",
             Uncontrolled::WorkLeft { .. } => "work-left",
+            Uncontrolled::NeverConnected { .. } => "never-connected",
             Uncontrolled::Notified { .. } => "notified",
             Uncontrolled::OwnClock => "own-clock",
             Uncontrolled::ProgramCancelled { .. } => "program-cancelled",

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use super::threads::threads;
+
 /// A moment in which every thread of a program slept, and nothing that was sent to it, or by it, was on its way. Two equal
 /// ones say that it slept all the time between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,16 +15,10 @@ pub struct Rest {
 /// Looks whether the processes of a program rest. `ports` are those at which it talks with pgbraid.
 pub fn at_rest(processes: &[i32], ports: &[u16]) -> Option<Rest> {
     let mut switches = Vec::new();
-    for process in processes {
+    for (process, thread) in threads(processes) {
         // one that has ended meanwhile does nothing any more
-        let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else {
-            continue;
-        };
-        for thread in threads {
-            let thread = thread.ok()?.file_name().to_str()?.parse::<i32>().ok()?;
-            if let Ok(status) = fs::read_to_string(format!("/proc/{process}/task/{thread}/status")) {
-                switches.push((thread, sleeping(&status)?));
-            }
+        if let Ok(status) = fs::read_to_string(format!("/proc/{process}/task/{thread}/status")) {
+            switches.push((thread, sleeping(&status)?));
         }
     }
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"];

@@ -79,7 +79,7 @@ pub fn threads_with_timers(processes: &[i32], time: Duration) -> BTreeSet<Thread
     threads(processes).filter(has_timer).collect()
 }
 
-fn threads(processes: &[i32]) -> impl Iterator<Item = Thread> {
+pub(super) fn threads(processes: &[i32]) -> impl Iterator<Item = Thread> {
     processes.iter().flat_map(|&process| {
         let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten();
         threads.filter_map(move |thread| Some((process, thread.ok()?.file_name().to_str()?.parse::<i32>().ok()?)))

@@ -99,10 +99,7 @@ pub fn origins(row: &Row, copies: &[&Lines], known: &[Known]) -> Origins {
 
 fn literal(piece: &Piece) -> Option<Value> {
     match piece {
-        Piece::Literal(text) => Some(Value {
-            type_oid: 0,
-            text: Some(literal_value(text)?),
-        }),
+        Piece::Literal(text) => literal_value(text).map(Value::text),
         _ => None,
     }
 }
@@ -319,19 +316,15 @@ mod tests {
     use crate::run::Answered;
     use crate::scenario::Param;
 
-    fn value(type_oid: u32, text: &str) -> Value {
-        Value {
-            type_oid,
-            text: Some(text.to_owned()),
-        }
-    }
-
     /// A statement with integers for its parameters, which returned one row of integers.
     fn line(sql: &str, values: &[i64], row: &[(&str, i64)]) -> Line {
         Line {
             name: Some(sql.to_owned()),
             sql: sql.to_owned(),
-            values: values.iter().map(|number| value(INT4, &number.to_string())).collect(),
+            values: values
+                .iter()
+                .map(|number| Value::of_type(INT4, number.to_string()))
+                .collect(),
             reply: Some(Answered {
                 columns: (!row.is_empty()).then(|| row.iter().map(|(name, _)| ((*name).to_owned(), INT4)).collect()),
                 rows: usize::from(!row.is_empty()),
@@ -489,7 +482,7 @@ mod tests {
             let reply = lines[0].reply.as_mut().expect("a reply");
             reply.columns = Some(vec![("body".to_owned(), TEXT)]);
             reply.row = Some(vec![Some(before.to_owned())]);
-            lines[1].values = vec![value(TEXT, after)];
+            lines[1].values = vec![Value::of_type(TEXT, after)];
             lines
         };
         let found = with_params(&[&copy("", "x"), &copy("x", "xy")], &params);
@@ -515,7 +508,7 @@ mod tests {
     fn what_nothing_explains_is_said() {
         let copy = |token: i64| [line("INSERT INTO t VALUES ($1)", &[token], &[])];
         let found = of(&[&copy(1234), &copy(5678)]);
-        let values = ["1234", "5678"].map(|text| Some(value(INT4, text))).to_vec();
+        let values = ["1234", "5678"].map(|text| Some(Value::of_type(INT4, text))).to_vec();
         assert_eq!(found.by_slot[&Slot::Parameter(0)], Origin::Unexplained(values));
     }
 
@@ -538,7 +531,7 @@ mod tests {
             line("UPDATE t SET free = $1", &[1], &[]),
         ];
         lines[0].reply.as_mut().expect("a reply").row = Some(vec![Some("t".to_owned())]);
-        lines[1].values = vec![value(BOOL, "t")];
+        lines[1].values = vec![Value::of_type(BOOL, "t")];
         assert_eq!(of(&[&lines]).by_slot[&Slot::Parameter(0)], Origin::Constant);
     }
 }

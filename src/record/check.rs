@@ -1,10 +1,8 @@
 //! Whether a script does what the programs did.
 
+use crate::history::has_placeholder;
 use crate::run::Run;
 use crate::verdict::outcome::TableContent;
-
-/// What stands for values that a program makes anew each time. A script has them as they were sent.
-const MADE_ANEW: [&str; 5] = ["<now>", "<today>", "<uuid>", "<token>", "<database>"];
 
 /// In which ways the script's run differs from that of the programs, in a sentence each. Both ran one session after the
 /// other. `invariants` are those that the script has.
@@ -29,11 +27,8 @@ pub fn differences(programs: &Run, script: &Run, invariants: &[String]) -> Vec<S
 }
 
 fn same(one: &TableContent, other: &TableContent) -> bool {
-    let is_new = |value: &Option<String>| {
-        let text = value.as_deref().unwrap_or_default();
-        MADE_ANEW.iter().any(|made| text.contains(made))
-    };
-    // rows are sorted, and by such values in another order
+    // a program makes these anew each time; a script has them as they were sent, and rows are sorted by them
+    let is_new = |value: &Option<String>| value.as_deref().is_some_and(has_placeholder);
     let made: Vec<usize> = (0..one.columns.len())
         .filter(|column| one.rows.iter().any(|row| row.get(*column).is_some_and(is_new)))
         .collect();

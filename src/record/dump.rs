@@ -6,7 +6,7 @@ use super::RecordError;
 use crate::history::Exit;
 use crate::postgres::Server;
 use crate::postgres::embedded::Binaries;
-use crate::run::unscheduled;
+use crate::run::{RunError, unscheduled};
 use crate::scenario::ProgramCommand;
 use crate::sql::commands::split;
 
@@ -42,7 +42,7 @@ pub async fn dump(server: &Arc<Server>, database: &str) -> Result<String, Record
     match unscheduled::run(server, database, NAME, &program).await {
         Ok((Exit::Code(0), _)) => {}
         Ok((_, output)) => return Err(RecordError::NoDump(output.stderr.trim().to_owned())),
-        Err(crate::run::RunError::Launch { source, .. }) => return Err(RecordError::NoDump(source.to_string())),
+        Err(RunError::Launch { source, .. }) => return Err(RecordError::NoDump(source.to_string())),
         Err(error) => return Err(error.into()),
     }
     let text = std::fs::read_to_string(folder.path().join("dump.sql")).map_err(RecordError::NoFolder)?;

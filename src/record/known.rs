@@ -42,13 +42,9 @@ pub fn known(rows: &[Row], copies: &[&Lines], params: &[&BTreeMap<String, Param>
 
 fn of_params(params: &BTreeMap<String, Param>) -> Known {
     let meaning = |(name, param): (&String, &Param)| {
-        let value = Value {
-            type_oid: 0,
-            text: Some(param_text(param)),
-        };
         let meaning = Meaning {
             since: 0,
-            value: Some(value),
+            value: Some(Value::text(param_text(param))),
         };
         (name.clone(), meaning)
     };

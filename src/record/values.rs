@@ -74,31 +74,24 @@ fn time(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn value(type_oid: u32, text: &str) -> Value {
-        Value {
-            type_oid,
-            text: Some(text.to_owned()),
-        }
-    }
-
     #[test]
     fn values_are_the_same_however_they_are_written() {
-        assert!(same(&value(0, "true"), &value(BOOL, "t")));
-        assert!(same(&value(0, "007"), &value(INT4, "7")));
+        assert!(same(&Value::of_type(0, "true"), &Value::of_type(BOOL, "t")));
+        assert!(same(&Value::of_type(0, "007"), &Value::of_type(INT4, "7")));
         let time = "2026-11-25 09:00:00.12+00";
         assert!(same(
-            &value(0, "2026-11-25T09:00:00.120000+00:00"),
-            &value(TIMESTAMPTZ, time)
+            &Value::of_type(0, "2026-11-25T09:00:00.120000+00:00"),
+            &Value::of_type(TIMESTAMPTZ, time)
         ));
         assert!(same(
-            &value(0, "2026-11-25T09:00:00Z"),
-            &value(TIMESTAMPTZ, "2026-11-25 09:00:00+00")
+            &Value::of_type(0, "2026-11-25T09:00:00Z"),
+            &Value::of_type(TIMESTAMPTZ, "2026-11-25 09:00:00+00")
         ));
-        assert!(!same(&value(0, "7.0"), &value(0, "7")));
+        assert!(!same(&Value::of_type(0, "7.0"), &Value::of_type(0, "7")));
         let null = Value {
             type_oid: 0,
             text: None,
         };
-        assert!(same(&null, &null) && !same(&null, &value(0, "")));
+        assert!(same(&null, &null) && !same(&null, &Value::of_type(0, "")));
     }
 }

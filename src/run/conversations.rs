@@ -99,7 +99,7 @@ impl Place {
         Ok(())
     }
 
-    /// The client is hung up on once the server has heard.
+    /// The client's connection is closed once the server has been told.
     async fn cancel(self, key: (i32, i32), _client: Client) -> Result<(), PostgresError> {
         let canceller = self.cancellers().get(&key).cloned();
         match canceller {

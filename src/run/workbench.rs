@@ -1,187 +1,52 @@
 //! What schedules run on: a scratch database, a connection for each session, and one of pgbraid's own.
 
 mod contents;
+mod deadlock_checks;
 mod freely;
 mod hosts;
 mod learnable;
 mod serially;
+mod template;
+mod unconnected;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use freely::FreeRun;
 pub use serially::CommittedTables;
+pub use template::Template;
 
 use self::contents::Contents;
+use self::deadlock_checks::{check_settings, default_check, releases_at_end};
 use self::hosts::Hosts;
 use self::learnable::learnable;
 use self::serially::Compared;
-use super::attached;
+use self::template::{changes_schema, refuse_changes};
 use super::committed_states::CommittedStates;
 use super::condition::ConditionCache;
 use super::dependencies;
 use super::executor::{Execution, Limits, execute};
-use super::large_objects::LargeObjects;
 use super::recorded::Recorded;
 use super::scheduler::{Candidate, Decision, Scheduler};
-use super::timeouts::{self, SessionTimeouts, Timeouts};
+use super::timeouts::SessionTimeouts;
 use super::watch::Watch;
 use super::{
-    AnySession, Attached, DeadlockCheck, Driver, Exchange, Memory, Observed, Place, Retold, RunError, Script,
-    SerialOracle, Session, check, custom_settings, one_step, setup_database,
+    AnySession, Attached, Driver, Exchange, Memory, Place, Retold, RunError, Script, Session, check, custom_settings,
 };
-use crate::conflict::{Object, Program, ProgramStep, Snapshots};
+use crate::conflict::Snapshots;
 use crate::history::{Deadlock, Exit, History, SoFar, StepOutcome, Uncontrolled, Volatile};
-use crate::postgres::baseline::{Baseline, Reset, Table};
-use crate::postgres::fingerprint::{self, Probe};
+use crate::postgres::baseline::{Reset, Table};
 use crate::postgres::locks::LockMonitor;
-use crate::postgres::shared_state::SharedState;
 use crate::postgres::wire::{Connection, Reply, Value};
-use crate::postgres::{PostgresError, Server, prepared};
+use crate::postgres::{PostgresError, prepared};
 use crate::process::Output;
 use crate::scenario::{Scenario, Symmetry};
-use crate::sql::StatementKind;
-use crate::sql::classify::first_word;
 use crate::verdict::dependencies::Explanation;
 use crate::verdict::outcome::{Outcome, TableContent, Violation};
 use crate::verdict::{self, InvariantAnswer};
 
 /// How long pgbraid's own work between two runs may take.
 const OWN_WORK_LIMIT: Duration = Duration::from_secs(60);
-
-/// A scenario's state after setup, in a database that workbenches are copied from.
-#[derive(Debug)]
-pub struct Template {
-    server: Arc<Server>,
-    scenario: Arc<Scenario>,
-    database: String,
-    baseline: Baseline,
-    large_objects: LargeObjects,
-    shared: SharedState,
-    probe: Probe,
-    volatile: Arc<Volatile>,
-    program: Arc<Program>,
-    notes: Vec<String>,
-    observed: Arc<Observed>,
-    timeouts: Option<Timeouts>,
-    /// Present if outcomes must be serializable.
-    serial: Option<SerialOracle>,
-}
-
-impl Template {
-    /// Runs the setup in a new scratch database, and checks every statement of the scenario against the result.
-    ///
-    /// # Errors
-    /// When the server rejects the setup or a statement, with its place in the file.
-    pub async fn prepare(server: Arc<Server>, scenario: Arc<Scenario>) -> Result<Template, RunError> {
-        let (database, copied) = match &scenario.setup_database {
-            Some(source) => setup_database::copy(&server, source).await?,
-            None => (server.create_scratch(None).await?, Vec::new()),
-        };
-        let mut control = server.control(&database).await?;
-        let volatile = Volatile::from_now(&mut control).await?;
-        let mut volatile = match scenario.has_programs() {
-            true => volatile.of_programs(),
-            false => volatile,
-        };
-        let shared = SharedState::take(&mut control, server.version()).await?;
-        let since = fingerprint::next_transaction(&mut control).await?;
-        check::run_setup(&mut control, &server, &scenario).await?;
-        super::setup_command::run(&server, &database, &scenario).await?;
-        refuse_changes(&shared, &mut control, &server, "the setup").await?;
-        let changes_schema = scenario
-            .sessions
-            .iter()
-            .any(|session| session.steps.iter().any(|step| step.statement.changes_schema));
-        let large_objects = LargeObjects::find(&mut control, &scenario).await?;
-        let more_than_rows = changes_schema || large_objects.are_expected() || vacuums(&scenario);
-        let baseline = Baseline::take(&mut control, &server, more_than_rows).await?;
-        let probe = Probe::new(&mut control, &since).await?;
-        let (program, catalog) = check::check_statements(&mut control, &server, &scenario, changes_schema).await?;
-        check::ignore_columns(&mut control, &scenario, &baseline, &mut volatile).await?;
-        let timeouts = Timeouts::find(&mut control, &server, &database, &scenario).await?;
-        let program = program_with(timeouts.as_ref(), program, &scenario);
-        let mut notes = one_step::notes(&mut control, &scenario).await?;
-        notes.extend(timeouts::not_explored(&scenario));
-        notes.extend(copied);
-        let scenario = with_begins(scenario, &program);
-        let serial = serial_oracle(&scenario)?;
-        let opaque = timeouts.is_some() || changes_schema || catalog.changing_routines;
-        let quiet = server.deadlock_control;
-        let observed = Observed::new(program.clone(), catalog, quiet, scenario.schedules_prelude);
-        if opaque {
-            observed.meets_elsewhere();
-        }
-        let mut declared = scenario.sessions.iter().flat_map(|session| session.steps.iter());
-        if declared.any(|step| attached::may_lock_tables(&step.sql.text)) {
-            observed.locks_tables();
-        }
-        let observed = Arc::new(observed);
-        Ok(Template {
-            server,
-            scenario,
-            database,
-            baseline,
-            large_objects,
-            shared,
-            probe,
-            volatile: Arc::new(volatile),
-            program: Arc::new(program),
-            notes,
-            observed,
-            timeouts,
-            serial,
-        })
-    }
-
-    pub fn scenario(&self) -> &Arc<Scenario> {
-        &self.scenario
-    }
-
-    /// What each step may touch.
-    pub fn program(&self) -> &Arc<Program> {
-        &self.program
-    }
-
-    /// What has been seen of the scenario's programs; `None` where it has none.
-    pub fn observed(&self) -> Option<&Arc<Observed>> {
-        Some(&self.observed).filter(|_| self.scenario.has_programs())
-    }
-
-    /// Every schedule is run with the programs themselves.
-    pub fn learn_nothing(&self) {
-        self.observed.learned().stop();
-    }
-
-    pub fn server(&self) -> &Server {
-        &self.server
-    }
-
-    /// What was not explored because it happens within one step, in a sentence each.
-    pub fn notes(&self) -> Vec<String> {
-        let mut notes = self.notes.clone();
-        notes.extend(self.observed.notes());
-        notes
-    }
-
-    /// The database that workbenches are copied from.
-    pub fn database(&self) -> &str {
-        &self.database
-    }
-
-    /// Distinguishes a copy from the state after setup.
-    pub fn probe(&self) -> &Probe {
-        &self.probe
-    }
-
-    /// Drops the database; no workbench can be opened after that.
-    ///
-    /// # Errors
-    /// When the server fails.
-    pub async fn drop_database(&self) -> Result<(), RunError> {
-        Ok(self.server.drop_scratch(&self.database).await?)
-    }
-}
 
 /// A scratch database with the sessions of a scenario connected to it.
 pub struct Workbench {
@@ -303,31 +168,10 @@ impl Workbench {
     /// When the server rejects a statement, or fails; the workbench must then not be used again.
     pub async fn change_scenario(&mut self, scenario: Arc<Scenario>) -> Result<(), RunError> {
         self.reset().await?;
-        let changes_schema = scenario
-            .sessions
-            .iter()
-            .any(|session| session.steps.iter().any(|step| step.statement.changes_schema));
-        let (program, _) =
-            check::check_statements(&mut self.control, &self.template.server, &scenario, changes_schema).await?;
-        let program = program_with(self.template.timeouts.as_ref(), program, &scenario);
-        let scenario = with_begins(scenario, &program);
-        let serial = serial_oracle(&scenario)?;
-        let old = &self.template;
-        self.template = Arc::new(Template {
-            server: old.server.clone(),
-            scenario,
-            database: old.database.clone(),
-            baseline: old.baseline.clone(),
-            large_objects: old.large_objects.clone(),
-            shared: old.shared.clone(),
-            probe: old.probe.clone(),
-            volatile: old.volatile.clone(),
-            program: Arc::new(program),
-            notes: old.notes.clone(),
-            observed: old.observed.clone(),
-            timeouts: old.timeouts.clone(),
-            serial,
-        });
+        let server = &self.template.server;
+        let changes_schema = changes_schema(&scenario);
+        let (program, _) = check::check_statements(&mut self.control, server, &scenario, changes_schema).await?;
+        self.template = Arc::new(self.template.with_scenario(scenario, program)?);
         self.limits.releases_at_end = releases_at_end(&self.template);
         self.connect_sessions().await
     }
@@ -884,111 +728,11 @@ fn start_order_not_explored(scenario: &Scenario, waited: &[(usize, usize)]) -> O
     })
 }
 
-async fn refuse_changes(
-    shared: &SharedState,
-    control: &mut Connection,
-    server: &Server,
-    what: &'static str,
-) -> Result<(), RunError> {
-    let changes = shared.changes(control).await?;
-    match changes.is_empty() {
-        true => Ok(()),
-        false => Err(RunError::ReachedOut {
-            what,
-            changes,
-            given: server.is_given(),
-        }),
-    }
-}
-
-/// If timeouts may end waits, a waiting step may end at any move of others, so no wait is left out.
-fn program_with(timeouts: Option<&Timeouts>, known: Program, scenario: &Scenario) -> Program {
-    match timeouts {
-        Some(_) => Program::unknown(scenario, true),
-        None => known,
-    }
-}
-
-/// The scenario with turns for its BEGINs, if the time that they take matters.
-fn with_begins(scenario: Arc<Scenario>, program: &Program) -> Arc<Scenario> {
-    if !(0..scenario.sessions.len()).any(|session| program.begins_apart(session)) {
-        return scenario;
-    }
-    let mut scenario = Scenario::clone(&scenario);
-    for (index, session) in scenario.sessions.iter_mut().enumerate() {
-        session.begins_apart = program.begins_apart(index);
-    }
-    Arc::new(scenario)
-}
-
-fn serial_oracle(scenario: &Scenario) -> Result<Option<SerialOracle>, RunError> {
-    let oracle = scenario.serializable.then(|| SerialOracle::new(scenario));
-    Ok(oracle.transpose()?)
-}
-
-/// VACUUM may gather statistics, which plans depend on.
-fn vacuums(scenario: &Scenario) -> bool {
-    let mut steps = scenario.sessions.iter().flat_map(|session| session.steps.iter());
-    steps.any(|step| first_word(&step.sql.text).as_deref() == Some("vacuum"))
-}
-
 /// Whether a step, or a function of setup, may take advisory locks that outlive transactions.
 fn may_keep_advisory_locks(scenario: &Scenario) -> bool {
     let steps = scenario.sessions.iter().flat_map(|session| session.steps.iter());
     let mut texts = steps.map(|step| &step.sql).chain(&scenario.setup);
     texts.any(|sql| sql.text.to_lowercase().contains("advisory_lock"))
-}
-
-/// Whether a session releases others only as it ends: it is one transaction, and keeps what it locks.
-fn releases_at_end(template: &Template) -> bool {
-    if template.scenario.has_programs() {
-        return false;
-    }
-    let keeps = |step: &ProgramStep| {
-        let gives_back = matches!(
-            step.kind,
-            StatementKind::RollbackTo | StatementKind::PrepareTransaction | StatementKind::OutsideBlock
-        );
-        let footprint = &step.facts.footprint;
-        !gives_back && !footprint.unknown && !footprint.takes(&Object::AdvisoryLocks)
-    };
-    let mut sessions = template.program.sessions().iter();
-    sessions.all(|session| session.is_one_transaction() && session.steps.iter().all(keeps))
-}
-
-/// The deadlock check that sessions start with. Two sessions need it only occasionally (see `execute`), and statements
-/// outside a block cannot set it for themselves.
-fn default_check(scenario: &Scenario, closes_no_cycle: bool) -> DeadlockCheck {
-    let outside_block = |session: &crate::scenario::Session| {
-        session
-            .steps
-            .iter()
-            .any(|step| step.statement.kind == StatementKind::OutsideBlock)
-    };
-    if scenario.sessions.len() <= 2
-        && !scenario.has_programs()
-        && closes_no_cycle
-        && !scenario.sessions.iter().any(outside_block)
-    {
-        DeadlockCheck::Never
-    } else {
-        DeadlockCheck::Soon
-    }
-}
-
-/// With `log_lock_waits`, the server reports when a deadlock check has run; the message goes to the client only.
-fn check_settings(check: DeadlockCheck) -> [(&'static str, &'static str); 5] {
-    let timeout = match check {
-        DeadlockCheck::Soon => "1ms",
-        DeadlockCheck::Never => "1h",
-    };
-    [
-        ("deadlock_timeout", timeout),
-        ("log_lock_waits", "on"),
-        ("lc_messages", "C"),
-        ("client_min_messages", "log"),
-        ("log_min_messages", "fatal"),
-    ]
 }
 
 fn content(table: &Table, reply: Reply, volatile: &Volatile) -> Result<TableContent, RunError> {

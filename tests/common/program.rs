@@ -1,9 +1,12 @@
 //! Runs pgbraid.
 
+use std::env;
+use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::LazyLock;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -21,9 +24,23 @@ pub fn fixture(name: &str) -> PathBuf {
         .join(format!("{name}.toml"))
 }
 
+/// The PATH with the folder of the Python interpreter first: the name may stand for a script that looks for the
+/// interpreter, which takes longer than a test's program.
+static SEARCHED: LazyLock<OsString> = LazyLock::new(|| {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let asked = Command::new("python3")
+        .args(["-c", "import sys; print(sys.executable)"])
+        .output();
+    let Ok(asked) = asked else { return path };
+    let interpreter = PathBuf::from(String::from_utf8_lossy(&asked.stdout).trim());
+    let folder = interpreter.parent().map(Path::to_owned);
+    env::join_paths(folder.into_iter().chain(env::split_paths(&path))).unwrap()
+});
+
 /// The program, with no settings of the environment but a server's programs, and nothing to read.
 pub fn pgbraid() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pgbraid"));
+    command.env("PATH", &*SEARCHED);
     for setting in ["PGBRAID_DATABASE_URL", "PGISOLATIONTIMEOUT", "NO_COLOR"] {
         command.env_remove(setting);
     }

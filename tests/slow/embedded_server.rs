@@ -391,6 +391,7 @@ fn shared_memory_of_an_initdb_that_is_killed_is_removed() {
     for initdb_is_killed in [false, true] {
         let temporary = open_folder();
         let run = helper("helper_runs_a_server", temporary.path())
+            .env("PGBRAID_NO_CACHE", "1")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -414,7 +415,10 @@ fn shared_memory_of_an_initdb_that_is_killed_is_removed() {
 #[test]
 fn shared_memory_of_an_initdb_that_was_killed_with_its_owner_is_swept() {
     let temporary = open_folder();
-    let mut run = helper("helper_runs_a_server", temporary.path()).spawn().unwrap();
+    let mut run = helper("helper_runs_a_server", temporary.path())
+        .env("PGBRAID_NO_CACHE", "1")
+        .spawn()
+        .unwrap();
     let (child, initdb) = process_of_initdb(temporary.path());
     run.kill().unwrap();
     run.wait().unwrap();

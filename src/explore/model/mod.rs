@@ -16,7 +16,7 @@ use std::collections::{BTreeSet, HashMap};
 use num_bigint::BigUint;
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
-use proptest::test_runner::{RngAlgorithm, TestError, TestRng, TestRunner};
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
 use self::recorded::Recorded;
 use self::world::{Answers, Program, Script, Step, Value, World};
@@ -225,8 +225,8 @@ fn setting(name: &str, default: u64) -> u64 {
     })
 }
 
-/// The numbers of schedules, runs and redundant runs; or what is wrong.
-fn compare(case: &Case) -> Result<Option<[u64; 3]>, TestCaseError> {
+/// One for the case, and the numbers of schedules, runs and redundant runs; or what is wrong.
+fn compare(case: &Case) -> Result<Option<[u64; 4]>, TestCaseError> {
     let mut outcomes = BTreeSet::new();
     let world = World::new(&case.program, &case.rows);
     let Some(count) = enumerate(world, MOST_SCHEDULES, &mut HashMap::new(), &mut outcomes) else {
@@ -243,15 +243,16 @@ fn compare(case: &Case) -> Result<Option<[u64; 3]>, TestCaseError> {
     for covered in certificates.filter(|_| case.commits_apart) {
         prop_assert_eq!(covered, BigUint::from(count), "schedules that the runs stand for");
     }
-    Ok(Some([count, found.runs, found.redundant]))
+    Ok(Some([1, count, found.runs, found.redundant]))
 }
 
-/// Checks what is drawn.
-fn draw<S: Strategy>(
+/// Compares what is drawn. The sums of what was counted in each case that could be compared; the first is the number of
+/// these cases.
+fn draw<S: Strategy, const COUNTS: usize>(
     cases: u32,
     drawn: S,
-    check: impl Fn(S::Value) -> Result<(), TestCaseError>,
-) -> Result<(), TestError<S::Value>> {
+    compare: impl Fn(&S::Value) -> Result<Option<[u64; COUNTS]>, TestCaseError>,
+) -> [u64; COUNTS] {
     let config = ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::with_cases(setting("PGBRAID_CASES", cases.into()) as u32)
@@ -259,23 +260,23 @@ fn draw<S: Strategy>(
     let mut seed = [0; 32];
     seed[..8].copy_from_slice(&setting("PGBRAID_SEED", SEED).to_le_bytes());
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
-    runner.run(&drawn, check)
+    let sums = RefCell::new([0; COUNTS]);
+    let result = runner.run(&drawn, |case| {
+        let counts = compare(&case)?.unwrap_or([0; COUNTS]);
+        sums.borrow_mut()
+            .iter_mut()
+            .zip(counts)
+            .for_each(|(sum, count)| *sum += count);
+        Ok(())
+    });
+    result.unwrap();
+    sums.into_inner()
 }
 
 #[test]
 fn the_search_loses_nothing_of_drawn_programs() {
-    let tally = RefCell::new([0; 4]);
-    let result = draw(CASES, cases(), |case| {
-        if let Some(counts) = compare(&case)? {
-            let mut tally = tally.borrow_mut();
-            tally[0] += 1;
-            tally[1..].iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
-        }
-        Ok(())
-    });
-    let [programs, schedules, runs, redundant] = tally.into_inner();
+    let [programs, schedules, runs, redundant] = draw(CASES, cases(), compare);
     println!("{programs} programs, {schedules} schedules, {runs} runs, {redundant} of them redundant");
-    result.unwrap();
 }
 
 /// Programs for which the search, or a version of it that was tried, once lost an outcome.

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::thread;
 
 use nix::errno::Errno;
@@ -22,6 +23,7 @@ pub(super) struct Account {
     pub name: String,
     pub uid: u32,
     pub gid: u32,
+    pub home: PathBuf,
 }
 
 /// Calls `act` as `account`, on a separate thread; on this one if there is no other account.
@@ -105,6 +107,7 @@ impl Account {
             name: user.name,
             uid: user.uid.as_raw(),
             gid: user.gid.as_raw(),
+            home: user.dir,
         })
     }
 
@@ -117,12 +120,13 @@ impl Account {
             .find(|account| account.uid != 0)
     }
 
-    /// Reads `name:password:uid:gid:…`.
+    /// Reads `name:password:uid:gid:comment:home:…`.
     fn of_passwd_line(line: &str) -> Option<Account> {
         let mut fields = line.split(':');
         let name = fields.next()?.to_owned();
         let (uid, gid) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
-        Some(Account { name, uid, gid })
+        let home = fields.nth(1)?.into();
+        Some(Account { name, uid, gid, home })
     }
 }
 
@@ -142,6 +146,7 @@ mod tests {
             name: name.to_owned(),
             uid,
             gid,
+            home: "/usr/sbin".into(),
         }
     }
 

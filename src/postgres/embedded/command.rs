@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{self, Command, Stdio};
 
 use nix::errno::Errno;
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{getppid, setsid};
 
 use super::account::Account;
@@ -43,8 +44,8 @@ pub(super) fn server_command(program: &Path, folder: &Path) -> Command {
         .env("TZ", "UTC")
         .stdin(Stdio::null());
     let parent = process::id();
-    // SAFETY: between fork and exec only async-signal-safe calls are allowed. `end_with_parent` makes three plain
-    // system calls (setsid, prctl, getppid) and allocates nothing.
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed. `end_with_parent` makes four plain
+    // system calls (setsid, sigaction, prctl, getppid) and allocates nothing.
     unsafe {
         command.pre_exec(move || end_with_parent(parent));
     }
@@ -53,8 +54,12 @@ pub(super) fn server_command(program: &Path, folder: &Path) -> Command {
 
 fn end_with_parent(parent: u32) -> io::Result<()> {
     setsid()?;
+    // a shell has its background jobs ignore it, which is inherited
+    //
+    // SAFETY: no handler is installed.
+    unsafe { signal(Signal::SIGQUIT, SigHandler::SigDfl) }?;
     #[cfg(target_os = "linux")]
-    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGQUIT)?;
+    nix::sys::prctl::set_pdeathsig(Signal::SIGQUIT)?;
     // the parent may have ended before the signal was requested
     if getppid().as_raw().cast_unsigned() != parent {
         return Err(Errno::ESRCH.into());
@@ -79,5 +84,24 @@ pub(super) fn spawn_error(command: &Command, account: Option<&Account>, source: 
             command: command_line(command),
             source,
         },
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_does_not_ignore_what_it_is_stopped_by() {
+        // SAFETY: no handler is installed.
+        let before = unsafe { signal(Signal::SIGQUIT, SigHandler::SigIgn) }.unwrap();
+        let mut command = server_command(Path::new("sh"), Path::new("/"));
+        let output = command.args(["-c", "grep SigIgn: /proc/$$/status"]).output();
+        // SAFETY: as before.
+        unsafe { signal(Signal::SIGQUIT, before) }.unwrap();
+        let printed = String::from_utf8(output.unwrap().stdout).unwrap();
+        let ignored = printed.split_whitespace().last().unwrap();
+        let ignored = u64::from_str_radix(ignored, 16).unwrap();
+        assert_eq!(ignored & 1 << (Signal::SIGQUIT as i32 - 1), 0, "{printed}");
     }
 }

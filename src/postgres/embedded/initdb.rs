@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
-use super::binaries::Binaries;
+use super::binaries::{Binaries, ServerVersion};
 use super::command::{command_line, server_command, spawn_error};
 use super::error::EmbeddedError;
 use super::log::Log;
@@ -23,15 +23,9 @@ const CHECKSUMS_BY_DEFAULT: u32 = 18;
 /// How long `initdb` may take.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Runs `initdb` for the data folder of `folder`. If it fails or is interrupted, none of its processes is left.
-pub(super) fn initdb(
-    binaries: &Binaries,
-    folder: &RunFolder,
-    log: &Log,
-    interrupt: &CancellationToken,
-) -> Result<(), EmbeddedError> {
-    let mut command = server_command(&binaries.initdb(), folder.path());
-    command.arg("-D").arg(folder.data_path()).args([
+/// What `initdb` is given besides the folder.
+pub(super) fn arguments(version: &ServerVersion) -> Vec<&'static str> {
+    let mut arguments = vec![
         "--username",
         USER,
         "--auth=trust",
@@ -41,10 +35,25 @@ pub(super) fn initdb(
         "--no-instructions",
         // files of 1 MB are quicker to create than the usual 16 MB
         "--wal-segsize=1",
-    ]);
-    if binaries.version().major >= CHECKSUMS_BY_DEFAULT {
-        command.arg("--no-data-checksums");
+    ];
+    if version.major >= CHECKSUMS_BY_DEFAULT {
+        arguments.push("--no-data-checksums");
     }
+    arguments
+}
+
+/// Runs `initdb` for the data folder of `folder`. If it fails or is interrupted, none of its processes is left.
+pub(super) fn initdb(
+    binaries: &Binaries,
+    folder: &RunFolder,
+    log: &Log,
+    interrupt: &CancellationToken,
+) -> Result<(), EmbeddedError> {
+    let mut command = server_command(&binaries.initdb(), folder.path());
+    command
+        .arg("-D")
+        .arg(folder.data_path())
+        .args(arguments(binaries.version()));
     let run_error = |source| EmbeddedError::Run {
         command: command_line(&command),
         source,

@@ -21,6 +21,8 @@
 mod account;
 mod backoff;
 mod binaries;
+mod cluster;
+mod cluster_cache;
 #[allow(unsafe_code, reason = "between fork and exec")]
 mod command;
 mod directory;

@@ -179,6 +179,15 @@ impl RunFolder {
         self.data.as_ref()
     }
 
+    /// Removes everything in the data folder.
+    pub fn clear_data(&self) -> Result<(), EmbeddedError> {
+        let cleared = self.data.as_ref().map_or(Ok(()), |data| data.clear(""));
+        cleared.map_err(|source| EmbeddedError::File {
+            path: self.data_path(),
+            source,
+        })
+    }
+
     /// The folder and its data folder: the server's programs work in one of them.
     pub fn identities(&self) -> io::Result<Vec<Identity>> {
         let folders = std::iter::once(&self.folder).chain(&self.data);

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::account::Account;
 use super::binaries::{Binaries, ServerVersion};
+use super::cluster::Cluster;
 use super::error::EmbeddedError;
-use super::initdb::{USER, initdb};
+use super::initdb::USER;
 use super::leftovers::sweep;
 use super::postmaster::Postmaster;
 use super::run_folder::{PORT, RunFolder};
@@ -181,9 +182,18 @@ fn keep(
         account.assume()?;
     }
     let log = folder.create_log()?;
-    initdb(binaries, folder, &log, interrupt)?;
-    let mut postmaster = Postmaster::start(binaries, folder, &log, interrupt)?;
+    let cluster = Cluster::create(binaries, folder, &log, interrupt)?;
+    let mut postmaster = match Postmaster::start(binaries, folder, &log, interrupt) {
+        Ok(postmaster) => postmaster,
+        Err(error) => {
+            if matches!(error, EmbeddedError::EndedAtStart { .. }) {
+                cluster.reject();
+            }
+            return Err(error);
+        }
+    };
     let _ = ready.send(postmaster.pid());
+    cluster.accept();
     let Err(_gone) = owner.recv();
     postmaster.stop()
 }

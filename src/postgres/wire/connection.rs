@@ -49,9 +49,14 @@ pub struct Value {
 }
 
 impl Value {
+    /// A value whose type the server chooses.
     pub fn text(text: impl Into<String>) -> Value {
+        Value::of_type(0, text)
+    }
+
+    pub fn of_type(type_oid: u32, text: impl Into<String>) -> Value {
         Value {
-            type_oid: 0,
+            type_oid,
             text: Some(text.into()),
         }
     }

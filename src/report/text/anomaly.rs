@@ -1,5 +1,7 @@
 //! The name of a failing schedule's anomaly, and the dependencies behind it.
 
+use std::collections::HashSet;
+
 use crate::history::History;
 use crate::report::text::layout::{TextOptions, joined, visible, wrap};
 use crate::verdict::dependencies::{Anomaly, Cycle, Dependency, DependencyKind, Explanation};
@@ -8,8 +10,7 @@ use crate::verdict::dependencies::{Anomaly, Cycle, Dependency, DependencyKind, E
 /// last line has no line break.
 pub fn anomaly(explanation: &Explanation, history: &History, options: &TextOptions) -> String {
     let Some(cycle) = &explanation.cycle else {
-        let text = "No cycle of dependencies among the committed transactions explains it.";
-        return wrap(text, options.width, |_| false).join("\n");
+        return wrap(&without_cycle(explanation), options.width, |_| false).join("\n");
     };
     let words = Words { explanation, history };
     let mut lines = wrap(&words.sentence(cycle), options.width, |_| false);
@@ -18,6 +19,15 @@ pub fn anomaly(explanation: &Explanation, history: &History, options: &TextOptio
         lines.extend(wrap(&line, options.width, |_| false));
     }
     lines.join("\n")
+}
+
+fn without_cycle(explanation: &Explanation) -> String {
+    let mut text = "No cycle of dependencies among the committed transactions explains it.".to_owned();
+    let mut sessions = HashSet::new();
+    if !explanation.transactions.iter().all(|one| sessions.insert(one.session)) {
+        text += " A session ran several transactions: what it read in one may have changed before the next.";
+    }
+    text
 }
 
 struct Words<'a> {
@@ -130,12 +140,17 @@ mod tests {
     use crate::verdict::dependencies::Transaction;
 
     fn explained(dependencies: Vec<Dependency>) -> String {
-        let transaction = |session, turns: [usize; 3]| Transaction {
-            session,
+        explained_of(&[0, 1], dependencies)
+    }
+
+    /// Each transaction is of one of these sessions.
+    fn explained_of(sessions: &[usize], dependencies: Vec<Dependency>) -> String {
+        let transaction = |(session, turns): (&usize, [usize; 3])| Transaction {
+            session: *session,
             turns: turns.to_vec(),
             wrote: true,
         };
-        let transactions = vec![transaction(0, [0, 2, 3]), transaction(1, [1, 4, 5])];
+        let transactions = sessions.iter().zip([[0, 2, 3], [1, 4, 5]]).map(transaction).collect();
         anomaly(
             &Explanation::new(transactions, dependencies),
             &lost_update(),
@@ -194,6 +209,13 @@ mod tests {
         assert_snapshot!(
             explained(Vec::new()),
             @"No cycle of dependencies among the committed transactions explains it."
+        );
+        assert_snapshot!(
+            explained_of(&[0, 0], Vec::new()),
+            @"
+        No cycle of dependencies among the committed transactions explains it. A session ran several
+          transactions: what it read in one may have changed before the next.
+        "
         );
     }
 }

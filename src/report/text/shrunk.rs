@@ -58,7 +58,11 @@ pub(super) fn shrunk(shrunk: &Shrink, options: &TextOptions) -> String {
 fn race(shrunk: &Shrink) -> String {
     let racing: Vec<String> = shrunk.racing.iter().map(|name| visible(name)).collect();
     match (racing.len(), shrunk.others) {
-        (0, _) => "this is not a race: it fails even if the sessions run one after another; check the steps and the invariants".to_owned(),
+        (0, _) => {
+            "this is not a race: it fails even if the sessions run one after another; check the steps, the invariants, \
+                   and what is allowed (`allow_errors`, `allow_exit`)"
+                .to_owned()
+        }
         (_, 0) => format!("{} race", joined(&racing)),
         (_, 1) => format!("{} race, the other session runs by itself", joined(&racing)),
         (_, others) => format!("{} race, the {others} others run by themselves", joined(&racing)),

@@ -421,6 +421,7 @@ impl Host {
         match arrival {
             Arrival::Client(mut client, login) => match self.connect(&login).await {
                 Ok((server, defaults)) => {
+                    self.observed.connects(&self.name);
                     client.queue_welcome(server.parameters(), server.backend_pid(), server.secret_key());
                     self.add_link(client, login, server, &defaults);
                 }

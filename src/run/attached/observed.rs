@@ -55,6 +55,8 @@ struct Seen {
     program: Option<(u32, Arc<Program>)>,
     /// A statement takes the time, or may.
     takes_time: bool,
+    /// Programs and instances of services that have connected.
+    connected: BTreeSet<String>,
     /// A program has sent a time of its own clock.
     takes_own_time: bool,
     /// What was not under control, in no run in particular.
@@ -400,6 +402,16 @@ impl Observed {
     /// Takes down what a program does next. Returns whether it did the same whenever it had been told the same.
     pub fn follows(&self, before: u64, next: u64) -> bool {
         *self.seen().followed.entry(before).or_insert(next) == next
+    }
+
+    /// A program, or an instance of a service, has connected.
+    pub fn connects(&self, program: &str) {
+        self.seen().connected.insert(program.to_owned());
+    }
+
+    /// The programs, and instances of services, that have connected in some run.
+    pub fn connected(&self) -> BTreeSet<String> {
+        self.seen().connected.clone()
     }
 
     /// The request of this session was answered.

@@ -36,7 +36,7 @@ fn prove(connections: usize, program: &str, invariant: &str) -> Finished {
 setup = "{SETUP}"
 [[session]]
 name = "shop"
-command = ["python3", "program.py"]
+command = ["python3", "-SE", "program.py"]
 connections = {connections}
 [[invariant]]
 name = "kept"
@@ -63,8 +63,6 @@ fn threads_of_a_program_race() {
 fn threads_that_lock_the_row_are_proved() {
     let locked = "go(*[lambda c: bump(c, lock=' FOR UPDATE')] * 2)";
     assert_eq!(prove(2, locked, BOTH_COUNT).code, Some(0));
-    let three = locked.replace("* 2", "* 3");
-    assert_eq!(prove(3, &three, "SELECT x = 3 FROM t WHERE id = 1").code, Some(0));
 }
 
 #[test]

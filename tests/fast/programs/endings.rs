@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::{Trial, assert_fails, assert_holds};
+use super::{Trial, assert_fails, assert_holds, assert_inconclusive};
 use crate::common::program::Started;
 use crate::common::server::eventually;
 
@@ -53,7 +53,8 @@ fn processes_that_outlive_the_program_do_not_hold_up_the_run() {
         "program",
         r#"["bash", "-c", "setsid env -i /bin/sleep 50 & setsid /bin/sleep 1234 & true"]"#,
     );
-    assert_holds(&trial.run());
+    // nothing that it does with a database is seen
+    assert_inconclusive(&trial.run(), "never-connected");
     assert!(started.elapsed() < Duration::from_secs(40));
     let left = std::process::Command::new("ps")
         .args(["-A", "-o", "args="])

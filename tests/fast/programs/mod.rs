@@ -33,7 +33,7 @@ impl Trial {
         for (name, text) in programs {
             let python = format!("from client import *\nc = Connection()\n{text}\n");
             place.write(&format!("{name}.py"), &python);
-            scenario += &format!("[[session]]\nname = \"{name}\"\ncommand = [\"python3\", \"{name}.py\"]\n");
+            scenario += &format!("[[session]]\nname = \"{name}\"\ncommand = [\"python3\", \"-SE\", \"{name}.py\"]\n");
         }
         scenario += &format!("[[invariant]]\nname = \"kept\"\nsql = \"\"\"{invariant}\"\"\"\n");
         Trial {
@@ -54,7 +54,7 @@ impl Trial {
         let python = format!("from client import *\nc = Connection()\n{text}\n");
         self.place.write("setup.py", &python);
         self.scenario
-            .insert_str(0, "setup_command = [\"python3\", \"setup.py\"]\n");
+            .insert_str(0, "setup_command = [\"python3\", \"-SE\", \"setup.py\"]\n");
         self
     }
 

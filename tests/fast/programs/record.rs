@@ -32,8 +32,9 @@ impl Recording {
         let text = format!("import sys\nfrom client import *\n{ASK}\nc = Connection()\n{program}\n");
         self.place.write(&format!("{name}.py"), &text);
         let argument = if keys.contains("id =") { ", \"{id}\"" } else { "" };
-        self.scenario +=
-            &format!("[[session]]\nname = \"{name}\"\n{keys}\ncommand = [\"python3\", \"{name}.py\"{argument}]\n");
+        self.scenario += &format!(
+            "[[session]]\nname = \"{name}\"\n{keys}\ncommand = [\"python3\", \"-SE\", \"{name}.py\"{argument}]\n"
+        );
         self
     }
 
@@ -153,7 +154,10 @@ fn the_state_of_a_setup_command_is_written() {
     let migrate = "from client import *\nc = Connection()\n\
                    c.run(\"CREATE TABLE more (a text, b text); INSERT INTO more VALUES ('it''s;', NULL), ('b', 'c')\")\n";
     trial.place.write("migrate.py", migrate);
-    trial.scenario = format!("setup_command = [\"python3\", \"migrate.py\"]\n{}", trial.scenario);
+    trial.scenario = format!(
+        "setup_command = [\"python3\", \"-SE\", \"migrate.py\"]\n{}",
+        trial.scenario
+    );
     let recorded = trial.recorded();
     assert!(!recorded.contains("setup_command ="), "{recorded}");
     let found = trial.judged("prove", &recorded);
@@ -199,7 +203,7 @@ setup = "CREATE TABLE t (x int); INSERT INTO t VALUES (0)"
 [[service]]
 name = "counter"
 instances = 2
-command = ["python3", "service.py", "{port}"]
+command = ["python3", "-SE", "service.py", "{port}"]
 [[session]]
 name = "bump"
 copies = 2

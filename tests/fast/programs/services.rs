@@ -76,7 +76,7 @@ setup = "CREATE TABLE t (x int); INSERT INTO t VALUES (0)"
 [[service]]
 name = "counter"
 instances = {}
-command = ["python3", "service.py", "{{port}}"]
+command = ["python3", "-SE", "service.py", "{{port}}"]
 [[session]]
 name = "bump"
 copies = 2

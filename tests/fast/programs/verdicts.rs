@@ -151,10 +151,11 @@ fn a_begin_that_is_sent_with_its_statement_belongs_to_it() {
 /// What a program makes anew in each run: none of it is the same twice.
 const FRESH: &str = "import datetime, time, uuid\nnow = datetime.datetime.now(datetime.timezone.utc).isoformat()\n\
                      id, moment, key = str(uuid.uuid4()), time.time(), uuid.uuid4().hex\nc.run('BEGIN')\n\
+                     x = int(c.run('SELECT x FROM t{lock}')[0][0])\n\
                      c.run(f\"INSERT INTO made VALUES ('{id}', '{now}', {moment}, '{key}')\")\n\
                      c.ask('INSERT INTO made VALUES ($1, $2, $3, $4)', [uuid.uuid4(), now, moment, key])\n\
                      assert c.run(f\"SELECT count(*) FROM made WHERE key = '{key}'\") == [['2']]\n\
-                     x = int(c.run('SELECT x FROM t{lock}')[0][0])\nc.run(f'UPDATE t SET x = {x + 1}')\nc.run('COMMIT')";
+                     c.run(f'UPDATE t SET x = {x + 1}')\nc.run('COMMIT')";
 
 /// Two programs that make such values beside what they are about.
 fn with_fresh_values(lock: &str) -> Trial {

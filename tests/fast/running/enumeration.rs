@@ -15,10 +15,10 @@ use pgbraid::scenario::Scenario;
 use super::on_rows;
 use crate::common::lab::{Lab, scenario};
 
-const CASES: u32 = 30;
+const CASES: u32 = 20;
 
 /// Orders that brute force may run for one case.
-const MOST_ORDERS: usize = 300;
+const MOST_ORDERS: usize = 90;
 
 /// What statements are made of; `{row}` and `{who}` differ, so that most orders can be told by what they leave.
 const STATEMENTS: [&str; 7] = [
