@@ -7,6 +7,8 @@ use crate::scenario::error::token_at;
 use crate::sql::lexer::tokens;
 
 pub use crate::postgres::wire::fuzzing::{Talk, hear};
+pub use crate::proxy::RequestEnd;
+pub use crate::proxy::fuzzing::{Heard, listen};
 
 /// Checks that the tokens make up the whole text.
 pub fn lex(sql: &str) {

@@ -13,7 +13,7 @@ use super::row_by_row::{TablesByRow, tables_by_row, takes_row};
 use super::row_condition::{RowCondition, condition};
 use super::snapshots::Snapshots;
 use super::statement::{Meaning, may_take_time};
-use super::times::note_times;
+use super::times::{is_given, note_times};
 use crate::postgres::catalog::Catalog;
 use crate::scenario::{self, Param};
 use crate::sql::StatementKind;
@@ -29,7 +29,7 @@ pub struct Program {
     pub deferred: bool,
     by_row: TablesByRow,
     /// By session and step, see [`rest_of_transaction`](Self::rest_of_transaction).
-    rests: Vec<Vec<Footprint>>,
+    rests: Vec<Vec<Arc<Footprint>>>,
     /// See [`serializable_threes`](Self::serializable_threes).
     serializable_threes: bool,
     /// By session and step, see [`adds_constants`](Self::adds_constants).
@@ -179,12 +179,13 @@ impl SessionProgram {
     }
 
     /// By step: all that its steps may touch from this one on until a statement that surely ends the transaction.
-    fn rests_of_transactions(&self) -> Vec<Footprint> {
+    fn rests_of_transactions(&self) -> Vec<Arc<Footprint>> {
         if self.is_program {
             let mut whole = Footprint::default();
             for step in &self.steps {
                 whole.add(&step.facts.footprint);
             }
+            let whole = Arc::new(whole);
             return vec![whole; self.steps.len()];
         }
         let mut rests = Vec::with_capacity(self.steps.len());
@@ -197,10 +198,17 @@ impl SessionProgram {
                 }
                 _ => {}
             }
-            rests.push(rest.clone());
+            rests.push(Arc::new(rest.clone()));
         }
         rests.reverse();
         rests
+    }
+}
+
+impl ProgramStep {
+    /// Whether it takes the time, or may.
+    pub fn takes_time(&self) -> bool {
+        self.facts.meaning.times.takes || may_take_time(&self.sql)
     }
 }
 
@@ -362,6 +370,18 @@ impl Program {
         self.begins_apart.get(session).copied().unwrap_or_default()
     }
 
+    /// Whether a declared statement takes the time, or the setup: without that, and without a statement seen that does, no
+    /// BEGIN has to be a turn.
+    pub fn takes_time(&self) -> bool {
+        let Declared {
+            sessions,
+            time_in_setup,
+            ..
+        } = &*self.declared;
+        let mut steps = sessions.iter().flat_map(|session| &session.steps);
+        *time_in_setup || steps.any(ProgramStep::takes_time) || sessions.iter().any(is_given)
+    }
+
     /// How a session's transactions see others.
     pub fn snapshots(&self, session: usize) -> Snapshots {
         self.sessions
@@ -384,9 +404,10 @@ impl Program {
         match self.rests.get(session) {
             // of a program, nothing is known of a statement that was not seen
             Some(rests) if self.sessions[session].is_program => {
-                rests.get(step).cloned().unwrap_or_else(Footprint::unknown)
+                let rest = rests.get(step).map(|rest| Footprint::clone(rest));
+                rest.unwrap_or_else(Footprint::unknown)
             }
-            Some(rests) => rests.get(step).cloned().unwrap_or_default(),
+            Some(rests) => rests.get(step).map(|rest| Footprint::clone(rest)).unwrap_or_default(),
             None => Footprint::unknown(),
         }
     }

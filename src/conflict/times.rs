@@ -7,6 +7,12 @@ use crate::postgres::catalog::Catalog;
 use crate::postgres::quote_literal;
 use crate::scenario::Param;
 
+/// Whether a parameter of a session may be a time: the text 'now'.
+pub fn is_given(session: &SessionProgram) -> bool {
+    let mut params = session.params.values();
+    params.any(|param| matches!(param, Param::Text(text) if names_the_time(&quote_literal(text))))
+}
+
 /// Marks the steps that take the time, if it matters when they do: something distinguishes times, and a step keeps a
 /// time that it takes. Returns for each session whether it matters when its transactions begin.
 pub fn note_times(sessions: &mut [SessionProgram], watchers: &[StatementKnown], catalog: &Catalog) -> Vec<bool> {
@@ -14,11 +20,6 @@ pub fn note_times(sessions: &mut [SessionProgram], watchers: &[StatementKnown], 
     let watched = watchers.iter().map(|watcher| watcher.meaning.times);
     let all = steps().map(|step| step.facts.meaning.times).chain(watched);
     let times = all.fold(Times::default(), Times::and);
-    // a parameter may be the text 'now'
-    let is_given = |session: &SessionProgram| {
-        let mut params = session.params.values();
-        params.any(|param| matches!(param, Param::Text(text) if names_the_time(&quote_literal(text))))
-    };
     let is_kept = steps().any(|step| step.facts.meaning.times.keeps) || sessions.iter().any(is_given);
     let mut begins_apart = vec![false; sessions.len()];
     if !is_kept || !(times.tells || catalog.compares_times) {

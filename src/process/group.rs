@@ -31,8 +31,8 @@ impl Group {
         pids.filter(|&pid| self.has(pid)).collect()
     }
 
-    /// A process inherits its environment, whatever group or session it has moved to.
-    fn has(&self, pid: i32) -> bool {
+    /// Whether a process is one of them. It inherits its environment, whatever group or session it has moved to.
+    pub fn has(&self, pid: i32) -> bool {
         let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else {
             return false;
         };

@@ -18,19 +18,14 @@ pub fn file_lock_wait(group: &Group) -> Option<FileLockWait> {
     if !locks.contains("->") {
         return None;
     }
-    let processes = group.processes();
-    waits(&locks).find_map(|(waiter, holder)| processes.contains(&waiter).then_some(FileLockWait { holder }))
+    waits(&locks).find_map(|(waiter, holder)| group.has(waiter).then_some(FileLockWait { holder }))
 }
 
 /// Whether a process of the group holds a lock on a file that another may want.
 pub fn holds_file_lock(group: &Group) -> bool {
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
-    let holders: Vec<(i32, &str)> = holders(&locks).collect();
-    if holders.is_empty() {
-        return false;
-    }
-    let processes = group.processes();
-    let mut held = holders.into_iter().filter(|(holder, _)| processes.contains(holder));
+    // to look at those who hold one costs less than to find the processes of the group
+    let mut held = holders(&locks).filter(|(holder, _)| group.has(*holder));
     held.any(|(holder, file)| {
         let maps = fs::read_to_string(format!("/proc/{holder}/maps")).unwrap_or_default();
         !is_of_java_alone(holder, file, &maps)

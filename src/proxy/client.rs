@@ -83,7 +83,7 @@ impl Client {
     /// The next message; `None` once the client has hung up.
     pub fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<ClientMessage>, ProxyError>> {
         loop {
-            if let Some(message) = self.next_message()? {
+            if let Some(message) = take_message(&mut self.incoming)? {
                 return Poll::Ready(Ok(Some(message)));
             }
             if self.gone {
@@ -97,25 +97,6 @@ impl Client {
                 self.gone = true;
             }
         }
-    }
-
-    fn next_message(&mut self) -> Result<Option<ClientMessage>, ProxyError> {
-        let Some(&[_, a, b, c, d]) = self.incoming.first_chunk::<HEADER>() else {
-            return Ok(None);
-        };
-        let length = u32::from_be_bytes([a, b, c, d]) as usize + 1;
-        if length < HEADER {
-            return Err(ProxyError::Protocol("a message with an impossible length"));
-        }
-        if length > MOST_IN_REQUEST {
-            return Err(ProxyError::TooLarge);
-        }
-        if self.incoming.len() < length {
-            return Ok(None);
-        }
-        Ok(Some(ClientMessage {
-            bytes: self.incoming.split_to(length).freeze(),
-        }))
     }
 
     /// Queues messages of the server's.
@@ -220,6 +201,26 @@ impl Client {
     pub fn queue_ready(&mut self, status: u8) {
         queue_message(&mut self.outgoing, b'Z', |body| body.put_u8(status));
     }
+}
+
+/// Takes the first message, if it has come whole.
+pub(super) fn take_message(incoming: &mut BytesMut) -> Result<Option<ClientMessage>, ProxyError> {
+    let Some(&[_, a, b, c, d]) = incoming.first_chunk::<HEADER>() else {
+        return Ok(None);
+    };
+    let length = u32::from_be_bytes([a, b, c, d]) as usize + 1;
+    if length < HEADER {
+        return Err(ProxyError::Protocol("a message with an impossible length"));
+    }
+    if length > MOST_IN_REQUEST {
+        return Err(ProxyError::TooLarge);
+    }
+    if incoming.len() < length {
+        return Ok(None);
+    }
+    Ok(Some(ClientMessage {
+        bytes: incoming.split_to(length).freeze(),
+    }))
 }
 
 /// Writes a message: its type, its length, and what `write` puts into it.

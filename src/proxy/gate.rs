@@ -199,7 +199,8 @@ impl Entry {
             let mut packet = client.read_startup().await?;
             match packet.get_i32() {
                 SSL_REQUEST | GSSENC_REQUEST => client.write(b"N").await?,
-                CANCEL_REQUEST if packet.remaining() >= 8 => {
+                CANCEL_REQUEST if packet.remaining() != 8 => return Err(malformed()),
+                CANCEL_REQUEST => {
                     return Ok(Some(Arrival::Cancel {
                         backend_pid: packet.get_i32(),
                         secret_key: packet.get_i32(),
@@ -213,7 +214,12 @@ impl Entry {
                     }
                     return self.ask_for_password(client, login).await;
                 }
-                _ => return Err(malformed()),
+                version => {
+                    let (major, minor) = (version >> 16, version & 0xffff);
+                    let message = format!("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.0");
+                    client.refuse("0A000", &message).await;
+                    return Ok(None);
+                }
             }
         }
     }
@@ -279,11 +285,11 @@ fn settings_in(options: &str) -> Option<Vec<(String, String)>> {
     Some(settings)
 }
 
-/// NegotiateProtocolVersion: minor version 0, and the options that are not known.
+/// NegotiateProtocolVersion: the version, which servers write as a client does, and the options that are not known.
 fn negotiation(unknown: &[String]) -> BytesMut {
     let mut message = BytesMut::new();
     queue_message(&mut message, b'v', |body| {
-        body.put_i32(0);
+        body.put_i32(VERSION_3);
         body.put_i32(i32::try_from(unknown.len()).unwrap_or(i32::MAX));
         for name in unknown {
             put_text(body, name);

@@ -6,6 +6,8 @@
 
 mod client;
 mod collector;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod gate;
 mod relay;
 mod values;

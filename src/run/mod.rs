@@ -195,6 +195,16 @@ pub enum RunError {
         output: Output,
     },
     #[error(
+        "the program of session {session} has ended, but a process that it has started keeps its connection open, and has \
+         neither sent a statement nor ended within {limit:?}{}",
+        printed(output)
+    )]
+    Outlived {
+        session: String,
+        limit: Duration,
+        output: Output,
+    },
+    #[error(
         "the program of {session} uses more than {connections} connections at the same time, and each is a session; say how \
          many with `connections`"
     )]

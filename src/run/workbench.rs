@@ -219,8 +219,8 @@ pub struct Run {
     pub violations: Vec<Violation>,
     /// What was not under control.
     pub uncontrolled: Vec<Uncontrolled>,
-    /// By session: what its program has printed.
-    pub outputs: Vec<Option<Output>>,
+    /// By program, which has the name of its session: what it has printed.
+    pub outputs: Vec<(String, Output)>,
     /// Where the programs' deeds came from.
     pub source: RunSource,
 }
@@ -498,6 +498,15 @@ impl Workbench {
         let ends: Vec<_> = self.sessions.iter().map(Session::end).collect();
         let violations = verdict::judge(scenario, &execution.turns, &ends, &execution.deadlocks, answers);
         let outcome = Outcome::new(scenario, &self.results(), &ends, tables);
+        let printed = scenario
+            .sessions
+            .iter()
+            .zip(&self.sessions)
+            .filter_map(|(session, ran)| {
+                let output = ran.output()?.clone();
+                Some((session.program_name().to_owned(), output))
+            });
+        let outputs = printed.collect();
         let (decisions, deadlocks) = (execution.decisions.clone(), execution.deadlocks.clone());
         let uncontrolled = execution
             .uncontrolled
@@ -515,12 +524,13 @@ impl Workbench {
             outcome,
             violations,
             uncontrolled,
-            outputs: self.sessions.iter().map(|session| session.output().cloned()).collect(),
+            outputs,
             source: match self.recalled {
                 true => RunSource::Learned,
                 false => RunSource::Programs,
             },
         };
+        // what the sessions have come to is lost with the next run
         let part = template.serial.is_some().then(|| self.committed_part(&run));
         if !self.recalled {
             self.refuse_unanswered(&run.history).await?;

@@ -229,6 +229,11 @@ impl Connection {
         frontend::copy_fail(reason, &mut self.outgoing).map_err(invalid)
     }
 
+    /// How much is queued, in bytes.
+    pub fn unsent(&self) -> usize {
+        self.outgoing.len()
+    }
+
     /// Sends what is queued, as far as the server takes it.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WireError>> {
         while !self.outgoing.is_empty() {

@@ -13,7 +13,7 @@ pub struct Failure {
     pub violations: Vec<Violation>,
     /// The tables at its end.
     pub tables: Vec<TableContent>,
-    /// What programs printed, by session; those that printed nothing are left out.
+    /// What programs printed, by the names of their sessions; those that printed nothing are left out.
     pub outputs: Vec<(String, Output)>,
     /// Its schedule: session names, one for each step.
     pub order: Vec<String>,
@@ -28,17 +28,16 @@ impl Failure {
             history: run.history.clone(),
             violations: run.violations.clone(),
             tables: run.outcome.tables.clone(),
-            outputs: outputs(run),
+            outputs: run
+                .outputs
+                .iter()
+                .filter(|(_, output)| *output != Output::default())
+                .cloned()
+                .collect(),
             order: named(&run.order(), |session| sessions.get(session).cloned()),
             explanation: explanation.cloned(),
         }
     }
-}
-
-fn outputs(run: &Run) -> Vec<(String, Output)> {
-    let sessions = run.history.sessions.iter().zip(&run.outputs);
-    let printed = sessions.filter_map(|(session, output)| Some((session.clone(), output.clone()?)));
-    printed.filter(|(_, output)| *output != Output::default()).collect()
 }
 
 /// The names of sessions.

@@ -141,6 +141,13 @@ impl Attached {
                         }
                         continue;
                     }
+                    if started.elapsed() > host.at.limit && host.exited.is_some() {
+                        return Err(RunError::Outlived {
+                            session: self.session.name.clone(),
+                            limit: host.at.limit,
+                            output: host.output(),
+                        });
+                    }
                     if started.elapsed() > host.at.limit {
                         return Err(RunError::Silent {
                             session: self.session.name.clone(),
@@ -158,15 +165,14 @@ impl Attached {
 
     /// How long the program may say nothing until it is looked at.
     fn pause(&self, looks: usize, is_idle: bool) -> Sleep {
-        // a program that is to rest must be seen twice between the ticks of its own timers
-        let last = match self.part {
-            Part::Whole => LOOKS_MILLIS.len() - 1,
-            Part::Connection | Part::Request(_) => 2,
+        let millis = match self.part {
+            _ if is_idle => 0,
+            Part::Whole => LOOKS_MILLIS[looks.min(LOOKS_MILLIS.len() - 1)],
+            // a program that is to rest must be seen twice between the ticks of its own timers
+            Part::Connection | Part::Request(_) if looks < 2 => LOOKS_MILLIS[looks],
+            Part::Connection | Part::Request(_) => [10, 2][looks % 2],
         };
-        sleep(match is_idle {
-            true => Duration::ZERO,
-            false => Duration::from_millis(LOOKS_MILLIS[looks.min(last)]),
-        })
+        sleep(Duration::from_millis(millis))
     }
 
     /// Takes what this session sent while another was released. Returns whether a step is held.

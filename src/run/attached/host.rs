@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::link::Link;
 use super::messages;
@@ -42,6 +42,9 @@ const RENEW: &str = "DISCARD SEQUENCES; SELECT 1 FROM pg_catalog.pg_locks
 /// The same where no driver keeps account of what is prepared.
 const RENEW_ALL: &str = "DEALLOCATE ALL; CLOSE ALL; UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES;
   SELECT 1 FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid() LIMIT 1";
+
+/// How long a statement may be on its way that was sent before a cancellation.
+const TIME_TO_ARRIVE: Duration = Duration::from_millis(5);
 
 /// A program that more than one session may share.
 pub type SharedHost = Arc<Mutex<Host>>;
@@ -431,8 +434,12 @@ impl Host {
                 secret_key,
                 client: _,
             } => {
-                // nothing of this program is under way: there is nothing to cancel
-                self.canceller(backend_pid, secret_key);
+                // what was sent before it may be yet to be read
+                sleep(TIME_TO_ARRIVE).await;
+                if self.canceller(backend_pid, secret_key).is_some() && self.has_sent(backend_pid).await {
+                    let session = self.name.clone();
+                    self.observed.doubt(Uncontrolled::ProgramCancelled { session });
+                }
             }
         }
         Ok(())
@@ -455,6 +462,20 @@ impl Host {
         link.first_least = least;
         link.least = least;
         self.links.push(link);
+    }
+
+    /// Whether a client has sent something that is not under way yet.
+    async fn has_sent(&mut self, backend_pid: i32) -> bool {
+        let mut links = self.links.iter_mut().filter(|link| !link.gone);
+        let Some(link) = links.find(|link| link.server.backend_pid() == backend_pid) else {
+            return false;
+        };
+        poll_fn(|cx| {
+            link.gather(cx);
+            Poll::Ready(())
+        })
+        .await;
+        link.busy || link.next_request().is_some()
     }
 
     async fn connect(&self, login: &Login) -> Result<(Connection, Defaults), PostgresError> {

@@ -17,6 +17,9 @@ use crate::run::level::Level;
 use crate::run::session::DeadlockCheck;
 use crate::sql::{Isolation, StatementKind};
 
+/// How much of a COPY may wait for the server to take it.
+const MOST_UNSENT: usize = 1 << 20;
+
 /// Both sides of a conversation.
 pub struct Link {
     pub client: Client,
@@ -365,6 +368,10 @@ impl Link {
         }
         let _ = self.client.poll_flush(cx);
         while !self.closed && takes_more(self) {
+            // a client may send faster than the server reads
+            if self.server.unsent() > MOST_UNSENT && self.server.poll_flush(cx)?.is_pending() {
+                break;
+            }
             match self.poll_client(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Err(WireError::Protocol(error.to_string()).into()),

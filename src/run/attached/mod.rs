@@ -241,7 +241,7 @@ impl Session for Attached {
     fn owns_process(&self, pid: i32) -> bool {
         let host = self.host();
         let group = host.as_ref().and_then(|host| host.group());
-        group.is_some_and(|group| group.processes().contains(&pid))
+        group.is_some_and(|group| group.has(pid))
     }
 
     async fn send(&mut self, check: DeadlockCheck) -> Result<(), RunError> {

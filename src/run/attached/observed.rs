@@ -53,6 +53,8 @@ struct Seen {
     version: u32,
     /// What follows from it, and the version that it follows from.
     program: Option<(u32, Arc<Program>)>,
+    /// A statement takes the time, or may.
+    takes_time: bool,
     /// A program has sent a time of its own clock.
     takes_own_time: bool,
     /// What was not under control, in no run in particular.
@@ -113,6 +115,9 @@ impl Observed {
 
     /// Whether it matters when a program's transactions begin, so that its BEGINs are steps.
     pub fn begins_apart(&self) -> bool {
+        if !self.base.takes_time() && !self.seen().takes_time {
+            return false;
+        }
         let program = self.knowledge().program;
         let mut sessions = program.sessions().iter().enumerate();
         sessions.any(|(index, session)| session.is_program && program.begins_apart(index))
@@ -198,7 +203,7 @@ impl Observed {
             return *number;
         }
         seen.numbers.insert(key, number);
-        seen.steps.push(ProgramStep {
+        let step = ProgramStep {
             sql,
             kind,
             variables: Vec::new(),
@@ -209,7 +214,9 @@ impl Observed {
                 columns: None,
                 needs: BTreeSet::new(),
             },
-        });
+        };
+        seen.takes_time |= step.takes_time();
+        seen.steps.push(step);
         seen.version += 1;
         number
     }

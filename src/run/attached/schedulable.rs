@@ -406,14 +406,7 @@ mod tests {
     #[test]
     fn what_pools_send_as_a_connection_returns_is_known() {
         let is_known = |sql: &str| {
-            let statements = vec![crate::proxy::Asked {
-                sql: sql.into(),
-                types: Vec::new(),
-                values: Vec::new(),
-                prepared: None,
-                formats: Vec::new(),
-                columns: None,
-            }];
+            let statements = vec![crate::proxy::Asked::simple(sql)];
             let request = Request {
                 statements,
                 ..Request::default()

@@ -160,8 +160,14 @@ fn more_connections_than_the_file_says_are_refused() {
 
 #[test]
 fn a_program_that_fails_is_said_once() {
-    let found = prove(2, "go(bump, lambda c: bump(c, 2))\nsys.exit(3)", "SELECT true");
+    let found = prove(
+        2,
+        "go(bump, lambda c: bump(c, 2))\nprint('over')\nsys.exit(3)",
+        "SELECT true",
+    );
     assert_eq!(found.code, Some(1), "{found:?}");
+    let printed = serde_json::json!([{ "session": "shop", "stdout": "over\n", "stderr": "" }]);
+    assert_eq!(found.json()["failure"]["outputs"], printed);
     let violations = &found.json()["failure"]["violations"];
     assert_eq!(violations.as_array().map(Vec::len), Some(1), "{violations}");
     assert!(

@@ -34,6 +34,13 @@ fn a_program_that_is_killed_while_its_statement_is_held_fails() {
 }
 
 #[test]
+fn a_child_that_keeps_the_connection_of_a_program_that_has_ended_is_an_error() {
+    let program = "import os, time\nc.run('UPDATE t SET x = 1')\nif os.fork() == 0:\n    time.sleep(60)\nos._exit(0)";
+    let finished = Trial::new(&[("program", program)], "SELECT true").run();
+    finished.assert_error(3, &["program has ended", "keeps its connection open", "within 3s"]);
+}
+
+#[test]
 fn a_program_that_prints_much_and_reads_nothing_is_run_all_the_same() {
     let program = "import sys\nsys.stdin.close()\nfor _ in range(1000): sys.stdout.write('x' * 100000)";
     assert_holds(&Trial::new(&[("program", program)], "SELECT true").run());

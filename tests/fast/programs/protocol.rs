@@ -108,3 +108,41 @@ fn what_needs_a_transaction_is_refused_outside_one() {
          assert c.run('FETCH c') == [['0']]",
     );
 }
+
+/// What a server of version 15 says is at the right.
+#[test]
+fn clients_of_other_versions_and_what_is_none_are_answered_as_the_server_does() {
+    assert_heard(
+        "import struct\n\
+         def knock(code, rest=b''):\n\
+         \x20   s = socket.create_connection((os.environ['PGHOST'], int(os.environ['PGPORT'])))\n\
+         \x20   s.settimeout(5)\n\
+         \x20   s.sendall(struct.pack('!ii', len(rest) + 8, code) + rest)\n\
+         \x20   return s\n\
+         settings = b'user\\0' + text(os.environ['PGUSER'])\n\
+         assert knock(80877104).recv(1) == b'N'\n\
+         said = knock(3 << 16 | 2, settings + b'_pq_.new\\0on\\0\\0').recv(100)\n\
+         assert said.startswith(message(b'v', struct.pack('!ii', 196608, 1) + b'_pq_.new\\0')), said\n\
+         said = knock(3 << 16 | 9999, settings + b'\\0').recv(100)\n\
+         assert said.startswith(message(b'v', struct.pack('!ii', 196608, 0))), said\n\
+         said = knock(4 << 16, settings + b'\\0').recv(200)\n\
+         assert b'C0A000\\0Munsupported frontend protocol 4.0: server supports 3.0 to 3.0\\0' in said, said\n\
+         s = knock(3 << 16, settings + b'\\0')\n\
+         s.recv(9)\n\
+         s.sendall(message(b'p', b'wrong\\0'))\n\
+         assert b'C28P01\\0' in s.recv(200)\n\
+         assert knock(80877102, b'short').recv(1) == b'' and knock(12345).recv(1)[:1] == b'E'\n\
+         c.run('SELECT x FROM t')",
+    );
+}
+
+#[test]
+fn a_client_that_reads_slowly_and_one_that_sends_much_are_served() {
+    assert_heard(
+        "import time\nc.send(query(\"SELECT repeat('x', 1000) FROM generate_series(1, 20000), t\"))\ntime.sleep(0.3)\n\
+         assert len(c.rows()) == 20000\n\
+         assert c.run(\"SELECT length('\" + 'y' * 300000 + \"') FROM t\") == [['300000']]\n\
+         c.send(query('COPY seen FROM STDIN'))\nc.kinds(b'G')\nrow = message(b'd', b'12345678\\n')\n\
+         c.send(row * 50000, message(b'c'))\nassert c.kinds() == 'CZ'\nassert c.run('SELECT count(*) FROM seen') == [['50000']]",
+    );
+}

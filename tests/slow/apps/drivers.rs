@@ -84,7 +84,7 @@ impl Driver {
         );
         let lab = Lab::new();
         let run = lab.bench(&toml).run("client");
-        let output = run.outputs[0].clone().unwrap();
+        let (_, output) = run.outputs[0].clone();
         assert_eq!(run.violated(), Vec::<String>::new(), "{output:?}");
         assert!(!run.history.moves.is_empty());
         output.stdout
