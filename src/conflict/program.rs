@@ -186,7 +186,7 @@ impl SessionProgram {
                 whole.add(&step.facts.footprint);
             }
             let whole = Arc::new(whole);
-            return vec![whole; self.steps.len()];
+            return self.steps.iter().map(|_| whole.clone()).collect();
         }
         let mut rests = Vec::with_capacity(self.steps.len());
         let mut rest = Footprint::default();

@@ -32,6 +32,8 @@ server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handle
 struct Trial {
     place: Place,
     instances: usize,
+    /// Further keys at the top of the file.
+    keys: &'static str,
 }
 
 impl Trial {
@@ -42,39 +44,34 @@ impl Trial {
         let handle: String = handle.lines().map(|line| format!("    {line}\n")).collect();
         let service = format!("{SERVICE}\ndef handle(c):\n{handle}\n{start}\nserver.serve_forever()\n");
         place.write("service.py", &service);
-        Trial { place, instances: 1 }
+        Trial {
+            place,
+            instances: 1,
+            keys: "",
+        }
     }
 
     fn on(self, instances: usize) -> Trial {
         Trial { instances, ..self }
     }
 
-    fn prove(&self) -> Finished {
-        self.prove_with("")
+    fn with(self, keys: &'static str) -> Trial {
+        Trial { keys, ..self }
     }
 
-    /// With further keys at the top of the file.
-    fn prove_with(&self, keys: &str) -> Finished {
-        self.finish(
-            keys,
-            "prove",
-            &["--no-shrink", "--step-timeout", "8", "--format", "json"],
-        )
+    fn prove(&self) -> Finished {
+        self.finish("prove", &["--no-shrink", "--step-timeout", "8", "--format", "json"])
     }
 
     /// With a limit that a request which hangs reaches soon.
     fn explore_briefly(&self) -> Finished {
-        self.finish(
-            "",
-            "explore",
-            &["--no-shrink", "--step-timeout", "2", "--format", "json"],
-        )
+        self.finish("explore", &["--no-shrink", "--step-timeout", "2", "--format", "json"])
     }
 
-    fn finish(&self, keys: &str, command: &str, arguments: &[&str]) -> Finished {
+    fn finish(&self, command: &str, arguments: &[&str]) -> Finished {
         let scenario = format!(
             r#"
-{keys}
+{}
 setup = "CREATE TABLE t (x int); INSERT INTO t VALUES (0)"
 [[service]]
 name = "counter"
@@ -88,7 +85,7 @@ request = {{ service = "counter", method = "POST", path = "/" }}
 name = "both count"
 sql = "SELECT x = 2 FROM t"
 "#,
-            self.instances
+            self.keys, self.instances
         );
         let path = self.place.write("trial.toml", &scenario);
         let mut run = self.place.pgbraid();
@@ -105,12 +102,13 @@ fn requests_are_compared_with_serial_orders() {
              c.run('COMMIT')\nreturn 200, x"
         )
     };
-    let naive = Trial::new("", &handle("")).on(2).prove_with("serializable = true");
+    let naive = Trial::new("", &handle("")).with("serializable = true").on(2).prove();
     assert_eq!(naive.code, Some(1), "{naive:?}");
     assert!(naive.stdout.contains("\"not serializable\""), "{naive:?}");
     let fixed = Trial::new("", &handle(" FOR UPDATE"))
+        .with("serializable = true")
         .on(2)
-        .prove_with("serializable = true");
+        .prove();
     assert_eq!(fixed.code, Some(0), "{fixed:?}");
 }
 
@@ -236,7 +234,7 @@ fn a_service_that_dies_during_a_request_fails_the_schedule_and_is_started_anew()
     let trial = Trial::new("", &handle);
     let pins = trial.place.path().join("pins");
     let arguments = ["--confirm", "2", "--format", "json", "--pin", pins.to_str().unwrap()];
-    let found = trial.finish("", "explore", &arguments);
+    let found = trial.finish("explore", &arguments);
     assert_eq!(found.code, Some(1), "{found:?}");
     let report = found.json();
     let lost = serde_json::json!([{
