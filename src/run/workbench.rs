@@ -374,6 +374,7 @@ impl Workbench {
                 false => RunSource::Programs,
             },
         };
+        // what the sessions have come to is lost with the next run
         let part = template.serial.is_some().then(|| self.committed_part(&run));
         if !self.recalled {
             self.refuse_unanswered(&run.history).await?;

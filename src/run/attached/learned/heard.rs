@@ -40,10 +40,10 @@ pub fn identity(told: &Told, volatile: &Volatile, met: &mut Met) -> Option<u64> 
     if let Some(error) = &told.error {
         error.sqlstate.hash(&mut hasher);
         // it names processes
-        if error.sqlstate != DEADLOCK_DETECTED {
-            if let Some(frame) = &told.error_frame {
-                take_text(&String::from_utf8_lossy(&frame.bytes), volatile, met, &mut hasher);
-            }
+        if error.sqlstate != DEADLOCK_DETECTED
+            && let Some(frame) = &told.error_frame
+        {
+            take_text(&String::from_utf8_lossy(&frame.bytes), volatile, met, &mut hasher);
         }
     }
     for notice in &told.notices {
