@@ -141,12 +141,12 @@ fn a_pool_that_resets_its_connections_keeps_the_service_and_its_steps_independen
     let start = "open('starts', 'a').write('x')";
     let handle = format!("c.run('UPDATE t SET x = x + 1')\nc.run('{RETURN_TO_POOL}')\nreturn 200, ''");
     let trial = Trial::new(start, &handle);
-    let found = trial.prove();
+    let found = trial.finish("prove", &["--no-shrink", "--live", "--jobs", "1", "--format", "json"]);
     assert_eq!(found.code, Some(0), "{found:?}");
     let schedules = found.json()["schedules_run"].as_u64().unwrap();
     assert!(schedules <= 4, "the 35 of six steps that may all meet: {found:?}");
     let starts = std::fs::read_to_string(trial.place.path().join("starts")).unwrap();
-    assert!(starts.len() <= 2, "one for each job: {starts}");
+    assert!(starts.len() < 5, "not one for each run: {starts}");
 }
 
 #[test]
@@ -281,7 +281,9 @@ fn requests_that_hold_each_other_up_inside_and_outside_the_database_fail_the_sch
     let handle = "c.run('BEGIN')\nc.ask('SELECT 1 FROM t')\nwith guard:\n    first = len(came) % 2 == 0\n    came.append(1)\n\
                   update = lambda: c.run('UPDATE t SET x = x + 1')\n\
                   if first:\n    update()\nwith single:\n    first or update()\n    c.run('COMMIT')\nreturn 200, ''";
-    let found = Trial::new("came = []", handle).explore_briefly();
+    // who is first is kept in memory, which tells more than what a request is told
+    let arguments = ["--no-shrink", "--live", "--step-timeout", "2", "--format", "json"];
+    let found = Trial::new("came = []", handle).finish("explore", &arguments);
     assert_eq!(found.code, Some(1), "{found:?}");
     assert_eq!(
         found.json()["failure"]["details"][0]["cause"],
