@@ -51,6 +51,8 @@ pub struct Link {
     pub savepoint_open: bool,
     /// A BEGIN that the client has been answered, and the server has not been sent.
     pub begin: Option<String>,
+    /// A BEGIN that was not learned yet.
+    pub unlearned: Option<(Request, RequestEnd)>,
     /// The transaction is pgbraid's: its statement came outside one.
     pub injected: bool,
     /// A request that ended with a Flush has failed: the server skips all that comes until a Sync.
@@ -153,6 +155,7 @@ impl Link {
             notified: false,
             savepoint_open: false,
             begin: None,
+            unlearned: None,
             injected: false,
             skipping: false,
             timed: false,

@@ -18,6 +18,7 @@ use crate::proxy::{Request, RequestEnd};
 use crate::run::driver::{Action, Sent};
 use crate::run::session::Pending;
 use crate::run::{Conditions, RunError};
+use crate::sql::classify::first_word;
 use crate::sql::lexer::significant;
 use crate::sql::{Isolation, StatementKind, isolation_named};
 
@@ -197,7 +198,7 @@ impl Attached {
         match treatment {
             Treatment::PutOff => {
                 if whose == Whose::Mine {
-                    self.learn_request(host, index, &request, end);
+                    self.learn_begin(host, index, &request, end);
                 }
                 let link = &mut host.links[index];
                 let sql = commands.into_iter().next().map(|(_, sql)| sql).unwrap_or_default();
@@ -289,12 +290,21 @@ impl Attached {
         match told.error.is_none() && !is_open && !link.settled && commands.iter().all(sets) {
             _ if !is_open && !link.changed && schedulable::gives_back(commands) => {}
             true => {
-                let settings = commands.iter().map(|(_, sql)| sql.clone());
+                let settings = commands.iter().map(|(_, sql)| sql.clone()).filter(|sql| !is_show(sql));
                 host.links[index].settings.extend(settings);
             }
             false => {
                 self.transcript.push(Exchange::passed(link, commands, &told));
-                let is_skipped = told.error.is_none() && are_skipped(&host.links[index], commands);
+                // a transaction in which nothing was done
+                let ends = |(kind, _): &(StatementKind, String)| {
+                    matches!(
+                        kind,
+                        StatementKind::Commit { chain: false } | StatementKind::Rollback { chain: false }
+                    )
+                };
+                let ends_nothing = commands.iter().all(ends)
+                    && host.links[index].unlearned.take_if(|_| !commands.is_empty()).is_some();
+                let is_skipped = told.error.is_none() && (ends_nothing || are_skipped(&host.links[index], commands));
                 if whose == Whose::Mine && !is_skipped {
                     self.learn_request(host, index, &request, end);
                     self.learn_told(&told);
@@ -614,6 +624,11 @@ impl Attached {
     }
 }
 
+/// Whether a command only shows a setting. Drivers send such on the first of their connections.
+fn is_show(sql: &str) -> bool {
+    first_word(sql).as_deref() == Some("show")
+}
+
 /// Whether commands that pass look at what is the same in every run, so that they need not be repeated.
 fn are_skipped(link: &Link, commands: &[(StatementKind, String)]) -> bool {
     let is_skipped = |(kind, sql): &(StatementKind, String)| {
@@ -622,7 +637,7 @@ fn are_skipped(link: &Link, commands: &[(StatementKind, String)]) -> bool {
             [first, .., name] if first.is("DEALLOCATE") => !link.has_prepared(name.text.trim_matches('"')),
             _ => false,
         };
-        *kind == StatementKind::Plain && !drops_another
+        (*kind == StatementKind::Plain && !drops_another) || (*kind == StatementKind::Setting && is_show(sql))
     };
     commands.iter().all(is_skipped)
 }

@@ -115,8 +115,20 @@ impl Attached {
         memory.links.len() - 1
     }
 
+    /// The program has sent a BEGIN. Drivers begin transactions on their first connection in which nothing is done, so it is
+    /// learned with what comes after it.
+    pub(super) fn learn_begin(&mut self, host: &mut Host, index: usize, begin: &Request, end: RequestEnd) {
+        match self.recalls() {
+            true => self.learn_request(host, index, begin, end),
+            false => host.links[index].unlearned = Some((begin.clone(), end)),
+        }
+    }
+
     /// The program has sent a request that others may meet, or that changes how its connection stands.
-    pub(super) fn learn_request(&mut self, host: &Host, index: usize, request: &Request, end: RequestEnd) {
+    pub(super) fn learn_request(&mut self, host: &mut Host, index: usize, request: &Request, end: RequestEnd) {
+        if let Some((begin, end)) = host.links[index].unlearned.take() {
+            self.learn_request(host, index, &begin, end);
+        }
         let link = self.number_of(host, index);
         let Some(memory) = &mut self.memory else { return };
         if memory.lost {
