@@ -25,7 +25,7 @@ use crate::sql::StatementKind;
 use crate::verdict::outcome::Violation;
 use crate::verdict::serializability::{CommittedPart, SerialOutcome, not_serializable};
 
-/// The most runs to find a serial order for one outcome. Orders that go on alike are one, so few outcomes need many.
+/// The most runs to find a serial order for one outcome. Orders with the same state are one, so few outcomes need many.
 const MOST_RUNS: usize = 1_000;
 
 /// The most serial orders that an outcome is compared with to show what is wrong with it.

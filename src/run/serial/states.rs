@@ -1,5 +1,5 @@
-//! Where serial orders have led. Orders after which all sessions have heard the same and the tables are the same go on alike,
-//! so they are one state.
+//! Where serial orders have led. Orders after which all sessions have heard the same and the tables are the same are one state,
+//! since what comes next is the same after each.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
