@@ -31,8 +31,6 @@ pub struct Request {
     pub binds: bool,
     /// It runs a portal that another request has made.
     pub fetches: bool,
-    /// How many of its portals it asks the columns of.
-    pub portals_described: usize,
 }
 
 /// What a request ends with.
@@ -61,6 +59,8 @@ pub struct Asked {
     pub columns: Option<Vec<FrameColumn>>,
     /// The most rows that are wanted; 0 for all.
     pub limit: u32,
+    /// The columns of its results are asked for before it is run.
+    pub describes: bool,
 }
 
 impl Request {
@@ -100,6 +100,7 @@ impl Asked {
             formats: Vec::new(),
             columns: None,
             limit: 0,
+            describes: false,
         }
     }
 
@@ -271,6 +272,7 @@ impl Collector {
             formats,
             columns,
             limit: 0,
+            describes: false,
         };
         self.bound.insert(portal.clone());
         self.portals.insert(portal, asked);
@@ -286,8 +288,8 @@ impl Collector {
         if kind == b'S' {
             self.request.described.push(name);
             self.request.answers += 1;
-        } else {
-            self.request.portals_described += 1;
+        } else if let Some(asked) = self.portals.get_mut(&name) {
+            asked.describes = true;
         }
         self.request.answers += 1;
         Ok(())

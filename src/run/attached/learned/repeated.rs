@@ -15,8 +15,6 @@ use crate::sql::commands::split;
 pub struct Repeated {
     /// It came as one simple Query.
     is_simple: bool,
-    /// It wants to know the columns of what it runs.
-    describes: bool,
     statements: Vec<Statement>,
 }
 
@@ -28,6 +26,7 @@ struct Statement {
     formats: Vec<bool>,
     columns: Option<Vec<FrameColumn>>,
     limit: u32,
+    describes: bool,
 }
 
 /// A text in which values that are made anew in each run have been found.
@@ -55,11 +54,6 @@ impl Repeated {
     /// `None` where it cannot be sent again by itself, or holds a value of which it is not known where it came from.
     pub fn of(request: &Request, volatile: &Volatile, met: &mut Met) -> Option<Repeated> {
         let is_call = request.bytes.first() == Some(&b'F');
-        let describes = match request.portals_described {
-            0 => false,
-            count if count == request.statements.len() => true,
-            _ => return None,
-        };
         if is_call || request.fetches || request.statements.is_empty() || met.is_unknown() {
             return None;
         }
@@ -72,7 +66,6 @@ impl Repeated {
         });
         Some(Repeated {
             is_simple,
-            describes,
             statements: statements.collect::<Option<_>>()?,
         })
     }
@@ -136,7 +129,7 @@ impl Repeated {
             let wanted = statement.formats.iter().map(|binary| i16::from(*binary));
             let formats: Vec<i16> = formats.collect();
             frontend::bind("", "", formats, &values, write, wanted, &mut bytes).ok()?;
-            if self.describes {
+            if statement.describes {
                 frontend::describe(b'P', "", &mut bytes).ok()?;
             }
             frontend::execute("", i32::try_from(statement.limit).ok()?, &mut bytes).ok()?;
@@ -148,6 +141,7 @@ impl Repeated {
                 formats: statement.formats.clone(),
                 columns: statement.columns.clone(),
                 limit: statement.limit,
+                describes: statement.describes,
             });
         }
         if !self.is_simple {
@@ -155,7 +149,6 @@ impl Repeated {
         }
         let request = Request {
             bytes,
-            portals_described: if self.describes { statements.len() } else { 0 },
             prepares: !self.is_simple,
             binds: !self.is_simple,
             statements,
@@ -184,6 +177,7 @@ impl Statement {
             formats: asked.formats.clone(),
             columns: asked.columns.clone(),
             limit: asked.limit,
+            describes: asked.describes,
         })
     }
 }
