@@ -75,7 +75,7 @@ id = found[0][0]
 c.run(f\"INSERT INTO child VALUES ('{id}', 'of {id}')\")
 c.run('COMMIT')";
     let invariant = "SELECT count(*) = 2 FROM child JOIN parent ON parent.id = parent AND note = 'of ' || id";
-    assert!(Learning::new(setup, program, invariant).compare() >= 2);
+    Learning::new(setup, program, invariant).compare();
 }
 
 /// It names the row that it has inserted: the uuid must be the same in both statements, and another in each session.
@@ -99,6 +99,19 @@ digest = hashlib.md5(token.encode()).hexdigest()
 c.run(f\"UPDATE t SET x = x + 1, digest = '{digest}' WHERE md5(token::text) = '{digest}'\")";
     let learning = Learning::new(setup, by_digest, "SELECT x = 2 FROM t");
     assert_eq!(learning.compare_with(SAMPLED), 0);
+}
+
+/// Which of two known uuids it is told decides what it does, and the two look alike where they are masked.
+#[test]
+fn a_uuid_that_a_program_knows_is_told_from_another() {
+    let setup = "CREATE TABLE seat (owner uuid); INSERT INTO seat VALUES ('11111111-1111-4111-8111-111111111111')";
+    let program = "mine = '22222222-2222-4222-8222-222222222222'
+owner = c.ask('SELECT owner FROM seat')[0][0]
+if owner != mine:
+    c.run(f\"UPDATE seat SET owner = '{mine}'\")
+else:
+    c.run('DELETE FROM seat')";
+    Learning::new(setup, program, "SELECT count(*) <= 1 FROM seat").compare();
 }
 
 #[test]

@@ -5,14 +5,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use bytes::Bytes;
 
 use super::met::Met;
-use crate::history::Volatile;
+use crate::history::{NOW, Volatile};
 use crate::postgres::wire::FrameColumn;
 use crate::proxy::readable;
 use crate::run::attached::told::{MOST_ROWS, Told};
 
 const DEADLOCK_DETECTED: &str = "40P01";
 
-/// A hash of an answer. Values that are made anew in each run count by how they relate to each other. `None` where the answer is
+/// A hash of an answer. Times of the run count by how they relate to each other. `None` where the answer is
 /// not known as a whole.
 pub fn identity(told: &Told, volatile: &Volatile, met: &mut Met) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
@@ -68,13 +68,21 @@ fn take_cell(column: &FrameColumn, bytes: &Bytes, volatile: &Volatile, met: &mut
     for (range, placeholder) in found {
         let is_whole = range == (0..text.len());
         let binary = (column.binary && is_whole).then(|| bytes.clone());
-        met.told(placeholder, &text[range], binary).hash(hasher);
+        take_value(placeholder, &text[range], binary, met, hasher);
     }
 }
 
 fn take_text(text: &str, volatile: &Volatile, met: &mut Met, hasher: &mut DefaultHasher) {
     volatile.mask(text).hash(hasher);
     for (range, placeholder) in volatile.find(text) {
-        met.told(placeholder, &text[range], None).hash(hasher);
+        take_value(placeholder, &text[range], None, met, hasher);
     }
+}
+
+/// A time counts by how it relates to others. A uuid may be one that the program knows, so it counts as it is.
+fn take_value(placeholder: &str, text: &str, binary: Option<Bytes>, met: &mut Met, hasher: &mut DefaultHasher) {
+    if placeholder != NOW {
+        text.hash(hasher);
+    }
+    met.told(placeholder, text, binary).hash(hasher);
 }
