@@ -12,7 +12,7 @@ use crate::run::attached::told::{MOST_ROWS, Told};
 
 const DEADLOCK_DETECTED: &str = "40P01";
 
-/// A hash of an answer. Times of the run count by how they relate to each other. `None` where the answer is
+/// A hash of an answer. `None` where it holds something that cannot be followed to where it goes, or is
 /// not known as a whole.
 pub fn identity(told: &Told, volatile: &Volatile, met: &mut Met) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
@@ -49,7 +49,7 @@ pub fn identity(told: &Told, volatile: &Volatile, met: &mut Met) -> Option<u64> 
     for notice in &told.notices {
         take_text(&String::from_utf8_lossy(&notice.bytes), volatile, met, &mut hasher);
     }
-    Some(hasher.finish())
+    (!met.is_unknown()).then(|| hasher.finish())
 }
 
 fn take_cell(column: &FrameColumn, bytes: &Bytes, volatile: &Volatile, met: &mut Met, hasher: &mut DefaultHasher) {
@@ -79,10 +79,11 @@ fn take_text(text: &str, volatile: &Volatile, met: &mut Met, hasher: &mut Defaul
     }
 }
 
-/// A time counts by how it relates to others. A uuid may be one that the program knows, so it counts as it is.
+/// A uuid may be one that the program knows, so it counts as it is. A part of a time may go anywhere.
 fn take_value(placeholder: &str, text: &str, binary: Option<Bytes>, met: &mut Met, hasher: &mut DefaultHasher) {
-    if placeholder != NOW {
-        text.hash(hasher);
+    match placeholder {
+        NOW => met.told_unknown(),
+        _ => text.hash(hasher),
     }
     met.told(placeholder, text, binary).hash(hasher);
 }

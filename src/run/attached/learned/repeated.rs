@@ -217,10 +217,10 @@ impl Value {
 
     fn identity(&self) -> String {
         match self {
-            Value::Null => "null".to_owned(),
+            Value::Null => "\u{1}null".to_owned(),
             Value::Text(text) => text_identity(text),
             Value::Binary { readable, .. } => readable.clone(),
-            Value::MetBinary(place) => format!("<{place}>"),
+            Value::MetBinary(place) => format!("\u{1}<{place}>"),
             Value::OwnBinary { placeholder, .. } => (*placeholder).to_owned(),
         }
     }
@@ -260,7 +260,7 @@ fn text(whole: &str, volatile: &Volatile, met: &mut Met) -> Option<Text> {
 fn text_identity(text: &Text) -> String {
     let pieces = text.iter().map(|piece| match piece {
         Piece::Plain(text) => text.clone(),
-        Piece::Met(place) => format!("<{place}>"),
+        Piece::Met(place) => format!("\u{1}<{place}>"),
         Piece::Own(_, placeholder) => (*placeholder).to_owned(),
     });
     pieces.collect()
